@@ -1,0 +1,7 @@
+"""`python -m edged` is `edged`."""
+
+import sys
+
+from edged.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,66 @@
+"""Words about audio that every part may use: 16-bit mono samples, counted from the start of the run.
+
+A *position* is the index of a sample in the captured stream. It starts at 0 with the run, is never reset, and holes
+count: audio that was lost moves it on by as much as is known to be missing.
+"""
+
+from typing import NamedTuple
+
+BYTES_PER_SAMPLE = 2
+"""Signed 16-bit little-endian, the one format inside edged: webrtcvad and `linear16` both take it."""
+
+
+class Block(NamedTuple):
+    """What one read from the source gave. A gap to the block before it shows as a gap between positions."""
+
+    position: int
+    """Of the first sample."""
+    pcm: bytes
+    """Mono, s16le, at the configured rate; never empty."""
+    at_s: float
+    """When the first sample was captured: seconds of CLOCK_BOOTTIME, which goes on through a suspend."""
+
+    @property
+    def end(self) -> int:
+        """Position of the first sample after this block."""
+        return self.position + len(self.pcm) // BYTES_PER_SAMPLE
+
+
+class Opened(NamedTuple):
+    """The source delivers from now on."""
+
+    device: str
+    """Its name as the records give it, e.g. `plughw:CARD=Device`."""
+    granted: str
+    """What was granted, for the log: rate, channels, period, buffer."""
+
+
+class Lost(NamedTuple):
+    """The source delivers nothing until the next `Opened`; it is looked for by itself."""
+
+    reason: str
+    """One line for people: what happened, and what to do if something can be done."""
+
+
+class Overrun(NamedTuple):
+    """Audio was lost before the block that follows: the card's buffer or the hand-over was full."""
+
+    lost_samples: int
+    """Estimated; the next block's position counts them."""
+
+
+class Signal(NamedTuple):
+    """The level changed in a way that people want to know of."""
+
+    text: str
+    """e.g. `microphone delivers digital silence; channel 1 has signal`."""
+    fault: bool
+    """False when it is right again."""
+
+
+class Ended(NamedTuple):
+    """A recording came to its end: nothing follows."""
+
+
+Captured = Block | Opened | Lost | Overrun | Signal | Ended
+"""What comes out of a source, in order. Faults travel with the audio, so that their place in it is known."""

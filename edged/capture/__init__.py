@@ -1,0 +1,1 @@
+"""Where audio comes from: open, read, stamp, hand over. Nothing here knows what speech is."""

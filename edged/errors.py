@@ -1,0 +1,70 @@
+"""Errors, sorted by what the caller does next, and the exit statuses that people and systemd see.
+
+EdgedError               one clear line for the user, never a traceback
+├── UsageError           the command line is wrong: exit 64
+├── ConfigurationError   the settings are wrong: exit 78, and systemd does not try again
+├── SourceError          audio can't be had now: look again once a second, capture nothing meanwhile
+│   └── SourceMismatch   the source can't do what was asked: only other settings help
+├── Unreachable          the recogniser can't be reached or was lost: try again soon, with jitter
+└── Refused              it says no, and will again: try again slowly, and say so loudly
+
+Anything else that is raised is our own fault: a traceback, and exit 70.
+"""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit statuses, after sysexits.h; documented in the README."""
+
+    OK = 0
+    USAGE = 64
+    OUR_FAULT = 70
+    SPEECH_LEFT = 75
+    """Stopped while captured speech was not yet transcribed (EX_TEMPFAIL: run it again)."""
+    CONFIGURATION = 78
+    INTERRUPTED = 130
+
+
+class EdgedError(Exception):
+    """Its text is one line, made for the person who runs the machine."""
+
+    exit_status = Exit.OUR_FAULT
+
+
+class UsageError(EdgedError):
+    """The command line can't be followed."""
+
+    exit_status = Exit.USAGE
+
+
+class ConfigurationError(EdgedError):
+    """The settings can't be used: `problems` lists all of them, a line each."""
+
+    exit_status = Exit.CONFIGURATION
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class SourceError(EdgedError):
+    """Audio can't be had at the moment (absent, unplugged, busy)."""
+
+
+class SourceMismatch(SourceError):
+    """The source is there but can't give what the settings ask for."""
+
+    exit_status = Exit.CONFIGURATION
+
+
+class Unreachable(EdgedError):
+    """No connection, or a lost one; `retry_after_s` is what the server asked for, if it did."""
+
+    def __init__(self, text: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class Refused(EdgedError):
+    """The server said no and will say it again until somebody changes something."""

@@ -1,0 +1,1 @@
+"""A local server that speaks Deepgram's live protocol: for trying edged out, for tests, for sites without a cloud."""

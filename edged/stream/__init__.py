@@ -1,0 +1,1 @@
+"""From audio let through to answers: one lane, its sessions, the account of samples, and the wire."""

@@ -1,0 +1,1 @@
+"""From answers to transcripts: records, the outbox and the sinks."""

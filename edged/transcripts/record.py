@@ -1,0 +1,52 @@
+"""A transcript record: what was said, when, and which samples it answers. This is the format of the file sink."""
+
+import msgspec
+
+
+class Word(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One word. `start` and `end` are seconds after the record's `start`."""
+
+    word: str
+    """As the server gives it: lower case, bare."""
+    text: str
+    """With punctuation and capitals, where the server gives them."""
+    start: float
+    end: float
+    confidence: float
+    speaker: int | None = None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """One utterance, fixed when it is committed: every sink gets the same, and so does a delivery after a crash."""
+
+    id: str
+    start: str
+    """Wall time of the first word's start: UTC, RFC 3339, milliseconds, `Z`."""
+    end: str
+    """Wall time of the last word's end."""
+    text: str
+    confidence: float
+    channel: int
+    words: tuple[Word, ...]
+    language: str | None
+    model: str
+    request_id: str
+    """Of the connection that gave the last of it: what the server's support asks for."""
+    replayed: bool
+    """Some of its audio was sent more than once."""
+    delayed_s: float
+    """From the end of the speech to the writing."""
+    clock: str
+    """`synchronized`, `unsynchronized` or `unknown`: how far `start` and `end` can be trusted."""
+    device: str
+    host: str
+    run: str
+    """Identifies one run of the daemon; `from` and `to` count its samples."""
+    from_: int
+    to: int
+
+
+encode = msgspec.json.Encoder().encode
+"""Record to JSON, UTF-8, one line without its newline."""
+decode = msgspec.json.Decoder(Record).decode
+"""Raises `msgspec.ValidationError` or `msgspec.DecodeError` for anything that is no record."""
