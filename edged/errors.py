@@ -6,7 +6,8 @@ EdgedError               one clear line for the user, never a traceback
 ├── SourceError          audio can't be had now: look again once a second, capture nothing meanwhile
 │   └── SourceMismatch   the source can't do what was asked: only other settings help
 ├── Unreachable          the recogniser can't be reached or was lost: try again soon, with jitter
-└── Refused              it says no, and will again: try again slowly, and say so loudly
+├── Refused              it says no, and will again: try again slowly, and say so loudly
+└── SinkError            a sink can't take records now: keep them, try again with growing waits
 
 Anything else that is raised is our own fault: a traceback, and exit 70.
 """
@@ -68,3 +69,11 @@ class Unreachable(EdgedError):
 
 class Refused(EdgedError):
     """The server said no and will say it again until somebody changes something."""
+
+
+class SinkError(EdgedError):
+    """A sink could not take all records of one call; the first `delivered` of them it has for good, the others not."""
+
+    def __init__(self, text: str, *, delivered: int = 0) -> None:
+        super().__init__(text)
+        self.delivered = delivered

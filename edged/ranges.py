@@ -42,6 +42,11 @@ class Ranges:
         """The lowest position, or None."""
         return self._starts[0] if self._starts else None
 
+    @property
+    def end(self) -> int | None:
+        """One past the highest position, or None."""
+        return self._ends[-1] if self._ends else None
+
     def add(self, start: int, end: int) -> None:
         """Put `[start, end)` in."""
         if start >= end:

@@ -2,7 +2,8 @@
 
 This is the one place where an option is written down. `config/edged.toml` is generated from it, the reader in
 `config.py` checks against it, and each part of the daemon is given its own section only. An option whose default is
-`None` may be left out; TOML has no null.
+`None` may be left out; TOML has no null. Where a number may also be `false`, the type says `bool`, and the reader
+refuses `true`.
 """
 
 from typing import Annotated, Literal
@@ -12,42 +13,46 @@ from msgspec import Meta, Struct, field
 Text = Annotated[str, Meta(min_length=1)]
 
 
-def option(text: str, **bounds: float) -> Meta:
-    """What an option means, for people, and its bounds (`ge`, `le`, `gt`)."""
-    return Meta(description=text, **bounds)  # type: ignore[arg-type]
+def option(text: str, *, example: object = None, ge: float | None = None, le: float | None = None) -> Meta:
+    """What an option means, for people; a value to show where there is no default; its bounds."""
+    return Meta(description=text, examples=None if example is None else [example], ge=ge, le=le)
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the configuration file."""
 
 
-class Capture(Section):
+class Capture(Section, frozen=True):
     """Where audio comes from."""
 
-    source: Annotated[Literal["alsa", "wav"], option("a microphone through ALSA, or a recording played in real time")] = "alsa"
+    source: Annotated[
+        Literal["alsa", "wav"], option("a microphone through ALSA, or a recording played in real time")
+    ] = "alsa"
     device: Annotated[
         Text,
-        option(
-            "`auto` is the one card that captures; otherwise a name that `edged devices` lists, such as plughw:CARD=Device"
-        ),
+        option("`auto` is the one card that captures; otherwise a name from `edged devices`: plughw:CARD=Device"),
     ] = "auto"
-    path: Annotated[str | None, option("the recording, when source is wav: 16-bit PCM")] = None
+    path: Annotated[
+        Text | None,
+        option("the recording, when source is wav: 16-bit PCM", example="/usr/share/sounds/alsa/Front_Center.wav"),
+    ] = None
     end_wait_s: Annotated[
         float,
         option("at the end of a recording, how long to wait until all of it is answered", ge=0, le=86_400),
     ] = 300
-    rate: Annotated[Literal[8000, 16000, 32000, 48000], option("samples a second; 16000 is what recognisers work with")] = (
-        16000
-    )
+    rate: Annotated[
+        Literal[8000, 16000, 32000, 48000], option("samples a second; 16000 is what recognisers work with")
+    ] = 16000
     channels: Annotated[int, option("how many channels to ask the card for", ge=1, le=32)] = 1
     channel: Annotated[int, option("which of them to use, counted from 0", ge=0, le=31)] = 0
     period_ms: Annotated[int, option("how much audio one read takes: longer means fewer wake-ups", ge=10, le=500)] = 100
-    buffer_ms: Annotated[
-        int, option("how late a read may be before audio is lost", ge=40, le=10_000)
-    ] = 1000
+    buffer_ms: Annotated[int, option("how late a read may be before audio is lost", ge=40, le=10_000)] = 1000
     volume: Annotated[
-        int | None,
-        option("per cent of the card's capture volume, set (and unmuted) at each opening; left out: not touched", ge=0, le=100),
+        Annotated[int, Meta(ge=0, le=100)] | None,
+        option(
+            "per cent of the card's capture volume, set (and unmuted) at each opening; left out: not touched",
+            example=80,
+        ),
     ] = None
     gain_db: Annotated[
         float,
@@ -55,7 +60,7 @@ class Capture(Section):
     ] = 0
 
 
-class Gate(Section):
+class Gate(Section, frozen=True):
     """What counts as speech. Only what the gate lets through is sent and paid for."""
 
     enabled: Annotated[bool, option("false sends everything")] = True
@@ -63,67 +68,91 @@ class Gate(Section):
         Literal[0, 1, 2, 3], option("of webrtcvad: 0 takes most sounds for speech, 3 loses faint voices")
     ] = 2
     frame_ms: Annotated[Literal[10, 20, 30], option("what webrtcvad judges at a time")] = 20
-    onset_ms: Annotated[int, option("the gate opens when, within this long,", ge=30, le=1000)] = 160
-    onset_ratio: Annotated[float, option("this share of frames is voiced", ge=0.1, le=1)] = 0.5
+    onset_ms: Annotated[
+        int, option("the gate opens when, within this long, `onset_ratio` of the frames are voiced", ge=30, le=1000)
+    ] = 160
+    onset_ratio: Annotated[float, option("share of voiced frames that opens the gate", ge=0.1, le=1)] = 0.5
     pre_roll_ms: Annotated[
         int, option("audio sent from before the first voiced frame, so that no word's beginning is cut", ge=0, le=2000)
     ] = 300
-    hangover_ms: Annotated[int, option("how long the gate stays open after the last voiced frame", ge=100, le=10_000)] = 800
+    hangover_ms: Annotated[
+        int, option("how long the gate stays open after the last voiced frame", ge=100, le=10_000)
+    ] = 800
     max_segment_s: Annotated[
         int, option("a longer opening is kept as several pieces; nothing is cut or sent twice", ge=10, le=600)
     ] = 60
 
 
-class Deepgram(Section):
+class Deepgram(Section, frozen=True):
     """The recogniser. A compatible server of your own works as well (`edged recognizer` is one)."""
 
-    url: Annotated[Text, option("regional hosts: api.eu.deepgram.com, api.au.deepgram.com, api.in.deepgram.com")] = (
-        "wss://api.deepgram.com/v1/listen"
-    )
+    url: Annotated[
+        Text, option("where it listens; regional hosts: api.eu.deepgram.com, api.au.deepgram.com, api.in.deepgram.com")
+    ] = "wss://api.deepgram.com/v1/listen"
     api_key_file: Annotated[
-        str | None,
-        option("holds the API key and nothing else; a systemd credential comes before it, DEEPGRAM_API_KEY after it"),
+        Text | None,
+        option(
+            "holds the API key and nothing else; a systemd credential comes before it, DEEPGRAM_API_KEY after it",
+            example="/etc/edged/deepgram-api-key",
+        ),
     ] = None
-    ca_file: Annotated[str | None, option("certificates to trust (PEM) for a server of your own")] = None
+    ca_file: Annotated[
+        Text | None, option("certificates to trust (PEM) for a server of your own", example="/etc/edged/ca.pem")
+    ] = None
     allow_plaintext: Annotated[
         bool, option("let ws:// leave this machine: the key and what is said travel readable by anybody on the way")
     ] = False
     model: Annotated[Text, option("which model recognises")] = "nova-3"
-    language: Annotated[str | None, option("BCP-47, such as en, en-GB, de, or multi; left out: the server's default")] = "en"
+    language: Annotated[str, option("BCP-47, such as en, en-GB, de, or multi; empty: the server's default")] = "en"
     endpointing_ms: Annotated[
-        int | Literal[False], option("silence that ends an utterance; false: never", ge=0, le=10_000)
+        Annotated[int, Meta(ge=0, le=10_000)] | bool, option("silence that ends an utterance; false: never")
     ] = 300
-    interim_results: Annotated[bool, option("results while somebody still speaks; they also show that the server is alive")] = True
+    interim_results: Annotated[
+        bool, option("results while somebody still speaks; they also show that the server is alive")
+    ] = True
     utterance_end_ms: Annotated[
-        int | Literal[False],
-        option("gap between words that ends an utterance where noise hides the silence; needs interim_results", ge=1000, le=5000),
+        Annotated[int, Meta(ge=1000, le=5000)] | bool,
+        option("gap between words that ends an utterance where noise hides the silence; needs interim_results"),
     ] = 1000
     smart_format: Annotated[bool, option("punctuation, numbers, dates, amounts as one writes them")] = True
     diarize: Annotated[bool, option("tell speakers apart")] = False
     keyterms: Annotated[list[Text], option("words to listen for (nova-3)")] = field(default_factory=list)
-    keywords: Annotated[list[Text], option("words to listen for, as word:boost (nova-2 and older)")] = field(default_factory=list)
+    keywords: Annotated[list[Text], option("words to listen for, as word:boost (nova-2 and older)")] = field(
+        default_factory=list
+    )
     options: Annotated[
         dict[str, str | int | float | bool | list[str]],
-        option("any other query parameter of the server, by its own name; a list repeats it"),
+        option(
+            "any other query parameter of the server, by its own name; a list repeats it", example={"tag": ["kiosk-7"]}
+        ),
     ] = field(default_factory=dict)
     finalize: Annotated[
         Literal["auto", "message", "off"],
         option("ask for the last words at the end of speech; auto: until a server closes because of it"),
     ] = "auto"
-    finalize_timeout_s: Annotated[float, option("how long to wait for that answer", ge=0.2, le=60)] = 3
+    finalize_timeout_s: Annotated[float, option("how long to wait for the answer to `finalize`", ge=0.2, le=60)] = 3
     keepalive_s: Annotated[float, option("how often a silent connection says that it lives", ge=1, le=8)] = 4
     prime_s: Annotated[
         float,
-        option("audio that starts every connection, as KeepAlive alone does not hold it; 0: connect when somebody speaks", ge=0, le=5),
+        option(
+            "audio that starts every connection, as KeepAlive alone does not hold it; 0: connect when somebody speaks",
+            ge=0,
+            le=5,
+        ),
     ] = 1.5
     prime_max_s: Annotated[float, option("most that is sent until the server has spoken once", ge=1, le=10)] = 5
     stall_s: Annotated[
         float, option("audio sent without any result before the connection counts as stalled", ge=3, le=120)
     ] = 10
     inflight_s: Annotated[float, option("most audio sent beyond the last result", ge=5, le=300)] = 30
-    idle_close_s: Annotated[float, option("close the connection after this much silence; 0: never", ge=0, le=86_400)] = 0
+    idle_close_s: Annotated[
+        float, option("close the connection after this much silence; 0: never", ge=0, le=86_400)
+    ] = 0
     replay_rate: Annotated[
-        float, option("how fast audio goes out at most, in times of real time; the server throttles above 1.25", ge=1.05, le=10)
+        float,
+        option(
+            "how fast audio goes out at most, in times of real time; the server throttles above 1.25", ge=1.05, le=10
+        ),
     ] = 1.25
     open_timeout_s: Annotated[float, option("for name look-up, TCP, TLS and handshake together", ge=1, le=120)] = 15
     send_timeout_s: Annotated[float, option("how long one message may wait to leave", ge=1, le=120)] = 10
@@ -132,7 +161,7 @@ class Deepgram(Section):
     usd_per_minute: Annotated[float, option("price of a minute of audio, for estimates only", ge=0, le=10)] = 0.0077
 
 
-class Reconnect(Section):
+class Reconnect(Section, frozen=True):
     """How a lost connection is made again: waits grow from `initial_s` to `max_s`, each drawn between 0 and that."""
 
     initial_s: Annotated[float, option("the first wait, at most", ge=0.05, le=60)] = 0.5
@@ -142,49 +171,59 @@ class Reconnect(Section):
     ] = 300
 
 
-class Replay(Section):
+class Replay(Section, frozen=True):
     """Audio that is not yet answered is kept in memory, and sent again after a lost connection."""
 
-    max_s: Annotated[float, option("most of it; beyond that the oldest goes, counted and logged", ge=10, le=86_400)] = 120
+    max_s: Annotated[float, option("most of it; beyond that the oldest goes, counted and logged", ge=10, le=86_400)] = (
+        120
+    )
 
 
-class Spool(Section):
+class Spool(Section, frozen=True):
     """What must outlive the process."""
 
     directory: Annotated[Text, option("on disk")] = "/var/lib/edged"
-    runtime_directory: Annotated[Text, option("in memory, where it survives the process but not the boot")] = "/run/edged"
+    runtime_directory: Annotated[Text, option("in memory, where it survives the process but not the boot")] = (
+        "/run/edged"
+    )
 
 
-class File(Section):
+class File(Section, frozen=True):
     """The `file` sink: JSON Lines."""
 
     path: Annotated[Text, option("one record a line; SIGHUP reopens it")] = "/var/log/edged/transcripts.jsonl"
     fsync: Annotated[
-        Literal["record", "never"], option("record: on disk before the record counts as delivered; never: when the kernel likes")
+        Literal["record", "never"],
+        option("record: on disk before the record counts as delivered; never: when the kernel likes"),
     ] = "record"
 
 
-class Transcripts(Section):
+class Transcripts(Section, frozen=True):
     """What becomes of the words."""
 
-    sinks: Annotated[
-        list[Literal["journal", "file", "console"]], option("any number of journal, file, console")
-    ] = field(default_factory=lambda: ["journal"])
-    max_s: Annotated[float, option("a longer utterance is ended at the widest pause between its words", ge=5, le=300)] = 30
+    sinks: Annotated[list[Literal["journal", "file", "console"]], option("any number of journal, file, console")] = (
+        field(default_factory=lambda: ["journal"])
+    )
+    max_s: Annotated[
+        float, option("a longer utterance is ended at the widest pause between its words", ge=5, le=300)
+    ] = 30
     max_pending: Annotated[
-        int, option("records kept for a sink that can't take them (disk full); beyond that the oldest go", ge=10, le=1_000_000)
+        int,
+        option(
+            "records kept for a sink that can't take them (disk full); beyond that the oldest go", ge=10, le=1_000_000
+        ),
     ] = 10_000
     file: File = field(default_factory=File)
 
 
-class Daemon(Section):
+class Daemon(Section, frozen=True):
     """The process."""
 
     stop_s: Annotated[float, option("how long a stop may wait for the last words", ge=0, le=300)] = 10
     log_level: Annotated[Literal["debug", "info", "warning", "error"], option("how much is logged")] = "info"
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """The whole configuration."""
 
     capture: Capture = field(default_factory=Capture)

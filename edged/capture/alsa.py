@@ -1,0 +1,301 @@
+"""A microphone through ALSA. The only file that imports alsaaudio.
+
+One thread opens, reads, stamps and closes; nobody else touches the PCM (closing it under a reader is a use after free).
+Errors are facts about the audio: they are delivered in its order, and never end the thread.
+
+Measured with pyalsaaudio 0.10.0 and 0.11.0 on libasound 1.2.8: after an overrun `read()` returns (-32, b'') without an
+exception and the next one begins anew; 0.10 says nothing at all if the overrun was seen before the read, so that the
+state is looked at first, and stamps have the last word (positions.py). With S32 formats 0.10 takes its buffer's size
+from the significant bits and can write past its end, so only S16 is ever asked for.
+"""
+
+import ctypes
+import logging
+import threading
+import time
+from typing import Any
+
+import alsaaudio
+
+from edged.audio import Block, Lost, Opened, Overrun
+from edged.capture import cards
+from edged.capture.level import DigitalSilence, Level, pick
+from edged.capture.positions import Positions
+from edged.capture.source import Counters, Deliver
+from edged.errors import ConfigurationError, SourceError, SourceMismatch
+from edged.settings import Capture
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""How often a device that is away is looked for: it is to be back within 2 s of its return."""
+JITTER_S = 0.05
+"""How much later than its period a stamp can be by scheduling alone."""
+PREFERRED_CONTROLS = ("Mic", "Capture")
+"""What USB microphones and codecs call the volume that people mean; without either, all capture volumes are set."""
+
+
+def _listen_to_libasound() -> object:
+    """Sends libasound's messages to the debug log instead of straight to standard error, for the whole process.
+
+    The handler is variadic in C; taking its five fixed arguments alone is sound on Linux for x86-64, arm64 and armv7,
+    where the others are the caller's to clean up. So the message comes without its values: the exception has those.
+    """
+
+    def heard(_file: bytes, _line: int, function: bytes | None, _error: int, text: bytes | None) -> None:
+        logger.debug("libasound: %s: %s", (function or b"").decode(), (text or b"").decode().strip())
+
+    fixed = (ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
+    handler = ctypes.CFUNCTYPE(None, *fixed)(heard)
+    ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(handler)  # the same library that alsaaudio has loaded
+    return handler
+
+
+_handler = _listen_to_libasound()
+"""Kept alive: libasound holds its bare address."""
+
+
+def amplified(device: str, channels: int, gain_db: float) -> str:
+    """The name of `device` with a gain in front, as ALSA takes a definition in place of a name.
+
+    ALSA's `route` multiplies the card's own samples, up to 32 bits wide, saturates, and only then are they cut to 16:
+    bit-exact, and without a line of Python per sample. Its coefficients are multiples of 1/16 (at 1 dB: 0.2 dB off).
+    """
+    factor = round(10 ** (gain_db / 20) * 16) / 16
+    table = " ".join(f"{n}={{{n}={factor}}}" for n in range(channels))
+    source = f'pcm={{type plug slave={{pcm="{device}"}}}} format=S32_LE channels={channels}'
+    return f"plug:{{SLAVE={{type route slave={{{source}}} ttable={{{table}}}}}}}"
+
+
+def capabilities(device: str) -> str:
+    """What a device can do, for people: `16000, 48000 Hz; 1, 2 channels`. Opens it; raises SourceError."""
+    try:
+        pcm = alsaaudio.PCM(alsaaudio.PCM_CAPTURE, device=device)
+    except alsaaudio.ALSAAudioError as error:
+        raise cards.explained(error, device) from error
+    try:
+        return _capabilities(pcm)
+    finally:
+        pcm.close()
+
+
+def _capabilities(pcm: Any) -> str:
+    rates, channels = pcm.getrates(), pcm.getchannels()
+    if isinstance(rates, tuple):
+        text = f"{rates[0]} to {rates[1]} Hz"
+    else:
+        text = ", ".join(str(rate) for rate in (rates if isinstance(rates, list) else [rates])) + " Hz"
+    some = [str(n) for n in channels if n <= 32]  # plug-ins claim 10,000; settings allow 32
+    return f"{text}; {', '.join(some) if len(some) < 8 else f'{some[0]} to {some[-1]}'} channel{'s'[: some != ['1']]}"
+
+
+def title(index: int) -> str | None:
+    """What the maker calls a card; None if it is gone."""
+    try:
+        return str(alsaaudio.card_name(index)[0])
+    except alsaaudio.ALSAAudioError:
+        return None
+
+
+def open_pcm(device: str, settings: Capture) -> tuple[Any, str]:
+    """An open PCM, and in words what was granted. Raises SourceError, or SourceMismatch naming what it can do."""
+    period = settings.rate * settings.period_ms // 1000
+    name = amplified(device, settings.channels, settings.gain_db) if settings.gain_db else device
+    try:
+        pcm = alsaaudio.PCM(
+            alsaaudio.PCM_CAPTURE,
+            device=name,
+            rate=settings.rate,
+            channels=settings.channels,
+            format=alsaaudio.PCM_FORMAT_S16_LE,
+            periodsize=period,
+            periods=max(2, settings.buffer_ms // settings.period_ms),
+        )
+    except alsaaudio.ALSAAudioError as error:
+        raise cards.explained(error, device) from error
+    granted = pcm.info()
+    wanted = (settings.rate, settings.channels, "S16_LE")
+    if (granted["rate"], granted["channels"], granted["format_name"]) != wanted:
+        can = _capabilities(pcm)
+        pcm.close()
+        hint = "" if device.startswith("plug") else f"; plug{device} converts" if device.startswith("hw:") else ""
+        raise SourceMismatch(
+            f"microphone {device} can't do {settings.rate} Hz with {settings.channels} channel(s) of 16 bits;"
+            f" it can do {can}{hint}"
+        )
+    try:
+        pcm.set_tstamp_type(alsaaudio.PCM_TSTAMP_TYPE_MONOTONIC)
+        pcm.set_tstamp_mode(alsaaudio.PCM_TSTAMP_ENABLE)
+    except RuntimeError:
+        logger.debug("microphone %s has no time stamps of its own", device)
+    return pcm, (
+        f"{granted['rate']} Hz, {granted['channels']} channel(s), periods of {granted['period_size']} samples,"
+        f" buffer of {granted['buffer_size']}"
+    )
+
+
+def set_volume(device: str, percent: int) -> None:
+    """Sets the capture volume of a device's card and switches it on. Raises SourceError if it has none."""
+    card = cards.card_of(device)
+    mixer = f"hw:CARD={card}" if card else device
+    try:
+        controls = [
+            alsaaudio.Mixer(control=name, device=mixer) for name in dict.fromkeys(alsaaudio.mixers(device=mixer))
+        ]
+        able = [control for control in controls if any("Capture Volume" in cap for cap in control.volumecap())]
+        chosen = [control for control in able if control.mixer() in PREFERRED_CONTROLS] or able
+        for control in chosen:
+            control.setvolume(percent, pcmtype=alsaaudio.PCM_CAPTURE)
+            if any("Capture Mute" in cap for cap in control.switchcap()):
+                control.setrec(1)
+    except alsaaudio.ALSAAudioError as error:
+        raise SourceError(f"capture.volume can't be set on {mixer}: {error}") from error
+    if not chosen:
+        raise SourceError(f"capture.volume can't be set: {mixer} has no capture volume")
+
+
+class AlsaSource:
+    """A microphone, from `start` to `stop`, through unplugging and whatever else; see `source.Source`."""
+
+    def __init__(self, settings: Capture, deliver: Deliver) -> None:
+        if settings.channel >= settings.channels:
+            raise ConfigurationError(
+                f"capture.channel = {settings.channel}: with {settings.channels} channel(s) they are counted from 0"
+                f" to {settings.channels - 1}"
+            )
+        self.counters = Counters()
+        self._settings = settings
+        self._deliver = deliver
+        self._device = None if settings.device == "auto" else settings.device
+        self._positions = Positions(settings.rate)
+        self._level = Level()
+        self._silence = DigitalSilence(settings.rate, settings.channels, settings.channel)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
+        self._lost: str | None = None
+
+    def check(self) -> str | None:
+        """See `Source.check`."""
+        try:
+            open_pcm(self._choose(), self._settings)[0].close()
+        except SourceMismatch:
+            raise
+        except SourceError as error:
+            return str(error)
+        return None
+
+    def start(self) -> None:
+        """See `Source.start`."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """See `Source.stop`. The thread is a daemon: one that hangs in the kernel does not hold up the exit."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _choose(self) -> str:
+        """Once chosen it stays: never another microphone in silence."""
+        self._device = self._device or cards.choose()
+        return self._device
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._capture()
+            except SourceError as error:
+                self._say_lost(str(error))
+            except Exception as error:  # our own fault, but a daemon that goes deaf for it would be a worse one
+                logger.exception("capture failed")
+                self._say_lost(f"capture failed ({type(error).__name__}); it is tried again")
+            while not self._stop.wait(RETRY_S) and not self._worth_a_try():
+                pass
+
+    def _worth_a_try(self) -> bool:
+        """Whether the device is there and free, as far as can be seen without opening it."""
+        if self._device is None:
+            return bool(cards.capture_cards())
+        if cards.card_of(self._device) is None:
+            return True  # a plug-in: opening it is the only way of looking
+        card = cards.find(self._device)
+        return card is not None and cards.holder(card) is None
+
+    def _say_lost(self, reason: str) -> None:
+        """Once an outage; a later reason goes to the log only."""
+        self.counters.last_block_s = None
+        if self._lost is None:
+            self._deliver(Lost(reason))
+        elif self._lost != reason:
+            logger.warning("%s", reason)
+        self._lost = reason
+
+    def _capture(self) -> None:
+        """Opens, and delivers until told to stop. Raises SourceError when the device is gone."""
+        device = self._choose()
+        pcm, granted = open_pcm(device, self._settings)
+        try:
+            if self._settings.volume is not None:
+                try:
+                    set_volume(device, self._settings.volume)
+                except SourceError as error:
+                    logger.warning("%s", error)
+            self._lost = None
+            self.counters.opened += 1
+            self.counters.last_block_s = time.monotonic()
+            self._deliver(Opened(device, granted))
+            self._read(pcm)
+        except alsaaudio.ALSAAudioError as error:
+            raise cards.explained(error, device) from error
+        finally:
+            pcm.close()
+
+    def _read(self, pcm: Any) -> None:
+        info, rate = pcm.info(), self._settings.rate
+        buffer_s, period_s = info["buffer_size"] / rate, info["period_size"] / rate
+        broken = True
+        while not self._stop.is_set():
+            if pcm.state() == alsaaudio.PCM_STATE_XRUN:
+                broken = self._overrun(broken)
+            count, frames = pcm.read()
+            if count <= 0:
+                broken = self._overrun(broken)
+            elif not self._stop.is_set():
+                stamp_s, exact = _stamp(pcm, count, rate, buffer_s)
+                tolerance_s = (period_s if exact else buffer_s) + JITTER_S
+                self._hear(frames, stamp_s, broken=broken, tolerance_s=tolerance_s)
+                broken = False
+
+    def _overrun(self, broken: bool) -> bool:
+        """Counts an overrun, unless it is known already; returns that audio is missing."""
+        self.counters.overruns += not broken
+        return True
+
+    def _hear(self, frames: bytes, stamp_s: float, *, broken: bool, tolerance_s: float) -> None:
+        settings, counters = self._settings, self.counters
+        pcm = pick(frames, settings.channels, settings.channel)
+        placed = self._positions.place(len(pcm) // 2, stamp_s, broken=broken, tolerance_s=tolerance_s)
+        if placed.lost_samples:
+            counters.lost_samples += placed.lost_samples
+            self._deliver(Overrun(placed.lost_samples))
+        self._deliver(Block(placed.position, pcm, placed.at_s))
+        counters.blocks += 1
+        counters.last_block_s = time.monotonic()
+        self._level.hear(pcm)
+        counters.peak, counters.clipped = self._level.peak, self._level.clipped
+        if signal := self._silence.hear(pcm, frames):
+            self._deliver(signal)
+
+
+def _stamp(pcm: Any, count: int, rate: int, buffer_s: float) -> tuple[float, bool]:
+    """When the first of the `count` frames just read was captured (CLOCK_BOOTTIME), and whether the card says so.
+
+    The card's stamp is the moment at which `available` frames were waiting. alsaaudio does not look at the result of
+    `snd_pcm_htimestamp`: when it failed, the numbers are whatever lay in memory, so only sane ones are believed.
+    """
+    seconds, nanoseconds, available = pcm.htimestamp()
+    now_s, boot_s = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    age_s = now_s - (seconds + nanoseconds / 1e9)
+    if 0 <= age_s <= buffer_s and 0 <= available <= buffer_s * rate:
+        return boot_s - age_s - (available + count) / rate, True
+    return boot_s - count / rate, False

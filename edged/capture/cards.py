@@ -1,0 +1,124 @@
+"""The sound cards that capture, and who holds them: read from /sys and /proc, without opening any.
+
+/sys/class/sound is read for presence because a service with `ProcSubset=pid` has no /proc/asound; that one is needed
+for the holder only, and its absence means "unknown".
+"""
+
+import errno
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from edged.errors import SourceError, SourceMismatch
+
+SYSFS = Path("/sys/class/sound")
+PROC = Path("/proc")
+
+_CAPTURE = re.compile(r"pcmC(\d+)D(\d+)c")
+_CARD = re.compile(r"CARD=([^,]+)|^(?:plug)?hw:([^,={}]+)")
+
+
+class Card(NamedTuple):
+    """A card that captures."""
+
+    number: int
+    """Changes from boot to boot: never shown, never stored."""
+    id: str
+    devices: tuple[int, ...]
+    """Its PCM devices that capture, ascending."""
+
+    @property
+    def name(self) -> str:
+        """What to write for `capture.device`; stays the same wherever the card is plugged in."""
+        return f"plughw:CARD={self.id}" + (f",DEV={self.devices[0]}" if self.devices[0] else "")
+
+
+class Holder(NamedTuple):
+    """A process that has a card open."""
+
+    pid: int
+    name: str
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.name} (pid {self.pid})"
+
+
+def capture_cards(sysfs: Path = SYSFS) -> list[Card]:
+    """The cards that capture, by index."""
+    devices: dict[int, list[int]] = {}
+    for entry in sysfs.iterdir() if sysfs.is_dir() else ():
+        if match := _CAPTURE.fullmatch(entry.name):
+            devices.setdefault(int(match[1]), []).append(int(match[2]))
+    cards = []
+    for index, numbers in sorted(devices.items()):
+        id_ = _text(sysfs / f"card{index}" / "id")
+        if id_ is not None:  # None: unplugged while we looked
+            cards.append(Card(index, id_, tuple(sorted(numbers))))
+    return cards
+
+
+def card_of(device: str) -> str | None:
+    """Which card a device name means: `Device` for `plughw:CARD=Device,DEV=0` or `hw:Device`; None if it names none."""
+    match = _CARD.search(device)
+    return (match[1] or match[2]) if match else None
+
+
+def find(device: str, sysfs: Path = SYSFS) -> Card | None:
+    """The present card that a device name means (by id, or by number for those who insist)."""
+    wanted = card_of(device)
+    return next((card for card in capture_cards(sysfs) if wanted in (card.id, str(card.number))), None)
+
+
+def holder(card: Card, proc: Path = PROC) -> Holder | None:
+    """Who captures from the card; None if nobody does, or it can't be known."""
+    for device in card.devices:
+        for status in (proc / "asound" / f"card{card.number}" / f"pcm{device}c").glob("sub*/status"):
+            if match := re.search(r"owner_pid\s*:\s*(\d+)", _text(status) or ""):
+                return _process(int(match[1]), proc)
+    return None
+
+
+def choose(sysfs: Path = SYSFS) -> str:
+    """What `auto` means: the one card that captures. Raises SourceError if there is none, SourceMismatch if several."""
+    present = capture_cards(sysfs)
+    if not present:
+        raise SourceError("no microphone is there; it is used as soon as it is plugged in")
+    if len(present) > 1:
+        lines = " or ".join(f'device = "{card.name}"' for card in present)
+        raise SourceMismatch(f"several cards capture; choose one under [capture]: {lines}")
+    return present[0].name
+
+
+def explained(error: Exception, device: str, sysfs: Path = SYSFS, proc: Path = PROC) -> SourceError:
+    """An error of alsaaudio's (`<text of the errno> [<name>]`) as one line: what happens next, or what to do."""
+    text = str(error).split(" [", 1)[0]
+    if text == os.strerror(errno.EBUSY):
+        card = find(device, sysfs)
+        held = card and holder(card, proc)
+        return SourceError(
+            f"microphone {device} is held by {held or 'another process'}; it is used as soon as it is free"
+        )
+    if text in (os.strerror(errno.ENODEV), os.strerror(errno.ENOENT), os.strerror(errno.ENXIO)):
+        return SourceError(f"microphone {device} is not there; it is used as soon as it is (`edged devices` lists all)")
+    if text in (os.strerror(errno.EACCES), os.strerror(errno.EPERM)):
+        return SourceError(f"microphone {device} may not be opened by this user: add it to the group `audio`")
+    if text == os.strerror(errno.EINVAL):
+        return SourceMismatch(f"microphone {device} can't do what is asked for, or its ALSA definition is wrong")
+    return SourceError(f"microphone {device} fails: {text}")
+
+
+def _process(thread: int, proc: Path) -> Holder:
+    """The process of a thread: the kernel notes the thread that opened, whose own name says little."""
+    group = re.search(r"^Tgid:\s*(\d+)", _text(proc / str(thread) / "status") or "", re.MULTILINE)
+    pid = int(group[1]) if group else thread
+    return Holder(pid, _text(proc / str(pid) / "comm") or "another process")
+
+
+def _text(path: Path) -> str | None:
+    """A small file of the kernel's; None if it is gone, as everything here may be at any moment."""
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return None

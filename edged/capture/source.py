@@ -1,0 +1,60 @@
+"""What every source of audio offers, and which one the settings mean."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from edged.audio import Captured
+from edged.settings import Capture
+
+Deliver = Callable[[Captured], None]
+"""Called from the source's own thread, in order; must not block: `HandOver.put`."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """Written by the source's thread alone; to be read by anyone at any time."""
+
+    blocks: int = 0
+    overruns: int = 0
+    lost_samples: int = 0
+    """Estimated: by overruns and while the device was away."""
+    opened: int = 0
+    peak: int = 0
+    """Largest magnitude since the start, 0 to 32768."""
+    clipped: int = 0
+    last_block_s: float | None = None
+    """`time.monotonic()` of the last block, or of the opening; None while the device is not open. For `level.Watch`."""
+
+
+class Source(Protocol):
+    """Delivers audio from `start` to `stop`; used once."""
+
+    @property
+    def counters(self) -> Counters:
+        """Kept up to date while it runs."""
+
+    def check(self) -> str | None:
+        """Before `start`: tries what the settings ask for, and closes again.
+
+        Returns what is missing at the moment (absent, busy: the run may begin, it is waited for), or None.
+        Raises ConfigurationError or SourceMismatch if only other settings help. After `start` the same is a Lost.
+        """
+
+    def start(self) -> None:
+        """Begins to deliver, from a thread of its own."""
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ends it; False if its thread still hangs in the kernel after that long. Nothing is delivered any more."""
+
+
+def open_source(settings: Capture, deliver: Deliver) -> Source:
+    """The source that the settings mean; nothing is opened yet."""
+    if settings.source == "wav":
+        from edged.capture.wavefile import WavSource
+
+        return WavSource(settings, deliver)
+    # Here, not above: a machine without ALSA can still transcribe a recording.
+    from edged.capture.alsa import AlsaSource
+
+    return AlsaSource(settings, deliver)

@@ -1,0 +1,122 @@
+"""A microphone for machines without one: sets up the ALSA plug-in `script/virtual_microphone.c`, and orders faults.
+
+For the demo and for tests. The plug-in's own text says what it promises.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+SYSTEM_CONFIG = Path("/usr/share/alsa/alsa.conf")
+"""Defines `plughw`, `plug` and all the rest; where every distribution puts it."""
+
+
+class Played(NamedTuple):
+    """How far the room is."""
+
+    started_s: float
+    """When its first sample sounded: seconds of CLOCK_MONOTONIC."""
+    delivered: int
+    """Samples of one channel up to which a reader was served."""
+    played: int
+    """Samples up to which the room had come at that moment."""
+
+
+class VirtualMicrophone:
+    """One microphone, named `name` in the ALSA configuration that `environment` points to.
+
+    `directory` must exist and holds its files; `plugin` is the compiled plug-in; `audio` is raw interleaved samples of
+    `format` at `rate` with `channels`. A second device, `plugged`, takes any format and rate, as `plughw` does for a
+    card, and converts rates with `converter`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        plugin: Path,
+        audio: Path,
+        *,
+        name: str = "virtual",
+        rate: int = 16_000,
+        channels: int = 1,
+        format: Literal["S16_LE", "S32_LE"] = "S16_LE",  # noqa: A002  ALSA's own word
+        after: Literal["noise", "zeros", "loop"] = "noise",
+        converter: str = "speexrate",
+    ) -> None:
+        self.name = name
+        self.plugged = f"{name}_plug"
+        self._control = directory / f"{name}.control"
+        self._state = directory / f"{name}.state"
+        self._mixer = directory / f"{name}.mixer"
+        self.config = directory / f"{name}.conf"
+        self.config.write_text(
+            f'pcm_type.edged {{ lib "{plugin}" }}\n'
+            f'ctl_type.edged {{ lib "{plugin}" }}\n'
+            f'pcm.{name} {{ type edged file "{audio}" control "{self._control}" state "{self._state}"'
+            f" rate {rate} channels {channels} format {format} after {after} }}\n"
+            f'pcm.{self.plugged} {{ type plug slave.pcm "{name}" rate_converter "{converter}" }}\n'
+            f'ctl.{name} {{ type edged mixer "{self._mixer}" }}\n'
+            f'ctl.{self.plugged} {{ type edged mixer "{self._mixer}" }}\n'
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to find it; libasound looks again at each opening."""
+        return {"ALSA_CONFIG_PATH": f"{SYSTEM_CONFIG}:{self.config}"}
+
+    def unplug(self) -> None:
+        """Gone, as if pulled out: reading fails until it is closed, opening until `replug`."""
+        self._order("unplug")
+
+    def replug(self) -> None:
+        """Back; who has it open must close it first."""
+        self._order("")
+
+    def busy(self) -> None:
+        """Held by somebody else: it can't be opened."""
+        self._order("busy")
+
+    def eio(self) -> None:
+        """Each read fails, as with a broken cable."""
+        self._order("eio")
+
+    def stall(self) -> None:
+        """Nothing arrives any more, without an error."""
+        self._order("stall")
+
+    def overrun(self) -> None:
+        """Once: what the buffer holds is lost."""
+        self._order("overrun")
+
+    def mute(self) -> None:
+        """Exact zeros."""
+        self._order("mute")
+
+    def resume(self) -> None:
+        """Ends every fault."""
+        self._order("")
+
+    def set_mixer(self, volume: int, on: bool) -> None:
+        """The capture volume (0-100) and switch that somebody left behind."""
+        self._mixer.write_text(f"{volume} {int(on)}\n")
+
+    @property
+    def mixer(self) -> tuple[int, bool]:
+        """The capture volume and switch as they are now."""
+        volume, on = self._mixer.read_text().split()
+        return int(volume), on == "1"
+
+    @property
+    def played(self) -> Played | None:
+        """How far it is; None before the first capture."""
+        try:
+            started_ns, delivered, played = self._state.read_text().split()
+        except FileNotFoundError:
+            return None
+        return Played(int(started_ns) / 1e9, int(delivered), int(played))
+
+    def _order(self, word: str) -> None:
+        """Put in place whole: the plug-in reads it at any moment."""
+        new = self._control.with_suffix(".new")
+        new.write_text(word)
+        os.replace(new, self._control)

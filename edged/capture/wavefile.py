@@ -1,0 +1,181 @@
+"""A recording as a source, paced in real time: the same path as a microphone, for trying out, tests and measuring."""
+
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from edged.audio import BYTES_PER_SAMPLE, Block, Ended, Opened, Signal
+from edged.capture.level import Level, pick
+from edged.capture.source import Counters, Deliver
+from edged.errors import ConfigurationError
+from edged.settings import Capture
+
+_PCM, _EXTENSIBLE = 1, 0xFFFE
+_UNKNOWN_LENGTH = (0, 0xFFFFFFFF)
+"""What recorders write that can't go back to the header."""
+
+
+class Wav(NamedTuple):
+    """Where the samples of a recording are."""
+
+    rate: int
+    channels: int
+    bits: int
+    offset: int
+    """Of the first frame, in bytes."""
+    promised_bytes: int
+    """By the header."""
+    bytes: int
+    """Whole frames that are there."""
+
+
+def parse(file: BinaryIO) -> Wav:
+    """Reads a WAV header. Raises ValueError with a text that goes on after the file's name."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    if size == 0:
+        raise ValueError("is empty")
+    if size < 12:
+        raise ValueError("is cut off in its header")
+    riff, _, wave = struct.unpack("<4sI4s", file.read(12))
+    if riff != b"RIFF" or wave != b"WAVE":
+        raise ValueError("is no WAV file")
+    layout: tuple[int, int, int] | None = None
+    while len(head := file.read(8)) == 8:
+        name, length = struct.unpack("<4sI", head)
+        start = file.tell()
+        if name == b"fmt ":
+            layout = _layout(file.read(length))
+        elif name == b"data":
+            if layout is None:
+                raise ValueError("is damaged: its samples come before their description")
+            rate, channels, bits = layout
+            there = size - start
+            promised = there if length in _UNKNOWN_LENGTH else length
+            frame = max(1, channels * bits // 8)
+            return Wav(rate, channels, bits, start, promised, min(promised, there) // frame * frame)
+        file.seek(start + length + length % 2)  # chunks are padded to even lengths
+    raise ValueError("is cut off in its header")
+
+
+def _layout(chunk: bytes) -> tuple[int, int, int]:
+    if len(chunk) < 16:
+        raise ValueError("is cut off in its header")
+    kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
+    if kind == _EXTENSIBLE and len(chunk) >= 26:
+        kind = struct.unpack_from("<H", chunk, 24)[0]
+    if kind != _PCM:
+        raise ValueError(f"is not PCM (its format is {kind:#06x})")
+    if channels == 0 or rate == 0:
+        raise ValueError("is damaged: it says that it has no channels or no rate")
+    return rate, channels, bits
+
+
+class WavSource:
+    """Plays a recording to its end, then delivers `Ended`; see `source.Source`.
+
+    `speed` is for tests: how many seconds of the recording pass in one second. Stamps follow the recording, so that
+    with another speed than 1 they run ahead of the clock.
+    """
+
+    def __init__(self, settings: Capture, deliver: Deliver, *, speed: float = 1.0) -> None:
+        if not settings.path:
+            raise ConfigurationError("capture.path must name a recording when capture.source is wav")
+        self.counters = Counters()
+        self._settings = settings
+        self._path = Path(settings.path)
+        self._deliver = deliver
+        self._speed = speed
+        self._level = Level()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
+
+    def check(self) -> str | None:
+        """See `Source.check`: raises ConfigurationError unless it can be played."""
+        file, wav = self._open()
+        file.close()
+        return self._cut_short(wav)
+
+    def start(self) -> None:
+        """See `Source.start`. Raises ConfigurationError."""
+        self._file, self._wav = self._open()
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """See `Source.stop`."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _open(self) -> tuple[BinaryIO, Wav]:
+        path = self._path
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise ConfigurationError(f"capture.path: {path} can't be read: {error.strerror}") from error
+        try:
+            wav = parse(file)
+            self._require(wav)
+        except (ValueError, OSError) as error:  # OSError: it is a directory, or the disk is bad
+            file.close()
+            raise ConfigurationError(f"capture.path: {path} {error}") from error
+        file.seek(wav.offset)
+        return file, wav
+
+    def _require(self, wav: Wav) -> None:
+        """Raises ValueError if it is not what the settings ask for."""
+        settings, path = self._settings, self._path
+        if wav.bits != 8 * BYTES_PER_SAMPLE or wav.rate != settings.rate:
+            raise ValueError(
+                f"has {wav.bits} bits at {wav.rate} Hz, but 16 bits at {settings.rate} Hz are needed: convert it with"
+                f" `sox {path} -b 16 -r {settings.rate} converted.wav`"
+            )
+        if settings.channel >= wav.channels:
+            raise ValueError(f"has {wav.channels} channel(s), so there is no capture.channel = {settings.channel}")
+        if wav.bytes == 0:
+            raise ValueError("holds no audio")
+
+    def _cut_short(self, wav: Wav) -> str | None:
+        if wav.bytes >= wav.promised_bytes:
+            return None
+        second = wav.rate * wav.channels * BYTES_PER_SAMPLE
+        return (
+            f"recording {self._path} is cut short: {wav.promised_bytes / second:.1f} s are promised,"
+            f" {wav.bytes / second:.1f} s are there"
+        )
+
+    def _run(self) -> None:
+        with self._file as file:
+            self._play(file, self._wav)
+
+    def _play(self, file: BinaryIO, wav: Wav) -> None:
+        counters = self.counters
+        counters.opened = 1
+        counters.last_block_s = time.monotonic()
+        self._deliver(Opened(str(self._path), f"{wav.rate} Hz, channel {self._settings.channel} of {wav.channels}"))
+        if text := self._cut_short(wav):
+            self._deliver(Signal(text, fault=True))
+        period_bytes = wav.rate * self._settings.period_ms // 1000 * wav.channels * BYTES_PER_SAMPLE
+        begun_s, begun_boot_s = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
+        position, left = 0, wav.bytes
+        while frames := file.read(min(period_bytes, left)):
+            left -= len(frames)
+            block = Block(
+                position,
+                pick(frames, wav.channels, self._settings.channel),
+                begun_boot_s + position / wav.rate,
+            )
+            position = block.end
+            # Like a microphone, it gives a block when its last sample has sounded.
+            if self._stop.wait(max(0.0, begun_s + position / wav.rate / self._speed - time.monotonic())):
+                return
+            self._deliver(block)
+            self._level.hear(block.pcm)
+            counters.blocks += 1
+            counters.last_block_s = time.monotonic()
+            counters.peak, counters.clipped = self._level.peak, self._level.clipped
+        counters.last_block_s = None
+        self._deliver(Ended())

@@ -1,0 +1,35 @@
+"""`edged devices`: which microphones there are, what they can do, and who holds them."""
+
+import argparse
+
+from edged.capture.devices import converter_warning, devices
+from edged.errors import Exit
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser(
+        "devices",
+        help="list the microphones",
+        description="Lists the cards that capture: the name for capture.device, what the card can do by itself (plughw"
+        " converts the rest), and the process that holds it.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints them; no microphone is no error."""
+    found = devices()
+    for device in found:
+        print(f"{device.name}\n    {device.title}\n    {device.can}")
+        if device.holder:
+            print(f"    held by {device.holder}")
+    if not found:
+        print('No microphone is there. Plug one in, or transcribe a recording: capture.source = "wav".')
+    elif len(found) == 1:
+        print('\nIt is what capture.device = "auto" uses.')
+    else:
+        print(f'\nSeveral: choose one, e.g. under [capture]: device = "{found[0].name}"')
+    if warning := converter_warning():
+        print(f"\nWarning: {warning}.")
+    return Exit.OK

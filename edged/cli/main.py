@@ -1,0 +1,107 @@
+"""The command line: finds the command, and turns what it raises into a line for people and an exit status."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from edged import __version__
+from edged.cli.common import say
+from edged.errors import ConfigurationError, EdgedError, Exit
+
+COMMANDS = {
+    "run": ("edged.cli.run", "listen, transcribe and write down, until stopped"),
+    "check": ("edged.cli.check", "what is wrong with the settings, or which of them hold"),
+    "devices": ("edged.cli.devices", "list the microphones, with the names to use for them"),
+    "recognizer": ("edged.cli.recognizer", "serve the recogniser's protocol on this machine, without an account"),
+    "demo": ("edged.cli.demo", "see it work, without microphone, key or network"),
+}
+"""Each command: the module that holds it, and its line in `edged --help`. The module is imported when it is used, and
+has `add(subparsers)`, which adds a parser with `run` as its default, and `run(arguments) -> int`, the exit status."""
+
+EPILOG = """\
+exit status:
+  0    done
+  64   the command line can't be followed
+  70   a fault of edged itself; a traceback tells where
+  75   stopped while captured speech was not yet transcribed
+  78   the settings are wrong; starting again won't help
+  130  interrupted from the keyboard
+
+files:
+  /etc/edged/edged.toml  the settings; without this file the defaults hold
+
+the API key, from the first of these that there is:
+  $CREDENTIALS_DIRECTORY/deepgram-api-key (systemd), the file that deepgram.api_key_file names, $DEEPGRAM_API_KEY
+
+examples:
+  edged devices          which microphones there are
+  edged check --sample   every option, with its default and what it means
+  edged check            what is wrong, all of it at once
+  edged run --set 'transcripts.sinks=["console"]'
+                         transcribe, and show it here
+
+`edged COMMAND --help` tells more about each.
+"""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=16)  # wide enough for the longest command
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with the exit status that sysexits.h has for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and leave."""
+        self.print_usage(sys.stderr)
+        self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status comes back, whatever happens."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):  # file names need not be text in this locale
+            reconfigure(errors="backslashreplace")
+    try:
+        status = _command(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # here, where a closed pipe is expected
+    except SystemExit as leaving:  # argparse leaves this way, for --help too
+        return leaving.code if isinstance(leaving.code, int) else Exit.USAGE if leaving.code else Exit.OK
+    except EdgedError as error:
+        for problem in error.problems if isinstance(error, ConfigurationError) else (str(error),):
+            say(problem)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough, as in `edged devices | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed goes there
+        return Exit.OK
+    except Exception:  # noqa: BLE001  the last line of defence: nothing else may decide the exit status
+        traceback.print_exc()
+        say("this is a fault of edged, not of your settings: please report the lines above")
+        return Exit.OUR_FAULT
+    return status
+
+
+def _command(argv: list[str]) -> int:
+    parser = Parser(
+        prog="edged",
+        description="Always-on transcription: a microphone in, a transcript log out.",
+        epilog=EPILOG,
+        formatter_class=_Help,
+    )
+    parser.add_argument("--version", action="version", version=f"edged {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    wanted = next((argument for argument in argv if not argument.startswith("-")), None)
+    for name, (module, text) in COMMANDS.items():
+        if name == wanted:
+            import_module(module).add(subparsers)
+        else:
+            subparsers.add_parser(name, help=text)
+    arguments = parser.parse_args(argv)
+    return int(arguments.run(arguments))

@@ -1,0 +1,134 @@
+"""What the settings meet on this machine: the key, files, the source of audio, the journal.
+
+Changes nothing. The microphone is opened for a moment: there is no other way to know what it can do.
+"""
+
+import os
+import ssl
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from edged.capture.source import open_source
+from edged.contradictions import is_this_machine
+from edged.errors import ConfigurationError, SourceMismatch
+from edged.key import NO_KEY, Key, read_key
+from edged.options import toml
+from edged.settings import Settings
+
+
+class Surroundings(NamedTuple):
+    """What was found."""
+
+    key: Key | None
+    problems: list[str]
+    """Lines about what keeps edged from working, however often it is started."""
+    warnings: list[str]
+    """Lines about what may be so on purpose, may pass, or keeps less than it promises."""
+
+
+def look(settings: Settings, environ: Mapping[str, str], ignore: Collection[str] = ()) -> Surroundings:
+    """Look at everything these settings name, but for the options (`section.key`) in `ignore`."""
+    seen = Surroundings(None, [], [])
+    if "deepgram.api_key_file" not in ignore:
+        seen = seen._replace(key=_key(settings, environ, seen))
+    _certificates(settings, seen)
+    if not any(option.startswith("capture.") for option in ignore):  # what is left of them was not asked for
+        _source(settings, seen)
+    if "journal" in settings.transcripts.sinks:
+        seen.warnings.extend(journal_cautions(Path("/")))
+    if "file" in settings.transcripts.sinks:
+        _transcripts(Path(settings.transcripts.file.path), seen)
+    return seen
+
+
+def _key(settings: Settings, environ: Mapping[str, str], seen: Surroundings) -> Key | None:
+    try:
+        key = read_key(settings, environ)
+    except ConfigurationError as error:
+        seen.problems.extend(error.problems)
+        return None
+    if key is None and not is_this_machine(settings.deepgram.url):
+        seen.warnings.append(NO_KEY)
+    if key is not None and key.warning:
+        seen.warnings.append(key.warning)
+    return key
+
+
+def _certificates(settings: Settings, seen: Surroundings) -> None:
+    if file := settings.deepgram.ca_file:
+        try:
+            ssl.create_default_context(cafile=file)
+        except ssl.SSLError:
+            seen.problems.append(f"[deepgram] ca_file = {toml(file)} holds no certificate in PEM form")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            seen.problems.append(f"[deepgram] ca_file = {toml(file)} can't be read: {why}")
+
+
+def _source(settings: Settings, seen: Surroundings) -> None:
+    try:
+        missing = open_source(settings.capture, lambda _: None).check()
+    except ConfigurationError as error:
+        seen.problems.extend(error.problems)
+        return
+    except SourceMismatch as error:
+        seen.problems.append(str(error))
+        return
+    if missing:
+        seen.warnings.append(missing)
+    if settings.capture.source == "alsa":
+        from edged.capture.devices import converter_warning  # it needs ALSA: a machine without may play recordings
+
+        if text := converter_warning():
+            seen.warnings.append(text)
+
+
+def _transcripts(file: Path, seen: Surroundings) -> None:
+    shown = f"[transcripts.file] path = {toml(str(file))}"
+    place = next(each for each in (file, *file.parents) if each.exists())
+    if file.is_dir():
+        seen.problems.append(f"{shown} is a directory: it must name a file in it")
+    elif place != file and not place.is_dir():
+        seen.problems.append(f"{shown} can't be made: {place} is a file, not a directory")
+    elif not os.access(place, os.W_OK):
+        seen.warnings.append(f"{shown}: {place} can't be written by the user who runs this check; can edged's?")
+
+
+JOURNALD = ("etc", "run", "usr/local/lib", "usr/lib")
+"""Where journald.conf and its drop-ins may be, below the root; the first counts most (journald.conf(5))."""
+
+
+def journal_cautions(root: Path) -> Iterator[str]:
+    """What the journal sink does not promise on this machine; `root` is `/`."""
+    if not (root / "run/systemd/journal/socket").exists():
+        yield "[transcripts] sinks has journal, but no journald runs here: records would wait in memory"
+        return
+    storage = journal_storage(root)
+    if storage == "none":
+        yield "[transcripts] sinks has journal, but journald stores nothing (Storage=none): add the file sink"
+    elif storage == "volatile" or (storage == "auto" and not (root / "var/log/journal").is_dir()):
+        yield (
+            "[transcripts] sinks has journal, which is kept in memory only on this machine and gone after a reboot: "
+            "add the file sink, or set Storage=persistent in /etc/systemd/journald.conf"
+        )
+
+
+def journal_storage(root: Path) -> str:
+    """The `Storage=` of journald: the its main file's, then that of each drop-in, by name; `auto` if none says."""
+    folders = [root / each / "systemd" for each in JOURNALD]
+    main = next((each / "journald.conf" for each in folders if (each / "journald.conf").is_file()), None)
+    drop_ins: dict[str, Path] = {}
+    for folder in reversed(folders):  # the same name in a folder that counts more takes its place
+        drop_ins.update({each.name: each for each in folder.glob("journald.conf.d/*.conf")})
+    storage = "auto"
+    for file in [*([main] if main else []), *(drop_ins[name] for name in sorted(drop_ins))]:
+        try:
+            lines = file.read_text(errors="replace").splitlines()
+        except OSError:  # not for us to read: what journald makes of it stays unknown
+            continue
+        for line in lines:
+            name, _, value = line.partition("=")
+            if name.strip() == "Storage":
+                storage = value.strip().lower() or "auto"
+    return storage

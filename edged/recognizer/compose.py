@@ -1,0 +1,126 @@
+"""Recordings made up for tests and measuring: words that a voice detector takes for voice, each unlike all others.
+
+A word is a buzz with a voice's pitch and two formants, both moving, and noise of its own, so that its samples occur
+nowhere else. Between words is the faint noise of a room.
+"""
+
+import math
+import random
+from array import array
+from collections.abc import Iterator, Sequence
+
+from edged.recognizer.script import Script, ScriptWord
+
+VOICE_LEVEL = 7000
+"""Of 32767: somebody who speaks near the microphone (-16 dBFS peak or so)."""
+GRAIN = 120
+"""Noise within a word, peak: makes its samples unique, and is not heard."""
+ROOM_LEVEL = 6
+"""Noise between words, peak: about -77 dBFS, a quiet room; never exact zeros, which would be a dead microphone."""
+TABLE = 256
+"""Points of one period of the voice."""
+RAMP_S = 0.012
+"""A word swells and fades this fast: no click, and voiced nearly from its first sample."""
+SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
+
+
+def vocabulary(count: int) -> list[str]:
+    """So many different words (4900 at most) that one can say: `babada`, `bemuto`, ..."""
+    n = len(SYLLABLES)
+    # The first syllable counts, the second counts how often that came round, the third is for the ear.
+    return [SYLLABLES[i % n] + SYLLABLES[(i // n + i * 23) % n] + SYLLABLES[(i * 31 + 10) % n] for i in range(count)]
+
+
+def compose(
+    sentences: Sequence[str],
+    *,
+    seed: int = 0,
+    rate: int = 16_000,
+    lead_s: float = 1.5,
+    silence_s: float = 6.0,
+    tail_s: float = 2.0,
+    word_s: tuple[float, float] = (0.25, 0.5),
+    pause_s: tuple[float, float] = (0.06, 0.2),
+    every_s: float | None = None,
+) -> Script:
+    """A recording of sentences of words: `lead_s` of room, the sentences with `silence_s` between them, `tail_s`.
+
+    With `every_s` a sentence begins that often instead. Words last, and pauses between them, as long as drawn from
+    the ranges given. The same arguments give the same samples.
+    """
+    rng = random.Random(seed)
+    words: list[ScriptWord] = []
+    at = round(lead_s * rate)
+    for number, sentence in enumerate(sentences):
+        if number and every_s is None:
+            at += round(silence_s * rate)
+        elif number and every_s is not None:
+            begin = round((lead_s + number * every_s) * rate)
+            if begin <= at:
+                raise ValueError(f"a sentence lasts longer than {every_s} s")
+            at = begin
+        for place, text in enumerate(sentence.split()):
+            if place:
+                at += round(rng.uniform(*pause_s) * rate)
+            start, at = at, at + round(rng.uniform(*word_s) * rate)
+            words.append(ScriptWord(text, start, at))
+    return _record(rng, words, at + round(tail_s * rate), rate)
+
+
+def place(words: Sequence[tuple[str, float, float]], length_s: float, *, seed: int = 0, rate: int = 16_000) -> Script:
+    """A recording of `length_s` with each `(text, start_s, end_s)` just there."""
+    table = [ScriptWord(text, round(start_s * rate), round(end_s * rate)) for text, start_s, end_s in words]
+    return _record(random.Random(seed), table, round(length_s * rate), rate)
+
+
+def _record(rng: random.Random, words: Sequence[ScriptWord], samples: int, rate: int) -> Script:
+    pcm = bytearray()
+    for word in words:
+        pcm += _room(rng, word.start - len(pcm) // 2)
+        pcm += _word(rng, word.end - word.start, rate)
+    pcm += _room(rng, samples - len(pcm) // 2)
+    return Script(bytes(pcm), words, rate)
+
+
+def sentences(count: int, words_each: int = 6) -> list[str]:
+    """So many sentences, no word of which occurs twice."""
+    words = vocabulary(count * words_each)
+    return [" ".join(words[i : i + words_each]) for i in range(0, len(words), words_each)]
+
+
+def _noise(rng: random.Random, samples: int, peak: int) -> Iterator[int]:
+    """Evenly spread over -peak..peak, a byte of randomness a sample."""
+    scale = bytes((value * (2 * peak + 1)) >> 8 for value in range(256))
+    return (value - peak for value in rng.randbytes(samples).translate(scale))
+
+
+def _room(rng: random.Random, samples: int) -> bytes:
+    return array("h", _noise(rng, samples, ROOM_LEVEL)).tobytes()
+
+
+def _word(rng: random.Random, samples: int, rate: int) -> bytes:
+    pitch = rng.uniform(95, 190)
+    glide = rng.uniform(-0.25, 0.25)
+    first, last = (_period(pitch, rng.uniform(350, 800), rng.uniform(900, 2200)) for _ in range(2))
+    ramp = round(RAMP_S * rate)
+    phase = 0.0
+    out = array("h")
+    for i, grain in enumerate(_noise(rng, samples, GRAIN // 2)):
+        along = i / samples
+        level = min(1.0, (i + 1) / ramp, (samples - i) / ramp)
+        point = int(phase) % TABLE
+        out.append(int(level * (first[point] + (last[point] - first[point]) * along)) + grain)
+        phase += TABLE * pitch * (1 + glide * along) / rate
+    return out.tobytes()
+
+
+def _period(pitch: float, formant1: float, formant2: float) -> list[float]:
+    """One period of a voice: harmonics up to 3.4 kHz, falling, strongest near the formants; peaks at VOICE_LEVEL."""
+    harmonics = []
+    for k in range(1, int(3400 / pitch)):
+        hz = k * pitch
+        gain = 0.12 / k + math.exp(-(((hz - formant1) / 120) ** 2)) + 0.5 * math.exp(-(((hz - formant2) / 160) ** 2))
+        harmonics.append((k, gain))
+    wave = [sum(gain * math.sin(math.tau * k * i / TABLE) for k, gain in harmonics) for i in range(TABLE)]
+    peak = max(map(abs, wave))
+    return [VOICE_LEVEL * value / peak for value in wave]

@@ -1,0 +1,65 @@
+"""What recognises: the small interface that every engine fulfils. One engine serves one connection, and is used once.
+
+Times are seconds of audio fed to this engine, from 0.
+"""
+
+from typing import NamedTuple, Protocol
+
+
+class HeardWord(NamedTuple):
+    """One word, bare and in lower case."""
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float
+
+
+class Heard(NamedTuple):
+    """What an engine makes of the audio so far."""
+
+    words: tuple[HeardWord, ...]
+    """In order, not yet committed. Those near the end may change with the next audio."""
+    voice_start_s: float
+    """Start of the latest stretch of voice."""
+    voice_end_s: float
+    """Its end so far; the present time while somebody speaks, 0 before anybody did."""
+
+
+NOTHING = Heard((), 0.0, 0.0)
+
+
+class Engine(Protocol):
+    """Audio in, words out, in order; every call is synchronous and may take its time."""
+
+    settle_s: float
+    """A word that ended this long ago no longer changes (but for a `flush`)."""
+
+    def feed(self, pcm: bytes) -> Heard:
+        """Take more audio: s16le mono at the rate it was opened with, whole samples."""
+
+    def flush(self) -> Heard:
+        """No more audio belongs to what was said so far: make the best of it now."""
+
+    def commit(self, until_s: float) -> None:
+        """Words that end at or before this are final: never give them again."""
+
+
+class Engines(Protocol):
+    """Opens an engine for each connection."""
+
+    name: str
+    heavy: bool
+    """Its calls are too long for an event loop: make them in a thread."""
+
+    def objection(self, rate: int) -> str | None:
+        """Why audio of this rate can't be recognised, for the one who asked for it."""
+
+    def open(self, rate: int) -> Engine:
+        """May take long (a model is loaded)."""
+
+
+def transcribe(engine: Engine, pcm: bytes) -> tuple[HeardWord, ...]:
+    """A whole recording's words, without server, windows and connection: what a comparison starts from."""
+    engine.feed(pcm)
+    return engine.flush().words

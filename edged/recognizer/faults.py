@@ -1,0 +1,184 @@
+"""Faults that can be ordered of the server, and when they strike. Pure.
+
+On the command line: `VERB[:ARGUMENT...][@WHEN][*TIMES]`, e.g. `reset@12.5`, `close:1011:going away@word7*2`,
+`refuse:503*3`, `slow:0.5@t10`.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from edged.errors import UsageError
+
+
+class Verb(StrEnum):
+    """What goes wrong. The first three strike at the handshake, the others on an open connection."""
+
+    REFUSE = "refuse"
+    """Answer the handshake with an HTTP status."""
+    PORTAL = "portal"
+    """Answer like a captive portal: a page of HTML (`html`), or a redirect to one (`redirect`)."""
+    HANG = "hang"
+    """Never answer the handshake."""
+    RESET = "reset"
+    """Break the TCP connection (RST)."""
+    CLOSE = "close"
+    """Close with a code and a reason, before anything that still waits is answered."""
+    BLACK_HOLE = "black_hole"
+    """Take everything and answer nothing any more, not even a ping or a close."""
+    STALL = "stall"
+    """Answer pings, but give no results any more: `forever`, or `until_close`, when they all come late."""
+    GARBAGE = "garbage"
+    """Say senseless things once, then go on as before."""
+    SLOW = "slow"
+    """Read at this many times real time (0.5), so that the network backs up."""
+
+
+HANDSHAKE = frozenset({Verb.REFUSE, Verb.PORTAL, Verb.HANG})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One order. Without a condition it strikes at once: the next handshake, or the first audio that comes."""
+
+    verb: Verb
+    status: int = 503
+    """refuse"""
+    retry_after: str | None = None
+    """refuse: the header, as it goes out"""
+    body: str | None = None
+    """refuse: instead of the usual JSON"""
+    code: int = 1011
+    """close"""
+    reason: str = ""
+    """close"""
+    kind: str = ""
+    """portal: html or redirect; stall: forever or until_close"""
+    rate: float = 0.5
+    """slow"""
+    after_samples: int | None = None
+    """Strikes exactly there, counted in samples of audio received over all connections."""
+    after_audio_s: float | None = None
+    """The same in seconds, at each connection's rate."""
+    in_word: int | None = None
+    """Strikes when half of this word of the script (counted from 0) has been processed."""
+    after_s: float | None = None
+    """Strikes so long after the server's start: at the next message, or at the next handshake."""
+    times: int = 1
+    """How often. With `after_samples` or `after_audio_s` again after as much audio each time."""
+
+    @property
+    def at_handshake(self) -> bool:
+        """It strikes before a connection is open."""
+        return self.verb in HANDSHAKE
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A fault strikes now, when `samples` of the message that just came have still been taken."""
+
+    fault: Fault
+    samples: int
+
+
+class Orders:
+    """The faults that are still to strike, oldest first."""
+
+    def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
+        self.waiting: list[Fault] = []
+        self._bases: list[int] = []
+        for fault in faults:
+            self.order(fault)
+
+    def order(self, fault: Fault, *, received_samples: int = 0) -> None:
+        """From now on; audio is counted from what was received before."""
+        self.waiting.append(fault)
+        self._bases.append(received_samples)
+
+    def handshake(self, since_start_s: float) -> Fault | None:
+        """The fault for a handshake that comes now; it counts as done."""
+        for place, fault in enumerate(self.waiting):
+            if fault.at_handshake and since_start_s >= (fault.after_s or 0):
+                return self._take(place, 0)
+        return None
+
+    def audio(self, since_start_s: float, received: int, incoming: int, rate: int) -> Strike | None:
+        """The fault that strikes as `incoming` samples follow the `received` ones, if any; it counts as done."""
+        for place, fault in enumerate(self.waiting):
+            if fault.at_handshake or fault.in_word is not None:
+                continue
+            wanted = fault.after_samples
+            if fault.after_audio_s is not None:
+                wanted = round(fault.after_audio_s * rate)
+            if wanted is not None:
+                mark = self._bases[place] + wanted
+                if mark <= received + incoming:
+                    return Strike(self._take(place, mark), max(0, mark - received))
+            elif since_start_s >= (fault.after_s or 0):
+                return Strike(self._take(place, received), 0)
+        return None
+
+    def word(self, number: int) -> Fault | None:
+        """The fault that strikes when half of this word has been processed; it counts as done."""
+        for place, fault in enumerate(self.waiting):
+            if fault.in_word == number:
+                return self._take(place, 0)
+        return None
+
+    def _take(self, place: int, mark: int) -> Fault:
+        fault = self.waiting[place]
+        if fault.times > 1:
+            self.waiting[place] = replace(fault, times=fault.times - 1)
+            self._bases[place] = mark
+        else:
+            del self.waiting[place], self._bases[place]
+        return fault
+
+
+ORDER = re.compile(r"(?P<verb>[a-z_]+)(:(?P<args>[^@*]*))?(@(?P<when>[^*]+))?(\*(?P<times>[1-9]\d*))?")
+
+
+def parse(text: str) -> Fault:
+    """An order as the command line gives it; raises `UsageError`."""
+    match = ORDER.fullmatch(text)
+    if match is None:
+        raise UsageError(f"--fault {text}: expected VERB[:ARGUMENT...][@WHEN][*TIMES]")
+    try:
+        fault = _arguments(Fault(Verb(match["verb"])), match["args"].split(":") if match["args"] else [])
+        return _when(replace(fault, times=int(match["times"] or 1)), match["when"])
+    except ValueError as error:
+        verbs = ", ".join(Verb)
+        raise UsageError(f"--fault {text}: {error}; the verbs are {verbs}") from error
+
+
+def _arguments(fault: Fault, given: list[str]) -> Fault:
+    match fault.verb, given:
+        case _, []:
+            return fault
+        case Verb.REFUSE, [status]:
+            return replace(fault, status=int(status))
+        case Verb.REFUSE, [status, retry_after]:
+            return replace(fault, status=int(status), retry_after=retry_after)
+        case Verb.CLOSE, [code]:
+            return replace(fault, code=int(code))
+        case Verb.CLOSE, [code, *reason]:
+            return replace(fault, code=int(code), reason=":".join(reason))
+        case Verb.SLOW, [rate]:
+            return replace(fault, rate=float(rate))
+        case Verb.PORTAL, [("html" | "redirect") as kind]:
+            return replace(fault, kind=kind)
+        case Verb.STALL, [("forever" | "until_close") as kind]:
+            return replace(fault, kind=kind)
+    raise ValueError(f"{fault.verb} does not take {':'.join(given)!r}")
+
+
+def _when(fault: Fault, when: str | None) -> Fault:
+    if when is None:
+        return fault
+    if when.startswith("t"):
+        return replace(fault, after_s=float(when[1:]))
+    if fault.at_handshake:
+        raise ValueError(f"{fault.verb} strikes at a handshake: WHEN can only be a time, such as t10")
+    if when.startswith("word"):
+        return replace(fault, in_word=int(when[4:]))
+    return replace(fault, after_audio_s=float(when))

@@ -1,0 +1,232 @@
+"""One connection to the recogniser, from its opening to its close: intake, pace, limits. Pure; time is an argument.
+
+`receive` takes what the client sends, `tick` is to be called at `next_deadline()`; both return what to send, in order.
+The object serves one connection and is used once; after a `Close` nothing more comes out.
+
+The rules:
+- Work is done in the order in which it came: Finalize and CloseStream wait behind all audio before them.
+- Audio is processed at `max_rate` times real time at most. Faster audio is not refused, its results come later.
+- Any message resets the idle limit. Nothing but a message of ours ends the mute limit.
+- An empty binary message is a CloseStream; a KeepAlive in a binary message is audio.
+"""
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from edged.audio import BYTES_PER_SAMPLE
+from edged.recognizer import messages
+from edged.recognizer.handshake import CONTAINER_RATE, Query
+from edged.recognizer.windows import Draw, Quirks, Unkindness, Windows
+
+PIECE_S = 0.1
+"""Audio that is processed at a time: no coarser than the usual message, so that windows don't depend on messages."""
+BURST_S = 0.5
+"""Audio that may come at once before `max_rate` counts: pre-roll and the network's unevenness."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Deepgram's limits. Tests shorten them."""
+
+    idle_s: float = 12.0
+    """Documented as 10, measured as 12."""
+    mute_s: float = 30.0
+    """From opening to the server's first message."""
+    max_rate: float = 1.25
+    """Times real time; documented."""
+    backlog_s: float = 600.0
+    """Audio that waits to be processed; beyond it the socket is not read."""
+
+
+class Send(NamedTuple):
+    """Send this text message."""
+
+    text: str
+
+
+class Close(NamedTuple):
+    """Close the connection; nothing follows."""
+
+    code: int
+    reason: str
+
+
+Out = Send | Close
+
+
+def _ends(out: list[Out]) -> bool:
+    return bool(out) and isinstance(out[-1], Close)
+
+
+class _Job(NamedTuple):
+    at_s: float
+    """Not to be done before."""
+    work: bytes | str
+    """Audio, or `Finalize`, or `CloseStream`."""
+
+
+class Session:
+    """See the module. `windows` recognises; `draw` gives numbers from 0 to 1 for the unkindness."""
+
+    def __init__(
+        self,
+        windows: Windows,
+        query: Query,
+        now: float,
+        *,
+        limits: Limits,
+        unkind: Unkindness,
+        quirks: Quirks,
+        draw: Draw,
+    ) -> None:
+        self.windows = windows
+        self.closed = False
+        self._query = query
+        self._limits = limits
+        self._unkind = unkind
+        self._quirks = quirks
+        self._draw = draw
+        self._idle_since = now
+        self._mute_since: float | None = now
+        self._jobs: deque[_Job] = deque()
+        self._waiting_bytes = 0
+        self._odd = b""
+        self._credit_s = BURST_S
+        """Audio that may be processed as of `_credit_at`."""
+        self._credit_at = now
+        self._closing = False
+
+    def opened(self) -> list[Out]:
+        """What is said unasked: nothing, but for some compatible servers."""
+        if self._quirks.reject_after_upgrade is not None:
+            return self._close(1008, self._quirks.reject_after_upgrade)
+        return self._said([self.windows.metadata()]) if self._quirks.metadata_on_open else []
+
+    @property
+    def hungry(self) -> bool:
+        """False: let the client wait, as too much audio of its is waiting already."""
+        return self._waiting_bytes < self._limits.backlog_s * self._query.rate * BYTES_PER_SAMPLE or not self._jobs
+
+    @property
+    def backlog_s(self) -> float:
+        """Audio received and not yet processed."""
+        return self._waiting_bytes / BYTES_PER_SAMPLE / self._query.rate if self._query.rate else 0.0
+
+    def receive(self, now: float, message: bytes | str) -> list[Out]:
+        """A binary or a text message of the client."""
+        if self.closed:
+            return []
+        out = self.tick(now)
+        if _ends(out):
+            return out
+        self._idle_since = now
+        out += self._audio(now, message) if isinstance(message, bytes) else self._text(now, message)
+        return out if _ends(out) else out + self._work(now)
+
+    def tick(self, now: float) -> list[Out]:
+        """Time has passed."""
+        if self.closed:
+            return []
+        out = self._work(now)
+        if _ends(out):
+            return out
+        if self._mute_since is not None and now >= self._mute_since + self._limits.mute_s:
+            return out + self._close(1011, messages.NET_0000)
+        if not self._jobs and now >= self._idle_since + self._limits.idle_s:
+            out += self._said([self.windows.metadata()])
+            return out + self._close(1011, messages.NET_0001)
+        return out
+
+    def next_deadline(self) -> float | None:
+        """When `tick` is due at the latest; None after the close."""
+        if self.closed:
+            return None
+        due = []
+        if self._mute_since is not None:
+            due.append(self._mute_since + self._limits.mute_s)
+        if self._jobs:
+            due.append(self._due(self._jobs[0]))
+        else:
+            due.append(self._idle_since + self._limits.idle_s)
+        return min(due)
+
+    def _audio(self, now: float, data: bytes) -> list[Out]:
+        if not data:
+            return self._command(now, "CloseStream")
+        if self._query.rate == CONTAINER_RATE:
+            return self._close(1008, messages.DATA_0000)
+        if self._closing:
+            return []
+        data = self._odd + data
+        whole = len(data) - len(data) % BYTES_PER_SAMPLE
+        data, self._odd = data[:whole], data[whole:]
+        piece_bytes = int(PIECE_S * self._query.rate) * BYTES_PER_SAMPLE
+        for at in range(0, len(data), piece_bytes):
+            piece = data[at : at + piece_bytes]
+            self._waiting_bytes += len(piece)
+            self._jobs.append(_Job(now, piece))
+        return []
+
+    def _text(self, now: float, text: str) -> list[Out]:
+        try:
+            message = json.loads(text)
+        except ValueError as error:
+            return self._said([messages.error(f"not JSON: {error}")])
+        kind = message.get("type") if isinstance(message, dict) else None
+        if kind == "KeepAlive":
+            return []
+        if kind == "Finalize" and self._quirks.finalize_closes is not None:
+            return self._close(self._quirks.finalize_closes, "Finalize is not supported")
+        if kind in ("Finalize", "CloseStream"):
+            return self._command(now, kind)
+        return self._said([messages.error("unknown type: expected one of KeepAlive, Finalize, CloseStream")])
+
+    def _command(self, now: float, kind: str) -> list[Out]:
+        if self._closing:
+            return []
+        self._closing = kind == "CloseStream"
+        if kind == "Finalize" and self._chance(self._unkind.finalize_ignored):
+            return []
+        late_s = self._unkind.late_s if self._chance(self._unkind.late) else 0.0
+        self._jobs.append(_Job(now + late_s, kind))
+        return []
+
+    def _chance(self, share: float) -> bool:
+        return share > 0 and self._draw() < share
+
+    def _due(self, job: _Job) -> float:
+        """When a job may be done: late ones and fast audio wait."""
+        if isinstance(job.work, str):
+            return job.at_s
+        missing_s = len(job.work) / BYTES_PER_SAMPLE / self._query.rate - self._credit_s
+        return max(job.at_s, self._credit_at + max(0.0, missing_s) / self._limits.max_rate)
+
+    def _work(self, now: float) -> list[Out]:
+        """Do what is due."""
+        out: list[Out] = []
+        self._credit_s = min(BURST_S, self._credit_s + max(0.0, now - self._credit_at) * self._limits.max_rate)
+        self._credit_at = max(now, self._credit_at)
+        while self._jobs and not self.closed and self._due(self._jobs[0]) <= now + 1e-9:
+            work = self._jobs.popleft().work
+            if isinstance(work, bytes):
+                self._credit_s -= len(work) / BYTES_PER_SAMPLE / self._query.rate
+                self._waiting_bytes -= len(work)
+                out += self._said(self.windows.feed(work))
+            elif work == "Finalize":
+                out += self._said(self.windows.finalize())
+            else:
+                out += self._said(self.windows.close())
+                out += self._close(1000, "")
+        return out
+
+    def _said(self, texts: list[str]) -> list[Out]:
+        if texts:
+            self._mute_since = None
+        return [Send(text) for text in texts]
+
+    def _close(self, code: int, reason: str) -> list[Out]:
+        self.closed = True
+        self._jobs.clear()
+        return [Close(code, reason)]

@@ -1,0 +1,200 @@
+"""The recogniser's server: real sockets around `protocol.Session`, faults on order, and an account of what it saw.
+
+async with Server(ScriptEngines(script)) as server:
+    ... connect to server.url ...
+    server.order(Fault(Verb.RESET, in_word=3))
+"""
+
+import asyncio
+import http
+import logging
+import random
+import ssl
+import time
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import Server as Listener
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from edged.recognizer import handshake, messages
+from edged.recognizer.account import Account
+from edged.recognizer.conversation import Common, Conversation
+from edged.recognizer.engine import Engines
+from edged.recognizer.faults import Fault, Orders, Verb
+from edged.recognizer.handshake import Query, Refusal
+from edged.recognizer.protocol import Limits, Session
+from edged.recognizer.windows import Quirks, Unkindness, Windows
+
+log = logging.getLogger(__name__)
+
+PAGE = "<!DOCTYPE html><title>Welcome</title><p>Please accept the terms of use of this network.\n"
+ELSEWHERE = "http://portal.invalid/login"
+CLOSE_TIMEOUT_S = 2.0
+"""How long the client's half of a close is waited for."""
+HISTORY = 1_000_000
+"""Messages kept of each connection, for tests: a day of audio."""
+
+
+class Server:
+    """A recogniser on a socket; `async with` starts and stops it. `url` and `port` are known once it has started."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        keys: Iterable[str] | None = None,
+        limits: Limits | None = None,
+        unkind: Unkindness | None = None,
+        quirks: Quirks | None = None,
+        seed: int = 0,
+        faults: Iterable[Fault] = (),
+        history: int = HISTORY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.accounts: list[Account] = []
+        """Of the connections let in, in order."""
+        self.refused: list[tuple[float, int]] = []
+        """When, and with which status."""
+        self.open_connections = 0
+        self.host = host
+        self.port = port
+        self._engines = engines
+        self._tls = tls
+        self._keys = None if keys is None else frozenset(keys)
+        self._limits = limits or Limits()
+        self._unkind = unkind or Unkindness()
+        self._quirks = quirks or Quirks()
+        self._seed = seed
+        self._common = Common(Orders(tuple(faults)), clock, engines.heavy, clock())
+        self._history = history
+        self._admitted: weakref.WeakKeyDictionary[ServerConnection, Conversation] = weakref.WeakKeyDictionary()
+        self._stopping = asyncio.Event()
+        self._listener: Listener | None = None
+        self._connections = 0
+
+    @property
+    def url(self) -> str:
+        """For `deepgram.url`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'wss' if self._tls else 'ws'}://{host}:{self.port}{handshake.PATH}"
+
+    @property
+    def received_samples(self) -> int:
+        """Of audio, over all connections."""
+        return self._common.received_samples
+
+    def order(self, fault: Fault) -> None:
+        """Have something go wrong; audio is counted from now on."""
+        self._common.orders.order(fault, received_samples=self.received_samples)
+
+    @property
+    def ordered(self) -> list[Fault]:
+        """What has not gone wrong yet."""
+        return list(self._common.orders.waiting)
+
+    async def __aenter__(self) -> Self:
+        self._listener = await serve(
+            self._handle,
+            self.host,
+            self.port,
+            ssl=self._tls,
+            process_request=self._admit,
+            process_response=self._sign,
+            compression=None,
+            ping_interval=None,  # Deepgram answers pings and sends none
+            open_timeout=60,  # a `hang` is up to the client
+            close_timeout=CLOSE_TIMEOUT_S,
+            max_size=2**24,
+        )
+        self.port = next(iter(self._listener.sockets)).getsockname()[1]
+        self._common.started_s = self._common.clock()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._stopping.set()
+        for connection in list(self._common.holes):
+            connection.transport.abort()
+        if self._listener is not None:
+            self._listener.close()
+            await self._listener.wait_closed()
+
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        request_id = str(uuid.uuid4())
+        connection.id = uuid.UUID(request_id)
+        fault = self._common.orders.handshake(self._common.since_start_s)
+        if fault is not None and fault.verb is Verb.HANG:
+            await self._stopping.wait()
+        if fault is not None:
+            return self._refuse(_faulty(fault, request_id))
+        authorization = next(iter(request.headers.get_all("Authorization")), None)
+        query = handshake.check(request.path, authorization, self._keys, request_id)
+        if isinstance(query, Query) and query.rate and (objection := self._engines.objection(query.rate)):
+            query = handshake.refusal(400, request_id, code="INVALID_QUERY_PARAMETER", text=objection)
+        if isinstance(query, Refusal):
+            return self._refuse(query)
+        number, self._connections = self._connections, self._connections + 1
+        engine = await self._common.call(self._engines.open, query.rate)
+        rng = random.Random(f"{self._seed}/{number}")
+        stream = messages.Stream(request_id, query.model, datetime.now(UTC).isoformat(timespec="milliseconds"))
+        windows = Windows(engine, query, stream, self._unkind, self._quirks, rng.random)
+        now = self._common.clock()
+        session = Session(
+            windows, query, now, limits=self._limits, unkind=self._unkind, quirks=self._quirks, draw=rng.random
+        )
+        account = Account(
+            number=number,
+            request_id=request_id,
+            query=parse_qs(urlsplit(request.path).query, keep_blank_values=True),
+            headers={
+                name.lower(): value for name, value in request.headers.raw_items() if name.lower() != "authorization"
+            },
+            opened_at_s=now,
+            arrivals=deque(maxlen=self._history),
+            said=deque(maxlen=self._history),
+        )
+        self._admitted[connection] = Conversation(connection, session, engine, query, account, self._common)
+        return None
+
+    def _refuse(self, refusal: Refusal) -> Response:
+        self.refused.append((self._common.clock(), refusal.status))
+        log.info("refused with status %d", refusal.status)
+        body = refusal.body.encode()
+        headers = Headers([*refusal.headers, ("Content-Length", str(len(body))), ("Connection", "close")])
+        if refusal.error:
+            headers["dg-error"] = refusal.error
+        return Response(refusal.status, http.HTTPStatus(refusal.status).phrase, headers, body)
+
+    def _sign(self, connection: ServerConnection, request: Request, response: Response) -> None:
+        """Every answer carries the request id, refusals and websockets' own included."""
+        response.headers["dg-request-id"] = str(connection.id)
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        conversation = self._admitted[connection]
+        self.accounts.append(conversation.account)
+        self.open_connections += 1
+        try:
+            await conversation.hold()
+        finally:
+            self.open_connections -= 1
+
+
+def _faulty(fault: Fault, request_id: str) -> Refusal:
+    if fault.verb is Verb.REFUSE:
+        usual = handshake.refusal(fault.status, request_id, retry_after=fault.retry_after)
+        return usual if fault.body is None else usual._replace(body=fault.body)
+    if fault.verb is Verb.PORTAL and fault.kind == "redirect":
+        return Refusal(302, "", "", (("Location", ELSEWHERE),))
+    if fault.verb is Verb.PORTAL:
+        return Refusal(200, "", PAGE, (("Content-Type", "text/html; charset=utf-8"),))
+    return handshake.refusal(503, request_id)  # a `hang` that the server's end has freed

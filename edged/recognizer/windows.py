@@ -1,0 +1,257 @@
+"""From audio to results: windows, interims, finals, ends of utterances. Pure: its only clock is the audio itself.
+
+The rules:
+- The windows of successive finals are contiguous, and together cover all audio.
+- An interim restates the whole open window, about once a second of audio.
+- A final comes when `endpointing` has passed since the last voice (with `speech_final`), every 3-9 s without such an
+  end (forced, without `speech_final`), on Finalize, and at the end. A word belongs to the first final that is made
+  after its end: a word in which a window ends comes with the next one, with its true times.
+- Nothing is said before the first second of audio, unless it is asked for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edged.recognizer import messages
+from edged.recognizer.engine import NOTHING, Engine, HeardWord
+from edged.recognizer.handshake import Query
+
+FIRST_S = 1.0
+"""Deepgram says nothing until it has had about so much audio."""
+INTERIM_S = 1.0
+"""Audio between two interims: seen on the wire."""
+FORCED_S = (3.0, 9.0)
+"""An utterance without a pause is finalised at some time in this range: seen on the wire."""
+USUAL_FORCED_S = 5.0
+QUIET_S = 0.5
+"""Without endpointing: silence after which new voice is a new start of speech."""
+ROUNDING_S = 1e-6
+
+
+@dataclass(frozen=True)
+class Unkindness:
+    """What a real recogniser may do and a comfortable one would not; drawn anew for each connection."""
+
+    mid_word: bool = False
+    """Forced finals come at any time in 3-9 s, and in the middle of a word if there is one; interims come unevenly."""
+    jitter_ms: int = 0
+    """Word times are wrong by up to this."""
+    rephrase: bool = False
+    """Capitals, punctuation and confidences differ each time that audio is heard; `word` stays the same."""
+    no_end: float = 0.0
+    """Share of words whose `end` is -1."""
+    finalize_ignored: float = 0.0
+    """Share of Finalize messages that are left unanswered and do nothing."""
+    late: float = 0.0
+    """Share of Finalize and CloseStream messages that are heeded `late_s` later only."""
+    late_s: float = 2.0
+
+    @classmethod
+    def all(cls, *, jitter_ms: int = 80) -> "Unkindness":
+        """All of them, to a degree at which a right client still gets everything."""
+        return cls(
+            mid_word=True, jitter_ms=jitter_ms, rephrase=True, no_end=0.02, finalize_ignored=0.3, late=0.3, late_s=2.0
+        )
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """How compatible servers differ from Deepgram."""
+
+    finalize_closes: int | None = None
+    """Close with this code (4400) when Finalize comes."""
+    metadata_on_open: bool = False
+    windows_from_words: bool = False
+    """`start` and `duration` span the words, not the audio; 0 without words."""
+    no_empty_interims: bool = False
+    confidence: float | None = None
+    """Every word's and every result's."""
+    reject_after_upgrade: str | None = None
+    """A parameter that is refused by closing with 1008 after the handshake, instead of by status 400."""
+
+
+Draw = Callable[[], float]
+"""A number from 0 to 1, as `random.Random(seed).random` gives it."""
+
+
+class Windows:
+    """Turns one connection's audio into messages: every method returns JSON texts, in the order to send them in."""
+
+    def __init__(
+        self, engine: Engine, query: Query, stream: messages.Stream, unkind: Unkindness, quirks: Quirks, draw: Draw
+    ) -> None:
+        self.engine = engine
+        self.now_s = 0.0
+        """Audio processed."""
+        self._query = query
+        self._stream = stream
+        self._unkind = unkind
+        self._quirks = quirks
+        self._draw = draw
+        self._samples = 0
+        self._heard = NOTHING
+        self._start_s = 0.0
+        """Of the open window."""
+        self._speaking = False
+        self._fresh = True
+        """The next word begins an utterance."""
+        self._announced = False
+        self._utterance_s: float | None = None
+        """End of the last word that no UtteranceEnd was sent for."""
+        self._interim_every_s = self._interim_at_s = self._forced_at_s = 0.0
+        self._plan()
+
+    def feed(self, pcm: bytes) -> list[str]:
+        """More audio, 0.1 s or so at a time: that is how exactly windows are cut."""
+        before = self._heard.voice_end_s
+        self._heard = self.engine.feed(pcm)
+        self._samples += len(pcm) // 2
+        self.now_s = self._samples / self._query.rate
+        if self._heard.voice_end_s > before:
+            self._speaking = True
+        if self._heard.words:
+            self._utterance_s = self._heard.words[-1].end_s
+        if self.now_s < FIRST_S:
+            return []
+        return [*self._speech_started(), *self._result(), *self._utterance_end()]
+
+    def finalize(self) -> list[str]:
+        """Answer Finalize: what is buffered becomes final. Nothing buffered, no answer."""
+        if self.now_s <= self._start_s + ROUNDING_S:
+            return []
+        self._heard = self.engine.flush()
+        out = self._final(self.now_s, speech_final=self._ended(), from_finalize=True)
+        self._speaking = self._voiced()
+        return out
+
+    def close(self) -> list[str]:
+        """The last results, and Metadata."""
+        out = []
+        if self.now_s > self._start_s:
+            self._heard = self.engine.flush()
+            out = self._final(self.now_s, speech_final=self._speaking)
+        return [*out, self.metadata()]
+
+    def metadata(self) -> str:
+        """A `Metadata` message as of now."""
+        return self._stream.metadata(self.now_s)
+
+    def _voiced(self) -> bool:
+        """Somebody speaks just now."""
+        return self._heard.voice_end_s > self.now_s - 0.05
+
+    def _ended(self) -> bool:
+        """An utterance has come to its end by silence."""
+        silence_s = self.now_s - self._heard.voice_end_s
+        endpointing_s = self._query.endpointing_s
+        return self._speaking and endpointing_s is not None and silence_s >= max(endpointing_s, 0.01) - ROUNDING_S
+
+    def _speech_started(self) -> list[str]:
+        if not self._speaking or self._announced:
+            return []
+        self._announced = True
+        return [messages.speech_started(self._heard.voice_start_s)] if self._query.vad_events else []
+
+    def _result(self) -> list[str]:
+        if self._ended():
+            self._heard = self.engine.flush()
+            out = self._final(self.now_s, speech_final=True)
+            self._speaking = self._announced = False
+            return out
+        if self._query.endpointing_s is None and self.now_s - self._heard.voice_end_s >= QUIET_S:
+            self._speaking = self._announced = False
+        if (until_s := self._forced()) is not None:
+            return self._final(until_s)
+        if self._query.interim_results and self.now_s >= self._interim_at_s - ROUNDING_S:
+            self._interim_at_s = self.now_s + self._interim_every_s
+            if self._heard.words or not self._quirks.no_empty_interims:
+                return [self._message(self._heard.words, self._start_s, self.now_s, is_final=False)]
+        return []
+
+    def _forced(self) -> float | None:
+        """Where a final must end that nobody's silence asked for."""
+        if self.now_s < self._forced_at_s - ROUNDING_S:
+            return None
+        overdue = self.now_s >= self._start_s + FORCED_S[1] - 0.2
+        if self._unkind.mid_word:
+            return self.now_s if self._voiced() or not self._speaking or overdue else None
+        if not self._speaking:
+            return self.now_s
+        settled = [word.end_s for word in self._heard.words if word.end_s <= self.now_s - self.engine.settle_s]
+        if settled and settled[-1] > self._start_s:
+            return settled[-1]
+        return self.now_s if overdue else None
+
+    def _final(self, until_s: float, *, speech_final: bool = False, from_finalize: bool = False) -> list[str]:
+        words = tuple(word for word in self._heard.words if word.end_s <= until_s + ROUNDING_S)
+        text = self._message(
+            words, self._start_s, until_s, is_final=True, speech_final=speech_final, from_finalize=from_finalize
+        )
+        self.engine.commit(until_s + ROUNDING_S)
+        self._heard = self._heard._replace(words=self._heard.words[len(words) :])
+        self._fresh = speech_final or (self._fresh and not words)
+        self._start_s = until_s
+        self._plan()
+        return [text]
+
+    def _plan(self) -> None:
+        """When the next interim and the next forced final are due."""
+        self._interim_every_s = INTERIM_S
+        self._forced_at_s = self._start_s + USUAL_FORCED_S
+        if self._unkind.mid_word:
+            self._interim_every_s = INTERIM_S * (0.6 + 0.8 * self._draw())
+            self._forced_at_s = self._start_s + FORCED_S[0] + (FORCED_S[1] - FORCED_S[0] - 1) * self._draw()
+        self._interim_at_s = self.now_s + self._interim_every_s
+
+    def _utterance_end(self) -> list[str]:
+        limit_s = self._query.utterance_end_s
+        last_s = self._utterance_s
+        if limit_s is None or last_s is None or self.now_s - last_s < limit_s - ROUNDING_S or self._voiced():
+            return []
+        self._utterance_s = None
+        final = self._final(self.now_s) if self._heard.words else []
+        return [*final, messages.utterance_end(last_s)]
+
+    def _message(
+        self,
+        words: tuple[HeardWord, ...],
+        start_s: float,
+        end_s: float,
+        *,
+        is_final: bool,
+        speech_final: bool = False,
+        from_finalize: bool = False,
+    ) -> str:
+        if self._quirks.windows_from_words:
+            start_s, end_s = (words[0].start_s, words[-1].end_s) if words else (0.0, 0.0)
+        entries = []
+        for place, word in enumerate(words):
+            jitter_s = self._unkind.jitter_ms / 1000
+            begin_s = max(0.0, word.start_s + (2 * self._draw() - 1) * jitter_s if jitter_s else word.start_s)
+            finish_s = max(begin_s + 0.01, word.end_s + (2 * self._draw() - 1) * jitter_s if jitter_s else word.end_s)
+            if self._unkind.no_end and self._draw() < self._unkind.no_end:
+                finish_s = -1.0
+            punctuated = word.text
+            confidence = word.confidence
+            if self._unkind.rephrase:
+                punctuated = (word.text.capitalize() if self._draw() < 0.5 else word.text) + ("", ",", ".", "?")[
+                    int(self._draw() * 4) % 4
+                ]
+                confidence = 0.6 + 0.4 * self._draw()
+            elif place == 0 and self._fresh:
+                punctuated = punctuated.capitalize()
+            if not self._unkind.rephrase and speech_final and place == len(words) - 1:
+                punctuated += "."
+            entries.append(
+                messages.word(
+                    word.text,
+                    begin_s,
+                    finish_s,
+                    confidence if self._quirks.confidence is None else self._quirks.confidence,
+                    punctuated=punctuated if self._query.punctuate else None,
+                    speaker=0 if self._query.diarize else None,
+                )
+            )
+        return self._stream.results(
+            entries, start_s, end_s, is_final=is_final, speech_final=speech_final, from_finalize=from_finalize
+        )

@@ -1,0 +1,177 @@
+"""The daemon's own log: standard error, one line an event; never transcripts, audio or keys.
+
+Manners: the first failure of an outage is a WARNING, its repeats are DEBUG, the recovery is INFO with how long it
+lasted (`Outage`); what can come back a thousand times is said once (`Once`); our own bugs are ERRORs with a traceback.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Hashable
+from datetime import datetime
+from typing import Literal
+
+from edged.service.clock import boottime_s
+
+Level = Literal["debug", "info", "warning", "error"]
+
+PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+"""The journal's, as sd-daemon(3) has them."""
+
+COLOURS = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31;1"}
+"""SGR codes: dim, yellow, red, bold red."""
+
+ONCE_MOST = 1000
+"""Keys that one `Once` remembers: a server that sends a new kind of nonsense each time must not fill the memory."""
+
+
+def setup(level: Level) -> None:
+    """Send the log to standard error, for the journal if that is what it is connected to, for people otherwise.
+
+    `level` is for edged alone. Other libraries get WARNING and above: websockets at DEBUG logs every frame, so audio,
+    transcripts and, in the handshake, the key.
+    """
+    handler = _Handler(sys.stderr)
+    if to_journal():
+        handler.setFormatter(JournalFormatter())
+    else:
+        colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        handler.setFormatter(PlainFormatter(colour=colour))
+    handler.addFilter(not_chatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for name in ("websockets", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("edged").setLevel(level.upper())
+
+
+def to_journal() -> bool:
+    """Whether standard error is the journal: sd-daemon's way of knowing, device and inode of the stream."""
+    try:
+        stat = os.fstat(2)
+    except OSError:
+        return False  # standard error is closed
+    return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
+
+
+def not_chatter(record: logging.LogRecord) -> bool:
+    """The second lock on the same door: below WARNING only edged's own code is heard, whatever a logger's level is.
+
+    It goes by the file too, as websockets can be handed a logger of ours.
+    """
+    if record.levelno >= logging.WARNING:
+        return True
+    return record.name.split(".")[0] == "edged" and not {"websockets", "asyncio"} & set(record.pathname.split(os.sep))
+
+
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy only, not at run time in 3.11
+    """Logging never disturbs the daemon: what can't be written is lost, and there is nobody left to tell."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Standard error is full, closed or a broken pipe."""
+
+
+def one_line(text: str) -> str:
+    r"""The text on one line: newlines, escapes and other control characters are written as `\n`, `\x1b`, ..."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class _Formatter(logging.Formatter):
+    """Each event is one line; a traceback follows on lines of its own that can't be mistaken for events."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = f"{record.name.removeprefix('edged.')}: " if record.name != "edged" else ""
+        lines = [head + one_line(record.getMessage())]
+        if record.exc_info and record.exc_info[1]:
+            for part in traceback.format_exception(record.exc_info[1]):
+                lines += ["| " + one_line(line) for line in part.rstrip("\n").split("\n")]
+        return "\n".join(self.line(record, text) for text in lines)
+
+    def line(self, record: logging.LogRecord, text: str) -> str:
+        raise NotImplementedError
+
+
+class JournalFormatter(_Formatter):
+    """`<4>stream: connection lost`: journald takes the priority from the prefix, and the time from itself."""
+
+    def line(self, record: logging.LogRecord, text: str) -> str:
+        """One line of it."""
+        return f"<{PRIORITIES.get(record.levelno, 6)}>{text}"
+
+
+class PlainFormatter(_Formatter):
+    """`2026-11-20 09:15:02.120 WARNING stream: connection lost`, in local time."""
+
+    def __init__(self, *, colour: bool = False) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def line(self, record: logging.LogRecord, text: str) -> str:
+        """One line of it."""
+        when = datetime.fromtimestamp(record.created).isoformat(" ", "milliseconds")
+        text = f"{when} {record.levelname:7} {text}"
+        code = COLOURS.get(record.levelno) if self._colour else None
+        return f"\x1b[{code}m{text}\x1b[0m" if code else text
+
+
+class Outage:
+    """Says that something fails: loudly once, and once more when it is over.
+
+    `what` begins each line, e.g. `sink file`. Use it from one thread.
+    """
+
+    def __init__(self, log: logging.Logger, what: str, clock: Callable[[], float] = boottime_s) -> None:
+        self._log = log
+        self._what = what
+        self._clock = clock
+        self._since_s: float | None = None
+
+    @property
+    def lasting(self) -> bool:
+        """From the first `failed` to `over`."""
+        return self._since_s is not None
+
+    def failed(self, why: str) -> None:
+        """It failed (again)."""
+        if self._since_s is None:
+            self._since_s = self._clock()
+            self._log.warning("%s: %s", self._what, why)
+        else:
+            self._log.debug("%s: still: %s", self._what, why)
+
+    def over(self, note: str = "") -> None:
+        """It works; says nothing if it did before. `note` ends the line."""
+        if self._since_s is None:
+            return
+        lasted_s, self._since_s = self._clock() - self._since_s, None
+        self._log.info("%s: works again after %s%s", self._what, duration(lasted_s), note and f", {note}")
+
+
+class Once:
+    """Answers True the first time it is asked about a key: `if once(kind): log.info(...)`."""
+
+    def __init__(self, most: int = ONCE_MOST) -> None:
+        self._most = most
+        self._seen: set[Hashable] = set()
+
+    def __call__(self, key: Hashable) -> bool:
+        if key in self._seen or len(self._seen) >= self._most:
+            return False
+        self._seen.add(key)
+        return True
+
+
+def duration(seconds: float) -> str:
+    """For people: `4.2 s`, `3 min 12 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 59.95:  # below, `.1f` rounds to 60.0
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"

@@ -1,0 +1,151 @@
+"""The account of samples: every sample that the gate let through is waiting, recorded, settled as silence, or evicted.
+
+The law: a sample enters as waiting, once; it leaves to exactly one of the three others, once; and its audio is kept
+exactly as long as it waits. What is answered is a set of ranges, never one number.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edged.audio import BYTES_PER_SAMPLE
+from edged.ranges import Range, Ranges
+
+Fate = Literal["recorded", "silence", "evicted"]
+
+
+@dataclass(slots=True)
+class Segment:
+    """One opening of the gate. `chain` is where its first piece began, if it was only cut for its length."""
+
+    start: int
+    end: int
+    chain: int
+    closed: bool = False
+    continues: bool = False
+    voiced: Ranges = field(default_factory=Ranges)
+
+    @property
+    def over(self) -> bool:
+        """The gate has closed behind it: nobody goes on speaking at its end."""
+        return self.closed and not self.continues
+
+    @property
+    def voiced_end(self) -> int:
+        """The end of the last voiced frame, or the start if there is none."""
+        return self.voiced.end or self.start
+
+
+class Account:
+    """Samples let through and not yet answered, with their audio and their segments."""
+
+    def __init__(self) -> None:
+        self.waiting = Ranges()
+        self.fates: dict[Fate, int] = {"recorded": 0, "silence": 0, "evicted": 0}
+        """How many samples have left, and where to."""
+        self.let_through = 0
+        """How many samples have entered."""
+        self.segments: deque[Segment] = deque()
+        """Those of which something waits, and the open one, in order."""
+        self._audio: deque[tuple[int, bytes]] = deque()
+
+    # -- from the gate ------------------------------------------------------------------------------------------------
+
+    def open(self, at: int) -> None:
+        """A segment begins. Raises ValueError while another is open or if it would overlap."""
+        last = self.segments[-1] if self.segments else None
+        if last and (not last.closed or at < last.end):
+            raise ValueError(f"a segment can't begin at {at}: the one before it reaches to {last.end}")
+        chain = last.chain if last and last.continues and last.end == at else at
+        self.segments.append(Segment(at, at, chain))
+
+    def append(self, position: int, pcm: bytes, voiced: tuple[Range, ...] = ()) -> None:
+        """Audio of the open segment. Raises ValueError without one, or if it would overlap."""
+        segment = self.segments[-1] if self.segments else None
+        if segment is None or segment.closed or position < segment.end:
+            raise ValueError(f"no segment is open for audio at {position}")
+        length = len(pcm) // BYTES_PER_SAMPLE
+        segment.end = position + length
+        for start, end in voiced:
+            segment.voiced.add(start, end)
+        self.waiting.add(position, position + length)
+        self._audio.append((position, pcm))
+        self.let_through += length
+
+    def close(self, *, continues: bool = False) -> None:
+        """The open segment ends with its last audio. `continues`: the next begins at the next sample."""
+        segment = self.segments[-1] if self.segments else None
+        if segment is None or segment.closed:
+            raise ValueError("no segment is open")
+        segment.closed, segment.continues = True, continues
+        self._tidy()
+
+    # -- to a session -------------------------------------------------------------------------------------------------
+
+    def read(self, position: int, most: int) -> tuple[int, bytes] | None:
+        """The first audio waiting at or after `position`: its own position, and at most `most` samples in one piece."""
+        following = self.waiting.following(position)
+        if following is None:
+            return None
+        start, end = following
+        i = bisect_right(self._audio, start, key=lambda piece: piece[0]) - 1
+        at, pcm = self._audio[i]
+        end = min(end, at + len(pcm) // BYTES_PER_SAMPLE, start + most)
+        low, high = (start - at) * BYTES_PER_SAMPLE, (end - at) * BYTES_PER_SAMPLE
+        return start, pcm if high - low == len(pcm) else pcm[low:high]
+
+    # -- from the answers ---------------------------------------------------------------------------------------------
+
+    def release(self, start: int, end: int, fate: Fate) -> int:
+        """What waits in `[start, end)` is answered (or evicted); returns how many samples that were."""
+        released = self.waiting.remove(start, end)
+        self.fates[fate] += released
+        if released:
+            self._tidy()
+        return released
+
+    def segment_at(self, position: int) -> Segment | None:
+        """The segment that holds a position, if it is still kept."""
+        i = bisect_right(self.segments, position, key=lambda segment: segment.start) - 1
+        return self.segments[i] if i >= 0 and position < self.segments[i].end else None
+
+    def by_segment(self, start: int, end: int) -> list[Range]:
+        """`[start, end)` cut where one chain of segments ends and another begins."""
+        cuts = [s.start for s in self.segments if start < s.start < end and s.start == s.chain]
+        return list(zip([start, *cuts], [*cuts, end], strict=True))
+
+    def voiced(self, start: int, end: int) -> bool:
+        """Whether the gate heard a voice anywhere in `[start, end)`."""
+        return any(s.voiced.overlaps(start, end) for s in self._between(start, end))
+
+    def quiet_runs(self, start: int, end: int) -> list[Range]:
+        """The unvoiced runs of `[start, end)`, in order."""
+        voiced = Ranges()
+        for segment in self._between(start, end):
+            for a, b in segment.voiced.within(start, end):
+                voiced.add(a, b)
+        return voiced.gaps(start, end)
+
+    def oldest_audio(self) -> Range | None:
+        """The piece of audio that has waited longest, as far as it waits."""
+        first = self.waiting.first
+        if first is None or not self._audio:
+            return None
+        found = self.read(first, len(self._audio[0][1]))
+        return (found[0], found[0] + len(found[1]) // BYTES_PER_SAMPLE) if found else None
+
+    def _between(self, start: int, end: int) -> list[Segment]:
+        return [s for s in self.segments if s.start < end and s.end > start]
+
+    def _tidy(self) -> None:
+        """Forget audio and segments of which nothing waits."""
+        audio, waiting = self._audio, self.waiting
+        while audio and not waiting.overlaps(audio[0][0], audio[0][0] + len(audio[0][1]) // BYTES_PER_SAMPLE):
+            audio.popleft()
+        first = waiting.first
+        segments = self.segments
+        while segments and segments[0].closed and (first is None or segments[0].end <= first):
+            if segments[0].continues and len(segments) == 1:
+                break  # the next one belongs to its chain
+            segments.popleft()

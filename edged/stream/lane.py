@@ -1,0 +1,439 @@
+"""A lane: the order in which waiting audio goes out, over as many sessions as it takes.
+
+The law:
+- The session sends what waits, in order of position, from the cursor on; so replay and live audio are one thing.
+- Each segment's end is finalized, and what stays unanswered of it is waited for, not without limit: silence is
+  settled, the rest asked for again, then drained by CloseStream, then sent again.
+- After a break the lane goes on from the middle of the last pause inside the finals that are not recorded; without
+  one from the draft's start; after two breaks there, from the last final's end.
+- A range that ends three sessions is set aside, and tried again later; the queue goes on.
+- Calls in, lists of effects out; time is an argument (seconds, monotonic).
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from edged.audio import BYTES_PER_SAMPLE
+from edged.errors import Unreachable
+from edged.gate.gate import Open
+from edged.gate.intake import Audio, Let
+from edged.ranges import Ranges
+from edged.settings import Deepgram
+from edged.stream import deepgram
+from edged.stream.account import Account, Segment
+from edged.stream.scribe import Scribe, Uttered
+from edged.stream.session import (
+    Answer,
+    Flushed,
+    Hangup,
+    Interim,
+    Noted,
+    Send,
+    Session,
+    State,
+    UtteranceEnded,
+)
+
+MESSAGE_MS: Final = 100
+"""Audio in one message: the server advises 20 to 250 ms."""
+
+PATIENCE: Final = 10
+"""A server that lags but keeps answering is given this many finalize timeouts for one segment's end."""
+
+BREAKS_WITHOUT_PROGRESS: Final = 2
+BREAKS_BEFORE_ASIDE: Final = 3
+ASIDE_S: Final = 600.0
+"""When what was set aside is tried again."""
+
+
+class Showing(NamedTuple):
+    """What is being said at the moment, for people only."""
+
+    text: str
+
+
+class Evicted(NamedTuple):
+    """Audio was dropped unanswered, because more waits than may."""
+
+    samples: int
+
+
+class SetAside(NamedTuple):
+    """Audio has ended session after session; it is kept, and tried later."""
+
+    samples: int
+
+
+LaneEffect = Send | Hangup | Noted | Uttered | Showing | Evicted | SetAside
+
+
+@dataclass(slots=True)
+class Tail:
+    """A segment whose end was sent, and since when an answer is waited for."""
+
+    segment: Segment
+    asked_at: float
+    tries: int = 1
+
+
+class Lane:
+    """Everything between the gate and the records, but for the network and the clock."""
+
+    def __init__(self, settings: Deepgram, rate: int, *, utterance_max_s: float, keep_max_s: float) -> None:
+        self._settings = settings
+        self._rate = rate
+        self._keep_max = round(keep_max_s * rate)
+        self._message = MESSAGE_MS * rate // 1000
+        self.account = Account()
+        self._scribe = Scribe(self.account, rate, round(utterance_max_s * rate))
+        self.session: Session | None = None
+        self.has_source = True
+        """Audio may come at any moment: it is worth while to hold a connection."""
+        self.parked = False
+        """Closed for want of anything to send: connect again when somebody speaks."""
+        self.sent_samples = 0
+        self.keepalives = 0
+        self._request_id = ""
+        self._cursor = 0
+        self._last: Segment | None = None
+        """The segment of the last audio sent on this session, until its end has been finalized."""
+        self._tails: deque[Tail] = deque()
+        self._sent_to = 0
+        """No position beyond this has ever been sent; what is sent below it is sent again."""
+        self._may_finalize = settings.finalize != "off"
+        self._finalized = False
+        self._prime_asked = False
+        self._last_audio_at = 0.0
+        self._drain_from: float | None = None
+        self._flushed = False
+        self._finishing = False
+        self._break_at: int | None = None
+        self._covered_at_break = 0
+        self._breaks = 0
+        self._aside = Ranges()
+        self._aside_at = 0.0
+
+    # -- from the gate ------------------------------------------------------------------------------------------------
+
+    def let(self, event: Let) -> list[LaneEffect]:
+        """The gate let something through."""
+        if isinstance(event, Open):
+            self.account.open(event.at)
+            return []
+        if isinstance(event, Audio):
+            self.account.append(event.position, event.pcm, event.voiced)
+            return self._bounded()
+        segment = self.account.segments[-1]
+        self.account.close(continues=event.continues)
+        if not segment.over:
+            return []
+        return [*self._scribe.segment_over(segment), *([] if self.session else self._scribe.settle_silence(segment))]
+
+    def finish(self) -> None:
+        """No audio follows: once all has been sent the session is asked for the last words and the end."""
+        self._finishing = True
+
+    # -- what the shell wants to know ---------------------------------------------------------------------------------
+
+    @property
+    def backlog(self) -> int:
+        """Samples let through and not answered."""
+        return self.account.waiting.total
+
+    def has_work(self, now: float) -> bool:
+        """Something waits that a new connection would send."""
+        self._look_aside(now)
+        return self._next(self._start()) is not None
+
+    def wants_priming(self) -> bool:
+        """The connection needs audio to live, and there is nothing to send."""
+        session = self.session
+        return (
+            session is not None
+            and session.state is State.OPEN
+            and not session.heard
+            and self._settings.prime_s > 0
+            and session.map.sent < self._settings.prime_max_s * self._rate
+            and self._next(self._cursor) is None
+        )
+
+    def next_deadline(self, now: float) -> float | None:
+        """When `poll` wants to be called again, unless something else happens before; None without a session."""
+        session = self.session
+        if session is None or session.state is State.OVER:
+            return None
+        deadlines = [session.next_deadline()]
+        if session.state is State.DRAINING:
+            deadlines.append(self._drain_by(session))
+        else:
+            if self._tails:
+                deadlines.append(self._tail_deadline(self._tails[0], session))
+            following = self._next(self._cursor)
+            if following:
+                room_at = session.room_at(len(following[1]) // BYTES_PER_SAMPLE, now)
+                deadlines += [] if room_at is None else [room_at]
+            elif self._settings.idle_close_s:
+                deadlines.append(self._last_audio_at + self._settings.idle_close_s)
+        return min(deadlines)
+
+    # -- the connection -----------------------------------------------------------------------------------------------
+
+    def connected(self, now: float, request_id: str) -> None:
+        """A connection is open. Raises RuntimeError if there is one already."""
+        if self.session is not None:
+            raise RuntimeError("a lane has one session at a time")
+        self._look_aside(now)
+        self.session = Session(self._settings, self._rate, now)
+        self.parked = False
+        self._request_id = request_id
+        self._cursor = self._start()
+        self._last = None
+        self._last_audio_at = now
+        self._drain_from = None
+        self._prime_asked = self._finalized = self._flushed = False
+
+    def left(self, now: float) -> None:
+        """A message has left for the kernel."""
+        if self.session:
+            self.session.left(now)
+
+    def message(self, text: str | bytes, now: float) -> list[LaneEffect]:
+        """The server said something."""
+        session, scribe = self.session, self._scribe
+        if session is None:
+            return []
+        effects: list[LaneEffect] = []
+        for effect in session.message(text, now):
+            match effect:
+                case Answer():
+                    effects += scribe.answer(effect, session.map, self._request_id)
+                    if effect.from_finalize and self._tails:
+                        effects += self._on_finalized(self._tails[0], session.map.reached(effect.reach))
+                    effects.append(Showing(scribe.text))
+                case Interim(words):
+                    scribe.interim(words, session.map)
+                    effects.append(Showing(scribe.text))
+                case UtteranceEnded(last_word_end):
+                    effects += scribe.utterance_end(session.map.reached(last_word_end))
+                case Flushed():
+                    self._flushed = True
+                case Send() | Hangup() | Noted():
+                    effects.append(effect)
+        return effects
+
+    def poll(self, now: float) -> list[LaneEffect]:
+        """What time brings about, and whatever can be sent."""
+        session = self.session
+        if session is None:
+            return []
+        effects: list[LaneEffect] = [e for e in session.poll(now) if isinstance(e, Send | Hangup)]
+        self.keepalives += sum(1 for e in effects if isinstance(e, Send) and e.data == deepgram.KEEP_ALIVE)
+        if session.state is State.DRAINING and now >= self._drain_by(session):
+            session.over()
+            effects.append(Hangup(Unreachable("the server did not end the stream in time")))
+        if session.state is State.OPEN:
+            effects += self._send(session, now)
+        if session.state is State.OPEN:
+            effects += self._see_to_tails(session, now)
+        if session.state is State.OPEN and self._next(self._cursor) is None:
+            effects += self._at_rest(session, now)
+        return effects
+
+    def lost(self, now: float, code: int | None = None) -> list[LaneEffect]:
+        """The connection has ended, with this close code, or was given up: nothing that came from it counts any more."""
+        session = self.session
+        if session is None:
+            return []
+        session.over()
+        self.session = None
+        self._tails.clear()
+        if self._settings.finalize == "auto" and self._finalized and code is not None and 4000 <= code < 5000:
+            self._may_finalize = False  # an application's own close code after a Finalize: it knows no such message
+        effects = self._go_back(session, now)
+        for segment in list(self.account.segments):
+            if segment.over:
+                effects += self._scribe.settle_silence(segment)
+        self._scribe.session_lost()
+        return effects
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> int:
+        """Where a new session begins: after the draft, or with whatever has waited longest."""
+        return self._scribe.draft.end if self._scribe.draft else 0
+
+    def _next(self, cursor: int) -> tuple[int, bytes] | None:
+        """The audio to send at or after the cursor, in a piece for one message."""
+        while (following := self.account.read(cursor, self._message)) is not None:
+            position, pcm = following
+            aside = self._aside.following(position)
+            if aside is None or aside[0] >= position + len(pcm) // BYTES_PER_SAMPLE:
+                return following
+            if aside[0] > position:
+                return position, pcm[: (aside[0] - position) * BYTES_PER_SAMPLE]
+            cursor = aside[1]
+        return None
+
+    def _send(self, session: Session, now: float) -> list[LaneEffect]:
+        effects: list[LaneEffect] = []
+        while True:
+            following = self._next(self._cursor)
+            segment = self.account.segment_at(following[0]) if following else None
+            if self._last and self._last.over and segment is not self._last:
+                effects += self._end_segment(session, self._last, now)
+                self._last = None
+            if following is None or segment is None:
+                return effects
+            position, pcm = following
+            length = len(pcm) // BYTES_PER_SAMPLE
+            if session.room(now) < length:
+                return effects
+            effects += [e for e in session.audio(position, pcm, now) if isinstance(e, Send)]
+            self._last, self._cursor, self._last_audio_at = segment, position + length, now
+            self.sent_samples += length
+            self._scribe.resent.add(position, min(position + length, self._sent_to))
+            self._sent_to = max(self._sent_to, position + length)
+
+    def _end_segment(self, session: Session, segment: Segment, now: float) -> list[LaneEffect]:
+        if not self._unanswered(segment):
+            return []
+        self._tails.append(Tail(segment, now))
+        return self._finalize(session)
+
+    def _finalize(self, session: Session) -> list[LaneEffect]:
+        if not self._may_finalize:
+            return []
+        self._finalized = True
+        return [e for e in session.finalize() if isinstance(e, Send)]
+
+    def _at_rest(self, session: Session, now: float) -> list[LaneEffect]:
+        """Everything was sent: end, prime, or close after long silence."""
+        if self._finishing:
+            return self._drain(session, now)
+        segment = self.account.segments[-1] if self.account.segments else None
+        is_open = segment is not None and not segment.closed
+        if not session.heard:
+            if not self.has_source and not session.map.sent:
+                self.parked = True  # it was a check of the key: without audio the server would end it anyway
+                return self._drain(session, now)
+            primed = session.map.sent >= self._settings.prime_s * self._rate
+            if primed and is_open and segment and not segment.voiced and not self._prime_asked:
+                self._prime_asked = True
+                return self._finalize(session)
+        idle_close_s = self._settings.idle_close_s
+        if idle_close_s and not is_open and not self.backlog and now >= self._last_audio_at + idle_close_s:
+            self.parked = True
+            return self._drain(session, now)
+        return []
+
+    def _drain(self, session: Session, now: float) -> list[LaneEffect]:
+        self._drain_from = now
+        self._tails.clear()
+        return [e for e in session.close_stream() if isinstance(e, Send)]
+
+    def _drain_by(self, session: Session) -> float:
+        """A server that lags is waited for as long as it goes on answering."""
+        return max(self._drain_from or 0.0, session.last_result_at) + 2 * self._settings.finalize_timeout_s
+
+    # -- tails --------------------------------------------------------------------------------------------------------
+
+    def _unanswered(self, segment: Segment) -> bool:
+        return self.account.waiting.overlaps(segment.start, segment.end)
+
+    def _tail_deadline(self, tail: Tail, session: Session) -> float:
+        timeout_s = self._settings.finalize_timeout_s
+        return min(max(tail.asked_at, session.last_result_at) + timeout_s, tail.asked_at + PATIENCE * timeout_s)
+
+    def _on_finalized(self, tail: Tail, reached: int) -> list[LaneEffect]:
+        """A Finalize was answered. Beyond the last voiced frame, or when asked twice, that was all there is."""
+        segment = tail.segment
+        if segment.start < reached <= segment.end and (reached >= segment.voiced_end or tail.tries > 1):
+            return [*self._scribe.settle(segment)]
+        return []
+
+    def _see_to_tails(self, session: Session, now: float) -> list[LaneEffect]:
+        effects: list[LaneEffect] = []
+        while self._tails:
+            tail = self._tails[0]
+            if self._unanswered(tail.segment):
+                if now < self._tail_deadline(tail, session):
+                    break
+                effects += self._scribe.settle_silence(tail.segment)
+                if self._unanswered(tail.segment):
+                    effects += self._insist(tail, session, now)
+                    break
+                if not session.heard:
+                    session.over()
+                    self.parked = True
+                    why = "the server stays mute; connecting again when somebody speaks"
+                    return [*effects, Hangup(Unreachable(why))]
+            self._tails.popleft()
+        return effects
+
+    def _insist(self, tail: Tail, session: Session, now: float) -> list[LaneEffect]:
+        """No answer for audio in which something was heard: record what has come, and ask for the rest once more."""
+        effects: list[LaneEffect] = []
+        if self._scribe.draft and self._scribe.draft.chain == tail.segment.chain:
+            effects += self._scribe.commit()
+        if tail.tries > 1 or not self._may_finalize:
+            return [*effects, *self._drain(session, now)]
+        tail.tries, tail.asked_at = 2, now
+        return [*effects, *self._finalize(session)]
+
+    # -- breaks and bounds --------------------------------------------------------------------------------------------
+
+    def _go_back(self, session: Session, now: float) -> list[LaneEffect]:
+        """Decide where the next session goes on."""
+        scribe = self._scribe
+        goes_on = scribe.resume_point()
+        if goes_on is None:
+            return []
+        covered = scribe.draft.end if scribe.draft else goes_on
+        if goes_on != self._break_at:
+            self._breaks = 1
+        elif covered > self._covered_at_break:
+            self._breaks = BREAKS_WITHOUT_PROGRESS
+        else:
+            self._breaks += 1
+        self._break_at, self._covered_at_break = goes_on, covered
+        if self._breaks >= BREAKS_WITHOUT_PROGRESS:
+            goes_on = covered
+        else:
+            scribe.cut_back(goes_on)
+            self._covered_at_break = goes_on
+        sent = self._cursor > goes_on and session.map.sent > 0
+        if self._breaks >= BREAKS_WITHOUT_PROGRESS and self._flushed and sent:
+            # The server has flushed everything, twice, and this is still uncovered: it has nothing to say of it.
+            effects: list[LaneEffect] = [*scribe.close()]
+            self.account.release(goes_on, self._cursor, "silence")
+            return effects
+        if self._breaks >= BREAKS_BEFORE_ASIDE and session.results and sent:
+            effects = [*scribe.close()]
+            self._aside.add(goes_on, self._cursor)
+            self._aside_at = now
+            return [*effects, SetAside(sum(b - a for a, b in self.account.waiting.within(goes_on, self._cursor)))]
+        return []
+
+    def _look_aside(self, now: float) -> None:
+        """Try again what was set aside: after a while, or when there is nothing else to end with."""
+        if self._aside and (now >= self._aside_at + ASIDE_S or (self._finishing and not self._next(self._start()))):
+            self._aside = Ranges()
+            self._breaks = 0
+
+    def _bounded(self) -> list[LaneEffect]:
+        """Keep at most `keep_max_s` of audio: the oldest goes first, but what finals have covered is recorded."""
+        effects: list[LaneEffect] = []
+        evicted = 0
+        while self.account.waiting.total > self._keep_max:
+            oldest = self.account.oldest_audio()
+            if oldest is None:
+                break
+            draft = self._scribe.draft
+            if draft and draft.start < oldest[1] and draft.end > oldest[0]:
+                effects += self._scribe.close()
+            else:
+                evicted += self.account.release(*oldest, "evicted")
+        if evicted:
+            effects.append(Evicted(evicted))
+        return effects

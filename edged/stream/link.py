@@ -1,0 +1,184 @@
+"""Holds the connection for a lane: connects, lets the lane converse, waits, connects again. Shell: it decides nothing."""
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from edged.errors import Refused, Unreachable
+from edged.service.log import Outage
+from edged.settings import Settings
+from edged.stream.backoff import Backoff
+from edged.stream.connection import Closed, Connection
+from edged.stream.lane import Lane, LaneEffect
+from edged.stream.session import Hangup, Send, Session, State
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of all connections since the start."""
+
+    connections: int = 0
+    reconnects: int = 0
+    """Connections made because one was lost; not those after a close of our own."""
+
+
+class Link:
+    """Runs from `run` until the lane is finished; `on_effect` gets everything that is not for the network."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lane: Lane,
+        authorization: Callable[[], str | None],
+        tls: ssl.SSLContext | None,
+        on_effect: Callable[[LaneEffect], None],
+    ) -> None:
+        self._settings = settings
+        self._lane = lane
+        self._authorization = authorization
+        self._tls = tls
+        self._on_effect = on_effect
+        self._backoff = Backoff(settings.reconnect)
+        self._wake = asyncio.Event()
+        self._outage = Outage(log, "recogniser")
+        self._refusal = Outage(log, "recogniser")
+        self._finish = asyncio.Event()
+        self._checked = False
+        self.counts = Counts()
+        self.state = "not connected"
+        """For people, in a few words."""
+
+    def wake(self) -> None:
+        """Something may be there to send, or to connect for."""
+        self._wake.set()
+
+    def finish(self) -> None:
+        """Return from `run` when nothing is left to be answered."""
+        self._lane.finish()
+        self._finish.set()
+        self.wake()
+
+    async def run(self) -> None:
+        """Ends when finished; until then it never gives up. Raises only for faults of our own."""
+        lost = False
+        while await self._worth_connecting():
+            error = await self._connect_and_converse(lost)
+            if error is None:
+                lost = False
+                continue
+            lost = True
+            wait_s = self._backoff.wait_s(error, random.random())
+            self.state = f"{error}; trying again in {wait_s:.0f} s"
+            # A refusal in the middle of an outage is news of its own: somebody has to do something about it.
+            outage = self._refusal if isinstance(error, Refused) else self._outage
+            outage.failed(f"{error}; trying again in {wait_s:.1f} s")
+            await self._back_off(wait_s)
+
+    async def _worth_connecting(self) -> bool:
+        """Wait until there is reason to connect; False when finished and nothing is left."""
+        while True:
+            self._wake.clear()
+            if self._lane.has_work(time.monotonic()):
+                return True
+            if self._finish.is_set():
+                return False
+            hold = self._settings.deepgram.prime_s > 0 and not self._lane.parked
+            if hold and (self._lane.has_source or not self._checked):
+                return True
+            self.state = "not connected: nobody speaks"
+            await self._wake.wait()
+
+    async def _connect_and_converse(self, lost: bool) -> Unreachable | Refused | None:
+        """One connection's life. Returns why it must be made again after a wait, or None if it ended in order."""
+        settings = self._settings
+        self.state = "connecting"
+        try:
+            connection = await Connection.open(
+                settings.deepgram, settings.capture.rate, self._authorization(), self._tls
+            )
+        except (Unreachable, Refused) as error:
+            return error
+        self._checked = True
+        self.counts.connections += 1
+        self.counts.reconnects += lost
+        log.info("connected to the recogniser (request %s)", connection.request_id or "without an id")
+        self.state = "connected"
+        self._lane.connected(time.monotonic(), connection.request_id)
+        session = self._lane.session
+        if session is None:
+            raise RuntimeError("a lane that is connected has a session")
+        closed = await self._converse(connection, session)
+        asked = session.state is State.DRAINING
+        self._do(self._lane.lost(time.monotonic(), closed.code))
+        if asked and closed.code == 1000 and (session.results or self._lane.parked or self._finish.is_set()):
+            log.info("connection closed in order")
+            return None
+        return closed.error
+
+    async def _converse(self, connection: Connection, session: Session) -> Closed:
+        """Read and write until the connection ends or is given up."""
+        tasks = [
+            asyncio.create_task(self._read(connection), name="reader"),
+            asyncio.create_task(self._write(connection), name="writer"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            connection.abort()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for task, result in zip(tasks, results, strict=True):
+            if task in done and not isinstance(result, Closed) and isinstance(result, BaseException):
+                raise result  # a fault of our own
+        return next(result for task, result in zip(tasks, results, strict=True) if isinstance(result, Closed))
+
+    async def _read(self, connection: Connection) -> None:
+        while True:
+            text = await connection.receive()
+            self._do(self._lane.message(text, time.monotonic()))
+            session = self._lane.session
+            if session and session.results:
+                self._backoff.proved()
+                self._outage.over()
+                self._refusal.over()
+            self._wake.set()
+
+    async def _write(self, connection: Connection) -> None:
+        lane = self._lane
+        while True:
+            self._wake.clear()
+            for effect in lane.poll(time.monotonic()):
+                match effect:
+                    case Send(data):
+                        await connection.send(data)
+                        lane.left(time.monotonic())
+                    case Hangup(error):
+                        connection.abort()
+                        raise Closed(None, error if isinstance(error, Unreachable | Refused) else Unreachable(str(error)))
+                    case _:
+                        self._on_effect(effect)
+            deadline = lane.next_deadline(time.monotonic())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                    await self._wake.wait()
+
+    async def _back_off(self, wait_s: float) -> None:
+        """Wait. Audio does not shorten it; the order to finish does, once: a last try before the end."""
+        if self._finish.is_set():
+            await asyncio.sleep(wait_s)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._finish.wait()
+
+    def _do(self, effects: list[LaneEffect]) -> None:
+        for effect in effects:
+            self._on_effect(effect)

@@ -1,0 +1,207 @@
+"""What the answers make of waiting audio: records, and silence.
+
+The law:
+- Words belong to segments by position; a final that spans a skip is split there.
+- A record is due and its audio released in one step (`Uttered`): no sink sees it before.
+- What may hold the beginning of a word is neither recorded nor settled: a window can end in mid-word.
+- Recorded are finals only; an interim is no more than a sign that something was heard.
+"""
+
+from typing import NamedTuple
+
+from edged.ranges import Ranges
+from edged.stream import deepgram
+from edged.stream.account import Account, Segment
+from edged.stream.session import Answer
+from edged.stream.timeline import StreamMap
+from edged.transcripts.utterance import LEAD_MS, LONGEST_WORD_S, PAUSE_MS, Draft, Spoken, Utterance
+
+
+class Uttered(NamedTuple):
+    """A record is due; its audio is released."""
+
+    utterance: Utterance
+
+
+class Scribe:
+    """Keeps one draft, which outlives the session that began it."""
+
+    def __init__(self, account: Account, rate: int, longest: int) -> None:
+        self._account = account
+        self._rate = rate
+        self._longest = longest
+        self._pause = PAUSE_MS * rate // 1000
+        self._lead = LEAD_MS * rate // 1000
+        self.draft: Draft | None = None
+        self._interim: list[Spoken] = []
+        self.resent = Ranges()
+        """What was sent more than once, as far as it may still be recorded."""
+
+    @property
+    def text(self) -> str:
+        """What is being said, as far as it is not recorded: for people only."""
+        return " ".join(word.text for word in [*(self.draft.words if self.draft else ()), *self._interim])
+
+    # -- what the server says -----------------------------------------------------------------------------------------
+
+    def interim(self, words: list[deepgram.Word], stream: StreamMap) -> None:
+        """The server's present guess; it replaces the one before."""
+        self._interim = [_placed(word, stream) for word in words] if stream.sent else []
+
+    def answer(self, answer: Answer, stream: StreamMap, request_id: str) -> list[Uttered]:
+        """A final: its words are drafted, and what it ends is recorded."""
+        uttered: list[Uttered] = []
+        words = [_placed(word, stream) for word in answer.words] if stream.sent else []
+        parts = [
+            part
+            for piece in answer.pieces
+            for part in self._account.by_segment(piece.position, piece.position + piece.length)
+        ]
+        if not parts and words:
+            # Late, for audio that is settled already: a record of its own.
+            parts = [(words[0].start, max(words[-1].end, words[0].start + 1))]
+        for i, (start, end) in enumerate(parts):
+            mine = words if i == len(parts) - 1 else [word for word in words if word.middle < end]
+            words = words[len(mine) :]
+            uttered += self._cover(start, end, mine, request_id)
+        if stream.sent:
+            reached = stream.reached(answer.reach)
+            self._interim = [word for word in self._interim if word.middle >= reached]
+        if answer.speech_final:
+            uttered += self.commit()
+        return uttered
+
+    def utterance_end(self, last_word_end: int) -> list[Uttered]:
+        """The server heard a gap after this position. Late ones, and those about words yet to come, end nothing."""
+        draft = self.draft
+        slack = self._rate // 1000
+        if draft is None or not draft.words:
+            return []
+        if not draft.words[-1].start - slack < last_word_end <= draft.end + slack:
+            return []
+        return self.commit()
+
+    # -- what ends a segment ------------------------------------------------------------------------------------------
+
+    def segment_over(self, segment: Segment) -> list[Uttered]:
+        """The gate has closed behind a segment: if finals have covered it, that is its end."""
+        draft = self._draft_of(segment)
+        return self.commit(segment.end) if draft and draft.end >= segment.end else []
+
+    def settle_silence(self, segment: Segment) -> list[Uttered]:
+        """Close the books on a segment that is over, if neither gate nor interim heard a thing in what is unanswered."""
+        draft = self._draft_of(segment)
+        start = draft.end if draft else self._waits_from(segment)
+        heard = self._account.voiced(start, segment.end) or any(start < w.middle < segment.end for w in self._interim)
+        return [] if heard else self.settle(segment)
+
+    def settle(self, segment: Segment) -> list[Uttered]:
+        """Close the books on a segment that is over: nothing more will be said of it."""
+        if self._draft_of(segment):
+            return self.commit(segment.end)
+        self._account.release(self._waits_from(segment), segment.end, "silence")
+        return []
+
+    def commit(self, to: int = 0) -> list[Uttered]:
+        """End the draft, at `to` if finals don't reach as far: record its words, settle the rest."""
+        draft = self.draft
+        if draft is None:
+            return []
+        segment = self._account.segment_at(max(draft.start, draft.end - 1))
+        draft.end = max(draft.end, to)
+        if segment is None or (segment.over and draft.end >= segment.end):
+            self.draft = None
+            if not draft.words:
+                self._account.release(draft.start, draft.end, "silence")
+                return []
+            return [self._record(draft, draft.end)]
+        if not draft.words:
+            self._settle_wordless(draft)
+            return []
+        return [self._record(draft, draft.safe_end(self._account.quiet_runs, self._pause, self._lead))]
+
+    def close(self) -> list[Uttered]:
+        """End the draft as it is, without keeping any of it back."""
+        draft, self.draft = self.draft, None
+        if draft and draft.words:
+            return [self._record(draft, draft.end)]
+        if draft:
+            self._account.release(draft.start, draft.end, "silence")
+        return []
+
+    # -- breaks -------------------------------------------------------------------------------------------------------
+
+    def resume_point(self) -> int | None:
+        """Where a next session would best go on: never in a word. None if nothing waits."""
+        if self.draft is None:
+            return self._account.waiting.first
+        pause = self.draft.last_pause(self._account.quiet_runs, self._pause)
+        return self.draft.start if pause is None else pause
+
+    def cut_back(self, position: int) -> None:
+        """Discard what was drafted after a resume point: it will be recognised again."""
+        draft = self.draft
+        if draft is None:
+            return
+        draft.cut_back(position)
+        if not draft.words:
+            self._account.release(draft.start, position, "silence")
+            self.draft = None
+
+    def session_lost(self) -> None:
+        """Interims of a lost session mean nothing any more."""
+        self._interim = []
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _draft_of(self, segment: Segment) -> Draft | None:
+        return self.draft if self.draft and self.draft.chain == segment.chain else None
+
+    def _waits_from(self, segment: Segment) -> int:
+        following = self._account.waiting.following(segment.start)
+        return min(following[0], segment.end) if following else segment.end
+
+    def _cover(self, start: int, end: int, words: list[Spoken], request_id: str) -> list[Uttered]:
+        """A final covers `[start, end)`, which lies in one chain of segments, with these words."""
+        uttered: list[Uttered] = []
+        segment = self._account.segment_at(end - 1)
+        chain = segment.chain if segment else start
+        if self.draft and self.draft.chain != chain:
+            uttered += self.close()
+        if segment is None and not words:
+            return uttered  # settled already, and nothing new was heard in it
+        draft = self.draft = self.draft or Draft(chain, start, end)
+        draft.end = max(draft.end, end)
+        draft.words += words
+        draft.request_id = request_id
+        while (middle := draft.split_point(self._longest)) is not None:
+            uttered.append(self._record(draft, middle))
+        if segment is None or (segment.over and end >= segment.end):
+            uttered += self.commit()
+        elif not draft.words:
+            self._settle_wordless(draft)
+        return uttered
+
+    def _settle_wordless(self, draft: Draft) -> None:
+        """Nothing was said up to here, but a word may have begun: the last of it is kept until the next answer."""
+        to = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
+        if to == draft.end:
+            to = max(draft.start, draft.end - round(LONGEST_WORD_S * self._rate))
+        self._account.release(draft.start, to, "silence")
+        draft.start = to
+
+    def _record(self, draft: Draft, to: int) -> Uttered:
+        utterance = draft.take(to, self.resent.overlaps)
+        self._account.release(utterance.start, utterance.end, "recorded")
+        self.resent.remove(0, utterance.end)
+        return Uttered(utterance)
+
+
+def _placed(word: deepgram.Word, stream: StreamMap) -> Spoken:
+    """A word in positions. Its middle tells where it belongs: if its times span a skip they are cut there."""
+    piece = stream.piece_at((word.start + word.end) // 2)
+
+    def placed(at: int) -> int:
+        return piece.position + min(max(at - piece.stream, 0), piece.length)
+
+    return Spoken(placed(word.start), placed(word.end), word.word, word.text, word.confidence, word.speaker)

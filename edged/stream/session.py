@@ -1,0 +1,250 @@
+"""One connection's life, from the open handshake to its end: what goes out when, and what the answers cover.
+
+The law:
+- Audio goes out in order and without overlap, at most `replay_rate` times real time, and never more than `inflight_s`
+  beyond the last result.
+- While nothing else leaves, a KeepAlive does, every `keepalive_s` since the last message left for the kernel.
+- A final that ends at `t` answers everything sent before `t` on this connection.
+- A session that gives results and then none is asked to Finalize before it is given up.
+- Used once: a reconnect is a new Session. Calls in, lists of effects out; time is an argument (seconds, monotonic).
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+from edged.audio import BYTES_PER_SAMPLE
+from edged.errors import EdgedError, Unreachable
+from edged.settings import Deepgram
+from edged.stream import deepgram
+from edged.stream.timeline import Piece, StreamMap
+
+BURST_S = 0.3
+"""May leave at once beyond the pace, so that a pre-roll (0.3 s by default) does not delay what is said after it."""
+
+WITHOUT_INTERIMS = 3
+"""Servers force a final every 3 to 9 s of speech, where interims come every second: a stall shows that much later."""
+
+REMEMBERED_S = 120
+"""Stream time kept behind the last answer, for words and utterance ends that come late."""
+
+
+class Send(NamedTuple):
+    """A message to send: text for control, bytes for audio."""
+
+    data: str | bytes
+
+
+class Hangup(NamedTuple):
+    """The session is given up: nothing that still arrives counts."""
+
+    error: EdgedError
+
+
+class Answer(NamedTuple):
+    """A final: `pieces` are what it newly covers, `words` are in stream time; `reach` is where its window ends."""
+
+    pieces: list[Piece]
+    words: list[deepgram.Word]
+    speech_final: bool
+    from_finalize: bool
+    reach: int
+
+
+class Interim(NamedTuple):
+    """The recogniser's present guess at what is not final yet; words in stream time."""
+
+    words: list[deepgram.Word]
+
+
+class UtteranceEnded(NamedTuple):
+    """The server heard a gap after the word that ended at this stream time."""
+
+    last_word_end: int
+
+
+class Flushed(NamedTuple):
+    """CloseStream was answered: the server has said all it will say of this connection."""
+
+
+class Noted(NamedTuple):
+    """Something odd that disturbs nothing, to be logged once for each `kind`."""
+
+    kind: str
+
+
+Effect = Send | Hangup | Answer | Interim | UtteranceEnded | Flushed | Noted
+
+
+class State(Enum):
+    """A session is OPEN, then perhaps DRAINING (CloseStream was sent), then OVER."""
+
+    OPEN = "open"
+    DRAINING = "draining"
+    OVER = "over"
+
+
+class Session:
+    """The machine for one open connection. Raises RuntimeError if it is used after its end."""
+
+    def __init__(self, settings: Deepgram, rate: int, now: float) -> None:
+        self._settings = settings
+        self._rate = rate
+        self.state = State.OPEN
+        self.map = StreamMap(rate)
+        self.answered_to = 0
+        """Stream time up to which finals have come."""
+        self.heard = False
+        """The server has said something: from here on KeepAlive holds the connection."""
+        self.results = 0
+        self.last_result_at = now
+        self.keepalives = 0
+        self._reach = 0
+        """Stream time up to which any result has come, interims included."""
+        self._sent_since_result = 0
+        self._last_left_at = now
+        self._tokens = BURST_S * rate
+        self._tokens_at = now
+        self._asked_at: float | None = None
+        """When Finalize was sent because of a stall."""
+        self._stall = round(settings.stall_s * rate * (1 if settings.interim_results else WITHOUT_INTERIMS))
+        self._stall = min(self._stall, round(settings.inflight_s * rate))
+
+    # -- what the lane asks and orders --------------------------------------------------------------------------------
+
+    def room(self, now: float) -> int:
+        """How many samples may be sent now."""
+        if self.state is not State.OPEN:
+            return 0
+        self._refill(now)
+        inflight = self.map.sent - max(self._reach, self.answered_to)
+        return max(0, min(int(self._tokens), round(self._settings.inflight_s * self._rate) - inflight))
+
+    def room_at(self, samples: int, now: float) -> float | None:
+        """When the pace will have room for `samples`; None if only a result can make room."""
+        inflight = self.map.sent - max(self._reach, self.answered_to)
+        if self.state is not State.OPEN or round(self._settings.inflight_s * self._rate) - inflight < samples:
+            return None
+        self._refill(now)
+        # A millisecond more than needed: waking a hair too early would only mean waking again.
+        return now + max(0.0, samples - self._tokens) / (self._rate * self._settings.replay_rate) + 0.001
+
+    def audio(self, position: int, pcm: bytes, now: float) -> list[Effect]:
+        """Send audio for which there is `room`."""
+        self._must_be(State.OPEN)
+        length = len(pcm) // BYTES_PER_SAMPLE
+        if not length:
+            raise ValueError("an empty binary message would close the stream")
+        self._refill(now)
+        self._tokens -= length
+        self.map.append(position, length)
+        self._sent_since_result += length
+        return [Send(pcm)]
+
+    def finalize(self) -> list[Effect]:
+        """Ask for what is still unanswered."""
+        self._must_be(State.OPEN)
+        return [Send(deepgram.FINALIZE)]
+
+    def close_stream(self) -> list[Effect]:
+        """Ask for everything and for the end; no audio may follow."""
+        self._must_be(State.OPEN)
+        self.state = State.DRAINING
+        return [Send(deepgram.CLOSE_STREAM)]
+
+    def over(self) -> None:
+        """The connection has ended, or is given up."""
+        self.state = State.OVER
+
+    # -- what happens -------------------------------------------------------------------------------------------------
+
+    def left(self, now: float) -> None:
+        """A message of ours has left for the kernel: from here the idle time counts."""
+        self._last_left_at = now
+
+    def poll(self, now: float) -> list[Effect]:
+        """What time alone brings about."""
+        if self.state is State.OVER:
+            return []
+        idle_s = now - self._last_left_at
+        if idle_s > deepgram.IDLE_LIMIT_S:
+            return self._give_up(f"nothing could leave for {idle_s:.0f} s: the connection is taken for dead")
+        effects: list[Effect] = []
+        if self.state is State.OPEN and idle_s >= self._settings.keepalive_s:
+            self._last_left_at = now
+            self.keepalives += 1
+            effects.append(Send(deepgram.KEEP_ALIVE))
+        if self.state is State.OPEN and self._stalled(now):
+            if self._asked_at is None:
+                self._asked_at = now
+                effects += self.finalize()
+            elif now >= self._asked_at + self._settings.finalize_timeout_s:
+                unheard_s = (self.map.sent - self._reach) / self._rate
+                effects += self._give_up(f"stalled: no result for {unheard_s:.0f} s of audio")
+        return effects
+
+    def next_deadline(self) -> float:
+        """When `poll` wants to be called again, unless something else happens before."""
+        if self.state is not State.OPEN:
+            return self._last_left_at + deepgram.IDLE_LIMIT_S
+        deadline = self._last_left_at + self._settings.keepalive_s
+        if self._asked_at is not None:
+            return min(deadline, self._asked_at + self._settings.finalize_timeout_s)
+        return deadline
+
+    def message(self, text: str | bytes, now: float) -> list[Effect]:
+        """The server said something."""
+        if self.state is State.OVER:
+            return []
+        message = deepgram.parse(text, self._rate)
+        match message:
+            case deepgram.Results():
+                self.heard = True
+                return self._on_results(message, now)
+            case deepgram.UtteranceEnd(last_word_end):
+                self.heard = True
+                return [UtteranceEnded(last_word_end)] if last_word_end >= 0 and self.map.sent else []
+            case deepgram.Metadata():
+                if self.state is State.DRAINING:
+                    return [Flushed()]
+                return [Noted("Metadata that nobody asked for")]
+            case deepgram.ServerError(text=description):
+                self.heard = True
+                return [Noted(f"an error message of the server: {' '.join(description.split())[:120]}")]
+            case deepgram.Odd(kind):
+                return [Noted(kind)]
+        self.heard = True
+        return []
+
+    def _on_results(self, results: deepgram.Results, now: float) -> list[Effect]:
+        self.results += 1
+        self.last_result_at = now
+        self._sent_since_result = 0
+        self._asked_at = None
+        end = min(self.map.snap(results.end), self.map.sent)
+        self._reach = max(self._reach, end)
+        if not results.is_final:
+            return [Interim(results.words)]
+        start, self.answered_to = self.answered_to, max(self.answered_to, end)
+        pieces = self.map.pieces(start, self.answered_to)
+        self.map.forget(self.answered_to - REMEMBERED_S * self._rate)
+        return [Answer(pieces, results.words, results.speech_final, results.from_finalize, end)]
+
+    def _stalled(self, now: float) -> bool:
+        """Audio goes, and no result comes; or what was sent is at its bound and still nothing comes."""
+        if self._sent_since_result >= self._stall:
+            return True
+        unheard = self.map.sent - self._reach
+        return unheard >= self._stall and now - self.last_result_at >= self._stall / self._rate
+
+    def _give_up(self, why: str) -> list[Effect]:
+        self.over()
+        return [Hangup(Unreachable(why))]
+
+    def _refill(self, now: float) -> None:
+        gained = (now - self._tokens_at) * self._rate * self._settings.replay_rate
+        self._tokens = min(BURST_S * self._rate, self._tokens + gained)
+        self._tokens_at = now
+
+    def _must_be(self, state: State) -> None:
+        if self.state is not state:
+            raise RuntimeError(f"the session is {self.state.value}, not {state.value}")

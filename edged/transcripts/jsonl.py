@@ -1,0 +1,300 @@
+"""The `file` sink: JSON Lines that survive full disks, power cuts and logrotate.
+
+A record is one `write` of one line to a file opened with O_APPEND. Every line in the file is whole: what a failed
+write left behind is cut off before anything else is written, and what a power cut left behind is moved to
+`<path>.torn` when the file is opened. An advisory lock (flock) keeps two processes with the same file out of each
+other's repairs.
+
+With `fsync = "record"` a record counts as delivered when fdatasync has returned; the directory is synced too when
+something was made in it.
+"""
+
+import errno
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from edged.errors import SinkError
+from edged.settings import File
+from edged.transcripts.files import explain, locked, make_directory, sync_directory
+from edged.transcripts.record import Record, encode
+
+log = logging.getLogger(__name__)
+
+FILE_MODE = 0o640
+"""Transcripts are private: their owner writes, a group (adm) may read. Given when a file is made, never changed."""
+
+CHUNK_BYTES = 65_536
+"""Read backwards in steps of this: some hundred records."""
+
+LOOK_BACK_BYTES = 64 << 20
+"""How far back ids are looked for in one file: `max_pending` (10,000) long records (6 kB, 30 s of fast speech)."""
+
+ROTATED = r"(\.1|-\d{8}[-\d]*)"
+"""How logrotate names the last file, without and with `dateext`."""
+
+ROTATED_MOST = 2
+"""Predecessors that are looked into: somebody may rotate between two crashes."""
+
+
+class _Id(msgspec.Struct):
+    id: str
+
+
+_decode_id = msgspec.json.Decoder(_Id).decode
+_decode_record = msgspec.json.Decoder(Record).decode
+
+
+class _Torn(NamedTuple):
+    """What failed and is still in the file."""
+
+    whole_bytes: int
+    """Up to here the file is right."""
+    end_bytes: int | None = None
+    """It was this long when cutting failed; longer since means that somebody else has written."""
+
+
+class JsonLines:
+    """Writes records to one file. Use it from one thread; every call may block as long as the disk does."""
+
+    def __init__(self, settings: File) -> None:
+        self._path = Path(settings.path)
+        self._sync = settings.fsync == "record"
+        self._fd = -1
+        self._torn: _Torn | None = None
+        """Set while something that failed is not cut off yet."""
+
+    def deliver(self, records: Sequence[Record]) -> None:
+        """Write them, in order. Raises SinkError; `delivered` of them are in the file then, and of the rest nothing."""
+        done = 0
+        with self._explained():
+            self._cutlocked()
+            self._follow()
+            with locked(self._fd):
+                start_bytes = os.fstat(self._fd).st_size
+                sizes_bytes = []
+                failure: OSError | None = None
+                for record in records:
+                    try:
+                        sizes_bytes.append(self._append(encode(record) + b"\n"))
+                    except OSError as error:
+                        failure = error
+                        break
+                self._settle(start_bytes)
+                done = len(sizes_bytes)
+        if failure:
+            raise SinkError(explain(failure, self._path), delivered=done) from failure
+
+    def reopen(self) -> None:
+        """Open the file (again), after logrotate moved it or at start. Raises SinkError."""
+        with self._explained():
+            self._cutlocked()
+            self._close()
+            self._open()
+
+    def close(self) -> None:
+        """Close the file; the next delivery opens it again."""
+        with suppress(OSError):  # what can't be cut off now is repaired at the next opening
+            self._cutlocked()
+        self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._torn = None
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Nothing was delivered if an OSError gets this far."""
+        try:
+            yield
+        except OSError as error:
+            raise SinkError(explain(error, self._path)) from error
+
+    def _append(self, line: bytes) -> int:
+        """One line, whole or not at all: with an OSError `_torn` says what is to be cut off."""
+        self._torn = _Torn(os.fstat(self._fd).st_size)
+        written = os.write(self._fd, line)
+        while written < len(line):  # the disk filled up on the way, so this says why
+            written += os.write(self._fd, line[written:])
+        self._torn = None
+        return written
+
+    def _settle(self, start_bytes: int) -> None:
+        """Cut off a line that failed, and see to it that the lines before it are on disk.
+
+        If that fails, nothing since `start_bytes` can be relied on, and all of it goes: after a failed fdatasync the
+        kernel takes lost pages for written.
+        """
+        try:
+            self._cut()
+            if self._sync:
+                os.fdatasync(self._fd)
+        except OSError:
+            self._torn = _Torn(start_bytes)
+            with suppress(OSError):  # the first error is the one to report; the next delivery tries to cut again
+                self._cut()
+            raise
+
+    def _cutlocked(self) -> None:
+        if self._torn:
+            with locked(self._fd):
+                self._cut()
+
+    def _cut(self) -> None:
+        if not self._torn:
+            return
+        size_bytes = os.fstat(self._fd).st_size
+        if self._torn.end_bytes in (None, size_bytes):
+            self._torn = self._torn._replace(end_bytes=size_bytes)
+            os.ftruncate(self._fd, self._torn.whole_bytes)
+        else:  # another process has written behind it since: its records are worth more than a clean file
+            log.warning("%s: a line that failed stays in it, as somebody else wrote behind it", self._path)
+        self._torn = None
+
+    def _follow(self) -> None:
+        """Have the file open that the path names now: it may have been moved or deleted without a SIGHUP."""
+        if self._fd >= 0:
+            try:
+                named = os.stat(self._path)
+            except FileNotFoundError:
+                named = None
+            ours = os.fstat(self._fd)
+            if named is None or (named.st_dev, named.st_ino) != (ours.st_dev, ours.st_ino):
+                log.info("%s was moved or deleted: opening it again", self._path)
+                self._close()
+        if self._fd < 0:
+            self._open()
+
+    def _open(self) -> None:
+        make_directory(self._path.parent, sync=self._sync)
+        try:
+            if not stat.S_ISREG(os.stat(self._path).st_mode):
+                raise OSError(errno.EISDIR if self._path.is_dir() else errno.EINVAL, "it is not a regular file")
+            made = False
+            flags = os.O_RDWR
+        except FileNotFoundError:
+            made = True
+            flags = os.O_RDWR | os.O_CREAT
+        fd = os.open(self._path, flags | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        try:
+            if made:
+                os.fchmod(fd, FILE_MODE)  # whatever the umask
+                if self._sync:
+                    sync_directory(self._path.parent)
+            with locked(fd):
+                self._repair(fd)
+        except OSError:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def _repair(self, fd: int) -> None:
+        """See to it that the file ends with a whole line.
+
+        A last line that lacks nothing but its newline is a record, and is given it. Any other is moved to `.torn`,
+        which is on disk before the line is cut off here.
+        """
+        size_bytes = os.fstat(fd).st_size
+        torn = _after_last_newline(fd, size_bytes)
+        if not torn:
+            return
+        try:
+            _decode_record(torn)
+        except msgspec.MsgspecError:
+            aside = self._path.with_name(self._path.name + ".torn")
+            aside_fd = os.open(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            try:
+                os.fchmod(aside_fd, FILE_MODE)
+                rest = torn + b"\n"
+                while rest:
+                    rest = rest[os.write(aside_fd, rest) :]
+                os.fsync(aside_fd)
+            finally:
+                os.close(aside_fd)
+            os.ftruncate(fd, size_bytes - len(torn))
+            log.warning(
+                "%s ended in mid-line (a power cut?): moved the last %d bytes to %s", self._path, len(torn), aside
+            )
+        else:
+            os.write(fd, b"\n")
+            log.warning("%s ended without a newline: added it", self._path)
+
+
+def ids_at_end(path: str | Path, wanted: set[str]) -> set[str]:
+    """Which of the `wanted` ids the file holds, or the one it was rotated from; looked for from the end backwards.
+
+    Stops when all are found, or after `LOOK_BACK_BYTES` of a file. Looks into `path`, and into what logrotate makes
+    of it (`path.1`, `path-YYYYMMDD`), the newest `ROTATED_MOST` of them; not into compressed ones: logrotate's
+    `delaycompress` keeps the last one readable. Files that don't exist hold nothing; raises SinkError for one that
+    can't be read. Lines that are no records are passed over.
+    """
+    path = Path(path)
+    missing = set(wanted)
+    for file in [path, *_rotated(path)]:
+        if not missing:
+            break
+        try:
+            for line in _lines_backwards(file):
+                with suppress(msgspec.MsgspecError):
+                    missing.discard(_decode_id(line).id)
+                    if not missing:
+                        break
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise SinkError(explain(error, file)) from error
+    return wanted - missing
+
+
+def _rotated(path: Path) -> list[Path]:
+    """The file's predecessors, newest first."""
+    name = re.compile(re.escape(path.name) + ROTATED)
+    found = []
+    with suppress(FileNotFoundError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if name.fullmatch(entry.name):
+                with suppress(FileNotFoundError):  # rotated away meanwhile
+                    found.append((entry.stat().st_mtime_ns, Path(entry.path)))
+    return [file for _, file in sorted(found, reverse=True)[:ROTATED_MOST]]
+
+
+def _lines_backwards(path: Path) -> Iterator[bytes]:
+    """Lines without their newlines, the last first; a torn one at either end of what is read is among them."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        at_bytes = os.fstat(fd).st_size
+        stop_bytes = max(0, at_bytes - LOOK_BACK_BYTES)
+        rest = b""
+        while at_bytes > stop_bytes:
+            begin_bytes = max(stop_bytes, at_bytes - CHUNK_BYTES)
+            first, *lines = (os.pread(fd, at_bytes - begin_bytes, begin_bytes) + rest).split(b"\n")
+            yield from reversed(lines)
+            rest = first
+            at_bytes = begin_bytes
+        yield rest
+    finally:
+        os.close(fd)
+
+
+def _after_last_newline(fd: int, size_bytes: int) -> bytes:
+    tail: list[bytes] = []
+    at_bytes = size_bytes
+    while at_bytes > 0:
+        begin_bytes = max(0, at_bytes - CHUNK_BYTES)
+        _, newline, after = os.pread(fd, at_bytes - begin_bytes, begin_bytes).rpartition(b"\n")
+        tail.insert(0, after)
+        if newline:
+            break
+        at_bytes = begin_bytes
+        if size_bytes - at_bytes > LOOK_BACK_BYTES:
+            raise OSError(errno.EINVAL, "it holds no lines, so no transcripts: choose another transcripts.file.path")
+    return b"".join(tail)

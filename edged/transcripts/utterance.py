@@ -1,0 +1,112 @@
+"""From finals to utterances: the draft of one, where it may be cut, and what it is when it is done. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from edged.ranges import Range
+
+PAUSE_MS = 150
+"""A shorter silence may lie within a word (a closure before a plosive lasts up to 100 ms)."""
+
+LONGEST_WORD_S = 2.0
+"""A window without words may end in mid-word: this much before its end is kept until the next answer."""
+
+LEAD_MS = 300
+"""Of a long pause this much is left to what follows: words may begin too softly for the detector."""
+
+
+class Spoken(NamedTuple):
+    """A word, placed in the capture: positions instead of stream time."""
+
+    start: int
+    end: int
+    word: str
+    text: str
+    confidence: float
+    speaker: int | None
+
+    @property
+    def middle(self) -> int:
+        """Word times are off by tens of milliseconds at either end; the middle is surely in the word."""
+        return (self.start + self.end) // 2
+
+
+class Utterance(NamedTuple):
+    """What becomes a record: words, and the samples `[start, end)` that they answer."""
+
+    start: int
+    end: int
+    words: tuple[Spoken, ...]
+    request_id: str
+    replayed: bool
+
+
+QuietRuns = Callable[[int, int], list[Range]]
+"""Gives the runs of a range in which the gate heard no voice."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """Finals that are not recorded yet: `[start, end)` of one chain of segments, and the words so far (perhaps none).
+
+    It outlives the session that began it.
+    """
+
+    chain: int
+    start: int
+    end: int
+    request_id: str = ""
+    words: list[Spoken] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """For showing while it grows."""
+        return " ".join(word.text for word in self.words)
+
+    def last_pause(self, quiet_runs: QuietRuns, pause: int) -> int | None:
+        """Where to go on after a break: the middle of the last silence between words of at least `pause` samples.
+
+        Both must call it silence, the recogniser's word times and the gate: either alone is sometimes wrong.
+        """
+        edges = [(self.start, self.start), *((w.start, w.end) for w in self.words), (self.end, self.end)]
+        for (_, after), (before, _) in zip(reversed(edges[:-1]), reversed(edges[1:]), strict=True):
+            for start, end in reversed(quiet_runs(after, before) if before - after >= pause else []):
+                if end - start >= pause:
+                    return (start + end) // 2
+        return None
+
+    def cut_back(self, position: int) -> None:
+        """Discard what comes after `position`: it will be recognised again."""
+        self.words = [word for word in self.words if word.middle < position]
+        self.end = position
+
+    def safe_end(self, quiet_runs: QuietRuns, pause: int, lead: int) -> int:
+        """How far it may be settled, so that no word that straddles its end, or begins just before it, is cut.
+
+        In the last silence after its last word: `lead` before the silence's end, or half way. Without one, its end.
+        """
+        after = min(self.words[-1].end, self.end) if self.words else self.start
+        for start, end in reversed(quiet_runs(after, self.end)):
+            if end - start >= pause:
+                return end - min(lead, (end - start) // 2)
+        return self.end
+
+    def split_point(self, longest: int) -> int | None:
+        """Where a draft that has grown over `longest` samples is parted: in the widest gap between two words."""
+        if len(self.words) < 2 or self.end - self.words[0].start <= longest:
+            return None
+        gaps = [
+            (after.start - before.end, (before.end + after.start) // 2)
+            for before, after in zip(self.words, self.words[1:], strict=False)
+        ]
+        _, middle = max(gaps)
+        return middle if self.start < middle < self.end else None
+
+    def take(self, to: int, replayed: Callable[[int, int], bool]) -> Utterance:
+        """Part off what lies before `to` as an utterance; the rest stays, with `to` as its start."""
+        words = tuple(word for word in self.words if word.middle < to)
+        utterance = Utterance(self.start, to, words, self.request_id, replayed(self.start, to))
+        self.words = self.words[len(words) :]
+        self.start = to
+        return utterance

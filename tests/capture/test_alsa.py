@@ -1,0 +1,320 @@
+"""A microphone through the real libasound, and what goes wrong with it."""
+
+import array
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edged.audio import Block, Captured, Lost, Opened, Overrun, Signal
+from edged.capture import alsa, level
+from edged.capture.alsa import AlsaSource
+from edged.capture.level import Watch
+from edged.capture.source import Source, open_source
+from edged.errors import ConfigurationError, SourceMismatch
+from tests.capture.conftest import Microphone, Tape, settings, speech_like
+
+Running = Callable[[Source], Source]
+
+NEAR = 16_000 * 60 // 1000
+"""Positions after a hole are estimates: within 60 ms here, three periods."""
+
+
+def joined(blocks: list[Block]) -> bytes:
+    return b"".join(block.pcm for block in blocks)
+
+
+def test_what_is_captured_is_what_was_played_to_the_bit(microphone: Microphone, tape: Tape, running: Running) -> None:
+    audio = speech_like(0.5)
+    virtual = microphone(audio)
+    source = running(AlsaSource(settings(), tape.put))
+    tape.wait(Block, 20)
+    assert source.stop(1)
+    blocks = tape.all(Block)
+    assert joined(blocks) == audio[: len(joined(blocks))]
+    assert [block.position for block in blocks] == [320 * i for i in range(len(blocks))]
+    assert tape.items[0] == Opened("virtual", "16000 Hz, 1 channel(s), periods of 320 samples, buffer of 3200")
+    assert tape.summary == ["Opened"] + ["Block"] * len(blocks)
+    assert source.counters.blocks == len(blocks)
+    assert source.counters.peak > 8000
+    assert virtual.played is not None
+
+
+def test_a_block_carries_the_boot_time_of_its_first_sample(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    virtual = microphone(speech_like(0.2))
+    running(AlsaSource(settings(), tape.put))
+    tape.wait(Block, 15)
+    assert virtual.played is not None
+    started_s = virtual.played.started_s + time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+    errors = [block.at_s - (started_s + block.position / 16_000) for block in tape.all(Block)]
+    assert max(map(abs, errors)) < 0.02
+    assert errors == pytest.approx(errors[:1] * len(errors), abs=0.02)
+
+
+def test_one_channel_of_several_is_taken(microphone: Microphone, tape: Tape, running: Running) -> None:
+    audio = speech_like(0.3, channels=3)
+    microphone(audio, channels=3)
+    running(AlsaSource(settings(channels=3, channel=2), tape.put))
+    tape.wait(Block, 5)
+    heard = joined(tape.all(Block))
+    assert heard == memoryview(audio).cast("h")[2::3].tobytes()[: len(heard)]
+
+
+def test_an_overrun_is_a_hole_in_the_positions_and_never_an_exception(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    audio = speech_like(3)
+    virtual = microphone(audio)
+    source = running(AlsaSource(settings(), tape.put))
+    tape.wait(Block, 5)
+    virtual.stall()  # so that something is lost
+    time.sleep(0.15)
+    virtual.overrun()
+    overrun = tape.wait(Overrun)
+    blocks = tape.wait_after(overrun, 3)
+    before = tape.all(Block)[: -len(blocks)] if blocks else []
+    assert blocks[0].position == before[-1].end + overrun.lost_samples
+    assert source.counters.lost_samples == overrun.lost_samples
+    assert source.counters.overruns == 1
+    offset = audio.find(joined(blocks)) // 2
+    assert offset > 0, "what comes after it is right to the bit"
+    assert abs(blocks[0].position - offset) < NEAR
+    assert 0.1 * 16_000 < overrun.lost_samples < 1 * 16_000
+    assert not tape.all(Lost)
+
+
+def test_a_reader_that_is_too_late_loses_audio_but_not_the_count(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    """pyalsaaudio 0.10 does not report this overrun; the stamps do."""
+    audio = speech_like(3)
+    microphone(audio)
+
+    def deliver(item: Captured) -> None:
+        tape.put(item)
+        if len(tape.items) == 6:
+            time.sleep(0.4)
+
+    running(AlsaSource(settings(buffer_ms=100), deliver))
+    overrun = tape.wait(Overrun)
+    blocks = tape.wait_after(overrun, 2)
+    assert abs(blocks[0].position - audio.find(joined(blocks)) // 2) < NEAR
+    assert overrun.lost_samples > 0.2 * 16_000
+
+
+def test_a_hang_longer_than_waiting_explains_is_a_hole_too(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    audio = speech_like(3)
+    virtual = microphone(audio)
+    running(AlsaSource(settings(), tape.put))
+    tape.wait(Block, 5)
+    virtual.stall()
+    time.sleep(0.4)
+    virtual.resume()
+    overrun = tape.wait(Overrun)
+    blocks = tape.wait_after(overrun, 2)
+    assert abs(blocks[0].position - audio.find(joined(blocks)) // 2) < NEAR
+
+
+@pytest.mark.parametrize("fault", ["unplug", "eio"])
+def test_a_device_that_goes_is_lost_once_and_back_within_2_s_of_its_return(
+    microphone: Microphone, tape: Tape, running: Running, fault: str
+) -> None:
+    audio = speech_like(4)
+    virtual = microphone(audio)
+    source = running(AlsaSource(settings(), tape.put))
+    tape.wait(Block, 5)
+    getattr(virtual, fault)()
+    lost = tape.wait(Lost)
+    assert "virtual" in lost.reason
+    assert source.counters.last_block_s is None
+    virtual.replug()
+    returned_s = time.monotonic()
+    opened = tape.wait(Opened, 2)
+    assert time.monotonic() - returned_s < 2
+    blocks = tape.wait_after(opened, 3)
+    assert len(tape.all(Lost)) == 1
+    # The time that it was away is a hole of the same length.
+    assert len(tape.all(Overrun)) == 1
+    assert abs(blocks[0].position - audio.find(joined(blocks)) // 2) < NEAR
+    assert source.counters.opened == 2
+    assert source.counters.overruns == 0
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("unplug", "is not there"), ("busy", "is held by another process")])
+def test_a_device_that_is_absent_or_busy_at_start_is_waited_for(
+    microphone: Microphone, tape: Tape, running: Running, fault: str, reason: str
+) -> None:
+    virtual = microphone(speech_like(0.5))
+    getattr(virtual, fault)()
+    source = AlsaSource(settings(), tape.put)
+    missing = source.check()
+    assert missing is not None
+    assert reason in missing
+    running(source)
+    assert reason in tape.wait(Lost).reason
+    virtual.resume()
+    tape.wait(Block, timeout_s=2)
+    assert tape.summary[:3] == ["Lost", "Opened", "Block"]
+    assert tape.all(Block)[0].position == 0
+
+
+def test_a_new_reason_during_an_outage_goes_to_the_log_alone(
+    microphone: Microphone, tape: Tape, running: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alsa, "RETRY_S", 0.05)
+    virtual = microphone(speech_like(0.5))
+    virtual.unplug()
+    running(AlsaSource(settings(), tape.put))
+    tape.wait(Lost)
+    virtual.busy()
+    time.sleep(0.3)
+    virtual.resume()
+    tape.wait(Opened)
+    assert len(tape.all(Lost)) == 1
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "microphone virtual is held by another process; it is used as soon as it is free"
+    ]
+
+
+def test_silence_of_the_device_is_seen_by_another_thread_and_does_not_hold_up_the_stop(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    virtual = microphone(speech_like(0.5))
+    source = running(AlsaSource(settings(), tape.put))
+    tape.wait(Block, 3)
+    virtual.stall()
+    time.sleep(0.1)
+    last_s = source.counters.last_block_s
+    assert last_s is not None
+    assert Watch().check(last_s + 2.1, source.counters.last_block_s) is not None
+    assert not source.stop(0.1), "the thread hangs in libasound"
+    heard = len(tape.all(Block))
+    virtual.resume()
+    assert source.stop(2)
+    assert len(tape.all(Block)) == heard, "nothing is delivered after a stop"
+
+
+def test_digital_silence_is_reported_and_its_end_too_and_nothing_is_reopened(
+    microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(level, "ZEROS_S", 0.1)
+    virtual = microphone(speech_like(3))
+    source = running(AlsaSource(settings(), tape.put))
+    tape.wait(Block, 2)
+    virtual.mute()
+    assert tape.wait(Signal).fault
+    virtual.resume()
+    assert not tape.wait(Signal, 2).fault
+    assert source.counters.opened == 1
+
+
+def test_libasounds_own_messages_go_to_the_debug_log_and_never_to_standard_error(
+    microphone: Microphone, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    microphone(b"")
+    for device in ("nonesuch", "plughw:CARD=Nonesuch", "default", "{broken"):
+        with caplog.at_level(logging.DEBUG):
+            AlsaSource(settings(device), print).check()
+    assert capfd.readouterr() == ("", "")
+    assert "Unknown PCM" in caplog.text
+
+
+@pytest.mark.parametrize("gain_db", [6.0, 24.0, 48.0])
+def test_gain_is_applied_to_all_32_bits_before_the_cut_and_saturates(
+    microphone: Microphone, tape: Tape, running: Running, gain_db: float
+) -> None:
+    quiet = array.array("h", speech_like(0.3))
+    wide = array.array("i", (value * 300 + 77 for value in quiet))
+    wide[5], wide[6] = 2**31 - 1, -(2**31)
+    microphone(wide.tobytes(), format="S32_LE")
+    running(AlsaSource(settings("virtual_plug", gain_db=gain_db), tape.put))
+    tape.wait(Block, 5)
+    heard = array.array("h", joined(tape.all(Block)))
+    factor = round(10 ** (gain_db / 20) * 16)
+    expected = [min(32767, max(-32768, (value * factor >> 4) >> 16)) for value in wide[: len(heard)]]
+    assert heard.tolist() == expected
+
+
+def test_rates_and_channels_that_it_cant_do_are_named_with_those_that_it_can(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    microphone(b"", rate=48_000, channels=2)
+    source = AlsaSource(settings(), tape.put)
+    with pytest.raises(SourceMismatch, match=r"can't do 16000 Hz with 1 channel.*it can do 48000 Hz; 2 channels"):
+        source.check()
+    running(source)
+    assert "48000 Hz; 2 channels" in tape.wait(Lost).reason
+    assert alsa.capabilities("virtual") == "48000 Hz; 2 channels"
+
+
+def test_a_channel_that_is_not_there_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match=r"capture\.channel = 2: with 2"):
+        open_source(settings(channels=2, channel=2), print)
+
+
+def test_the_volume_is_set_and_the_switch_turned_on_at_opening(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    virtual = microphone(b"")
+    virtual.set_mixer(0, False)
+    running(AlsaSource(settings(volume=80), tape.put))
+    tape.wait(Opened)
+    assert virtual.mixer == (80, True)
+
+
+def test_the_volume_is_left_alone_without_the_setting(microphone: Microphone, tape: Tape, running: Running) -> None:
+    virtual = microphone(b"")
+    virtual.set_mixer(10, False)
+    running(AlsaSource(settings(), tape.put))
+    tape.wait(Block)
+    assert virtual.mixer == (10, False)
+
+
+def test_a_card_without_a_volume_is_one_warning_and_captures(
+    microphone: Microphone, tape: Tape, running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    microphone(b"")
+    running(AlsaSource(settings(volume=80), tape.put))
+    tape.wait(Block, 3)
+    (warning,) = (record.message for record in caplog.records if record.levelno >= logging.WARNING)
+    assert warning.startswith("capture.volume can't be set")
+
+
+def test_a_fault_of_our_own_is_logged_and_does_not_make_it_deaf(
+    microphone: Microphone,
+    tape: Tape,
+    running: Running,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alsa, "RETRY_S", 0.05)
+    microphone(b"")
+    once = threading.Event()
+
+    def deliver(item: Captured) -> None:
+        if isinstance(item, Block) and not once.is_set():
+            once.set()
+            raise ZeroDivisionError
+        tape.put(item)
+
+    running(AlsaSource(settings(), deliver))
+    tape.wait(Block, 2)
+    assert tape.summary[:4] == ["Opened", "Lost", "Opened", "Overrun"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_auto_stays_with_its_choice(tmp_path: Path, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = iter(["plughw:CARD=First", "plughw:CARD=Second"])
+    monkeypatch.setattr(alsa.cards, "choose", lambda: next(names))
+    source = AlsaSource(settings("auto"), tape.put)
+    for _ in range(2):
+        missing = source.check()
+        assert missing is not None
+        assert "plughw:CARD=First" in missing

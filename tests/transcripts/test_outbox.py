@@ -1,0 +1,155 @@
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from edged.transcripts.outbox import Counts, Outbox
+from tests.transcripts.some import record, records
+
+
+def ids(outbox: Outbox, sink: str, most: int = 100) -> list[str]:
+    return [waiting.id for waiting in outbox.pending(sink, most)]
+
+
+def test_each_sink_has_a_cursor_of_its_own() -> None:
+    outbox = Outbox(["file", "journal"], 10)
+    for each in records(1, 3):
+        outbox.add(each)
+    outbox.delivered("file", ["id-1", "id-2"])
+    assert ids(outbox, "file") == ["id-3"]
+    assert ids(outbox, "journal", 2) == ["id-1", "id-2"]
+
+
+def test_a_record_leaves_when_every_sink_has_it() -> None:
+    outbox = Outbox(["file", "journal"], 10)
+    outbox.add(record(1))
+    assert outbox.delivered("file", ["id-1"]) == []
+    assert outbox.delivered("journal", ["id-1"]) == ["id-1"]
+
+
+def test_a_loose_sink_holds_nothing_back_and_still_gets_everything() -> None:
+    outbox = Outbox(["file", "console"], 10, loose=["console"])
+    outbox.add(record(1))
+    assert outbox.delivered("file", ["id-1"]) == ["id-1"]
+    assert ids(outbox, "console") == ["id-1"]
+
+
+def test_where_only_a_loose_sink_exists_it_counts() -> None:
+    outbox = Outbox(["console"], 10, loose=["console"])
+    outbox.add(record(1))
+    assert outbox.delivered("console", ["id-1"]) == ["id-1"]
+
+
+def test_at_the_bound_the_oldest_goes_for_the_sink_that_lacks_it_and_is_counted() -> None:
+    outbox = Outbox(["file", "journal"], 2)
+    outbox.add(record(1))
+    outbox.delivered("journal", ["id-1"])
+    outbox.add(record(2))
+    assert outbox.add(record(3)) == [("file", "id-1")]
+    assert ids(outbox, "file") == ids(outbox, "journal") == ["id-2", "id-3"]
+    assert outbox.counts("file") == Counts(pending=2, delivered=0, undelivered=1)
+    assert outbox.counts("journal") == Counts(pending=2, delivered=1, undelivered=0)
+
+
+def test_a_record_evicted_while_on_its_way_was_delivered_after_all() -> None:
+    outbox = Outbox(["file"], 1)
+    outbox.add(record(1))
+    outbox.pending("file", 1)
+    outbox.add(record(2))
+    assert outbox.delivered("file", ["id-1"]) == ["id-1"]
+    assert outbox.counts("file") == Counts(pending=1, delivered=1, undelivered=0)
+
+
+def test_a_record_from_a_spool_goes_only_to_the_sinks_that_lack_it() -> None:
+    outbox = Outbox(["file", "journal"], 10)
+    outbox.add(record(1), lacking=["journal"])
+    assert ids(outbox, "file") == []
+    assert outbox.delivered("journal", ["id-1"]) == ["id-1"]
+
+
+def test_ids_that_a_sink_does_not_lack_are_passed_over() -> None:
+    outbox = Outbox(["file"], 10)
+    assert outbox.delivered("file", ["id-9"]) == []
+    assert outbox.counts("file") == Counts(0, 0, 0)
+
+
+def test_what_is_illegal_raises_and_changes_nothing() -> None:
+    outbox = Outbox(["file", "journal"], 10)
+    outbox.add(record(1))
+    outbox.delivered("file", ["id-1"])
+    for wrong in (lambda: outbox.add(record(1)), lambda: outbox.add(record(2), ["file", "fax"])):
+        with pytest.raises(ValueError, match=r"already|no sink"):
+            wrong()
+    assert (ids(outbox, "file"), ids(outbox, "journal")) == ([], ["id-1"])
+    with pytest.raises(ValueError, match="no sink"):
+        outbox.pending("fax", 1)
+    with pytest.raises(ValueError, match="room"):
+        Outbox(["file"], 0)
+
+
+SINKS = ["file", "journal", "console"]
+BOUND = 5
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Against a model that keeps everything: which sink was ever given, told of, or robbed of which record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outbox = Outbox(SINKS, BOUND, loose=["console"])
+        self.count = 0
+        self.lacks: dict[str, list[str]] = {sink: [] for sink in SINKS}
+        self.has: dict[str, list[str]] = {sink: [] for sink in SINKS}
+        self.robbed: dict[str, set[str]] = {sink: set() for sink in SINKS}
+        self.handed: dict[str, list[str]] = {sink: [] for sink in SINKS}
+        self.left: list[str] = []
+
+    @rule(lacking=st.none() | st.sets(st.sampled_from(SINKS), min_size=1))
+    def add(self, lacking: set[str] | None) -> None:
+        self.count += 1
+        new = record(self.count)
+        gone = self.outbox.add(new, lacking)
+        for sink in SINKS if lacking is None else lacking:
+            self.lacks[sink].append(new.id)
+            if len(self.lacks[sink]) > BOUND:
+                oldest = self.lacks[sink].pop(0)
+                self.robbed[sink].add(oldest)
+                assert (sink, oldest) in gone
+                gone.remove((sink, oldest))
+        assert gone == []
+
+    @rule(sink=st.sampled_from(SINKS), most=st.integers(1, 8))
+    def take(self, sink: str, most: int) -> None:
+        self.handed[sink] = ids(self.outbox, sink, most)
+        assert self.handed[sink] == self.lacks[sink][:most]
+
+    @precondition(lambda self: any(self.handed.values()))
+    @rule(data=st.data())
+    def deliver(self, data: st.DataObject) -> None:
+        sink = data.draw(st.sampled_from([sink for sink in SINKS if self.handed[sink]]))
+        done = self.handed[sink][: data.draw(st.integers(0, len(self.handed[sink])))]
+        left = self.outbox.delivered(sink, done)
+        for id_ in done:
+            if id_ in self.lacks[sink]:
+                self.lacks[sink].remove(id_)
+            self.robbed[sink].discard(id_)
+            self.has[sink].append(id_)
+        self.handed[sink] = self.handed[sink][len(done) :]
+        assert left == [id_ for id_ in done if not any(id_ in self.lacks[other] for other in ("file", "journal"))]
+
+    @invariant()
+    def every_record_is_in_one_place_for_each_sink_and_none_comes_twice(self) -> None:
+        for sink in SINKS:
+            counts = self.outbox.counts(sink)
+            assert counts == (len(self.lacks[sink]), len(self.has[sink]), len(self.robbed[sink]))
+            assert counts.pending <= BOUND
+            assert len(self.has[sink]) == len(set(self.has[sink]))
+
+    @invariant()
+    def the_whole_is_bounded_whoever_lags(self) -> None:
+        if all(len(lacks) for lacks in self.lacks.values()):
+            assert max(map(len, self.lacks.values())) <= BOUND
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
