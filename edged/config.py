@@ -33,9 +33,9 @@ class Loaded(NamedTuple):
     warnings: list[str]
     """What works, but hardly as meant; one line each."""
     problems: list[str]
-    """What can't be used; one line each. The options concerned are at their defaults."""
+    """What can't be used; one line each."""
     refused: set[str]
-    """Those options."""
+    """The options concerned. Those with a value that is not allowed are at their defaults."""
 
 
 def load(path: Path | None = None, overrides: Sequence[str] = ()) -> Loaded:
@@ -66,8 +66,10 @@ def read(path: Path | None = None, overrides: Sequence[str] = ()) -> Loaded:
             value = {key: value}
         reading.take(Settings, "", value, _Given("--set", "--set: ", text))
     settings = reading.settings()
-    problems = [*reading.problems, *contradictions(settings, ignore=reading.refused)]
-    return Loaded(settings, reading.origins, cautions(settings), problems, reading.refused)
+    found = contradictions(settings, ignore=reading.refused)
+    problems = [*reading.problems, *(finding.text for finding in found)]
+    refused = reading.refused.union(*(finding.options for finding in found))
+    return Loaded(settings, reading.origins, cautions(settings), problems, refused)
 
 
 class _Given(NamedTuple):

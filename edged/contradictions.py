@@ -20,12 +20,10 @@ class Finding(NamedTuple):
     text: str
 
 
-def contradictions(settings: Settings, ignore: Collection[str] = ()) -> list[str]:
-    """One line each, without the values of anything secret. Findings about an option in `ignore` are left out."""
+def contradictions(settings: Settings, ignore: Collection[str] = ()) -> list[Finding]:
+    """What can't go together; nothing secret is in it. Findings about an option in `ignore` are left out."""
     finders = (_capture, _url, _models, _query, _times, _transcripts, _paths)
-    return [
-        finding.text for find in finders for finding in find(settings) if not any(o in ignore for o in finding.options)
-    ]
+    return [finding for find in finders for finding in find(settings) if not set(finding.options) & set(ignore)]
 
 
 def cautions(settings: Settings) -> list[str]:
@@ -91,16 +89,14 @@ def _url(settings: Settings) -> Iterator[Finding]:
     except ValueError:
         yield finding("is not a URL: its host or port can't be read")
         return
-    if "//" not in url:
-        local = is_this_machine(f"ws://{url}")
-        meant = without_secrets(f"{'ws' if local else 'wss'}://{url}")
+    if "://" not in url:
+        rest = re.sub(r"^((wss?|https?):|(wss?|https?)?(?=/))/*", "", url)
+        meant = without_secrets(("ws://" if is_this_machine(f"ws://{rest}") else "wss://") + rest)
         yield finding(f"has no scheme: did you mean {toml(meant)}?")
         return
     if parts.scheme not in SCHEMES.values():
-        meant = without_secrets(
-            SCHEMES.get(parts.scheme, "wss") + url[url.index("://") :] if "://" in url else f"wss:{url}"
-        )
-        yield finding(f"must begin with wss:// (or ws://): did you mean {toml(meant)}?")
+        meant = toml(without_secrets(f"{SCHEMES.get(parts.scheme, 'wss')}://{url.partition('://')[2]}"))
+        yield finding(f"must begin with wss:// (or ws://): did you mean {meant}?")
     if not parts.hostname or port == 0:
         yield finding("names no host to connect to")
     if "@" in parts.netloc:

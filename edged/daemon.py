@@ -317,4 +317,3 @@ def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) 
     status = asyncio.run(main())
     on_end(daemon.summary)
     return status
-

@@ -41,7 +41,7 @@ struct microphone {
 	size_t frame_bytes;
 	uint64_t start_ns;    /* when frame 0 of this run of the stream was captured */
 	uint64_t base;        /* its frame in the room */
-	uint64_t taken;       /* frames the reader has had since */
+	uint64_t filled;      /* frames put into the ring since */
 	uint64_t stalled_ns;  /* since when nothing arrives, or 0 */
 };
 
@@ -132,7 +132,7 @@ static void note(struct microphone *m, uint64_t room_ns)
 	if (fd < 0)
 		return;
 	int n = snprintf(text, sizeof text, "%020llu %020llu %020llu\n", (unsigned long long)room_ns,
-			 (unsigned long long)(m->base + m->taken), (unsigned long long)(m->base + arrived(m)));
+			 (unsigned long long)(m->base + m->io.appl_ptr), (unsigned long long)(m->base + arrived(m)));
 	if (pwrite(fd, text, (size_t)n, 0) != n)
 		SNDERR("virtual microphone: can't write %s", m->state);
 	close(fd);
@@ -149,7 +149,7 @@ static int on_start(snd_pcm_ioplug_t *io)
 		room = now;
 	m->start_ns = now;
 	m->base = frames_in(m, now - room);
-	m->taken = 0;
+	m->filled = 0;
 	m->stalled_ns = 0;
 	note(m, room);
 	return tick(m);
@@ -160,22 +160,6 @@ static int on_stop(snd_pcm_ioplug_t *io)
 	struct microphone *m = io->private_data;
 	struct itimerspec never = {{0, 0}, {0, 0}};
 	return timerfd_settime(m->timer, 0, &never, NULL) < 0 ? -errno : 0;
-}
-
-static snd_pcm_sframes_t on_pointer(snd_pcm_ioplug_t *io)
-{
-	struct microphone *m = io->private_data;
-	enum order o = ordered(m);
-	int error = condition(m, o);
-	if (error)
-		return error;
-	if (o == OVERRUN) {
-		unlink(m->control);
-		return -EPIPE;
-	}
-	stall(m, o == STALL);
-	uint64_t n = arrived(m);
-	return n - m->taken > io->buffer_size ? -EPIPE : (snd_pcm_sframes_t)(n % io->buffer_size);
 }
 
 /* Noise of 2 to 3 bits, of the sample's index alone: never exact zeros, and the same for every reader. */
@@ -218,22 +202,41 @@ static void fill(struct microphone *m, char *to, uint64_t frame, uint64_t count)
 	}
 }
 
-static snd_pcm_sframes_t on_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas,
-				     snd_pcm_uframes_t offset, snd_pcm_uframes_t size)
+/* Puts what has arrived into the ring, where the reader finds it. */
+static void advance(struct microphone *m, uint64_t to, enum order o)
+{
+	const snd_pcm_channel_area_t *area = snd_pcm_ioplug_mmap_areas(&m->io);
+	while (m->filled < to) {
+		uint64_t at = m->filled % m->io.buffer_size, some = m->io.buffer_size - at;
+		if (some > to - m->filled)
+			some = to - m->filled;
+		char *ring = (char *)area->addr + at * m->frame_bytes;
+		if (o == MUTE)
+			memset(ring, 0, some * m->frame_bytes);
+		else
+			fill(m, ring, m->base + m->filled, some);
+		m->filled += some;
+		note(m, room_start_ns(m));
+	}
+}
+
+static snd_pcm_sframes_t on_pointer(snd_pcm_ioplug_t *io)
 {
 	struct microphone *m = io->private_data;
 	enum order o = ordered(m);
 	int error = condition(m, o);
 	if (error)
 		return error;
-	char *to = (char *)areas->addr + (areas->first + areas->step * offset) / 8;
-	if (o == MUTE)
-		memset(to, 0, size * m->frame_bytes);
-	else
-		fill(m, to, m->base + m->taken, size);
-	m->taken += size;
-	note(m, room_start_ns(m));
-	return (snd_pcm_sframes_t)size;
+	if (o == OVERRUN) {
+		unlink(m->control);
+		return -EPIPE;
+	}
+	stall(m, o == STALL);
+	uint64_t n = arrived(m);
+	if (n - io->appl_ptr >= io->buffer_size)
+		return -EPIPE;
+	advance(m, n, o);
+	return (snd_pcm_sframes_t)(n % io->buffer_size);
 }
 
 static int on_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned count, unsigned short *revents)
@@ -256,7 +259,7 @@ static int on_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned count, 
 		return 0;
 	}
 	stall(m, o == STALL);
-	if (arrived(m) - m->taken >= io->period_size)
+	if (arrived(m) - io->appl_ptr >= io->period_size)
 		*revents = POLLIN;
 	return 0;
 }
@@ -292,7 +295,6 @@ static const snd_pcm_ioplug_callback_t callbacks = {
 	.start = on_start,
 	.stop = on_stop,
 	.pointer = on_pointer,
-	.transfer = on_transfer,
 	.poll_revents = on_revents,
 	.hw_params = on_hw_params,
 	.close = on_close,
@@ -300,7 +302,7 @@ static const snd_pcm_ioplug_callback_t callbacks = {
 
 static int constrain(struct microphone *m, unsigned format, unsigned rate, unsigned channels)
 {
-	unsigned access = SND_PCM_ACCESS_RW_INTERLEAVED;
+	unsigned access[] = {SND_PCM_ACCESS_MMAP_INTERLEAVED, SND_PCM_ACCESS_RW_INTERLEAVED};
 	struct {
 		int what;
 		unsigned least, most;
@@ -311,7 +313,7 @@ static int constrain(struct microphone *m, unsigned format, unsigned rate, unsig
 		{SND_PCM_IOPLUG_HW_BUFFER_BYTES, 128, 1 << 23},
 		{SND_PCM_IOPLUG_HW_PERIODS, 2, 1024},
 	};
-	int error = snd_pcm_ioplug_set_param_list(&m->io, SND_PCM_IOPLUG_HW_ACCESS, 1, &access);
+	int error = snd_pcm_ioplug_set_param_list(&m->io, SND_PCM_IOPLUG_HW_ACCESS, 2, access);
 	if (!error)
 		error = snd_pcm_ioplug_set_param_list(&m->io, SND_PCM_IOPLUG_HW_FORMAT, 1, &format);
 	for (size_t i = 0; !error && i < sizeof range / sizeof *range; i++)
@@ -369,6 +371,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(edged)
 	m->io.private_data = m;
 	m->io.poll_fd = m->timer;
 	m->io.poll_events = POLLIN;
+	m->io.mmap_rw = 1; /* converters in front of it read from the ring itself */
 	if ((error = snd_pcm_ioplug_create(&m->io, name, stream, mode)) < 0) {
 		release(m);
 		return error;

@@ -55,16 +55,22 @@ _handler = _listen_to_libasound()
 """Kept alive: libasound holds its bare address."""
 
 
-def amplified(device: str, channels: int, gain_db: float) -> str:
-    """The name of `device` with a gain in front, as ALSA takes a definition in place of a name.
+def amplified(device: str, gain_db: float) -> str:
+    """The name of a card's `device` with a gain in front, as ALSA takes a definition in place of a name.
 
-    ALSA's `route` multiplies the card's own samples, up to 32 bits wide, saturates, and only then are they cut to 16:
-    bit-exact, and without a line of Python per sample. Its coefficients are multiples of 1/16 (at 1 dB: 0.2 dB off).
+    ALSA's `route` multiplies the card's own samples, up to 32 bits wide, and saturates; only then are they cut to 16
+    bits: to within the last bit, and without a line of Python per sample. Its factors are multiples of 1/16.
+    It must sit right on the card: over a `plug`, libasound 1.2.8 aborts or crashes. So other names raise
+    ConfigurationError; whoever writes such a definition can put the `route` into it.
     """
+    if not device.startswith(("hw:", "plughw:")):
+        raise ConfigurationError(
+            f"capture.gain_db works with hw: and plughw: devices; for {device} put `type route` with `ttable.0.0 {10 ** (gain_db / 20):.4g}`"
+            " into its definition in asound.conf"
+        )
     factor = round(10 ** (gain_db / 20) * 16) / 16
-    table = " ".join(f"{n}={{{n}={factor}}}" for n in range(channels))
-    source = f'pcm={{type plug slave={{pcm="{device}"}}}} format=S32_LE channels={channels}'
-    return f"plug:{{SLAVE={{type route slave={{{source}}} ttable={{{table}}}}}}}"
+    table = " ".join(f"{channel}={{{channel}={factor}}}" for channel in range(32))  # as many as settings allow
+    return f'plug:{{SLAVE={{type route slave={{pcm="{device.removeprefix("plug")}"}} ttable={{{table}}}}}}}'
 
 
 def capabilities(device: str) -> str:
@@ -100,7 +106,7 @@ def title(index: int) -> str | None:
 def open_pcm(device: str, settings: Capture) -> tuple[Any, str]:
     """An open PCM, and in words what was granted. Raises SourceError, or SourceMismatch naming what it can do."""
     period = settings.rate * settings.period_ms // 1000
-    name = amplified(device, settings.channels, settings.gain_db) if settings.gain_db else device
+    name = amplified(device, settings.gain_db) if settings.gain_db else device
     try:
         pcm = alsaaudio.PCM(
             alsaaudio.PCM_CAPTURE,
@@ -163,6 +169,8 @@ class AlsaSource:
                 f"capture.channel = {settings.channel}: with {settings.channels} channel(s) they are counted from 0"
                 f" to {settings.channels - 1}"
             )
+        if settings.gain_db and settings.device != "auto":
+            amplified(settings.device, settings.gain_db)
         self.counters = Counters()
         self._settings = settings
         self._deliver = deliver
@@ -253,23 +261,18 @@ class AlsaSource:
     def _read(self, pcm: Any) -> None:
         info, rate = pcm.info(), self._settings.rate
         buffer_s, period_s = info["buffer_size"] / rate, info["period_size"] / rate
-        broken = True
+        reopened, overrun = True, False
         while not self._stop.is_set():
-            if pcm.state() == alsaaudio.PCM_STATE_XRUN:
-                broken = self._overrun(broken)
+            overrun |= pcm.state() == alsaaudio.PCM_STATE_XRUN
             count, frames = pcm.read()
             if count <= 0:
-                broken = self._overrun(broken)
+                overrun = True
             elif not self._stop.is_set():
                 stamp_s, exact = _stamp(pcm, count, rate, buffer_s)
                 tolerance_s = (period_s if exact else buffer_s) + JITTER_S
-                self._hear(frames, stamp_s, broken=broken, tolerance_s=tolerance_s)
-                broken = False
-
-    def _overrun(self, broken: bool) -> bool:
-        """Counts an overrun, unless it is known already; returns that audio is missing."""
-        self.counters.overruns += not broken
-        return True
+                self.counters.overruns += overrun
+                self._hear(frames, stamp_s, broken=reopened or overrun, tolerance_s=tolerance_s)
+                reopened = overrun = False
 
     def _hear(self, frames: bytes, stamp_s: float, *, broken: bool, tolerance_s: float) -> None:
         settings, counters = self._settings, self.counters

@@ -45,15 +45,15 @@ class Holder(NamedTuple):
         return f"{self.name} (pid {self.pid})"
 
 
-def capture_cards(sysfs: Path = SYSFS) -> list[Card]:
+def capture_cards() -> list[Card]:
     """The cards that capture, by index."""
     devices: dict[int, list[int]] = {}
-    for entry in sysfs.iterdir() if sysfs.is_dir() else ():
+    for entry in SYSFS.iterdir() if SYSFS.is_dir() else ():
         if match := _CAPTURE.fullmatch(entry.name):
             devices.setdefault(int(match[1]), []).append(int(match[2]))
     cards = []
     for index, numbers in sorted(devices.items()):
-        id_ = _text(sysfs / f"card{index}" / "id")
+        id_ = _text(SYSFS / f"card{index}" / "id")
         if id_ is not None:  # None: unplugged while we looked
             cards.append(Card(index, id_, tuple(sorted(numbers))))
     return cards
@@ -65,24 +65,24 @@ def card_of(device: str) -> str | None:
     return (match[1] or match[2]) if match else None
 
 
-def find(device: str, sysfs: Path = SYSFS) -> Card | None:
+def find(device: str) -> Card | None:
     """The present card that a device name means (by id, or by number for those who insist)."""
     wanted = card_of(device)
-    return next((card for card in capture_cards(sysfs) if wanted in (card.id, str(card.number))), None)
+    return next((card for card in capture_cards() if wanted in (card.id, str(card.number))), None)
 
 
-def holder(card: Card, proc: Path = PROC) -> Holder | None:
+def holder(card: Card) -> Holder | None:
     """Who captures from the card; None if nobody does, or it can't be known."""
     for device in card.devices:
-        for status in (proc / "asound" / f"card{card.number}" / f"pcm{device}c").glob("sub*/status"):
+        for status in (PROC / "asound" / f"card{card.number}" / f"pcm{device}c").glob("sub*/status"):
             if match := re.search(r"owner_pid\s*:\s*(\d+)", _text(status) or ""):
-                return _process(int(match[1]), proc)
+                return _process(int(match[1]))
     return None
 
 
-def choose(sysfs: Path = SYSFS) -> str:
+def choose() -> str:
     """What `auto` means: the one card that captures. Raises SourceError if there is none, SourceMismatch if several."""
-    present = capture_cards(sysfs)
+    present = capture_cards()
     if not present:
         raise SourceError("no microphone is there; it is used as soon as it is plugged in")
     if len(present) > 1:
@@ -91,12 +91,12 @@ def choose(sysfs: Path = SYSFS) -> str:
     return present[0].name
 
 
-def explained(error: Exception, device: str, sysfs: Path = SYSFS, proc: Path = PROC) -> SourceError:
+def explained(error: Exception, device: str) -> SourceError:
     """An error of alsaaudio's (`<text of the errno> [<name>]`) as one line: what happens next, or what to do."""
     text = str(error).split(" [", 1)[0]
     if text == os.strerror(errno.EBUSY):
-        card = find(device, sysfs)
-        held = card and holder(card, proc)
+        card = find(device)
+        held = card and holder(card)
         return SourceError(
             f"microphone {device} is held by {held or 'another process'}; it is used as soon as it is free"
         )
@@ -109,11 +109,11 @@ def explained(error: Exception, device: str, sysfs: Path = SYSFS, proc: Path = P
     return SourceError(f"microphone {device} fails: {text}")
 
 
-def _process(thread: int, proc: Path) -> Holder:
+def _process(thread: int) -> Holder:
     """The process of a thread: the kernel notes the thread that opened, whose own name says little."""
-    group = re.search(r"^Tgid:\s*(\d+)", _text(proc / str(thread) / "status") or "", re.MULTILINE)
+    group = re.search(r"^Tgid:\s*(\d+)", _text(PROC / str(thread) / "status") or "", re.MULTILINE)
     pid = int(group[1]) if group else thread
-    return Holder(pid, _text(proc / str(pid) / "comm") or "another process")
+    return Holder(pid, _text(PROC / str(pid) / "comm") or "another process")
 
 
 def _text(path: Path) -> str | None:

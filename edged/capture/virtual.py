@@ -27,7 +27,7 @@ class VirtualMicrophone:
 
     `directory` must exist and holds its files; `plugin` is the compiled plug-in; `audio` is raw interleaved samples of
     `format` at `rate` with `channels`. A second device, `plugged`, takes any format and rate, as `plughw` does for a
-    card, and converts rates with `converter`.
+    card, and converts rates with `converter`. With `card`, it also stands in for every `hw:` and `plughw:`.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class VirtualMicrophone:
         format: Literal["S16_LE", "S32_LE"] = "S16_LE",  # noqa: A002  ALSA's own word
         after: Literal["noise", "zeros", "loop"] = "noise",
         converter: str = "speexrate",
+        card: bool = False,
     ) -> None:
         self.name = name
         self.plugged = f"{name}_plug"
@@ -49,15 +50,27 @@ class VirtualMicrophone:
         self._state = directory / f"{name}.state"
         self._mixer = directory / f"{name}.mixer"
         self.config = directory / f"{name}.conf"
-        self.config.write_text(
-            f'pcm_type.edged {{ lib "{plugin}" }}\n'
-            f'ctl_type.edged {{ lib "{plugin}" }}\n'
-            f'pcm.{name} {{ type edged file "{audio}" control "{self._control}" state "{self._state}"'
-            f" rate {rate} channels {channels} format {format} after {after} }}\n"
-            f'pcm.{self.plugged} {{ type plug slave.pcm "{name}" rate_converter "{converter}" }}\n'
-            f'ctl.{name} {{ type edged mixer "{self._mixer}" }}\n'
-            f'ctl.{self.plugged} {{ type edged mixer "{self._mixer}" }}\n'
+        microphone = (
+            f'type edged file "{audio}" control "{self._control}" state "{self._state}"'
+            f" rate {rate} channels {channels} format {format} after {after}"
         )
+        mixer = f'type edged mixer "{self._mixer}"'
+        lines = [
+            f'pcm_type.edged {{ lib "{plugin}" }}',
+            f'ctl_type.edged {{ lib "{plugin}" }}',
+            f"pcm.{name} {{ {microphone} }}",
+            f'pcm.{self.plugged} {{ type plug slave.pcm "{name}" rate_converter "{converter}" }}',
+            f"ctl.{name} {{ {mixer} }}",
+            f"ctl.{self.plugged} {{ {mixer} }}",
+        ]
+        if card:
+            takes = "@args [ CARD DEV ] @args.CARD { type string } @args.DEV { type integer default 0 }"
+            lines += [
+                f"pcm.!hw {{ {takes} {microphone} }}",
+                f'pcm.!plughw {{ {takes} type plug slave.pcm "{name}" rate_converter "{converter}" }}',
+                f"ctl.!hw {{ {takes} {mixer} }}",
+            ]
+        self.config.write_text("\n".join(lines) + "\n")
 
     @property
     def environment(self) -> dict[str, str]:

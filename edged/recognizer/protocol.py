@@ -61,8 +61,8 @@ def _ends(out: list[Out]) -> bool:
 
 
 class _Job(NamedTuple):
-    at_s: float
-    """Not to be done before."""
+    due: float
+    """When to do it, unless something before it is later still."""
     work: bytes | str
     """Audio, or `Finalize`, or `CloseStream`."""
 
@@ -93,9 +93,8 @@ class Session:
         self._jobs: deque[_Job] = deque()
         self._waiting_bytes = 0
         self._odd = b""
-        self._credit_s = BURST_S
-        """Audio that may be processed as of `_credit_at`."""
-        self._credit_at = now
+        self._paced_until = now
+        """When the audio so far is through at `max_rate`, had it come without any burst."""
         self._closing = False
 
     def opened(self) -> list[Out]:
@@ -147,7 +146,7 @@ class Session:
         if self._mute_since is not None:
             due.append(self._mute_since + self._limits.mute_s)
         if self._jobs:
-            due.append(self._due(self._jobs[0]))
+            due.append(self._jobs[0].due)
         else:
             due.append(self._idle_since + self._limits.idle_s)
         return min(due)
@@ -166,7 +165,9 @@ class Session:
         for at in range(0, len(data), piece_bytes):
             piece = data[at : at + piece_bytes]
             self._waiting_bytes += len(piece)
-            self._jobs.append(_Job(now, piece))
+            length_s = len(piece) / BYTES_PER_SAMPLE / self._query.rate
+            self._paced_until = max(self._paced_until, now) + length_s / self._limits.max_rate
+            self._jobs.append(_Job(max(now, self._paced_until - BURST_S / self._limits.max_rate), piece))
         return []
 
     def _text(self, now: float, text: str) -> list[Out]:
@@ -196,22 +197,12 @@ class Session:
     def _chance(self, share: float) -> bool:
         return share > 0 and self._draw() < share
 
-    def _due(self, job: _Job) -> float:
-        """When a job may be done: late ones and fast audio wait."""
-        if isinstance(job.work, str):
-            return job.at_s
-        missing_s = len(job.work) / BYTES_PER_SAMPLE / self._query.rate - self._credit_s
-        return max(job.at_s, self._credit_at + max(0.0, missing_s) / self._limits.max_rate)
-
     def _work(self, now: float) -> list[Out]:
         """Do what is due."""
         out: list[Out] = []
-        self._credit_s = min(BURST_S, self._credit_s + max(0.0, now - self._credit_at) * self._limits.max_rate)
-        self._credit_at = max(now, self._credit_at)
-        while self._jobs and not self.closed and self._due(self._jobs[0]) <= now + 1e-9:
+        while self._jobs and self._jobs[0].due <= now:
             work = self._jobs.popleft().work
             if isinstance(work, bytes):
-                self._credit_s -= len(work) / BYTES_PER_SAMPLE / self._query.rate
                 self._waiting_bytes -= len(work)
                 out += self._said(self.windows.feed(work))
             elif work == "Finalize":

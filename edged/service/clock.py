@@ -24,7 +24,7 @@ CHRONY_TIMEOUT_S = 0.05
 CHRONY_TRACKING = struct.pack("!BBBBHHIII", 6, 1, 0, 0, 33, 0, 0, 0, 0).ljust(104, b"\0")
 """Protocol 6, request, command 33 (tracking), padded to the length of its answer, as chronyd demands (its candm.h)."""
 
-CHRONY_ANSWER = struct.Struct("!BB2xHHH14x4s20xHH")
+CHRONY_ANSWER = struct.Struct("!BB2xHHH18x4s20xHH")
 """Protocol, kind, command, reply, status; then reference id, stratum, leap status."""
 
 CHRONY_UNSYNCHRONISED = 3

@@ -134,11 +134,14 @@ class Link:
             for task in tasks:
                 task.cancel()
             connection.abort()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        for task, result in zip(tasks, results, strict=True):
-            if task in done and not isinstance(result, Closed) and isinstance(result, BaseException):
-                raise result  # a fault of our own
-        return next(result for task, result in zip(tasks, results, strict=True) if isinstance(result, Closed))
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            error = task.exception()
+            if isinstance(error, Closed):
+                return error
+            if error:
+                raise error  # a fault of our own
+        raise RuntimeError("a connection's reader and writer end by raising only")
 
     async def _read(self, connection: Connection) -> None:
         while True:
@@ -162,7 +165,9 @@ class Link:
                         lane.left(time.monotonic())
                     case Hangup(error):
                         connection.abort()
-                        raise Closed(None, error if isinstance(error, Unreachable | Refused) else Unreachable(str(error)))
+                        raise Closed(
+                            None, error if isinstance(error, Unreachable | Refused) else Unreachable(str(error))
+                        )
                     case _:
                         self._on_effect(effect)
             deadline = lane.next_deadline(time.monotonic())

@@ -5,8 +5,8 @@ counts lacks it. `loose` sinks (a console for people) are served like the others
 that somebody stopped with Ctrl-S must not keep records in a spool. (Where only loose sinks exist, they count.)
 
 The bound is `max_pending` records a sink. At it the oldest record that this sink lacks goes, for this sink only, and
-counts as undelivered. As every cursor is an end of the same sequence, the whole outbox never holds more than
-`max_pending` different records, however many sinks there are.
+counts as undelivered. Records that are for all sinks make every cursor an end of the same sequence, so that the whole
+outbox holds no more than `max_pending` of them, however many sinks there are.
 """
 
 from collections import OrderedDict

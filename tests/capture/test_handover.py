@@ -1,0 +1,72 @@
+"""The hand-over: in order, bounded, and one wake-up for many items."""
+
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.audio import Block, Captured, Lost, Opened
+from edged.capture.handover import HandOver
+
+
+def block(position: int, samples: int = 10) -> Block:
+    return Block(position, bytes(2 * samples), 0.0)
+
+
+@given(st.lists(st.sampled_from(["block", "news", "take"])), st.integers(1, 5))
+def test_news_is_never_dropped_blocks_only_at_the_bound_and_the_oldest_first(steps: list[str], bound: int) -> None:
+    waiting: list[Captured] = []
+    dropped = wakes = 0
+    woken: list[None] = []
+    hand_over = HandOver(lambda: woken.append(None), bound)
+    for number, step in enumerate(steps):
+        if step == "take":
+            assert hand_over.take() == waiting
+            waiting.clear()
+            continue
+        item: Captured = block(number * 10) if step == "block" else Lost(str(number))
+        wakes += not waiting
+        hand_over.put(item)
+        waiting.append(item)
+        blocks = [one for one in waiting if isinstance(one, Block)]
+        if len(blocks) > bound:
+            waiting.remove(blocks[0])
+            dropped += 1
+    assert hand_over.take() == waiting
+    assert (hand_over.dropped_blocks, hand_over.dropped_samples) == (dropped, 10 * dropped)
+    assert len(woken) == wakes, "one wake-up until the items are taken"
+
+
+def test_what_was_dropped_shows_as_a_gap_between_positions() -> None:
+    hand_over = HandOver(lambda: None, 2)
+    for position in (0, 10, 20, 30):
+        hand_over.put(block(position))
+    first, second = hand_over.take()
+    assert isinstance(first, Block)
+    assert isinstance(second, Block)
+    assert (first.position, second.position) == (20, 30)
+    hand_over.put(block(40))
+    assert hand_over.take() == [block(40)]
+
+
+def test_nothing_is_lost_or_reordered_between_two_threads() -> None:
+    wake = threading.Event()
+    hand_over = HandOver(wake.set, 10_000)
+    thread = threading.Thread(target=lambda: [hand_over.put(block(10 * i)) for i in range(5000)])
+    thread.start()
+    taken: list[Captured] = []
+    while len(taken) < 5000:
+        assert wake.wait(5)
+        wake.clear()
+        taken += hand_over.take()
+    thread.join()
+    assert taken == [block(10 * i) for i in range(5000)]
+
+
+def test_a_wake_up_may_take_at_once() -> None:
+    """The wake-up is called without the lock."""
+    taken: list[Captured] = []
+    hand_over = HandOver(lambda: taken.extend(hand_over.take()))
+    hand_over.put(Opened("a", "b"))
+    hand_over.put(block(0))
+    assert taken == [Opened("a", "b"), block(0)]

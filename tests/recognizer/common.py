@@ -1,0 +1,117 @@
+"""What the tests of the recogniser share: recordings with words at literal times, and messages taken apart."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from edged.recognizer.compose import place
+from edged.recognizer.handshake import Query, parse
+from edged.recognizer.messages import Stream
+from edged.recognizer.protocol import Close, Limits, Out, Send, Session
+from edged.recognizer.script import Script, ScriptEngine
+from edged.recognizer.windows import Draw, Quirks, Unkindness, Windows
+
+RATE = 16_000
+USUAL = "model=nova-3&encoding=linear16&sample_rate=16000&channels=1"
+FULL = f"{USUAL}&interim_results=true&endpointing=300&smart_format=true"
+STREAM = Stream("request", "nova-3", "2026-01-01T00:00:00.000Z")
+
+ONE_SENTENCE = place([("one", 1.5, 1.9), ("two", 2.0, 2.3), ("three", 2.5, 2.9)], 6.0)
+"""Speech from 1.5 to 2.9 s, then silence up to 6 s."""
+
+
+def pcm(script: Script, start_s: float, end_s: float) -> bytes:
+    """A stretch of a recording."""
+    return script.pcm[2 * round(start_s * RATE) : 2 * round(end_s * RATE)]
+
+
+def windows(
+    script: Script,
+    query: str = FULL,
+    *,
+    unkind: Unkindness | None = None,
+    quirks: Quirks | None = None,
+    draw: Draw = lambda: 0.5,
+) -> Windows:
+    """Windows over a script's engine."""
+    return Windows(ScriptEngine(script), parse(query), STREAM, unkind or Unkindness(), quirks or Quirks(), draw)
+
+
+def feed(machine: Windows, audio: bytes, step_s: float = 0.1) -> list[tuple[float, dict[str, Any]]]:
+    """Feed audio in steps: (audio time, message) for each message."""
+    out = []
+    step = 2 * round(step_s * RATE)
+    for at in range(0, len(audio), step):
+        texts = machine.feed(audio[at : at + step])
+        out += [(round(machine.now_s, 3), json.loads(text)) for text in texts]
+    return out
+
+
+def session(
+    script: Script,
+    query: str | Query = FULL,
+    *,
+    limits: Limits | None = None,
+    unkind: Unkindness | None = None,
+    quirks: Quirks | None = None,
+    draw: Draw = lambda: 0.5,
+) -> Session:
+    """A session that opens at time 0."""
+    query = parse(query) if isinstance(query, str) else query
+    unkind, quirks = unkind or Unkindness(), quirks or Quirks()
+    machine = Windows(ScriptEngine(script), query, STREAM, unkind, quirks, draw)
+    return Session(machine, query, 0.0, limits=limits or Limits(), unkind=unkind, quirks=quirks, draw=draw)
+
+
+def stream(machine: Session, audio: bytes, start_s: float = 0.0, step_s: float = 0.1) -> list[tuple[float, Out]]:
+    """Send audio in real time from `start_s` on: (time, what came out)."""
+    out = []
+    step = 2 * round(step_s * RATE)
+    for count, at in enumerate(range(0, len(audio), step)):
+        now = start_s + count * step_s
+        out += [(now, item) for item in machine.receive(now, audio[at : at + step])]
+    return out
+
+
+def run(machine: Session, until_s: float) -> list[tuple[float, Out]]:
+    """Call `tick` at each deadline up to `until_s`: (time, what came out)."""
+    out: list[tuple[float, Out]] = []
+    for _ in range(100_000):
+        deadline = machine.next_deadline()
+        if deadline is None or deadline > until_s:
+            return out
+        out += [(deadline, item) for item in machine.tick(deadline)]
+    raise AssertionError("the deadline does not move on")
+
+
+def said(out: Iterable[Out]) -> list[dict[str, Any]]:
+    """The messages."""
+    return [json.loads(item.text) for item in out if isinstance(item, Send)]
+
+
+def closes(out: Iterable[Out]) -> list[Close]:
+    """The closes."""
+    return [item for item in out if isinstance(item, Close)]
+
+
+def results(messages: Iterable[dict[str, Any]], *, final: bool | None = None) -> list[dict[str, Any]]:
+    """The Results among them; finals or interims only."""
+    return [
+        message
+        for message in messages
+        if message["type"] == "Results" and (final is None or message["is_final"] is final)
+    ]
+
+
+def words(messages: Iterable[dict[str, Any]]) -> list[str]:
+    """The words of the finals, in order."""
+    return [
+        word["word"]
+        for message in results(messages, final=True)
+        for word in message["channel"]["alternatives"][0]["words"]
+    ]
+
+
+def window(message: dict[str, Any]) -> tuple[float, float]:
+    """Start and end of what a Results covers."""
+    return round(message["start"], 3), round(message["start"] + message["duration"], 3)

@@ -1,0 +1,245 @@
+"""The whole pure chain, gate to records, against the pure recogniser, by a simulated clock: minutes in milliseconds.
+
+Nothing here is a mock: intake, lane, session and scribe are the real ones, and so is the server's session. What is
+simulated is time, the network between the two, and the microphone, which plays a script of known words.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+from edged.audio import Block
+from edged.errors import Refused, Unreachable
+from edged.gate.detectors import webrtc
+from edged.gate.intake import Intake
+from edged.recognizer import messages, protocol
+from edged.recognizer.handshake import parse
+from edged.recognizer.protocol import Limits
+from edged.recognizer.script import Script, ScriptEngine
+from edged.recognizer.windows import Quirks, Unkindness, Windows
+from edged.settings import Deepgram, Gate, Reconnect
+from edged.stream import deepgram
+from edged.stream.backoff import Backoff
+from edged.stream.lane import Evicted, Lane, LaneEffect, SetAside
+from edged.stream.scribe import Uttered
+from edged.stream.session import Hangup, Send, State
+from edged.transcripts.utterance import Spoken, Utterance
+
+STEP_S = 0.05
+BLOCK_S = 0.1
+
+
+@dataclass
+class World:
+    """Clock, microphone, network and server around one lane. Faults are verbs, or attributes that hold times."""
+
+    script: Script
+    settings: Deepgram = field(default_factory=Deepgram)
+    gate: Gate = field(default_factory=Gate)
+    unkind: Unkindness = field(default_factory=Unkindness)
+    quirks: Quirks = field(default_factory=Quirks)
+    limits: Limits = field(default_factory=Limits)
+    seed: int = 0
+    keep_max_s: float = 120.0
+    utterance_max_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        self.now = 0.0
+        self.rate = self.script.rate
+        self.rng = random.Random(self.seed)
+        self.intake = Intake(self.gate, self.rate, webrtc(self.gate.aggressiveness, self.rate))
+        self.lane = Lane(self.settings, self.rate, utterance_max_s=self.utterance_max_s, keep_max_s=self.keep_max_s)
+        self.backoff = Backoff(Reconnect())
+        self.server: protocol.Session | None = None
+        self.connections = 0
+        self.refused_until = 0.0
+        self.mute_until = 0.0
+        """Nothing of the server's gets through until then; TCP delivers it late, in order."""
+        self.held: list[protocol.Out] = []
+        self.blocked_until = 0.0
+        """Our event loop stands still: audio waits in the hand-over."""
+        self.connect_at = 0.0
+        self.waiting_blocks: list[Block] = []
+        self.played = 0
+        self.texts: list[tuple[float, str]] = []
+        """What we sent as text, and when."""
+        self.sent: list[tuple[float, int]] = []
+        """Audio sent, in samples, and when."""
+        self.utterances: list[Utterance] = []
+        self.uttered_at: list[float] = []
+        self.errors: list[str] = []
+        self.evicted = self.aside = 0
+        self.finished = False
+        self.holes: list[tuple[int, int]] = []
+
+    # -- verbs --------------------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """The network breaks the connection."""
+        if self.server:
+            self.server = None
+            self._ended(None, Unreachable("reset"))
+
+    def close(self, code: int, reason: str = "") -> None:
+        """The server closes the connection."""
+        if self.server:
+            self.server = None
+            self._ended(code, deepgram.closure(code, reason))
+
+    def hole(self, seconds: float) -> None:
+        """The microphone loses audio: what it would have said in the next `seconds` is gone."""
+        self.holes.append((self.played, self.played + round(seconds * self.rate)))
+
+    def run(self, until_s: float) -> None:
+        """Let time pass."""
+        while self.now < until_s - 1e-9:
+            self.now = round(self.now + STEP_S, 6)
+            self._step()
+
+    def finish(self, within_s: float = 300.0) -> None:
+        """The recording ends: run until everything is answered, `within_s` at most."""
+        for event in self.intake.finish():
+            self._do(self.lane.let(event))
+        self.lane.finish()
+        self.finished = True
+        limit = self.now + within_s
+        while (self.lane.backlog or self.lane.session) and self.now < limit:
+            self.now = round(self.now + STEP_S, 6)
+            self._step()
+
+    def play_out(self) -> None:
+        """Run to the end of the recording, and finish."""
+        self.run(len(self.script.pcm) / 2 / self.rate + BLOCK_S)
+        self.finish()
+
+    # -- accounts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def words(self) -> list[Spoken]:
+        """All words of all records, in the order of writing."""
+        return [word for utterance in self.utterances for word in utterance.words]
+
+    def lost(self) -> list[str]:
+        """Words of the script in no record."""
+        return list((Counter(self.script.texts) - Counter(word.word for word in self.words)).elements())
+
+    def doubled(self) -> list[str]:
+        """Words in records more often than they were said."""
+        return list((Counter(word.word for word in self.words) - Counter(self.script.texts)).elements())
+
+    def worst_time_s(self) -> float:
+        """How far the worst word's start is from when it was said. (The end may be unknown to the server.)"""
+        said = {word.text: word.start for word in self.script.words}
+        return max((abs(word.start - said[word.word]) for word in self.words), default=0) / self.rate
+
+    def check_account(self) -> None:
+        """Each sample is in exactly one place; no sample is in two records."""
+        account = self.lane.account
+        assert account.let_through == account.waiting.total + sum(account.fates.values())
+        ranges = sorted((u.start, u.end) for u in self.utterances)
+        for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False):
+            assert start >= end, "two records share samples"
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        self._microphone()
+        if self.now < self.blocked_until:
+            self._server_tick()
+            return
+        blocks, self.waiting_blocks = self.waiting_blocks, []
+        for block in blocks:
+            for event in self.intake.block(block, forced=self.lane.wants_priming()):
+                self._do(self.lane.let(event))
+        self._connect()
+        self._do(self.lane.poll(self.now))
+        self._server_tick()
+        self._do(self.lane.poll(self.now))
+
+    def _microphone(self) -> None:
+        size = round(BLOCK_S * self.rate)
+        while not self.finished and (self.played + size) / self.rate <= self.now + 1e-9:
+            pcm = self.script.pcm[self.played * 2 : (self.played + size) * 2]
+            if pcm and not any(start < self.played + size and end > self.played for start, end in self.holes):
+                self.waiting_blocks.append(Block(self.played, pcm, self.played / self.rate))
+            self.played += size
+
+    def _connect(self) -> None:
+        lane = self.lane
+        if lane.session or self.now < self.connect_at:
+            return
+        holds = self.settings.prime_s > 0 and not lane.parked and not self.finished
+        if not (holds or lane.has_work(self.now)):
+            return
+        if self.now < self.refused_until:
+            self.connect_at = self.now + self.backoff.wait_s(Unreachable("refused"), self.rng.random())
+            return
+        query = parse(deepgram.listen_url(self.settings, self.rate).partition("?")[2])
+        draw = random.Random(f"{self.seed}-{self.connections}").random
+        windows = Windows(
+            ScriptEngine(self.script),
+            query,
+            messages.Stream(f"request-{self.connections}", query.model, "2026-11-20T00:00:00.000Z"),
+            self.unkind,
+            self.quirks,
+            draw,
+        )
+        self.server = protocol.Session(
+            windows, query, self.now, limits=self.limits, unkind=self.unkind, quirks=self.quirks, draw=draw
+        )
+        self.connections += 1
+        self.held = []
+        lane.connected(self.now, f"request-{self.connections - 1}")
+        self._hear(self.server.opened())
+
+    def _server_tick(self) -> None:
+        if self.server:
+            self._hear(self.server.tick(self.now))
+
+    def _hear(self, out: list[protocol.Out]) -> None:
+        self.held += out
+        if self.now < self.mute_until:
+            return
+        while self.server and self.held:
+            item = self.held.pop(0)
+            if isinstance(item, protocol.Send):
+                self._do(self.lane.message(item.text, self.now))
+            else:
+                self.server = None
+                self._ended(item.code, deepgram.closure(item.code, item.reason))
+
+    def _ended(self, code: int | None, error: Unreachable | Refused) -> None:
+        session = self.lane.session
+        asked = session is not None and session.state is State.DRAINING and code == 1000
+        proved = session is not None and session.results > 0
+        if proved:
+            self.backoff.proved()
+        self._do(self.lane.lost(self.now, code))
+        if not asked:
+            self.errors.append(str(error))
+            self.connect_at = self.now + self.backoff.wait_s(error, self.rng.random())
+
+    def _do(self, effects: list[LaneEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data):
+                    self.lane.left(self.now)
+                    if isinstance(data, str):
+                        self.texts.append((self.now, data))
+                    else:
+                        self.sent.append((self.now, len(data) // 2))
+                    if self.server:
+                        self._hear(self.server.receive(self.now, data))
+                case Hangup(error):
+                    self.server = None
+                    assert isinstance(error, Unreachable | Refused)
+                    self._ended(None, error)
+                case Uttered(utterance):
+                    self.utterances.append(utterance)
+                    self.uttered_at.append(self.now)
+                case Evicted(samples):
+                    self.evicted += samples
+                case SetAside(samples):
+                    self.aside += samples
+                case _:
+                    pass

@@ -1,0 +1,459 @@
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from edged.errors import SinkError
+from edged.settings import File
+from edged.transcripts.delivery import Delivered, Delivery, Died, Event, Evicted, Failing, Working
+from edged.transcripts.jsonl import JsonLines
+from edged.transcripts.outbox import Counts
+from edged.transcripts.record import Record, decode
+from tests.transcripts.some import record, records
+
+SOON_S = (0.01,)
+
+
+class Shelf:
+    """A sink with faults as verbs."""
+
+    def __init__(self) -> None:
+        self.has: list[str] = []
+        self.calls: list[str] = []
+        self.stalled = threading.Event()
+        self.thread = ""
+        self._failures = 0
+        self._delivered = 0
+        self._open_failures = 0
+        self._go = threading.Event()
+        self._go.set()
+        self._bug: BaseException | None = None
+
+    def fail(self, times: int, delivered: int = 0) -> None:
+        self._failures, self._delivered = times, delivered
+
+    def fail_to_open(self, times: int) -> None:
+        self._open_failures = times
+
+    def stall(self) -> None:
+        self._go.clear()
+
+    def go_on(self) -> None:
+        self._go.set()
+
+    def die(self, bug: BaseException) -> None:
+        self._bug = bug
+
+    def deliver(self, records: Sequence[Record]) -> None:
+        self.calls.append(f"deliver {len(records)}")
+        self.thread = threading.current_thread().name
+        if not self._go.is_set():
+            self.stalled.set()
+            self._go.wait(10)
+        if self._bug:
+            raise self._bug
+        if self._failures:
+            self._failures -= 1
+            done = records[: self._delivered]
+            self.has += [each.id for each in done]
+            raise SinkError("no room", delivered=len(done))
+        self.has += [each.id for each in records]
+
+    def reopen(self) -> None:
+        self.calls.append("reopen")
+        if self._open_failures:
+            self._open_failures -= 1
+            raise SinkError("no such place")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class Screen(Shelf):
+    """One that shows interims."""
+
+    def show_interim(self, text: str) -> None:
+        self.calls.append(f"interim {text}")
+        if text == "broken":
+            raise SinkError("no screen")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("did not come true in time")
+
+
+def has(events: list[Event], count: int) -> bool:
+    return len(events) == count
+
+
+def ids(first: int, last: int) -> list[str]:
+    return [f"id-{number}" for number in range(first, last + 1)]
+
+
+def test_records_reach_every_sink_in_order_in_threads_of_their_own_and_events_tell() -> None:
+    async def main() -> None:
+        file, journal = Shelf(), Shelf()
+        events: list[Event] = []
+        delivery = Delivery({"file": file, "journal": journal}, 10, events.append)
+        delivery.start()
+        for each in records(1, 5):
+            delivery.submit(each)
+        assert await delivery.close(5) == {}
+        assert file.has == journal.has == ids(1, 5)
+        assert (file.thread, journal.thread) == ("sink file", "sink journal")
+        assert file.calls[0] == "reopen"
+        assert file.calls[-1] == "close"
+        for sink in ("file", "journal"):
+            told = [id_ for event in events if isinstance(event, Delivered) and event.sink == sink for id_ in event.ids]
+            assert told == ids(1, 5)
+        assert delivery.counts()["file"] == Counts(pending=0, delivered=5, undelivered=0)
+
+    asyncio.run(main())
+
+
+def test_events_come_in_the_event_loop() -> None:
+    async def main() -> None:
+        threads: list[threading.Thread] = []
+        delivery = Delivery({"file": Shelf()}, 10, lambda _: threads.append(threading.current_thread()))
+        delivery.start()
+        delivery.submit(record(1))
+        await delivery.close(5)
+        assert threads == [threading.main_thread()]
+
+    asyncio.run(main())
+
+
+def test_what_was_handed_in_before_the_start_goes_to_the_sinks_that_lack_it() -> None:
+    async def main() -> None:
+        file, journal = Shelf(), Shelf()
+        delivery = Delivery({"file": file, "journal": journal}, 10, lambda _: None)
+        delivery.submit(record(1), lacking=["journal"])
+        delivery.submit(record(2))
+        delivery.start()
+        await delivery.close(5)
+        assert (file.has, journal.has) == (ids(2, 2), ids(1, 2))
+
+    asyncio.run(main())
+
+
+def test_a_sink_that_fails_gets_each_record_once_and_is_spoken_of_twice(caplog: pytest.LogCaptureFixture) -> None:
+    """WARNING at first, DEBUG for repeats, INFO when it works again, with how many waited."""
+
+    async def main() -> None:
+        file = Shelf()
+        file.fail(times=3, delivered=1)
+        events: list[Event] = []
+        delivery = Delivery({"file": file}, 100, events.append, waits_s=SOON_S)
+        for each in records(1, 10):
+            delivery.submit(each)
+        delivery.start()
+        await until(lambda: Working("file") in events)
+        await delivery.close(5)
+        assert file.has == ids(1, 10)
+        assert events == [
+            *(event for n in (1, 2, 3) for event in (Delivered("file", (f"id-{n}",)), Failing("file", "no room"))),
+            Delivered("file", tuple(ids(4, 10))),
+            Working("file"),
+        ]
+
+    with caplog.at_level(logging.DEBUG, "edged.transcripts.delivery"):
+        asyncio.run(main())
+    levels = [line.levelname for line in caplog.records]
+    assert levels == ["WARNING", "DEBUG", "DEBUG", "INFO"]
+    assert "works again after" in caplog.messages[-1]
+    assert caplog.messages[-1].endswith("7 records waited")
+
+
+def test_waits_grow_and_a_new_record_does_not_shorten_them() -> None:
+    async def main() -> None:
+        file = Shelf()
+        file.fail(times=100)
+        delivery = Delivery({"file": file}, 100, lambda _: None, waits_s=(0.01, 0.02, 1000))
+        delivery.submit(record(0))
+        delivery.start()
+        tries = ["reopen", "deliver 1", "deliver 1", "deliver 1"]
+        await until(lambda: file.calls == tries)
+        delivery.submit(record(1))
+        await asyncio.sleep(0.05)
+        assert file.calls == tries
+        await delivery.close(0)
+
+    asyncio.run(main())
+
+
+def test_a_signal_reopens_and_tries_at_once() -> None:
+    async def main() -> None:
+        file = Shelf()
+        file.fail(times=1)
+        events: list[Event] = []
+        delivery = Delivery({"file": file}, 100, events.append, waits_s=(1000,))
+        delivery.submit(record(1))
+        delivery.start()
+        await until(lambda: Failing("file", "no room") in events)
+        delivery.reopen()
+        await until(lambda: Working("file") in events)
+        assert file.calls == ["reopen", "deliver 1", "reopen", "deliver 1"]
+        await delivery.close(5)
+
+    asyncio.run(main())
+
+
+def test_a_sink_that_cannot_be_opened_is_looked_at_again_without_any_record() -> None:
+    async def main() -> None:
+        file = Shelf()
+        file.fail_to_open(times=2)
+        events: list[Event] = []
+        delivery = Delivery({"file": file}, 100, events.append, waits_s=SOON_S)
+        delivery.start()
+        await until(lambda: Working("file") in events)
+        assert events == [Failing("file", "no such place")] * 2 + [Working("file")]
+        await delivery.close(5)
+
+    asyncio.run(main())
+
+
+def test_opening_a_full_disk_does_not_count_as_working() -> None:
+    """Otherwise a disk that can be opened but not written would be reported as an outage over and over."""
+
+    async def main() -> None:
+        file = Shelf()
+        file.fail(times=3)
+        events: list[Event] = []
+        delivery = Delivery({"file": file}, 100, events.append, waits_s=(1000,))
+        delivery.submit(record(1))
+        delivery.start()
+        for count in (1, 2, 3):
+            await until(partial(has, events, count))
+            delivery.reopen()
+        await until(lambda: Working("file") in events)
+        assert [type(event) for event in events] == [Failing, Failing, Failing, Delivered, Working]
+        await delivery.close(5)
+
+    asyncio.run(main())
+
+
+def test_a_sink_that_stalls_holds_up_neither_the_loop_nor_another_sink() -> None:
+    async def main() -> None:
+        file, journal = Shelf(), Shelf()
+        file.stall()
+        delivery = Delivery({"file": file, "journal": journal}, 1000, lambda _: None)
+        delivery.start()
+        delivery.submit(record(0))
+        await asyncio.to_thread(file.stalled.wait, 5)
+        for each in records(1, 500):
+            delivery.submit(each)
+        await until(lambda: len(journal.has) == 501)
+        assert file.has == []
+        file.go_on()
+        assert await delivery.close(5) == {}
+        assert file.has == ids(0, 500)
+
+    asyncio.run(main())
+
+
+def test_a_stop_waits_no_longer_than_it_may_for_a_sink_that_hangs_and_says_what_is_left() -> None:
+    async def main() -> None:
+        file, journal = Shelf(), Shelf()
+        file.stall()
+        delivery = Delivery({"file": file, "journal": journal}, 10, lambda _: None)
+        delivery.start()
+        delivery.submit(record(1))
+        await asyncio.to_thread(file.stalled.wait, 5)
+        delivery.submit(record(2))
+        assert await delivery.close(0.05) == {"file": 2}
+        assert journal.calls[-1] == "close"
+        file.go_on()
+
+    asyncio.run(main())
+
+
+def test_a_stop_tries_a_failing_sink_again_soon_whatever_its_wait() -> None:
+    async def main() -> None:
+        file = Shelf()
+        file.fail(times=2)
+        events: list[Event] = []
+        delivery = Delivery({"file": file}, 10, events.append, waits_s=(1000,))
+        delivery.submit(record(1))
+        delivery.start()
+        await until(lambda: events)
+        assert await delivery.close(5) == {}
+        assert file.has == ["id-1"]
+
+    asyncio.run(main())
+
+
+def test_a_stop_gives_up_a_sink_that_goes_on_failing() -> None:
+    async def main() -> None:
+        file = Shelf()
+        file.fail(times=1000)
+        delivery = Delivery({"file": file}, 10, lambda _: None, waits_s=SOON_S)
+        delivery.submit(record(1))
+        delivery.start()
+        assert await delivery.close(0.1) == {"file": 1}
+        await until(lambda: file.calls[-1] == "close")
+
+    asyncio.run(main())
+
+
+def test_a_stop_before_the_start_leaves_everything() -> None:
+    async def main() -> None:
+        delivery = Delivery({"file": Shelf()}, 10, lambda _: None)
+        delivery.submit(record(1))
+        assert await delivery.close(5) == {"file": 1}
+
+    asyncio.run(main())
+
+
+def test_at_the_bound_the_oldest_are_lost_counted_and_told_while_the_loop_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        file = Shelf()
+        file.fail(times=1)
+        events: list[Event] = []
+        delivery = Delivery({"file": file}, 10, events.append, waits_s=(1000,))
+        delivery.start()
+        delivery.submit(record(1))
+        await until(lambda: events)
+        for each in records(2, 15):
+            delivery.submit(each)
+        delivery.reopen()
+        await until(lambda: Working("file") in events)
+        assert file.has == ids(6, 15)
+        assert [event.id for event in events if isinstance(event, Evicted)] == ids(1, 5)
+        assert delivery.counts()["file"] == Counts(pending=0, delivered=10, undelivered=5)
+        await delivery.close(5)
+
+    with caplog.at_level(logging.INFO, "edged.transcripts.delivery"):
+        asyncio.run(main())
+    assert [line.levelname for line in caplog.records] == ["WARNING", "WARNING", "INFO"]
+    assert caplog.messages[-1].endswith("10 records waited, 5 records lost")
+
+
+def test_a_stall_that_lost_records_is_reported_too(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        file = Shelf()
+        file.stall()
+        delivery = Delivery({"file": file}, 10, lambda _: None)
+        delivery.start()
+        delivery.submit(record(1))
+        await asyncio.to_thread(file.stalled.wait, 5)
+        for each in records(2, 15):
+            delivery.submit(each)
+        file.go_on()
+        await delivery.close(5)
+        assert file.has == ["id-1", *ids(6, 15)]
+        assert delivery.counts()["file"] == Counts(pending=0, delivered=11, undelivered=4)
+
+    asyncio.run(main())
+    assert "too many records wait" in caplog.messages[0]
+    assert "takes records again" in caplog.messages[1]
+
+
+@pytest.mark.parametrize("bug", [ZeroDivisionError("ours"), SystemExit(3)])
+def test_a_thread_that_dies_of_a_bug_is_told_and_the_others_go_on(bug: BaseException) -> None:
+    async def main() -> None:
+        file, journal = Shelf(), Shelf()
+        file.die(bug)
+        events: list[Event] = []
+        delivery = Delivery({"file": file, "journal": journal}, 10, events.append)
+        delivery.start()
+        delivery.submit(record(1))
+        await until(lambda: Died("file", bug) in events)
+        delivery.submit(record(2))
+        assert await delivery.close(5) == {"file": 2}
+        assert journal.has == ids(1, 2)
+
+    asyncio.run(main())
+
+
+def test_the_latest_interim_is_shown_where_it_can_be_and_none_that_is_older_than_a_record() -> None:
+    async def main() -> None:
+        console, file = Screen(), Shelf()
+        console.stall()
+        delivery = Delivery({"console": console, "file": file}, 10, lambda _: None)
+        delivery.start()
+        delivery.submit(record(1))
+        await asyncio.to_thread(console.stalled.wait, 5)
+        delivery.show_interim("old")
+        delivery.submit(record(2))
+        delivery.show_interim("turn")
+        delivery.show_interim("turn the")
+        console.go_on()
+        await until(lambda: "interim turn the" in console.calls)
+        await delivery.close(5)
+        assert console.calls == ["reopen", "deliver 1", "deliver 1", "interim turn the", "close"]
+        assert file.has == ids(1, 2)
+
+    asyncio.run(main())
+
+
+def test_an_interim_that_fails_is_no_outage() -> None:
+    async def main() -> None:
+        console = Screen()
+        events: list[Event] = []
+        delivery = Delivery({"console": console}, 10, events.append)
+        delivery.start()
+        delivery.show_interim("broken")
+        await until(lambda: "interim broken" in console.calls)
+        delivery.submit(record(1))
+        await delivery.close(5)
+        assert events == [Delivered("console", ("id-1",))]
+
+    asyncio.run(main())
+
+
+def test_an_id_that_waits_already_is_refused() -> None:
+    async def main() -> None:
+        delivery = Delivery({"file": Shelf()}, 10, lambda _: None)
+        delivery.submit(record(1))
+        with pytest.raises(ValueError, match="already"):
+            delivery.submit(record(1))
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_is_gone_disturbs_no_thread_that_was_left_behind() -> None:
+    file = Shelf()
+    file.stall()
+
+    async def main() -> None:
+        delivery = Delivery({"file": file}, 10, lambda _: None)
+        delivery.start()
+        delivery.submit(record(1))
+        await asyncio.to_thread(file.stalled.wait, 5)
+        await delivery.close(0)
+
+    asyncio.run(main())
+    left_behind = next(thread for thread in threading.enumerate() if thread.name == "sink file")
+    file.go_on()
+    left_behind.join(5)
+    assert not left_behind.is_alive()
+    assert file.calls[-1] == "close"
+
+
+def test_with_a_real_file_a_directory_in_its_place_is_an_outage_that_ends(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.mkdir()
+
+    async def main() -> None:
+        events: list[Event] = []
+        delivery = Delivery({"file": JsonLines(File(path=str(path)))}, 10, events.append, waits_s=SOON_S)
+        delivery.start()
+        for each in records(1, 3):
+            delivery.submit(each)
+        await until(lambda: events)
+        path.rmdir()
+        await until(lambda: Working("file") in events)
+        assert await delivery.close(5) == {}
+
+    asyncio.run(main())
+    assert [decode(line).id for line in path.read_bytes().splitlines()] == ids(1, 3)
