@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from edged.audio import Block, Captured, Ended, Lost, Opened, Overrun
 from edged.audio import Signal as Level
@@ -24,12 +25,13 @@ from edged.gate.detectors import webrtc
 from edged.gate.intake import Intake, Let
 from edged.key import Key
 from edged.service.clock import Synchronization, boottime_s, wall_offset_s
-from edged.service.log import Once, Outage, duration
+from edged.service.log import Once, Outage
 from edged.settings import Settings
 from edged.stream.connection import tls_context
-from edged.stream.lane import Evicted, Lane, LaneEffect, Noted, SetAside, Showing
+from edged.stream.lane import Evicted, Lane, LaneEffect, SetAside, Showing
 from edged.stream.link import Link
 from edged.stream.scribe import Uttered
+from edged.stream.session import Noted
 from edged.stream.timeline import Timeline
 from edged.summary import Summary
 from edged.transcripts import delivery
@@ -42,8 +44,12 @@ log = logging.getLogger("edged")
 WATCH_S = 2.0
 """How often a source that gives nothing is noticed: half of the wake-ups that a second would cost."""
 
+STOP_CAPTURE_S = 1.0
+"""The capture thread is between two reads within a period; one that hangs in the driver is left behind."""
+
 FLUSH_S = 3.0
-"""What of a stop is kept for the sinks: a slow card writes the last records within this."""
+LEAST_FLUSH_S = 0.5
+"""For the sinks at the end: a slow card writes the last records within this; some of it even when time is up."""
 
 
 @dataclass(slots=True)
@@ -82,13 +88,12 @@ class Daemon:
         self._watch = Watch()
         self._expected: int | None = None
         self._ended = False
-        self._signals = 0
-        self._interrupted = False
+        self._signalled = self._interrupted = False
 
     async def run(self) -> Exit:
-        """Run until the recording ends or a signal stops it. Raises ConfigurationError and SourceMismatch at the start."""
+        """Run until the recording ends or a signal stops it. Raises ConfigurationError or SourceMismatch at first."""
         loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         self._handover = HandOver(lambda: loop.call_soon_threadsafe(self._on_captured))
         self._source: Source = open_source(self._settings.capture, self._handover.put)
         missing = await asyncio.to_thread(self._source.check)
@@ -112,7 +117,9 @@ class Daemon:
         link = asyncio.create_task(self._link.run(), name="link")
         watch = asyncio.create_task(self._watch_source(), name="watch")
         stop = asyncio.create_task(self._stop.wait(), name="stop")
-        deadline: float | None = None
+        hurry = asyncio.create_task(self._hurry.wait(), name="hurry")
+        tasks: list[asyncio.Task[Any]] = [link, watch, stop, hurry]
+        deadline = time.monotonic() + FLUSH_S
         try:
             await asyncio.wait([link, watch, stop], return_when=asyncio.FIRST_COMPLETED)
             for task in (link, watch):
@@ -120,21 +127,17 @@ class Daemon:
                     task.result()  # neither ends before a stop, but by a fault of our own
             wait_s = self._settings.capture.end_wait_s if self._ended else self._settings.daemon.stop_s
             deadline = time.monotonic() + wait_s
-            await self._stop_capture(min(1.0, wait_s))
+            await self._stop_capture(min(STOP_CAPTURE_S, wait_s))
             self._link.finish()
-            if self._ended:
-                log.info("the recording has ended; waiting until all of it is answered")
-            hurry = asyncio.create_task(self._second_signal(), name="second signal")
             await asyncio.wait([link, hurry], timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-            hurry.cancel()
             if link.done():
                 link.result()
         finally:
-            for task in (link, watch, stop):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(link, watch, stop, return_exceptions=True)
-            left_s = FLUSH_S if deadline is None else max(0.5, min(FLUSH_S, deadline - time.monotonic()))
-            undelivered = await self._delivery.close(left_s)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            left_s = deadline - time.monotonic()
+            undelivered = await self._delivery.close(max(LEAST_FLUSH_S, min(FLUSH_S, left_s)))
         return self._status(undelivered)
 
     def _status(self, undelivered: dict[str, int]) -> Exit:
@@ -174,22 +177,17 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     def _on_stop_signal(self, interrupted: bool) -> None:
-        self._signals += 1
-        if self._signals == 1:
-            log.info("stopping; the last words are waited for, at most %g s", self._settings.daemon.stop_s)
-            self._interrupted = interrupted
-        elif self._signals == 2:
+        """The first waits for the last words, `stop_s` at most; the second does not."""
+        if self._signalled:
             log.info("stopping at once")
-        self._ended = False
+            self._hurry.set()
+            return
+        stop_s = self._settings.daemon.stop_s
+        log.info("stopping; the last words are waited for, at most %g s", stop_s)
+        self._signalled, self._interrupted = True, interrupted
+        if self._ended:  # a recording's end is awaited already, and for longer
+            asyncio.get_running_loop().call_later(stop_s, self._hurry.set)
         self._stop.set()
-
-    async def _second_signal(self) -> None:
-        """Returns when a stop is to be cut short: a second signal, or the first one while a recording's end is awaited."""
-        awaited = self._signals + 1
-        while self._signals < awaited:
-            await asyncio.sleep(0.1)
-        if self._signals == 1:
-            await asyncio.sleep(self._settings.daemon.stop_s)
 
     def _on_hangup(self) -> None:
         log.info("reopening files")
@@ -233,6 +231,7 @@ class Daemon:
             case Level():
                 self._on_signal(item)
             case Ended():
+                log.info("the recording has ended; waiting until all of it is answered")
                 self._ended = True
                 self._lane.has_source = False
                 self._stop.set()
@@ -273,9 +272,8 @@ class Daemon:
                 self._delivery.show_interim(text)
             case Evicted(samples):
                 self._counts.evicted += samples
-                self._eviction.failed(
-                    f"more speech waits than replay.max_s = {self._settings.replay.max_s:g} allows: the oldest is dropped"
-                )
+                allowed_s = self._settings.replay.max_s
+                self._eviction.failed(f"more speech waits than replay.max_s = {allowed_s:g} allows: the oldest goes")
             case SetAside(samples):
                 log.warning(
                     "%.1f s of audio ended three connections in a row; it is set aside and tried again later",

@@ -7,6 +7,7 @@ simulated is time, the network between the two, and the microphone, which plays 
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from edged.audio import Block
 from edged.errors import Refused, Unreachable
@@ -137,7 +138,7 @@ class World:
         account = self.lane.account
         assert account.let_through == account.waiting.total + sum(account.fates.values())
         ranges = sorted((u.start, u.end) for u in self.utterances)
-        for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False):
+        for (_, end), (start, _) in pairwise(ranges):
             assert start >= end, "two records share samples"
 
     # -- inside -------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ SYSFS = Path("/sys/class/sound")
 PROC = Path("/proc")
 
 _CAPTURE = re.compile(r"pcmC(\d+)D(\d+)c")
-_CARD = re.compile(r"CARD=([^,]+)|^(?:plug)?hw:([^,={}]+)")
+_CARD = re.compile(r"(?:.*\bCARD=|(?:plug)?hw:)([^,=]+)(?:,.*)?")
 
 
 class Card(NamedTuple):
@@ -61,8 +61,8 @@ def capture_cards() -> list[Card]:
 
 def card_of(device: str) -> str | None:
     """Which card a device name means: `Device` for `plughw:CARD=Device,DEV=0` or `hw:Device`; None if it names none."""
-    match = _CARD.search(device)
-    return (match[1] or match[2]) if match else None
+    match = _CARD.fullmatch(device)
+    return match[1] if match else None
 
 
 def find(device: str) -> Card | None:

@@ -20,8 +20,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser = subparsers.add_parser(
         "run",
         help="listen, transcribe and write down, until stopped",
-        description="Runs in the foreground. SIGTERM and SIGINT (Ctrl-C) wait for the last words, at most daemon.stop_s, "
-        "and end it; a second one ends it at once. SIGHUP opens the transcript file again (for logrotate).",
+        description="Runs in the foreground. SIGTERM and SIGINT (Ctrl-C) wait for the last words, daemon.stop_s at "
+        "most, and end it; a second one ends it at once. SIGHUP opens the transcript file again (for logrotate).",
     )
     add_configuration(parser)
     parser.add_argument(

@@ -1,6 +1,7 @@
 """One open connection: its socket, its session, and the faults that strike it."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -151,10 +152,18 @@ class Conversation:
             out, self._held = self._held, None
         for item in out:
             if isinstance(item, Close):
-                await self._connection.close(item.code, item.reason)
+                await self._close(item.code, item.reason)
             else:
                 self.account.said.append((self._common.clock(), item.text))
                 await self._connection.send(item.text)
+
+    async def _close(self, code: int, reason: str) -> None:
+        """Close, taking what still comes: the client's half of the close lies behind it."""
+        closing = asyncio.create_task(self._connection.close(code, reason))
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self._connection.recv()
+        await closing
 
     async def _strike_words(self) -> bool:
         """Faults that wait for a word of the script; False when nothing is to follow."""
@@ -178,7 +187,7 @@ class Conversation:
                 connection.transport.abort()
                 return False
             case Verb.CLOSE:
-                await connection.close(fault.code, fault.reason)
+                await self._close(fault.code, fault.reason)
                 return False
             case Verb.BLACK_HOLE:
                 self._common.holes.add(connection)

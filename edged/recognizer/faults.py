@@ -7,6 +7,7 @@ On the command line: `VERB[:ARGUMENT...][@WHEN][*TIMES]`, e.g. `reset@12.5`, `cl
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from http import HTTPStatus
 
 from edged.errors import UsageError
 
@@ -33,6 +34,9 @@ class Verb(StrEnum):
     SLOW = "slow"
     """Read at this many times real time (0.5), so that the network backs up."""
 
+
+CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
+"""Those that may go over the wire, beside 3000-4999 (RFC 6455, 7.4)."""
 
 HANDSHAKE = frozenset({Verb.REFUSE, Verb.PORTAL, Verb.HANG})
 
@@ -66,6 +70,20 @@ class Fault:
     """Strikes so long after the server's start: at the next message, or at the next handshake."""
     times: int = 1
     """How often. With `after_samples` or `after_audio_s` again after as much audio each time."""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what can't be done."""
+        if self.status not in set(HTTPStatus) or self.status < 300:
+            raise ValueError(f"no HTTP status of a refusal: {self.status}")
+        if not (self.code in CLOSE_CODES or 3000 <= self.code <= 4999):
+            raise ValueError(f"no close code that may be sent: {self.code}")
+        if not self.rate > 0:
+            raise ValueError("a rate is more than 0")
+        if self.times < 1 or any(
+            when is not None and not when >= 0
+            for when in (self.after_samples, self.after_audio_s, self.in_word, self.after_s)
+        ):
+            raise ValueError("a number is less than nothing")
 
     @property
     def at_handshake(self) -> bool:

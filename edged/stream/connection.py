@@ -32,7 +32,7 @@ CLOSE_TIMEOUT_S: Final = 2.0
 """For the closing handshake, once the server has begun it or nothing more is expected."""
 
 
-class Closed(Exception):  # noqa: N818 - not an error by itself: the caller knows whether it was asked for
+class Closed(Exception):
     """The connection has ended: `code` is the server's, or None if it ended without one."""
 
     def __init__(self, code: int | None, error: Unreachable | Refused) -> None:

@@ -241,7 +241,7 @@ class Lane:
         return effects
 
     def lost(self, now: float, code: int | None = None) -> list[LaneEffect]:
-        """The connection has ended, with this close code, or was given up: nothing that came from it counts any more."""
+        """The connection has ended (with this close code) or was given up: nothing of it counts any more."""
         session = self.session
         if session is None:
             return []

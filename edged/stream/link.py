@@ -1,4 +1,4 @@
-"""Holds the connection for a lane: connects, lets the lane converse, waits, connects again. Shell: it decides nothing."""
+"""Holds the connection for a lane: connects, lets the lane converse, waits, connects again. A shell."""
 
 import asyncio
 import logging

@@ -89,7 +89,7 @@ class Scribe:
         return self.commit(segment.end) if draft and draft.end >= segment.end else []
 
     def settle_silence(self, segment: Segment) -> list[Uttered]:
-        """Close the books on a segment that is over, if neither gate nor interim heard a thing in what is unanswered."""
+        """Close the books on a segment that is over, if nothing was heard in what is unanswered of it."""
         draft = self._draft_of(segment)
         start = draft.end if draft else self._waits_from(segment)
         heard = self._account.voiced(start, segment.end) or any(start < w.middle < segment.end for w in self._interim)

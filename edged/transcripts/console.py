@@ -122,8 +122,8 @@ def width(text: str) -> int:
 
 
 def _columns(character: str) -> int:
-    if character == "\ufe0f":
-        return 1  # asks for the colourful, wide form of the character before it
+    if character in "\ufe0f\xad":
+        return 1  # the first asks for the colourful, wide form of the character before it; the other is a soft hyphen
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
@@ -133,6 +133,8 @@ def fit(text: str, columns: int) -> str:
     """The end of the text, after an ellipsis if it was cut, in at most `columns`."""
     if width(text) <= columns:
         return text
+    if columns < 1:
+        return ""
     room = columns - 1
     begin = len(text)
     while begin > 0 and (taken := _columns(text[begin - 1])) <= room:
@@ -140,4 +142,4 @@ def fit(text: str, columns: int) -> str:
         begin -= 1
     while begin < len(text) and _columns(text[begin]) == 0:
         begin += 1  # a combining character without what it belongs to
-    return ("…" + text[begin:])[: max(columns, 0)]
+    return "…" + text[begin:]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from edged.audio import Block, Lost
 from edged.capture import alsa, cards
 from edged.capture.alsa import AlsaSource
-from edged.audio import Block, Lost
 from edged.capture.cards import Card, Holder, capture_cards, card_of, choose, explained, find, holder
 from edged.capture.source import Source
 from edged.errors import SourceError, SourceMismatch

@@ -40,6 +40,13 @@ def test_an_order_is_understood(text: str, fault: Fault) -> None:
         "reset@soon",
         "reset*0",
         "stall:maybe",
+        "refuse:200",
+        "refuse:777",
+        "close:1006",
+        "close:99",
+        "slow:0",
+        "slow:nan",
+        "reset@nan",
         "reset@-1",
     ],
 )

@@ -126,12 +126,11 @@ def test_pings_are_answered() -> None:
 def test_the_account_tells_what_came_and_never_the_key() -> None:
     async def main() -> None:
         headers = {"Authorization": "Token secret-key", "X-Kiosk": "7"}
-        async with serve(keys={"secret-key"}) as server:
-            async with client(server, additional_headers=headers) as connection:
-                await send(connection, pcm(ONE_SENTENCE, 0, 1.0))
-                await connection.send('{"type":"KeepAlive"}')
-                await connection.send(CLOSE_STREAM)
-                await collect(connection)
+        async with serve(keys={"secret-key"}) as server, client(server, additional_headers=headers) as connection:
+            await send(connection, pcm(ONE_SENTENCE, 0, 1.0))
+            await connection.send('{"type":"KeepAlive"}')
+            await connection.send(CLOSE_STREAM)
+            await collect(connection)
         (account,) = server.accounts
         assert account.query["model"] == ["nova-3"]
         assert account.headers["x-kiosk"] == "7"
@@ -194,8 +193,8 @@ def test_a_plain_http_request_gets_a_request_id_too() -> None:
 def test_tls(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", cert.with_name("key.pem"), "-out", cert],  # noqa: RUF005
         check=True,
         capture_output=True,
     )
@@ -278,10 +277,10 @@ def test_reset_breaks_the_connection_without_a_close() -> None:
         async with serve(faults=[Fault(Verb.RESET, after_audio_s=1.5)]) as server, client(server) as connection:
             with contextlib.suppress(ConnectionClosed):
                 await send(connection, ONE_SENTENCE.pcm)
+            await collect(connection)
+            assert connection.close_code == 1006
             with pytest.raises(ConnectionClosed) as error:
-                while True:
-                    await connection.recv()
-            assert error.value.rcvd is None
+                await connection.recv()
             assert isinstance(error.value.__cause__, ConnectionResetError)
 
     asyncio.run(main())
@@ -321,14 +320,11 @@ def test_a_black_hole_takes_everything_and_answers_nothing() -> None:
                 await send(connection, ONE_SENTENCE.pcm * 20)  # 3.8 MB: more than socket buffers hold
             await connection.send(CLOSE_STREAM)
             pong = await connection.ping()
+            messages = asyncio.create_task(collect(connection))
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.3):
-                    while True:
-                        assert not json.loads(await connection.recv()).get("is_final")
-            assert not pong.done()
+                await asyncio.wait_for(pong, 0.3)
             connection.transport.abort()
-            with pytest.raises(ConnectionClosed):
-                await pong
+            assert results(await messages, final=True) == []
 
     asyncio.run(main())
 
@@ -395,6 +391,11 @@ def test_slow_reads_at_a_fraction_of_real_time() -> None:
     asyncio.run(main())
 
 
+async def _until_struck(server: Server) -> None:
+    while server.ordered:  # noqa: ASYNC110 - what strikes is in the kernel's hands meanwhile
+        await asyncio.sleep(0.01)
+
+
 def test_an_ended_server_frees_black_holes_and_hanging_handshakes() -> None:
     async def main() -> None:
         async with serve(faults=[Fault(Verb.HANG), Fault(Verb.BLACK_HOLE)]) as server:
@@ -402,8 +403,7 @@ def test_an_ended_server_frees_black_holes_and_hanging_handshakes() -> None:
             await asyncio.sleep(0.05)
             connection = await connect(f"{server.url}?{FULL}", ping_interval=None)
             await connection.send(bytes(320))
-            while server.ordered:
-                await asyncio.sleep(0.01)
+            await asyncio.wait_for(_until_struck(server), 5)
         assert (await hanging).response.status_code == 503
         await connection.wait_closed()
 

@@ -1,0 +1,262 @@
+"""`edged check`: the farm of wrong inputs. One clear line for each, the documented status, never a traceback or a key."""
+
+import os
+import subprocess
+import sys
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edged.cli.main import main
+from edged.config import load
+from edged.options import sample
+from edged.settings import Settings
+
+SECRET = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Output:
+    """What `edged check` said."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out = status, out
+        assert "Traceback" not in err
+        assert SECRET not in out + err
+        lines = err.splitlines()
+        assert all(line.startswith("edged: ") for line in lines), err
+        said = [line.removeprefix("edged: ") for line in lines]
+        self.warnings = [line.removeprefix("warning: ") for line in said if line.startswith("warning: ")]
+        self.problems = [line for line in said if not line.startswith("warning: ")]
+
+
+Check = Callable[..., Output]
+
+
+@pytest.fixture
+def check(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Check:
+    """Runs it in this process: with the text of a file, or arguments of one's own; and `--set`."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(config: str | bytes | None = None, *overrides: str, file: Path | None = None) -> Output:
+        if config is not None:
+            file = tmp_path / "edged.toml"
+            file.write_bytes(config if isinstance(config, bytes) else config.encode())
+        arguments = ["check", *(["--config", str(file)] if file else [])]
+        for override in overrides:
+            arguments += ["--set", override]
+        status = main(arguments)
+        captured = capsys.readouterr()
+        return Output(status, captured.out, captured.err)
+
+    return run
+
+
+QUIET = ("transcripts.sinks=['console']", "deepgram.url=ws://127.0.0.1:8700/v1/listen")
+"""Nothing to warn about but the microphone, which this machine may have or not."""
+
+
+def recording(path: Path, *, rate: int = 16_000, channels: int = 1, width: int = 2, seconds: float = 0.1) -> str:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(b"\1" * int(seconds * rate) * channels * width)
+    return f"capture.path={path}"
+
+
+def test_what_holds_is_printed_as_toml_that_means_the_same(check: Check, tmp_path: Path) -> None:
+    source = recording(tmp_path / "a.wav")
+    done = check("[capture]\nrate = 16000\n[deepgram.options]\ntag = 'a'", "capture.source=wav", source, *QUIET)
+    assert (done.status, done.problems, done.warnings) == (0, [], [])
+    copy = tmp_path / "copy.toml"
+    copy.write_text(done.out)
+    assert load(copy).settings == load(tmp_path / "edged.toml", ["capture.source=wav", source, *QUIET]).settings
+    lines = [line.split() for line in done.out.splitlines()]
+    assert ["rate", "=", "16000", "#", "file", "edged.toml"] in lines
+    assert ["tag", "=", '"a"', "#", "file", "edged.toml"] in lines
+    assert ["source", "=", '"wav"', "#", "--set"] in lines
+    assert ["channels", "=", "1", "#", "default"] in lines
+    assert ["#", "volume:", "none"] in lines
+
+
+def test_the_sample_can_be_printed_and_checked(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--sample"]) == 0
+    text = capsys.readouterr().out
+    assert text == sample()
+    assert check(text, *QUIET).status == 0
+
+
+def test_without_a_file_the_defaults_are_checked(check: Check) -> None:
+    """On a machine that has one at the default place, that one is."""
+    if Path("/etc/edged/edged.toml").exists():
+        assert "# file edged.toml" in check().out
+    else:
+        assert f'url = "{Settings().deepgram.url}"' in check().out
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ("[capture]\nrate = 44100", "[capture] rate = 44100 must be 8000, 16000, 32000 or 48000"),
+        ("[capture]\nrate = '16000'", '[capture] rate = "16000" must be 8000, 16000, 32000 or 48000'),
+        ("[captrue]\nrate = 16000", "[captrue] is no section: did you mean [capture]?"),
+        ("[gate]\nhang_over_ms = 1", "[gate] hang_over_ms is no option: did you mean hangover_ms?"),
+        ("[deepgram]\nurl = 'api.deepgram.com/v1/listen'", "has no scheme: did you mean"),
+        ("[capture\n", "line 1, column 9: a [section] line lacks its ]"),
+        (b"\xff\xfe[\0c\0", "line 1: not UTF-8 text"),
+        (b"\0" * 100, "line 1, column 1: "),
+        (f"[deepgram]\napi_key = '{SECRET}'", "[deepgram] api_key is no option: the key itself never stands"),
+        (f"[deepgram]\napi_key_file = '{SECRET}'", "the key can't be read from deepgram.api_key_file"),
+        (f"[deepgram]\nurl = 'wss://{SECRET}@api.deepgram.com/v1/listen'", "contains a user or password"),
+        ("[deepgram]\nca_file = '/absent.pem'", 'ca_file = "/absent.pem" can\'t be read: No such file'),
+        ("[deepgram]\nca_file = '/etc/passwd'", 'ca_file = "/etc/passwd" holds no certificate in PEM form'),
+        ("[deepgram]\nca_file = '/'", 'ca_file = "/" can\'t be read: Is a directory'),
+        ("[capture]\nsource = 'wav'", 'source = "wav" needs path: which recording to play'),
+        ("[capture]\nsource = 'wav'\npath = '/absent.wav'", "/absent.wav can't be read: No such file"),
+        ("[capture]\nsource = 'wav'\npath = '/'", "/ can't be read: Is a directory"),
+        ("[capture]\nsource = 'wav'\npath = '/etc/passwd'", "/etc/passwd is no WAV file"),
+        ("[capture]\nsource = 'wav'\npath = '/dev/null'", "/dev/null is empty"),
+    ],
+)
+def test_a_wrong_file_is_one_line_and_78(config: str | bytes, line: str, check: Check) -> None:
+    done = check(config)
+    assert done.status == 78
+    assert len(done.problems) == 1
+    assert line in done.problems[0]
+    assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("absent.toml", "there is no such file"),
+        (".", "is a directory, not a file"),
+        ("loop", "can't be read: Too many"),
+    ],
+)
+def test_an_unreadable_file_is_one_line_and_78(name: str, line: str, check: Check, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    done = check(file=tmp_path / name)
+    assert done.status == 78
+    assert len(done.problems) == 1
+    assert line in done.problems[0]
+
+
+def test_recordings_that_cannot_be_played(check: Check, tmp_path: Path) -> None:
+    for source, line in [
+        (recording(tmp_path / "rate.wav", rate=44_100), "16 bits at 16000 Hz are needed"),
+        (recording(tmp_path / "width.wav", width=3), "has 24 bits"),
+        (recording(tmp_path / "none.wav", seconds=0), "holds no audio"),
+    ]:
+        done = check("", "capture.source=wav", source, *QUIET)
+        assert done.status == 78
+        assert len(done.problems) == 1
+        assert line in done.problems[0]
+
+
+def test_a_recording_cut_short_can_be_played_with_a_warning(check: Check, tmp_path: Path) -> None:
+    source = recording(tmp_path / "cut.wav", seconds=1)
+    whole = (tmp_path / "cut.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    done = check("", "capture.source=wav", source, *QUIET)
+    assert done.status == 0
+    [warning] = done.warnings
+    assert "is cut short: 1.0 s are promised, 0.5 s are there" in warning
+    (tmp_path / "cut.wav").write_bytes(whole[:20])
+    [problem] = check("", "capture.source=wav", source, *QUIET).problems
+    assert "is cut off in its header" in problem
+
+
+def test_an_absent_microphone_is_a_warning_because_it_is_waited_for(check: Check) -> None:
+    done = check("[capture]\ndevice = 'plughw:CARD=Nowhere'", *QUIET)
+    assert done.status == 0
+    assert "microphone plughw:CARD=Nowhere is not there" in done.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "content", [f"{SECRET}\n{SECRET}", f" {SECRET}", "", f"{SECRET}\x07", f"DEEPGRAM_API_KEY={SECRET}"]
+)
+def test_a_key_that_can_be_none_is_one_line_without_it(content: str, check: Check, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(content)
+    file.chmod(0o600)
+    done = check("", f"deepgram.api_key_file={file}", *QUIET)
+    assert done.status == 78
+    [problem] = done.problems
+    assert problem.startswith(f"the key from file {file} ")
+
+
+def test_of_the_key_only_its_origin_is_shown(check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "key"
+    file.write_text(SECRET + "\n")
+    file.chmod(0o644)
+    done = check("", f"deepgram.api_key_file={file}", *QUIET)
+    assert done.status == 0
+    assert done.out.startswith(f"# API key: there is one, from file {file}\n")
+    assert any(f"{file} can be read by every user" in warning for warning in done.warnings)
+    monkeypatch.setenv("DEEPGRAM_API_KEY", SECRET)
+    assert check("", *QUIET).out.startswith("# API key: there is one, from environment variable DEEPGRAM_API_KEY\n")
+
+
+def test_a_missing_key_is_a_warning_and_none_for_a_recogniser_on_this_machine(check: Check) -> None:
+    """The service starts without one, captures, and says what to do."""
+    done = check("", "transcripts.sinks=['console']")
+    assert done.status == 0
+    assert done.out.startswith("# API key: none\n")
+    assert any("no API key: put it into a file" in warning for warning in done.warnings)
+    assert not any("API key" in warning for warning in check("", *QUIET).warnings)
+
+
+def test_places_where_no_transcripts_can_be(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path, line in [
+        (tmp_path, "is a directory: it must name a file in it"),
+        (tmp_path / "file" / "t.jsonl", f"can't be made: {tmp_path}/file is a file, not a directory"),
+    ]:
+        done = check("", *QUIET, "transcripts.sinks=['file']", f"transcripts.file.path={path}")
+        assert done.status == 78
+        [problem] = done.problems
+        assert line in problem
+    done = check("", *QUIET, "transcripts.sinks=['file']", f"transcripts.file.path={tmp_path}/a/b/t.jsonl")
+    assert done.status == 0
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_place_that_this_user_cannot_write_is_a_warning(check: Check) -> None:
+    """/proc takes no files, not even root's; elsewhere the service's user may be another than who checks."""
+    done = check("", *QUIET, "transcripts.sinks=['file']", "transcripts.file.path=/proc/sys/kernel/t/t.jsonl")
+    assert done.status == 0
+    assert any("/proc/sys/kernel can't be written" in warning for warning in done.warnings)
+
+
+def test_plain_text_on_the_network_is_a_warning_when_allowed(check: Check) -> None:
+    url = "deepgram.url=ws://192.168.7.7/v1/listen"
+    assert "leaves this machine without encryption" in check("", url).problems[0]
+    done = check("", url, "deepgram.allow_plaintext=true")
+    assert done.status == 0
+    assert any("can be read by anybody" in warning for warning in done.warnings)
+
+
+def test_everything_wrong_comes_at_once(check: Check) -> None:
+    done = check(
+        "[capture]\nrate = 1\nrates = 1\n[deepgram]\nca_file = '/absent'\napi_key_file = '/absent'\n",
+        "deepgram.stall_s=120",
+    )
+    assert done.status == 78
+    assert len(done.problems) == 5
+
+
+def test_it_is_the_same_from_a_shell(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edged", "check", "--config", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"DEEPGRAM_API_KEY": SECRET + "\n" + SECRET},
+    )
+    output = Output(done.returncode, done.stdout, done.stderr)
+    assert output.status == 78
+    assert len(output.problems) == 2
