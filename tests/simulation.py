@@ -99,6 +99,7 @@ class World:
 
     def finish(self, within_s: float = 300.0) -> None:
         """The recording ends: run until everything is answered, `within_s` at most."""
+        self.run(max(self.now, self.blocked_until) + STEP_S)
         for event in self.intake.finish():
             self._do(self.lane.let(event))
         self.lane.finish()

@@ -6,7 +6,8 @@ Errors are facts about the audio: they are delivered in its order, and never end
 Measured with pyalsaaudio 0.10.0 and 0.11.0 on libasound 1.2.8: after an overrun `read()` returns (-32, b'') without an
 exception and the next one begins anew; 0.10 says nothing at all if the overrun was seen before the read, so that the
 state is looked at first, and stamps have the last word (positions.py). With S32 formats 0.10 takes its buffer's size
-from the significant bits and can write past its end, so only S16 is ever asked for.
+from the significant bits and can write past its end, so only S16 is ever asked for. On a kernel's own card
+(snd-aloop) stamps were the card's for every block, and an unbound driver was noticed within 10 ms.
 """
 
 import ctypes
@@ -65,8 +66,8 @@ def amplified(device: str, gain_db: float) -> str:
     """
     if not device.startswith(("hw:", "plughw:")):
         raise ConfigurationError(
-            f"capture.gain_db works with hw: and plughw: devices; for {device} put `type route` with `ttable.0.0 {10 ** (gain_db / 20):.4g}`"
-            " into its definition in asound.conf"
+            f"capture.gain_db works with hw: and plughw: devices; for {device} put `type route` with"
+            f" `ttable.0.0 {10 ** (gain_db / 20):.4g}` into its definition in asound.conf"
         )
     factor = round(10 ** (gain_db / 20) * 16) / 16
     table = " ".join(f"{channel}={{{channel}={factor}}}" for channel in range(32))  # as many as settings allow

@@ -5,7 +5,8 @@ import os
 import sys
 from typing import Any
 
-from edged.cli.common import add_configuration, say
+from edged.cli.common import add_configuration
+from edged.cli.say import say
 from edged.cli.surroundings import look
 from edged.config import Loaded, read
 from edged.errors import ConfigurationError, Exit

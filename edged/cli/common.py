@@ -1,7 +1,6 @@
-"""What several commands take on the command line, and how they speak."""
+"""What several commands take on the command line."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from edged.config import DEFAULT_PATH
@@ -23,8 +22,3 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
         help="one setting, over what the file says, with its value as in the file (quotes around text may be left "
         "out); can be repeated",
     )
-
-
-def say(text: str) -> None:
-    """One line of edged's on standard error, kept to one line whatever a file in it is called."""
-    print("edged: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text), file=sys.stderr)

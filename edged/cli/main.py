@@ -9,20 +9,25 @@ from importlib import import_module
 from typing import NoReturn
 
 from edged import __version__
-from edged.cli.common import say
+from edged.cli.say import say
 from edged.errors import ConfigurationError, EdgedError, Exit
 
 COMMANDS = {
     "run": ("edged.cli.run", "listen, transcribe and write down, until stopped"),
     "check": ("edged.cli.check", "what is wrong with the settings, or which of them hold"),
     "devices": ("edged.cli.devices", "list the microphones, with the names to use for them"),
-    "recognizer": ("edged.cli.recognizer", "serve the recogniser's protocol on this machine, without an account"),
+    "recognizer": ("edged.cli.recognizer", "a recogniser on this machine, without an account"),
     "demo": ("edged.cli.demo", "see it work, without microphone, key or network"),
 }
 """Each command: the module that holds it, and its line in `edged --help`. The module is imported when it is used, and
 has `add(subparsers)`, which adds a parser with `run` as its default, and `run(arguments) -> int`, the exit status."""
 
 EPILOG = """\
+commands:
+{commands}
+
+`edged COMMAND --help` tells more about each.
+
 exit status:
   0    done
   64   the command line can't be followed
@@ -43,14 +48,7 @@ examples:
   edged check            what is wrong, all of it at once
   edged run --set 'transcripts.sinks=["console"]'
                          transcribe, and show it here
-
-`edged COMMAND --help` tells more about each.
 """
-
-
-class _Help(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=16)  # wide enough for the longest command
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,8 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = _command(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # here, where a closed pipe is expected
-    except SystemExit as leaving:  # argparse leaves this way, for --help too
-        return leaving.code if isinstance(leaving.code, int) else Exit.USAGE if leaving.code else Exit.OK
     except EdgedError as error:
         for problem in error.problems if isinstance(error, ConfigurationError) else (str(error),):
             say(problem)
@@ -92,16 +88,19 @@ def _command(argv: list[str]) -> int:
     parser = Parser(
         prog="edged",
         description="Always-on transcription: a microphone in, a transcript log out.",
-        epilog=EPILOG,
-        formatter_class=_Help,
+        epilog=EPILOG.format(commands="\n".join(f"  {name:<12}{text}" for name, (_, text) in COMMANDS.items())),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    subparsers = parser.add_subparsers(metavar="COMMAND", help="one of those below", dest="command", required=True)
     wanted = next((argument for argument in argv if not argument.startswith("-")), None)
-    for name, (module, text) in COMMANDS.items():
+    for name, (module, _) in COMMANDS.items():
         if name == wanted:
             import_module(module).add(subparsers)
         else:
-            subparsers.add_parser(name, help=text)
-    arguments = parser.parse_args(argv)
+            subparsers.add_parser(name)  # so that it is one of the choices
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as leaving:  # argparse's way out, for --help too; always with a number
+        return int(leaving.code or Exit.OK)
     return int(arguments.run(arguments))

@@ -1,11 +1,8 @@
 """Voice detectors: a frame in, a verdict out. The only file that knows webrtcvad."""
 
-from collections.abc import Callable
-
 import webrtcvad
 
-Detector = Callable[[bytes], bool]
-"""Takes one frame of 10, 20 or 30 ms; says whether it heard a voice in it."""
+from edged.gate.intake import Detector
 
 
 def webrtc(aggressiveness: int, rate: int) -> Detector:

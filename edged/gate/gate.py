@@ -38,7 +38,8 @@ GateEvent = Open | Through | Close
 class Gate:
     """Opens on an onset, stays open over a hangover, and begins a pre-roll before the first voiced frame.
 
-    Frames come in order. Nothing is let through twice: a pre-roll is cut where the segment before it ended.
+    Frames come in order, and nothing is let through twice. The last of a hangover is withheld until it is known
+    whether somebody goes on: if not, it was never let through, and is the pre-roll of whoever speaks next.
     """
 
     def __init__(self, settings: GateSettings, rate: int) -> None:
@@ -54,13 +55,17 @@ class Gate:
         self._bridged = samples(BRIDGED_HOLE_MS)
         self.history_samples = self._pre_roll + self._window_frames * samples(settings.frame_ms)
         """How far back a segment may begin before the frame that opens it: what the caller must keep."""
+        self._withheld = min(self._pre_roll, self._hangover // 2)
         self._window: deque[Range] = deque()
         """Voiced frames that may still become an onset; only those within the window's length are counted."""
         self._window_samples = self._window_frames * samples(settings.frame_ms)
         self._floor = 0
         """Nothing before this may be let through: it was already, or it is not there."""
         self._opened_at: int | None = None
-        self._open_until = 0
+        self._let_to = 0
+        """While open: how far audio was let through."""
+        self._voiced_to = 0
+        """While open: the end of the last voiced frame (or where a forced opening began)."""
         self._end = 0
 
     @property
@@ -76,51 +81,50 @@ class Gate:
         if start != self._end:
             raise ValueError(f"frames go on at {self._end}, not at {start}")
         events: list[GateEvent] = []
-        through_from = start
         voiced: list[Range] = []
         for verdict in verdicts:
             at, self._end = self._end, self._end + frame
-            if verdict:
-                if self._opened_at is None:
-                    self._window.append((at, self._end))
-                elif voiced and voiced[-1][1] == at:
-                    voiced[-1] = (voiced[-1][0], self._end)
-                else:
-                    voiced.append((at, self._end))
             if self._opened_at is None:
+                if verdict:
+                    self._window.append((at, self._end))
                 if forced or self._always or self._onset():
-                    through_from = self._open_at(events, voiced)
+                    voiced += self._open(events)
                 continue
             if verdict:
-                self._open_until = self._end + self._hangover
-            if self._end >= self._open_until and not (forced or self._always):
-                self._flush(events, through_from, voiced)
-                events.append(Close(self._end))
+                voiced.append((at, self._end))
+                self._voiced_to = self._end
+            if self._end >= self._voiced_to + self._hangover and not (forced or self._always):
+                self._let(events, voiced, self._due(forced))
+                events.append(Close(self._let_to))
                 self._shut()
             elif self._end - self._opened_at >= self._longest:
-                self._flush(events, through_from, voiced)
+                self._let(events, voiced, self._end)
                 events += [Close(self._end, continues=True), Open(self._end)]
-                self._opened_at = through_from = self._end
+                self._opened_at = self._end
         if self._opened_at is not None:
-            self._flush(events, through_from, voiced)
+            self._let(events, voiced, self._due(forced))
         return events
 
     def hole(self, resumes_at: int) -> list[GateEvent]:
         """Audio is missing up to `resumes_at`. A segment across a long hole ends, and a new one begins at once."""
         events: list[GateEvent] = []
-        missing = resumes_at - self._end
-        if self._opened_at is not None and missing > self._bridged:
-            events += [Close(self._end), Open(resumes_at)]
-            self._opened_at = resumes_at
+        if self._opened_at is not None:
+            self._let(events, [], self._end)
+            if resumes_at - self._end > self._bridged:
+                events += [Close(self._end), Open(resumes_at)]
+                self._opened_at = resumes_at
+            self._voiced_to += resumes_at - self._end
         self._window.clear()
-        self._floor = self._end = resumes_at
-        self._open_until += missing
+        self._floor = self._let_to = self._end = resumes_at
         return events
 
     def finish(self) -> list[GateEvent]:
         """No frame follows: an open segment ends here."""
-        events: list[GateEvent] = [Close(self._end)] if self._opened_at is not None else []
-        self._shut()
+        events: list[GateEvent] = []
+        if self._opened_at is not None:
+            self._let(events, [], self._end)
+            events.append(Close(self._end))
+            self._shut()
         return events
 
     def _onset(self) -> bool:
@@ -130,27 +134,30 @@ class Gate:
             window.popleft()
         return len(window) >= self._needed
 
-    def _open_at(self, events: list[GateEvent], voiced: list[Range]) -> int:
-        """Open now; returns where the segment begins."""
-        first = self._window[0][0] if self._window else self._end
-        begin = max(self._floor, first - self._pre_roll)
-        self._opened_at = begin
-        self._open_until = self._window[-1][1] + self._hangover if self._window else self._end
-        for start, end in self._window:
-            if voiced and voiced[-1][1] == start:
-                voiced[-1] = (voiced[-1][0], end)
-            else:
-                voiced.append((start, end))
+    def _open(self, events: list[GateEvent]) -> list[Range]:
+        """Open now; returns the voiced frames that did it."""
+        window = list(self._window)
         self._window.clear()
+        begin = max(self._floor, (window[0][0] if window else self._end) - self._pre_roll)
+        self._opened_at = self._let_to = begin
+        self._voiced_to = window[-1][1] if window else self._end - self._hangover
         events.append(Open(begin))
-        return begin
+        return window
 
-    def _flush(self, events: list[GateEvent], start: int, voiced: list[Range]) -> None:
-        if start < self._end:
-            events.append(Through(start, self._end, tuple(voiced)))
-        voiced.clear()
+    def _due(self, forced: bool) -> int:
+        """How far audio is let through by now; what lies beyond is withheld."""
+        if self._always:
+            return self._end
+        sure = self._voiced_to + self._hangover
+        return min(self._end, max(sure, self._end if forced else 0) - self._withheld)
+
+    def _let(self, events: list[GateEvent], voiced: list[Range], to: int) -> None:
+        if self._let_to < to:
+            events.append(Through(self._let_to, to, tuple(voiced)))
+            self._let_to = to
+            voiced.clear()
 
     def _shut(self) -> None:
         self._opened_at = None
-        self._floor = self._end
+        self._floor = self._let_to
         self._window.clear()

@@ -1,14 +1,16 @@
 """From blocks to speech: cuts blocks into frames, asks the detector, and puts samples to what the gate lets through."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE, Block
-from edged.gate.detectors import Detector
 from edged.gate.gate import Close, Gate, GateEvent, Open, Through
 from edged.ranges import Range
 from edged.settings import Gate as GateSettings
+
+Detector = Callable[[bytes], bool]
+"""Takes one frame of 10, 20 or 30 ms; says whether it heard a voice in it."""
 
 
 class Audio(NamedTuple):

@@ -71,8 +71,6 @@ class Conversation:
         self._engine = engine
         self._query = query
         self._common = common
-        self._halves = 0
-        """Words of a script that were looked at for faults."""
         self._held: list[Out] | None = None
         """Results kept back by a stall."""
         self._release = False
@@ -168,7 +166,8 @@ class Conversation:
     async def _strike_words(self) -> bool:
         """Faults that wait for a word of the script; False when nothing is to follow."""
         if isinstance(self._engine, ScriptEngine):
-            fresh, self._halves = self._engine.half[self._halves :], len(self._engine.half)
+            fresh = self._engine.half[:]
+            self._engine.half.clear()
             for number in fresh:
                 fault = self._common.orders.word(number)
                 if fault is not None and not await self._strike(fault):

@@ -5,6 +5,11 @@ Times are seconds of audio fed to this engine, from 0.
 
 from typing import NamedTuple, Protocol
 
+from edged.audio import BYTES_PER_SAMPLE
+
+PAUSE_S = 0.5
+"""Silence that ends an utterance, for a recording that is recognised as a whole."""
+
 
 class HeardWord(NamedTuple):
     """One word, bare and in lower case."""
@@ -59,7 +64,17 @@ class Engines(Protocol):
         """May take long (a model is loaded)."""
 
 
-def transcribe(engine: Engine, pcm: bytes) -> tuple[HeardWord, ...]:
-    """A whole recording's words, without server, windows and connection: what a comparison starts from."""
-    engine.feed(pcm)
-    return engine.flush().words
+def transcribe(engine: Engine, pcm: bytes, rate: int) -> tuple[HeardWord, ...]:
+    """A whole recording's words, without server, windows and connection: what a comparison starts from.
+
+    An utterance ends with `PAUSE_S` of silence.
+    """
+    words: list[HeardWord] = []
+    piece_bytes = rate // 10 * BYTES_PER_SAMPLE
+    for at in range(0, len(pcm), piece_bytes):
+        heard = engine.feed(pcm[at : at + piece_bytes])
+        now_s = (at + piece_bytes) / BYTES_PER_SAMPLE / rate
+        if heard.words and now_s - heard.voice_end_s >= PAUSE_S:
+            words += engine.flush().words
+            engine.commit(now_s)
+    return (*words, *engine.flush().words)

@@ -124,7 +124,10 @@ def _samples(value: int | float, rate: int) -> int:
 
 
 class ScriptEngine:
-    """Answers the words of a script. `half` lists each word (by number) once half of its audio has come, in order."""
+    """Answers the words of a script.
+
+    `half` gets each word's number when half of its audio has come; who reads it empties it.
+    """
 
     settle_s = 0.0
 

@@ -9,6 +9,7 @@ import asyncio
 import http
 import logging
 import random
+import socket
 import ssl
 import time
 import uuid
@@ -39,6 +40,8 @@ PAGE = "<!DOCTYPE html><title>Welcome</title><p>Please accept the terms of use o
 ELSEWHERE = "http://portal.invalid/login"
 CLOSE_TIMEOUT_S = 2.0
 """How long the client's half of a close is waited for."""
+KEPT = 10_000
+"""Connections and refusals that are remembered: a server may run for years."""
 HISTORY = 1_000_000
 """Messages kept of each connection, for tests: a day of audio."""
 
@@ -86,7 +89,8 @@ class Server:
     @property
     def url(self) -> str:
         """For `deepgram.url`."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = socket.gethostname() if self.host in ("", "0.0.0.0", "::") else self.host  # noqa: S104
+        host = f"[{host}]" if ":" in host else host
         return f"{'wss' if self._tls else 'ws'}://{host}:{self.port}{handshake.PATH}"
 
     @property
@@ -127,7 +131,13 @@ class Server:
             connection.transport.abort()
         if self._listener is not None:
             self._listener.close()
-            await self._listener.wait_closed()
+            try:
+                async with asyncio.timeout(2 * CLOSE_TIMEOUT_S):
+                    await self._listener.wait_closed()
+            except TimeoutError:  # a client that takes nothing holds up even the close
+                for connection in list(self._admitted):
+                    connection.transport.abort()
+                await self._listener.wait_closed()
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         request_id = str(uuid.uuid4())
@@ -168,6 +178,7 @@ class Server:
 
     def _refuse(self, refusal: Refusal) -> Response:
         self.refused.append((self._common.clock(), refusal.status))
+        del self.refused[:-KEPT]
         log.info("refused with status %d", refusal.status)
         body = refusal.body.encode()
         headers = Headers([*refusal.headers, ("Content-Length", str(len(body))), ("Connection", "close")])
@@ -182,6 +193,7 @@ class Server:
     async def _handle(self, connection: ServerConnection) -> None:
         conversation = self._admitted[connection]
         self.accounts.append(conversation.account)
+        del self.accounts[:-KEPT]
         self.open_connections += 1
         try:
             await conversation.hold()

@@ -42,7 +42,7 @@ PATIENCE: Final = 10
 """A server that lags but keeps answering is given this many finalize timeouts for one segment's end."""
 
 BREAKS_WITHOUT_PROGRESS: Final = 2
-BREAKS_BEFORE_ASIDE: Final = 3
+SESSIONS_BEFORE_ASIDE: Final = 3
 ASIDE_S: Final = 600.0
 """When what was set aside is tried again."""
 
@@ -111,6 +111,8 @@ class Lane:
         self._break_at: int | None = None
         self._covered_at_break = 0
         self._breaks = 0
+        self._ended_here = 0
+        """Sessions that gave results, and still ended at this point."""
         self._aside = Ranges()
         self._aside_at = 0.0
 
@@ -207,6 +209,9 @@ class Lane:
         for effect in session.message(text, now):
             match effect:
                 case Answer():
+                    if session.state is State.DRAINING:
+                        # We ended the stream, not the speaker: where somebody goes on speaking this is a break.
+                        effect = effect._replace(speech_final=False)
                     effects += scribe.answer(effect, session.map, self._request_id)
                     if effect.from_finalize and self._tails:
                         effects += self._on_finalized(self._tails[0], session.map.reached(effect.reach))
@@ -386,29 +391,31 @@ class Lane:
     def _go_back(self, session: Session, now: float) -> list[LaneEffect]:
         """Decide where the next session goes on."""
         scribe = self._scribe
-        goes_on = scribe.resume_point()
+        first = self._next(0)
+        goes_on = scribe.resume_point() if scribe.draft else first[0] if first else None
         if goes_on is None:
             return []
         covered = scribe.draft.end if scribe.draft else goes_on
         if goes_on != self._break_at:
-            self._breaks = 1
+            self._breaks, self._ended_here = 1, 0
         elif covered > self._covered_at_break:
-            self._breaks = BREAKS_WITHOUT_PROGRESS
+            self._breaks, self._ended_here = BREAKS_WITHOUT_PROGRESS, 0
         else:
             self._breaks += 1
+        sent = self._cursor > goes_on and session.map.sent > 0
+        self._ended_here += sent and session.results > 0
         self._break_at, self._covered_at_break = goes_on, covered
         if self._breaks >= BREAKS_WITHOUT_PROGRESS:
             goes_on = covered
         else:
             scribe.cut_back(goes_on)
             self._covered_at_break = goes_on
-        sent = self._cursor > goes_on and session.map.sent > 0
         if self._breaks >= BREAKS_WITHOUT_PROGRESS and self._flushed and sent:
             # The server has flushed everything, twice, and this is still uncovered: it has nothing to say of it.
             effects: list[LaneEffect] = [*scribe.close()]
             self.account.release(goes_on, self._cursor, "silence")
             return effects
-        if self._breaks >= BREAKS_BEFORE_ASIDE and session.results and sent:
+        if self._ended_here >= SESSIONS_BEFORE_ASIDE:
             effects = [*scribe.close()]
             self._aside.add(goes_on, self._cursor)
             self._aside_at = now
@@ -419,7 +426,7 @@ class Lane:
         """Try again what was set aside: after a while, or when there is nothing else to end with."""
         if self._aside and (now >= self._aside_at + ASIDE_S or (self._finishing and not self._next(self._start()))):
             self._aside = Ranges()
-            self._breaks = 0
+            self._breaks = self._ended_here = 0
 
     def _bounded(self) -> list[LaneEffect]:
         """Keep at most `keep_max_s` of audio: the oldest goes first, but what finals have covered is recorded."""

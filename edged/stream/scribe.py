@@ -131,10 +131,10 @@ class Scribe:
 
     # -- breaks -------------------------------------------------------------------------------------------------------
 
-    def resume_point(self) -> int | None:
-        """Where a next session would best go on: never in a word. None if nothing waits."""
+    def resume_point(self) -> int:
+        """Where a next session would best go on: never in a word. Raises ValueError without a draft."""
         if self.draft is None:
-            return self._account.waiting.first
+            raise ValueError("nothing is drafted")
         pause = self.draft.last_pause(self._account.quiet_runs, self._pause)
         return self.draft.start if pause is None else pause
 

@@ -84,13 +84,18 @@ class Draft:
     def safe_end(self, quiet_runs: QuietRuns, pause: int, lead: int) -> int:
         """How far it may be settled, so that no word that straddles its end, or begins just before it, is cut.
 
-        In the last silence after its last word: `lead` before the silence's end, or half way. Without one, its end.
+        In the last pause after its last word: `lead` before the pause's end, or half way. Without a pause, right after
+        the last word; without a word either, at its end.
         """
         after = min(self.words[-1].end, self.end) if self.words else self.start
-        for start, end in reversed(quiet_runs(after, self.end)):
+        quiet = quiet_runs(after, self.end)
+        for start, end in reversed(quiet):
             if end - start >= pause:
                 return end - min(lead, (end - start) // 2)
-        return self.end
+        if not self.words:
+            return self.end
+        start, end = quiet[0] if quiet else (after, after)
+        return (start + end) // 2 if start - after < pause else after
 
     def split_point(self, longest: int) -> int | None:
         """Where a draft that has grown over `longest` samples is parted: in the widest gap between two words."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edged.audio import Block, Captured, Lost, Opened, Overrun, Signal
-from edged.capture import alsa, level
+from edged.capture import alsa, cards, level
 from edged.capture.alsa import AlsaSource
 from edged.capture.level import Watch
 from edged.capture.source import Source, open_source
@@ -259,6 +259,24 @@ def test_rates_and_channels_that_it_cant_do_are_named_with_those_that_it_can(
     assert alsa.capabilities("virtual") == "48000 Hz; 2 channels"
 
 
+@pytest.mark.parametrize(("format_", "channels"), [("S32_LE", 1), ("S32_LE", 2), ("S16_LE", 2)])
+def test_gain_works_on_whatever_the_card_does_by_itself(
+    microphone: Microphone, tape: Tape, running: Running, format_: str, channels: int
+) -> None:
+    """Another rate, 2 channels, 16 bits: conversions of libasound's come after the gain."""
+    one = array.array("i" if format_ == "S32_LE" else "h", [1000 * (1 << 16 if format_ == "S32_LE" else 1)])
+    microphone(one.tobytes() * channels * 48_000, rate=48_000, format=format_, channels=channels, card=True)
+    running(AlsaSource(settings("plughw:CARD=Virtual", gain_db=12.0412), tape.put))
+    tape.wait(Block, 12)
+    heard = array.array("h", joined(tape.all(Block)[8:]))
+    assert max(abs(value - 4000) for value in heard) <= 2
+
+
+def test_gain_over_a_definition_of_ones_own_is_refused_because_libasound_can_crash_there() -> None:
+    with pytest.raises(ConfigurationError, match=r"put `type route` with `ttable\.0\.0 2` into its definition"):
+        open_source(settings("mine", gain_db=6.0206), print)
+
+
 def test_a_channel_that_is_not_there_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match=r"capture\.channel = 2: with 2"):
         open_source(settings(channels=2, channel=2), print)
@@ -317,7 +335,7 @@ def test_a_fault_of_our_own_is_logged_and_does_not_make_it_deaf(
 
 def test_auto_stays_with_its_choice(tmp_path: Path, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
     names = iter(["plughw:CARD=First", "plughw:CARD=Second"])
-    monkeypatch.setattr(alsa.cards, "choose", lambda: next(names))
+    monkeypatch.setattr(cards, "choose", lambda: next(names))
     source = AlsaSource(settings("auto"), tape.put)
     for _ in range(2):
         missing = source.check()

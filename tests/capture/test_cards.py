@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from edged.audio import Block, Lost
+from edged.audio import Block, Lost, Opened
 from edged.capture import alsa, cards
 from edged.capture.alsa import AlsaSource
 from edged.capture.cards import Card, Holder, capture_cards, card_of, choose, explained, find, holder
 from edged.capture.source import Source
 from edged.errors import SourceError, SourceMismatch
+from edged.settings import Capture
 from tests.capture.conftest import Microphone, Tape, settings, speech_like
 
 
@@ -145,7 +146,7 @@ def test_auto_waits_for_the_first_card_without_opening_anything_and_takes_it(
     assert "plugged in" in tape.wait(Lost).reason
     machine.plug(1, "Device", "D0c")
     tape.wait(Block)
-    assert [item for item in tape.items[:3] if not isinstance(item, Block)][1][0] == "plughw:CARD=Device"
+    assert tape.all(Opened)[0].device == "plughw:CARD=Device"
 
 
 def test_a_held_card_is_not_opened_until_it_is_free(
@@ -158,7 +159,12 @@ def test_a_held_card_is_not_opened_until_it_is_free(
     monkeypatch.setattr(alsa, "RETRY_S", 0.02)
     opened: list[str] = []
     really = alsa.open_pcm
-    monkeypatch.setattr(alsa, "open_pcm", lambda device, _: (opened.append(device), really(device, _))[1])
+
+    def open_pcm(device: str, wanted: Capture) -> tuple[object, str]:
+        opened.append(device)
+        return really(device, wanted)
+
+    monkeypatch.setattr(alsa, "open_pcm", open_pcm)
     virtual = microphone(speech_like(1), card=True)
     machine.plug(1, "Device", "D0c")
     machine.process(812, 800, "pipewire")

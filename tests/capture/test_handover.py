@@ -52,7 +52,12 @@ def test_what_was_dropped_shows_as_a_gap_between_positions() -> None:
 def test_nothing_is_lost_or_reordered_between_two_threads() -> None:
     wake = threading.Event()
     hand_over = HandOver(wake.set, 10_000)
-    thread = threading.Thread(target=lambda: [hand_over.put(block(10 * i)) for i in range(5000)])
+
+    def put() -> None:
+        for i in range(5000):
+            hand_over.put(block(10 * i))
+
+    thread = threading.Thread(target=put)
     thread.start()
     taken: list[Captured] = []
     while len(taken) < 5000:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.capture.positions import MAX_DRIFT, Positions
+from edged.capture.positions import Positions
 
 RATE = 16_000
 BLOCK = 1600
@@ -66,15 +66,18 @@ def test_with_drift_waiting_and_loss_positions_never_overlap_and_stamps_stay_nea
     blocks: list[tuple[float, float]], drift: float
 ) -> None:
     positions = Positions(RATE)
-    true_s, end = 1000.0, 0
-    for late_s, lost_s in blocks:
-        true_s += lost_s
+    true_s = begun_s = 1000.0
+    end = 0
+    for number, (late_s, lost_s) in enumerate(blocks):
+        true_s += lost_s if number else 0
         placed = positions.place(BLOCK, true_s + late_s, broken=lost_s > 0, tolerance_s=0.15)
         assert placed.position == end + placed.lost_samples
         assert -1e-6 <= placed.at_s - true_s <= 0.15, "never too early, and too late by no more than the waiting"
         end = placed.position + BLOCK
         true_s += BLOCK / RATE * (1 + drift)
-    assert abs(end - (true_s - 1000) * RATE) <= (0.15 + len(blocks) * 0.1 * MAX_DRIFT) * RATE * (1 + len(blocks))
+    holes = sum(lost_s > 0 for _, lost_s in blocks)
+    off_s = end / RATE - (true_s - begun_s)
+    assert abs(off_s) <= 0.15 * (holes + 1) + 200e-6 * (true_s - begun_s), "each hole is known to within the waiting"
 
 
 @pytest.mark.parametrize("drift", [-200e-6, 200e-6])

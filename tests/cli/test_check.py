@@ -1,4 +1,4 @@
-"""`edged check`: the farm of wrong inputs. One clear line for each, the documented status, never a traceback or a key."""
+"""`edged check`: the farm of wrong inputs. A clear line for each, the documented status, never a traceback or a key."""
 
 import os
 import subprocess

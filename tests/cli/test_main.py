@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ import pytest
 
 from edged import __version__
 from edged.cli import main as frame
-from edged.cli.common import say
 from edged.cli.main import COMMANDS, main
+from edged.cli.say import say
 from edged.errors import ConfigurationError, EdgedError, Exit, SourceError, UsageError
 
 
@@ -35,7 +36,7 @@ def test_version_and_help_are_no_errors(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == f"edged {__version__}\n"
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert all(f"\n    {name} " in out for name in COMMANDS)
+    assert all(re.search(rf"^  {name} +{text}$", out, re.MULTILINE) for name, (_, text) in COMMANDS.items())
     assert all(f"\n  {status:d} " in out for status in Exit)
     assert "/etc/edged/edged.toml" in out
     assert "DEEPGRAM_API_KEY" in out
@@ -133,7 +134,8 @@ def test_the_commands_status_is_the_exit_status(monkeypatch: pytest.MonkeyPatch)
     assert main(["try"]) == 75
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+@pytest.mark.parametrize("arguments", [["check", "--sample"], ["--help"]])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(

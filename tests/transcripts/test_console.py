@@ -172,7 +172,17 @@ def test_joiners_that_scripts_and_emoji_need_stay() -> None:
 
 @pytest.mark.parametrize(
     ("text", "columns"),
-    [("abc", 3), ("日本", 4), ("e\u0301", 1), ("\U0001f600", 2), ("❤\ufe0f", 2), ("a\u200db", 2), ("ｱ", 1), ("a\xadb", 3), ("", 0)],
+    [
+        ("abc", 3),
+        ("日本", 4),
+        ("e\u0301", 1),
+        ("\U0001f600", 2),
+        ("❤\ufe0f", 2),
+        ("a\u200db", 2),
+        ("ｱ", 1),
+        ("a\xadb", 3),
+        ("", 0),
+    ],
 )
 def test_width_counts_wide_and_combining_characters_as_terminals_do(text: str, columns: int) -> None:
     assert width(text) == columns

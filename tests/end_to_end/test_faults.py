@@ -1,0 +1,156 @@
+"""Whatever goes wrong at the recogniser in the middle of a word: no word is lost, none doubled, each time is right."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.server import Server
+from edged.recognizer.windows import Quirks, Unkindness
+from tests.end_to_end.stage import Run, Setting, Stage, speech, until
+
+pytestmark = pytest.mark.slow
+
+WORD = 7
+"""In the middle of the second of three sentences of five words."""
+
+NET_0000 = "Deepgram did not provide a response message within the timeout window. See https://dpgr.am/net0000"
+NET_0001 = "Deepgram did not receive audio data or a text message within the timeout window."
+
+UNKIND = {
+    "jitter": Unkindness.all(),
+    "exact": replace(Unkindness.all(jitter_ms=0), no_end=0.0),
+}
+"""With uneven word times; and with right ones, so that ours can be held to 50 ms, ends too."""
+
+LOST: dict[str, Fault] = {
+    "reset": Fault(Verb.RESET),
+    "close 1000": Fault(Verb.CLOSE, code=1000),
+    "close 1001": Fault(Verb.CLOSE, code=1001, reason="going away"),
+    "close 1008": Fault(Verb.CLOSE, code=1008, reason="DATA-0000"),
+    "close 1011 net0000": Fault(Verb.CLOSE, code=1011, reason=NET_0000),
+    "close 1011 net0001": Fault(Verb.CLOSE, code=1011, reason=f"{NET_0001} See https://dpgr.am/net0001"),
+    "close 1011": Fault(Verb.CLOSE, code=1011),
+    "close 1012": Fault(Verb.CLOSE, code=1012, reason="service restart"),
+    "close 1013": Fault(Verb.CLOSE, code=1013, reason="try again later"),
+    "close 4000": Fault(Verb.CLOSE, code=4000, reason="no reason that anybody knows"),
+    "black hole": Fault(Verb.BLACK_HOLE),
+    "stall": Fault(Verb.STALL, kind="forever"),
+    "stall until close": Fault(Verb.STALL, kind="until_close"),
+}
+"""These end the connection: at once, or when we give it up."""
+
+QUICK: dict[str, Setting] = {"deepgram.stall_s": 3, "deepgram.open_timeout_s": 2}
+
+
+@pytest.mark.parametrize("unkind", UNKIND)
+@pytest.mark.parametrize("fault", LOST)
+async def test_a_connection_lost_in_mid_word(stage: Stage, fault: str, unkind: str) -> None:
+    """What was sent and not answered goes again over the next connection."""
+    await play(stage, unkind, replace(LOST[fault], in_word=WORD))
+
+
+REFUSALS: dict[str, tuple[Fault, str]] = {
+    "401": (Fault(Verb.REFUSE, status=401), "HTTP 401"),
+    "402": (Fault(Verb.REFUSE, status=402, times=2), "no credit is left"),
+    "429": (Fault(Verb.REFUSE, status=429, retry_after="2"), "HTTP 429"),
+    "503": (Fault(Verb.REFUSE, status=503, times=3), "HTTP 503"),
+    "503 not JSON": (Fault(Verb.REFUSE, status=503, body="<h1>Bad gateway</h1>"), "HTTP 503"),
+    "portal": (Fault(Verb.PORTAL, kind="html"), "a captive portal"),
+    "portal elsewhere": (Fault(Verb.PORTAL, kind="redirect"), "a captive portal"),
+    "hang": (Fault(Verb.HANG), "no connection within 2 s"),
+}
+"""What the next handshakes meet, and how the log names it."""
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_a_connection_lost_in_mid_word_and_then_refused(stage: Stage, refusal: str) -> None:
+    """Capture goes on meanwhile, the log names the reason, and a server that takes us again gets everything."""
+    fault, reason = REFUSALS[refusal]
+    run, server = await play(stage, "exact", Fault(Verb.RESET, in_word=WORD), after=(fault,))
+    assert reason in run.log
+    if fault.retry_after:
+        waited_s = server.accounts[1].opened_at_s - server.refused[0][0]
+        assert waited_s >= float(fault.retry_after), "Retry-After is honoured"
+
+
+@pytest.mark.parametrize("unkind", UNKIND)
+async def test_lost_again_and_again(stage: Stage, unkind: str) -> None:
+    """Breaks in the first, the third, and twice in the second sentence's middle word."""
+    more = tuple(Fault(Verb.RESET, in_word=word) for word in (WORD, WORD, 12))
+    _, server = await play(stage, unkind, Fault(Verb.RESET, in_word=2), after=more)
+    assert len(server.accounts) >= 5
+
+
+@pytest.mark.parametrize("unkind", UNKIND)
+async def test_nonsense_disturbs_nothing(stage: Stage, unkind: str) -> None:
+    """It is noted, each kind once, and neither costs the connection nor a word."""
+    more = (Fault(Verb.GARBAGE, in_word=2), Fault(Verb.GARBAGE, in_word=12))
+    run, _ = await play(stage, unkind, Fault(Verb.GARBAGE, in_word=WORD), after=more, connections=1)
+    assert run.log.count("text that is not JSON") == 1
+    assert run.log.count("a message of type 'Weather'") == 1
+
+
+@pytest.mark.parametrize("unkind", UNKIND)
+async def test_a_server_that_lags(stage: Stage, unkind: str) -> None:
+    """It reads at half of real time: results come late, and count all the same."""
+    await play(stage, unkind, Fault(Verb.SLOW, rate=0.5, in_word=2), connections=1)
+
+
+COMPATIBLE = {
+    "refuses Finalize": Quirks(finalize_closes=4400),
+    "metadata on open": Quirks(metadata_on_open=True),
+    "windows from words": Quirks(windows_from_words=True),
+    "no empty interims": Quirks(no_empty_interims=True),
+    "confidence 0": Quirks(confidence=0.0),
+    "all": Quirks(
+        finalize_closes=4400, metadata_on_open=True, windows_from_words=True, no_empty_interims=True, confidence=0.0
+    ),
+}
+
+
+@pytest.mark.parametrize("unkind", UNKIND)
+@pytest.mark.parametrize("quirk", COMPATIBLE)
+async def test_a_compatible_server_lost_in_mid_word(stage: Stage, quirk: str, unkind: str) -> None:
+    """Servers that people run themselves differ in details; none of them costs a word."""
+    await play(stage, unkind, Fault(Verb.RESET, in_word=WORD), quirks=COMPATIBLE[quirk])
+
+
+async def test_finalize_is_not_sent_again_to_a_server_that_closes_because_of_it(stage: Stage) -> None:
+    """`finalize = "auto"`: one connection is lost to it, not one for each sentence."""
+    script = speech()
+    server = await stage.recogniser(script, quirks=Quirks(finalize_closes=4400))
+    run = await stage.daemon(server.url, script)
+    assert await run.ends() == 0
+    run.check_words()
+    assert sum(account.kinds.get("Finalize", 0) for account in server.accounts) == 1
+    assert [account.close_code for account in server.accounts] == [4400, 1000]
+
+
+async def play(
+    stage: Stage,
+    unkind: str,
+    fault: Fault,
+    *,
+    after: tuple[Fault, ...] = (),
+    connections: int | None = None,
+    **options: Any,
+) -> tuple[Run, Server]:
+    """Three sentences with a fault, and those that are ordered `after` the first connection; all must strike."""
+    script = speech()
+    server = await stage.recogniser(script, unkind=UNKIND[unkind], **options)
+    server.order(fault)
+    run = await stage.daemon(server.url, script, QUICK)
+    await until(lambda: server.accounts, "a connection")
+    for late in after:
+        server.order(late)
+    assert await run.ends() == 0
+    assert not server.ordered, "a fault did not strike"
+    assert len(server.accounts) >= 2 if connections is None else len(server.accounts) == connections
+    run.check_words()
+    run.check_records(server.accounts)
+    if unkind == "exact":
+        run.check_times(server.accounts, ends=True)
+    assert sum(account.kinds.get("empty", 0) for account in server.accounts) == 0
+    return run, server

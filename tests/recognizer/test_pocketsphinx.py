@@ -1,0 +1,102 @@
+"""The real recogniser, on a real sentence."""
+
+import asyncio
+import importlib.util
+import sys
+import wave
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edged.errors import UsageError
+from edged.recognizer.engine import transcribe
+from edged.recognizer.pocketsphinx import PocketsphinxEngines
+from edged.recognizer.script import batches
+from edged.recognizer.server import Server
+from tests.recognizer.common import RATE, results, window, words
+from tests.recognizer.test_server import AT_ONCE, client, collect
+
+RECORDING = Path("/usr/share/pocketsphinx/test/data/librivox/sense_and_sensibility_01_austen_64kb-0930.wav")
+SAID = ["he", "might", "even", "have", "been", "made", "amiable", "himself"]
+
+needs_engine = pytest.mark.skipif(
+    importlib.util.find_spec("pocketsphinx") is None, reason="PocketSphinx is not installed: pip install 'edged[local]'"
+)
+needs_recording = pytest.mark.skipif(
+    not RECORDING.exists(), reason=f"{RECORDING} is not there: apt install pocketsphinx-testdata"
+)
+
+
+def sentence() -> bytes:
+    with wave.open(str(RECORDING), "rb") as source:
+        assert (source.getframerate(), source.getnchannels(), source.getsampwidth()) == (RATE, 1, 2)
+        return source.readframes(source.getnframes())
+
+
+def right(heard: list[str]) -> int:
+    """How many of the words that were said were heard, in order (longest common subsequence)."""
+    lengths = [0] * (len(heard) + 1)
+    for said in SAID:
+        before = 0
+        for place, word in enumerate(heard, 1):
+            before, lengths[place] = (
+                lengths[place],
+                (before + 1 if word == said else max(lengths[place], lengths[place - 1])),
+            )
+    return lengths[-1]
+
+
+@needs_engine
+@needs_recording
+def test_a_recorded_sentence_streams_through_the_server() -> None:
+    async def main() -> list[dict[str, Any]]:
+        async with Server(PocketsphinxEngines(), limits=AT_ONCE) as server, client(server) as connection:
+            for batch in batches(sentence() + bytes(RATE * 2), 1600):
+                await connection.send(batch)
+            await connection.send('{"type":"CloseStream"}')
+            return await collect(connection)
+
+    messages = asyncio.run(main())
+    assert right(words(messages)) >= 6, "most of eight words: it is a small recogniser"
+    interims = [m for m in results(messages, final=False) if m["channel"]["alternatives"][0]["words"]]
+    assert interims, "words come while somebody speaks"
+    edge = 0.0
+    for final in results(messages, final=True):
+        start, end = window(final)
+        assert start == pytest.approx(edge, abs=0.002)
+        edge = end
+        times = [time for w in final["channel"]["alternatives"][0]["words"] for time in (w["start"], w["end"])]
+        assert times == sorted(times)
+    first = next(w for m in results(messages, final=True) for w in m["channel"]["alternatives"][0]["words"])
+    assert 0.1 < first["start"] < 0.4, "the sentence begins 0.2 s into the recording"
+    assert sum(m["speech_final"] for m in results(messages)) == 1
+
+
+@needs_engine
+@needs_recording
+def test_silence_is_not_decoded_and_does_not_move_the_words() -> None:
+    engines = PocketsphinxEngines()
+    beginning = sentence()[: 2 * round(1.5 * RATE)]
+    plain = transcribe(engines.open(RATE), beginning, RATE)
+    late = transcribe(engines.open(RATE), bytes(5 * 2 * RATE) + beginning, RATE)
+    assert [word.text for word in plain][:3] == [word.text for word in late][:3] == SAID[:3]
+    for one, other in zip(plain[:3], late[:3], strict=True):
+        assert other.start_s - one.start_s == pytest.approx(5.0, abs=0.1)
+
+
+@needs_engine
+def test_silence_alone_has_no_words() -> None:
+    engine = PocketsphinxEngines().open(RATE)
+    assert engine.feed(bytes(2 * RATE)) == engine.flush() == ((), 0.0, 0.0)
+
+
+@needs_engine
+def test_another_rate_is_refused_with_the_right_one() -> None:
+    assert "sample_rate=16000" in str(PocketsphinxEngines().objection(48_000))
+
+
+def test_without_pocketsphinx_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    with pytest.raises(UsageError, match=r"pip install 'edged\[local\]'"):
+        PocketsphinxEngines()
