@@ -103,7 +103,7 @@ class Daemon:
         self._delivery = Delivery(
             open_sinks(self._settings.transcripts), self._settings.transcripts.max_pending, self._on_delivery
         )
-        self._link = Link(self._settings, self._lane, self._authorization, self._tls, self._on_effect)
+        self._link = Link(self._settings, self._lane, self._key, self._tls, self._on_effect)
         self._delivery.start()
         self._handle_signals(loop)
         try:
@@ -286,9 +286,6 @@ class Daemon:
     def _on_delivery(self, event: delivery.Event) -> None:
         if isinstance(event, delivery.Died):
             raise event.error
-
-    def _authorization(self) -> str | None:
-        return f"Token {self._key.reveal()}" if self._key else None
 
 
 def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) -> Exit:

@@ -180,12 +180,38 @@ class Replay(Section, frozen=True):
 
 
 class Spool(Section, frozen=True):
-    """What must outlive the process."""
+    """What must outlive the process: speech not yet answered, and records not yet delivered."""
 
-    directory: Annotated[Text, option("on disk")] = "/var/lib/edged"
-    runtime_directory: Annotated[Text, option("in memory, where it survives the process but not the boot")] = (
-        "/run/edged"
+    enabled: Annotated[
+        bool,
+        option("false keeps all audio in memory: nothing is written anywhere, and a stop in an outage loses speech"),
+    ] = True
+    directory: Annotated[Text, option("on disk: for what waits longer, and over a restart of the machine")] = (
+        "/var/lib/edged"
     )
+    runtime_directory: Annotated[
+        Text, option("in memory (tmpfs), where audio survives the process but costs no writes to the card")
+    ] = "/run/edged"
+    durability: Annotated[
+        Literal["process", "power"],
+        option("process: on disk once it has waited for to_disk_s; power: on disk from the start"),
+    ] = "process"
+    to_disk_s: Annotated[float, option("speech that has waited this long is moved to disk", ge=1, le=3600)] = 30
+    sync_s: Annotated[float, option("how often the disk is told to make it last", ge=0.1, le=60)] = 2
+    runtime_max_mb: Annotated[
+        float, option("most of runtime_directory; beyond it speech is moved to disk early", ge=1)
+    ] = 16
+    max_mb: Annotated[float, option("most of directory; beyond it the oldest speech goes, counted", ge=1)] = 1000
+    max_age_h: Annotated[float, option("speech older than this goes, counted", ge=0.01, le=8760)] = 168
+
+
+class Backfill(Section, frozen=True):
+    """Speech from an outage is transcribed beside live speech, over a connection of its own."""
+
+    enabled: Annotated[bool, option("false: one connection for both, oldest first")] = True
+    after_s: Annotated[
+        float, option("speech that has waited this long no longer delays live speech", ge=1, le=3600)
+    ] = 10
 
 
 class File(Section, frozen=True):
@@ -232,5 +258,6 @@ class Settings(Section, frozen=True):
     reconnect: Reconnect = field(default_factory=Reconnect)
     replay: Replay = field(default_factory=Replay)
     spool: Spool = field(default_factory=Spool)
+    backfill: Backfill = field(default_factory=Backfill)
     transcripts: Transcripts = field(default_factory=Transcripts)
     daemon: Daemon = field(default_factory=Daemon)

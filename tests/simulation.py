@@ -191,7 +191,7 @@ class World:
         )
         self.connections += 1
         self.held = []
-        lane.connected(self.now, f"request-{self.connections - 1}")
+        self._do(lane.connected(self.now, f"request-{self.connections - 1}"))
         self._hear(self.server.opened())
 
     def _server_tick(self) -> None:

@@ -29,7 +29,8 @@ ROOMS: dict[str, set[str]] = {
     "stream": {"gate", "transcripts", "service"},
     "recognizer": set(),
     "daemon": {"configuration", "capture", "gate", "stream", "transcripts", "service"},
-    "cli": {"configuration", "capture", "gate", "stream", "transcripts", "service", "recognizer", "daemon"},
+    "demo": {"configuration", "capture", "gate", "transcripts", "recognizer", "daemon"},
+    "cli": {"configuration", "capture", "gate", "stream", "transcripts", "service", "recognizer", "daemon", "demo"},
 }
 """A room is a folder of edged/; `words`, `configuration`, and `daemon` (all else) are files beside the folders."""
 

@@ -17,7 +17,7 @@ from edged.audio import BYTES_PER_SAMPLE
 from edged.demo.room import RATE
 from edged.demo.teller import Teller
 from edged.errors import EdgedError
-from edged.options import toml_value
+from edged.options import toml
 from edged.recognizer.engine import HeardWord
 from edged.recognizer.pocketsphinx import PocketsphinxEngines
 from edged.summary import Summary
@@ -28,6 +28,8 @@ READY_S = 30.0
 """For the recogniser to listen, and for a microphone to open: a Pi's first import of everything takes seconds."""
 STOP_S = 15.0
 """For `edged run` to end: its own `daemon.stop_s` (10) and then some."""
+COMPARE_S = 120.0
+"""For the comparison, which takes about as long as listening on the slowest machines."""
 
 
 class Plan(NamedTuple):
@@ -89,28 +91,41 @@ async def _run(
     plan: Plan, url: str | None, stop: asyncio.Event, say: Callable[[str], None]
 ) -> tuple[int, tuple[HeardWord, ...] | None]:
     """`edged run`, for as long as it is to listen. Returns its status, and what it is compared with."""
-    configuration = _configuration(plan, url)
-    arguments = ["run", "--config", str(configuration), "--summary", str(plan.directory / "summary.json")]
-    teller, listening = Teller(cutting=plan.fault is not None), asyncio.Event()
+    arguments = [
+        *("run", "--config", str(_configuration(plan, url))),
+        *("--summary", str(plan.directory / "summary.json")),
+    ]
+    teller = Teller(cutting=plan.fault is not None)
     compare: asyncio.Task[tuple[HeardWord, ...]] | None = None
     async with _started(arguments, plan.environment, stderr=PIPE) as process:
-        reader = asyncio.create_task(_follow(process, plan.directory / "edged.log", teller, listening, say))
-        await _first(reader, stop.wait(), listening.wait(), timeout_s=READY_S)
-        if listening.is_set():
+        reader = asyncio.create_task(_follow(process, plan.directory / "edged.log", teller, say))
+        await _until(lambda: teller.listening or reader.done() or stop.is_set(), READY_S)
+        if teller.listening:
             if plan.compare is not None:
                 compare = asyncio.create_task(_recognised(plan.compare))
-            await _first(reader, stop.wait(), timeout_s=plan.listen_s)
+            await _until(lambda: reader.done() or stop.is_set(), plan.listen_s)
         elif not reader.done() and not stop.is_set():
             say(f"The microphone did not open within {READY_S:.0f} s.")
         if process.returncode is None:
             process.terminate()
-        await _first(reader, timeout_s=STOP_S)
+        await _until(reader.done, STOP_S)
     await reader
-    if compare is None or stop.is_set():
-        if compare:
-            compare.cancel()
-        return process.returncode or 0, None
-    return process.returncode or 0, await compare
+    status = process.returncode or 0
+    if compare is None:
+        return status, None
+    await _until(lambda: compare.done() or stop.is_set(), COMPARE_S)
+    if compare.done():
+        return status, compare.result()
+    compare.cancel()
+    return status, None
+
+
+async def _until(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Looked at ten times a second: nothing here is in a hurry."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
@@ -137,7 +152,7 @@ async def _started(
 ) -> AsyncIterator[Process]:
     """A command of edged's, by the same Python; stopped at the end.
 
-    In a process group of its own: Ctrl-C is for the demo, which then stops the others in order.
+    In a session of its own: Ctrl-C is for the demo, which then stops the others in order.
     """
     here = str(Path(edged.__file__).parents[1])
     process = await asyncio.create_subprocess_exec(
@@ -146,7 +161,7 @@ async def _started(
         stdout=stdout,
         stderr=stderr,
         env={**os.environ, **environment, "PYTHONPATH": here},  # this very edged, wherever Python was started
-        process_group=0,
+        start_new_session=True,
     )
     try:
         yield process
@@ -161,9 +176,7 @@ async def _started(
                 await process.wait()
 
 
-async def _follow(
-    process: Process, log: Path, teller: Teller, listening: asyncio.Event, say: Callable[[str], None]
-) -> None:
+async def _follow(process: Process, log: Path, teller: Teller, say: Callable[[str], None]) -> None:
     """Tell what `edged run` logs, until it has ended."""
     assert process.stderr is not None  # it is a pipe
     with log.open("wb") as copy:
@@ -172,8 +185,6 @@ async def _follow(
             told = teller.tell(line.decode(errors="replace").rstrip("\n"))
             if told is not None:
                 say(told)
-            if teller.listening:
-                listening.set()
     await process.wait()
 
 
@@ -186,12 +197,23 @@ async def _recognised(pcm: bytes) -> tuple[HeardWord, ...]:
     return (await asyncio.to_thread(engine.flush)).words
 
 
-async def _first(task: asyncio.Task[None], *others: object, timeout_s: float) -> None:
-    raise NotImplementedError
-
-
 def _configuration(plan: Plan, url: str | None) -> Path:
-    raise NotImplementedError
+    """The file that `edged run` is given; with --keep it can be looked at, and run again."""
+    sections: dict[str, dict[str, object]] = {name: dict(keys) for name, keys in plan.settings.items()}
+    if url:
+        sections.setdefault("deepgram", {})["url"] = url
+    sections["transcripts"] = {"sinks": ["console", "file"]}
+    sections["transcripts.file"] = {"path": str(plan.directory / "transcripts.jsonl")}
+    sections["spool"] = {key: str(plan.directory / key) for key in ("directory", "runtime_directory")}
+    sections["daemon"] = {"log_level": "debug"}  # KeepAlives are logged there
+    lines = [
+        line
+        for name, keys in sections.items()
+        for line in ("", f"[{name}]", *(f"{key} = {toml(value)}" for key, value in keys.items()))
+    ]
+    file = plan.directory / "edged.toml"
+    file.write_text("\n".join(["# What the demo ran with.", *lines, ""]), encoding="utf-8")
+    return file
 
 
 def _summary(plan: Plan) -> Summary | None:

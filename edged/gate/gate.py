@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from math import ceil
 from typing import Final, NamedTuple
 
 from edged.ranges import Range
@@ -48,7 +49,8 @@ class Gate:
 
         self._always = not settings.enabled
         self._window_frames = max(1, settings.onset_ms // settings.frame_ms)
-        self._needed = max(1, round(self._window_frames * settings.onset_ratio))
+        # Rounded before it is rounded up: 0.1 of 30 frames is 3, not 4.
+        self._needed = max(1, ceil(round(self._window_frames * settings.onset_ratio, 6)))
         self._pre_roll = samples(settings.pre_roll_ms)
         self._hangover = samples(settings.hangover_ms)
         self._longest = samples(settings.max_segment_s * 1000)
@@ -88,8 +90,13 @@ class Gate:
                 if verdict:
                     self._window.append((at, self._end))
                 if forced or self._always or self._onset():
-                    voiced += self._open(events)
+                    voiced += self._open(events, at)
                 continue
+            if at - self._opened_at >= self._longest and (verdict or self._always):
+                # Only where something is let through: a piece that stays empty would be an end that nobody sees.
+                self._let(events, voiced, at)
+                events += [Close(at, continues=True), Open(at)]
+                self._opened_at = at
             if verdict:
                 voiced.append((at, self._end))
                 self._voiced_to = self._end
@@ -97,10 +104,6 @@ class Gate:
                 self._let(events, voiced, self._due(forced))
                 events.append(Close(self._let_to))
                 self._shut()
-            elif self._end - self._opened_at >= self._longest:
-                self._let(events, voiced, self._end)
-                events += [Close(self._end, continues=True), Open(self._end)]
-                self._opened_at = self._end
         if self._opened_at is not None:
             self._let(events, voiced, self._due(forced))
         return events
@@ -134,11 +137,11 @@ class Gate:
             window.popleft()
         return len(window) >= self._needed
 
-    def _open(self, events: list[GateEvent]) -> list[Range]:
-        """Open now; returns the voiced frames that did it."""
+    def _open(self, events: list[GateEvent], at: int) -> list[Range]:
+        """Open for the frame at `at`; returns the voiced frames that did it."""
         window = list(self._window)
         self._window.clear()
-        begin = max(self._floor, (window[0][0] if window else self._end) - self._pre_roll)
+        begin = max(self._floor, (window[0][0] if window else at) - self._pre_roll)
         self._opened_at = self._let_to = begin
         self._voiced_to = window[-1][1] if window else self._end - self._hangover
         events.append(Open(begin))

@@ -1,18 +1,27 @@
-"""The account of samples: every sample that the gate let through is waiting, recorded, settled as silence, or evicted.
+"""The account of samples: each one that the gate let through waits, is recorded, settled as silence, or evicted.
 
-The law: a sample enters as waiting, once; it leaves to exactly one of the three others, once; and its audio is kept
-exactly as long as it waits. What is answered is a set of ranges, never one number.
+The law: a sample enters as waiting, once; it leaves to exactly one of the others, once; and its audio is kept exactly
+as long as it waits. What is answered is a set of ranges, never one number. (To be handed over is to wait elsewhere:
+in the account of another lane.)
 """
 
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE
 from edged.ranges import Range, Ranges
 
-Fate = Literal["recorded", "silence", "evicted"]
+Fate = Literal["recorded", "silence", "evicted", "handed over"]
+
+
+class Released(NamedTuple):
+    """What waited in `[start, end)` waits no longer."""
+
+    start: int
+    end: int
+    fate: Fate
 
 
 @dataclass(slots=True)
@@ -42,10 +51,12 @@ class Account:
 
     def __init__(self) -> None:
         self.waiting = Ranges()
-        self.fates: dict[Fate, int] = {"recorded": 0, "silence": 0, "evicted": 0}
+        self.fates: dict[Fate, int] = {"recorded": 0, "silence": 0, "evicted": 0, "handed over": 0}
         """How many samples have left, and where to."""
         self.let_through = 0
         """How many samples have entered."""
+        self.released: list[Released] = []
+        """What has left since the caller last emptied this list, in order."""
         self.segments: deque[Segment] = deque()
         """Those of which something waits, and the open one, in order."""
         self._audio: deque[tuple[int, bytes]] = deque()
@@ -81,6 +92,22 @@ class Account:
         segment.closed, segment.continues = True, continues
         self._tidy()
 
+    def split(self, at: int) -> None:
+        """Part the segment that holds `at` in two, as if the gate had closed and opened there."""
+        segment = self.segment_at(at)
+        if segment is None or segment.start == at:
+            return
+        later = Segment(at, segment.end, at, segment.closed, segment.continues)
+        for start, end in segment.voiced.within(at, segment.end):
+            later.voiced.add(start, end)
+        segment.voiced.remove(at, segment.end)
+        segment.end, segment.closed, segment.continues = at, True, False
+        i = self.segments.index(segment)
+        self.segments.insert(i + 1, later)
+        for following in list(self.segments)[i + 2 :]:
+            if following.chain == segment.chain:
+                following.chain = at
+
     # -- to a session -------------------------------------------------------------------------------------------------
 
     def read(self, position: int, most: int) -> tuple[int, bytes] | None:
@@ -102,6 +129,7 @@ class Account:
         released = self.waiting.remove(start, end)
         self.fates[fate] += released
         if released:
+            self.released.append(Released(start, end, fate))
             self._tidy()
         return released
 

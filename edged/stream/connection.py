@@ -7,12 +7,16 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
+    InvalidProxy,
     InvalidProxyStatus,
     InvalidStatus,
     InvalidURI,
@@ -21,6 +25,7 @@ from websockets.exceptions import (
 
 from edged import __version__
 from edged.errors import ConfigurationError, Refused, Unreachable
+from edged.key import Key
 from edged.settings import Deepgram
 from edged.stream import deepgram
 
@@ -61,19 +66,19 @@ class _Connect(connect):
 class Connection:
     """An open connection. Made by `open`; used by one reader and one writer."""
 
-    def __init__(self, socket: ClientConnection, send_timeout_s: float) -> None:
+    def __init__(self, socket: ClientConnection, send_timeout_s: float, hide: Callable[[str], str]) -> None:
         self._socket = socket
         self._send_timeout_s = send_timeout_s
+        self._hide = hide
         response = socket.response
         self.request_id = response.headers.get("dg-request-id", "") if response else ""
 
     @classmethod
-    async def open(
-        cls, settings: Deepgram, rate: int, authorization: str | None, tls: ssl.SSLContext | None
-    ) -> "Connection":
+    async def open(cls, settings: Deepgram, rate: int, key: Key | None, tls: ssl.SSLContext | None) -> "Connection":
         """Connect and shake hands. Raises Unreachable or Refused; nothing of the key is in either."""
         url = deepgram.listen_url(settings, rate)
-        headers = {"Authorization": authorization} if authorization else {}
+        headers = {"Authorization": f"Token {key.reveal()}"} if key else {}
+        hide = _hiding(key)
         try:
             opened = await _Connect(
                 url,
@@ -85,17 +90,21 @@ class Connection:
                 ping_timeout=settings.ping_timeout_s,
                 close_timeout=CLOSE_TIMEOUT_S,
                 max_size=deepgram.MAX_MESSAGE_BYTES,
-                write_limit=0,  # `send` returns when the message has left for the kernel
+                # `send` returns when the message has left for the kernel. 0 would say so as well, but over TLS asyncio
+                # takes an empty buffer for a full one then, and sends nothing any more.
+                write_limit=1,
                 ssl=tls,
                 # A quiet logger of its own level: at DEBUG websockets would log the key and the audio.
                 logger=_quiet_logger(),
             )
         except InvalidStatus as error:
             response = error.response
-            raise deepgram.refusal(response.status_code, response.headers, bytes(response.body or b"")) from None
+            said = {name.lower(): hide(value) for name, value in response.headers.raw_items()}
+            body = hide(bytes(response.body or b"").decode(errors="replace")).encode()
+            raise deepgram.refusal(response.status_code, said, body, key.origin if key else None) from None
         except (OSError, WebSocketException, EOFError) as error:
             raise _unreachable(error, settings) from None
-        return cls(opened, settings.send_timeout_s)
+        return cls(opened, settings.send_timeout_s, hide)
 
     async def send(self, data: str | bytes) -> None:
         """Returns when the message has left for the kernel. Raises Closed, also if that takes too long."""
@@ -107,14 +116,15 @@ class Connection:
             waited = f"a message could not leave for {self._send_timeout_s:g} s"
             raise Closed(None, Unreachable(f"{waited}: the network has stopped taking data")) from None
         except ConnectionClosed as error:
-            raise _closed(error) from None
+            raise _closed(error, self._hide) from None
 
     async def receive(self) -> str | bytes:
         """The next message. Raises Closed."""
         try:
-            return await self._socket.recv()
+            message = await self._socket.recv()
+            return self._hide(message) if isinstance(message, str) else message
         except ConnectionClosed as error:
-            raise _closed(error) from None
+            raise _closed(error, self._hide) from None
 
     def abort(self) -> None:
         """End it at once, without a word: it is given up."""
@@ -131,13 +141,18 @@ def _quiet_logger() -> logging.Logger:
     return logger
 
 
-def _closed(error: ConnectionClosed) -> Closed:
+def _hiding(key: Key | None) -> Callable[[str], str]:
+    """Takes the key out of whatever the server says, before any of that reaches a log: some say it back."""
+    return (lambda text: text.replace(key.reveal(), "<key>")) if key else (lambda text: text)
+
+
+def _closed(error: ConnectionClosed, hide: Callable[[str], str]) -> Closed:
     received = error.rcvd
     if received is None and error.sent is not None and error.sent.reason == "keepalive ping timeout":
         return Closed(None, Unreachable("the connection is dead: no answer to a ping"))
     if received is None:
         return Closed(None, Unreachable("connection lost"))
-    return Closed(received.code, deepgram.closure(received.code, received.reason))
+    return Closed(received.code, deepgram.closure(received.code, hide(received.reason)))
 
 
 def _unreachable(error: Exception, settings: Deepgram) -> Unreachable:
@@ -154,13 +169,24 @@ def _unreachable(error: Exception, settings: Deepgram) -> Unreachable:
             return Unreachable(f"no TLS with the server: {error.reason or error}")
         case InvalidProxyStatus():
             return Unreachable(f"the proxy refuses: HTTP {error.response.status_code}")
-        case InvalidURI():
+        case InvalidURI() | InvalidProxy():  # its text has the address, which may have a password
             return Unreachable("the proxy's address in the environment can't be used")
         case ConnectionRefusedError():
-            return Unreachable("connection refused: nothing listens at the server's address")
+            where = "the address of the proxy that the environment names" if _proxied() else "its address"
+            return Unreachable(f"connection refused: nothing listens at {where}")
+        case ConnectionResetError():
+            scheme = urlsplit(settings.url).scheme
+            return Unreachable(
+                f"the connection was broken off while it was opened: is {scheme}:// what is spoken there?"
+            )
         case OSError():
-            return Unreachable(f"no connection: {error.strerror or error}")
+            return Unreachable(f"no connection: {error.strerror or type(error).__name__}")
         case InvalidHandshake():
             return Unreachable("what answered is no WebSocket server: a captive portal, or a wrong deepgram.url?")
         case _:
-            return Unreachable(f"no connection: {' '.join(str(error).split())[:120]}")
+            return Unreachable(f"no connection: {' '.join(str(error).split())[:120] or type(error).__name__}")
+
+
+def _proxied() -> bool:
+    """Whether the environment names any proxy: near enough for a line that tells people where to look."""
+    return bool({"all", "http", "https", "socks"} & getproxies().keys())

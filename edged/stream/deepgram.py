@@ -286,8 +286,10 @@ RETRIED_STATUSES: Final = frozenset({408, 425, 429})
 """Refusals that pass by themselves; 5xx do too."""
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused | Unreachable:
-    """What a refused handshake means for us. The text names the server's own words, never anything of ours."""
+def refusal(
+    status: int, headers: Mapping[str, str], body: bytes, key_origin: str | None = None
+) -> Refused | Unreachable:
+    """What a refused handshake means for us. The text names the server's own words, and where our key is from."""
     said = _said(headers, body)
     request_id = headers.get("dg-request-id")
     where = f" (request {request_id})" if request_id else ""
@@ -302,7 +304,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused | U
         )
     advice = {
         400: "check the parameters in [deepgram]",
-        401: "the key is wrong",
+        401: f"the key from {key_origin} is wrong" if key_origin else "no key was given",
         402: "no credit is left",
         403: "the key may not use this model",
         404: "check deepgram.url and deepgram.model",

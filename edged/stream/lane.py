@@ -18,10 +18,10 @@ from edged.audio import BYTES_PER_SAMPLE
 from edged.errors import Unreachable
 from edged.gate.gate import Open
 from edged.gate.intake import Audio, Let
-from edged.ranges import Ranges
+from edged.ranges import Range, Ranges
 from edged.settings import Deepgram
 from edged.stream import deepgram
-from edged.stream.account import Account, Segment
+from edged.stream.account import Account, Released, Segment
 from edged.stream.scribe import Scribe, Uttered
 from edged.stream.session import (
     Answer,
@@ -34,6 +34,7 @@ from edged.stream.session import (
     State,
     UtteranceEnded,
 )
+from edged.transcripts.utterance import PAUSE_MS
 
 MESSAGE_MS: Final = 100
 """Audio in one message: the server advises 20 to 250 ms."""
@@ -65,7 +66,22 @@ class SetAside(NamedTuple):
     samples: int
 
 
-LaneEffect = Send | Hangup | Noted | Uttered | Showing | Evicted | SetAside
+class Handed(NamedTuple):
+    """A stretch of one segment that waits no longer in this lane; nobody speaks at its ends."""
+
+    start: int
+    end: int
+    voiced: tuple[Range, ...]
+
+
+class HandedOver(NamedTuple):
+    """Backlog for another lane, so that it does not delay live speech. `sent_to`: it was sent before, up to there."""
+
+    stretches: tuple[Handed, ...]
+    sent_to: int
+
+
+LaneEffect = Send | Hangup | Noted | Uttered | Showing | Evicted | SetAside | HandedOver | Released
 
 
 @dataclass(slots=True)
@@ -80,10 +96,20 @@ class Tail:
 class Lane:
     """Everything between the gate and the records, but for the network and the clock."""
 
-    def __init__(self, settings: Deepgram, rate: int, *, utterance_max_s: float, keep_max_s: float) -> None:
+    def __init__(
+        self,
+        settings: Deepgram,
+        rate: int,
+        *,
+        utterance_max_s: float,
+        keep_max_s: float,
+        hand_over_s: float | None = None,
+    ) -> None:
+        """`keep_max_s` bounds the audio in memory; with `hand_over_s` what has waited so long is handed over."""
         self._settings = settings
         self._rate = rate
         self._keep_max = round(keep_max_s * rate)
+        self._hand_over_after = None if hand_over_s is None else round(hand_over_s * rate)
         self._message = MESSAGE_MS * rate // 1000
         self.account = Account()
         self._scribe = Scribe(self.account, rate, round(utterance_max_s * rate))
@@ -125,12 +151,13 @@ class Lane:
             return []
         if isinstance(event, Audio):
             self.account.append(event.position, event.pcm, event.voiced)
-            return self._bounded()
+            return self._told(self._bounded())
         segment = self.account.segments[-1]
         self.account.close(continues=event.continues)
         if not segment.over:
             return []
-        return [*self._scribe.segment_over(segment), *([] if self.session else self._scribe.settle_silence(segment))]
+        silence = [] if self.session else self._scribe.settle_silence(segment)
+        return self._told([*self._scribe.segment_over(segment), *silence])
 
     def finish(self) -> None:
         """No audio follows: once all has been sent the session is asked for the last words and the end."""
@@ -181,11 +208,12 @@ class Lane:
 
     # -- the connection -----------------------------------------------------------------------------------------------
 
-    def connected(self, now: float, request_id: str) -> None:
+    def connected(self, now: float, request_id: str) -> list[LaneEffect]:
         """A connection is open. Raises RuntimeError if there is one already."""
         if self.session is not None:
             raise RuntimeError("a lane has one session at a time")
         self._look_aside(now)
+        effects = self._hand_over()
         self.session = Session(self._settings, self._rate, now)
         self.parked = False
         self._request_id = request_id
@@ -194,6 +222,7 @@ class Lane:
         self._last_audio_at = now
         self._drain_from = None
         self._prime_asked = self._finalized = self._flushed = False
+        return self._told(effects)
 
     def left(self, now: float) -> None:
         """A message has left for the kernel."""
@@ -225,7 +254,7 @@ class Lane:
                     self._flushed = True
                 case Send() | Hangup() | Noted():
                     effects.append(effect)
-        return effects
+        return self._told(effects)
 
     def poll(self, now: float) -> list[LaneEffect]:
         """What time brings about, and whatever can be sent."""
@@ -243,7 +272,7 @@ class Lane:
             effects += self._see_to_tails(session, now)
         if session.state is State.OPEN and self._next(self._cursor) is None:
             effects += self._at_rest(session, now)
-        return effects
+        return self._told(effects)
 
     def lost(self, now: float, code: int | None = None) -> list[LaneEffect]:
         """The connection has ended (with this close code) or was given up: nothing of it counts any more."""
@@ -260,7 +289,11 @@ class Lane:
             if segment.over:
                 effects += self._scribe.settle_silence(segment)
         self._scribe.session_lost()
-        return effects
+        return self._told(effects)
+
+    def sent_before(self, position: int) -> None:
+        """What lies before a position was sent once, by another lane: what this one sends of it is a replay."""
+        self._sent_to = max(self._sent_to, position)
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
@@ -428,9 +461,14 @@ class Lane:
             self._aside = Ranges()
             self._breaks = self._ended_here = 0
 
+    def _told(self, effects: list[LaneEffect]) -> list[LaneEffect]:
+        """With what left the account meanwhile, behind the records that released it."""
+        released, self.account.released = self.account.released, []
+        return [*effects, *released] if released else effects
+
     def _bounded(self) -> list[LaneEffect]:
         """Keep at most `keep_max_s` of audio: the oldest goes first, but what finals have covered is recorded."""
-        effects: list[LaneEffect] = []
+        effects = self._hand_over()
         evicted = 0
         while self.account.waiting.total > self._keep_max:
             oldest = self.account.oldest_audio()
@@ -444,3 +482,43 @@ class Lane:
         if evicted:
             effects.append(Evicted(evicted))
         return effects
+
+    def _hand_over(self) -> list[LaneEffect]:
+        """Part with a backlog that would delay live speech, up to the last pause; not with what is being sent."""
+        after, account = self._hand_over_after, self.account
+        first = account.waiting.following(self._cursor if self.session else 0)
+        if after is None or first is None or self._end - first[0] <= after:
+            return []
+        low = first[0]
+        if self.session:  # from the next segment on: this one is cut by nothing
+            low = next((s.start for s in account.segments if s.start >= low and s.start == s.chain), self._end)
+        upto = self._last_pause()
+        if upto is None or upto <= low:
+            return []
+        draft = self._scribe.draft
+        effects: list[LaneEffect] = [*self._scribe.close()] if draft and draft.start < upto and not self.session else []
+        account.split(upto)
+        stretches = tuple(
+            Handed(start, end, tuple(segment.voiced.within(start, end)))
+            for segment in list(account.segments)
+            for start, end in account.waiting.within(max(low, segment.start), min(segment.end, upto))
+        )
+        account.release(low, upto, "handed over")
+        self._aside.remove(low, upto)
+        return [*effects, HandedOver(stretches, self._sent_to)] if stretches else effects
+
+    @property
+    def _end(self) -> int:
+        """How far audio was let through."""
+        return self.account.segments[-1].end if self.account.segments else 0
+
+    def _last_pause(self) -> int | None:
+        """The last place where nobody speaks."""
+        pause = PAUSE_MS * self._rate // 1000
+        for segment in reversed(self.account.segments):
+            if segment.over:
+                return segment.end
+            for start, end in reversed(self.account.quiet_runs(segment.start, segment.end)):
+                if end - start >= pause:
+                    return (start + end) // 2
+        return None

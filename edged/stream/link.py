@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from edged.errors import Refused, Unreachable
+from edged.key import Key
 from edged.service.log import Outage
 from edged.settings import Settings
 from edged.stream.backoff import Backoff
@@ -36,13 +37,13 @@ class Link:
         self,
         settings: Settings,
         lane: Lane,
-        authorization: Callable[[], str | None],
+        key: Key | None,
         tls: ssl.SSLContext | None,
         on_effect: Callable[[LaneEffect], None],
     ) -> None:
         self._settings = settings
         self._lane = lane
-        self._authorization = authorization
+        self._key = key
         self._tls = tls
         self._on_effect = on_effect
         self._backoff = Backoff(settings.reconnect)
@@ -100,9 +101,7 @@ class Link:
         settings = self._settings
         self.state = "connecting"
         try:
-            connection = await Connection.open(
-                settings.deepgram, settings.capture.rate, self._authorization(), self._tls
-            )
+            connection = await Connection.open(settings.deepgram, settings.capture.rate, self._key, self._tls)
         except (Unreachable, Refused) as error:
             return error
         self._checked = True
@@ -110,7 +109,7 @@ class Link:
         self.counts.reconnects += lost
         log.info("connected to the recogniser (request %s)", connection.request_id or "without an id")
         self.state = "connected"
-        self._lane.connected(time.monotonic(), connection.request_id)
+        self._do(self._lane.connected(time.monotonic(), connection.request_id))
         session = self._lane.session
         if session is None:
             raise RuntimeError("a lane that is connected has a session")
@@ -163,6 +162,8 @@ class Link:
                     case Send(data):
                         await connection.send(data)
                         lane.left(time.monotonic())
+                        if isinstance(data, str):
+                            log.debug("sent %s", data)  # KeepAlive, Finalize, CloseStream: never audio
                     case Hangup(error):
                         connection.abort()
                         raise Closed(

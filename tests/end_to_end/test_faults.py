@@ -151,6 +151,8 @@ async def play(
     run.check_words()
     run.check_records(server.accounts)
     if unkind == "exact":
-        run.check_times(server.accounts, ends=True)
+        run.check_positions()
+        run.check_times(ends=True)
+        run.check_first(server.accounts)
     assert sum(account.kinds.get("empty", 0) for account in server.accounts) == 0
     return run, server

@@ -15,7 +15,7 @@ from edged.recognizer.pocketsphinx import PocketsphinxEngines
 from edged.recognizer.script import batches
 from edged.recognizer.server import Server
 from tests.recognizer.common import RATE, results, window, words
-from tests.recognizer.test_server import AT_ONCE, client, collect
+from tests.recognizer.wire import AT_ONCE, client, collect
 
 RECORDING = Path("/usr/share/pocketsphinx/test/data/librivox/sense_and_sensibility_01_austen_64kb-0930.wav")
 SAID = ["he", "might", "even", "have", "been", "made", "amiable", "himself"]

@@ -23,7 +23,7 @@ from deepgram.listen.v1.types import (  # noqa: E402
 from edged.recognizer.script import ScriptEngines, batches  # noqa: E402
 from edged.recognizer.server import Server  # noqa: E402
 from tests.recognizer.common import ONE_SENTENCE, pcm  # noqa: E402
-from tests.recognizer.test_server import AT_ONCE  # noqa: E402
+from tests.recognizer.wire import AT_ONCE  # noqa: E402
 
 # The SDK, not we: it tries old names of websockets first.
 pytestmark = pytest.mark.filterwarnings(

@@ -1,0 +1,234 @@
+"""`edged demo`: see it work, without microphone, key or network."""
+
+import argparse
+import asyncio
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+from contextlib import ExitStack
+from pathlib import Path
+
+import edged
+from edged.capture.virtual import VirtualMicrophone
+from edged.demo import report, room
+from edged.demo.play import Plan, Played, play
+from edged.demo.room import Room
+from edged.demo.words import Span, by_sentence
+from edged.errors import ConfigurationError, Exit, UsageError
+from edged.settings import Deepgram, Gate
+from edged.transcripts.console import DIM, ERASE, NORMAL
+
+PLUGIN = Path(edged.__file__).parents[1] / ".cache" / "libasound_module_pcm_edged.so"
+"""Where script/setup puts the virtual microphone: it is made for the demo and tests, and not installed."""
+CUT_IN = 2
+"""The sentence, counted from 0, in the middle of which the connection is cut: one before and some after go undisturbed."""
+LISTEN_S = 60.0
+"""To a real microphone."""
+
+DESCRIPTION = """\
+Shows edged at work on this machine alone: five recorded sentences come from a virtual ALSA microphone with silence
+between them; `edged run` captures them, sends what is speech to a local `edged recognizer` with PocketSphinx, loses
+the connection once in mid-sentence, and writes down what was said. It takes 70 s; no sound card, key or network is
+needed. At the end stands what each sentence became, and what the same recogniser makes of it without edged.
+
+With --device it listens to a microphone instead; with --url or --api-key-file it sends to another recogniser: then
+nothing is cut, and what is said leaves this machine.
+"""
+EPILOG = """\
+examples:
+  edged demo --device plughw:CARD=Device         your own voice (`edged devices` lists microphones); still all local
+  edged demo --device plughw:CARD=Device --api-key-file deepgram-api-key
+                                                 and Deepgram: the audio goes there, and is paid for
+exit status: 0 every sentence gave a transcript (with --device: all speech was transcribed), 75 not so,
+  64 the command line can't be followed, 78 something is missing (the line says what), 130 interrupted
+"""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to `edged`."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="see it work, without microphone, key or network",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--device", metavar="NAME", help="listen to this microphone, e.g. plughw:CARD=Device, or auto")
+    parser.add_argument("--seconds", type=float, metavar="N", help=f"with --device: for so long; default: {LISTEN_S:g}")
+    parser.add_argument("--url", help="send to this recogniser instead of a local one; default with a key: Deepgram's")
+    parser.add_argument("--api-key-file", metavar="FILE", type=Path, help="holds the key for that")
+    parser.add_argument(
+        "--keep",
+        metavar="DIR",
+        type=Path,
+        help="leave everything there: the recording, configuration, transcripts, logs, summary",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns the demo's exit status."""
+    if arguments.seconds is not None and not (arguments.device and arguments.seconds > 0):
+        raise UsageError("--seconds goes with --device, and is more than 0")
+    local = arguments.url is None and arguments.api_key_file is None
+    known = arguments.device is None
+    problems = _missing(local=local, known=known)
+    if problems:
+        raise ConfigurationError(*problems)
+    with ExitStack() as stack:
+        directory = _directory(arguments.keep) or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="edged-"))
+        )
+        plan, heard = _plan(arguments, directory, local=local)
+        _introduce(heard, arguments.device, plan.listen_s, arguments.url, local=local)
+        played = asyncio.run(play(plan, _say))
+        status = _report(played, heard)
+    if arguments.keep:
+        _print(f"Everything is in {directory}.")
+    if status == Exit.OK:
+        _go_on(known=known, local=local)
+    return status
+
+
+def _missing(*, local: bool, known: bool) -> list[str]:
+    problems = []
+    if known and not PLUGIN.exists():
+        problems.append(
+            "the virtual microphone is not compiled: run script/setup in a checkout of edged"
+            " (it needs gcc and libasound2-dev), or name a real one with --device"
+        )
+    if known and not (room.RECORDINGS / "transcription").exists():
+        problems.append("the recorded sentences are not installed: sudo apt install pocketsphinx-testdata")
+    if local and importlib.util.find_spec("pocketsphinx") is None:
+        problems.append(
+            "PocketSphinx is not installed: run script/setup in a checkout of edged, or pip install 'edged[local]'"
+        )
+    return problems
+
+
+def _directory(keep: Path | None) -> Path | None:
+    if keep is None:
+        return None
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        if any(keep.iterdir()):
+            raise UsageError(f"--keep {keep}: is not empty")
+    except OSError as error:
+        raise UsageError(f"--keep {keep}: {error.strerror}") from None
+    return keep.resolve()
+
+
+def _plan(arguments: argparse.Namespace, directory: Path, *, local: bool) -> tuple[Plan, Room | None]:
+    """What to play, and what is said in it if that is known."""
+    deepgram: dict[str, object] = {}
+    if arguments.url:
+        deepgram["url"] = arguments.url
+    if arguments.api_key_file:
+        deepgram["api_key_file"] = str(arguments.api_key_file.absolute())
+    if arguments.device:
+        settings = {"capture": {"device": arguments.device}, "deepgram": deepgram}
+        return Plan(directory, settings, {}, arguments.seconds or LISTEN_S, local=local), None
+    heard = room.read()
+    heard.write(directory / "room.wav")
+    (directory / "room.raw").write_bytes(heard.pcm)
+    microphone = VirtualMicrophone(directory, PLUGIN, directory / "room.raw")
+    cut_s = room.sent_s(heard, heard.sentences[CUT_IN].middle, Gate(), Deepgram())
+    plan = Plan(
+        directory,
+        {"capture": {"device": microphone.name, "rate": room.RATE}, "deepgram": deepgram},
+        microphone.environment,
+        heard.length_s,
+        fault=f"reset@{cut_s:.1f}" if local else None,
+        local=local,
+        compare=heard.pcm if local else None,
+    )
+    return plan, heard
+
+
+def _introduce(heard: Room | None, device: str | None, listen_s: float, url: str | None, *, local: bool) -> None:
+    if heard:
+        _paragraph(
+            f"Recorded: {len(heard.sentences)} sentences that a volunteer of LibriVox read from Jane Austen (public "
+            f"domain). A virtual ALSA microphone plays them, with a room's silence between them: {listen_s:.0f} s."
+        )
+    else:
+        _paragraph(f"Listening to {device} for {listen_s:.0f} s: speak. Ctrl-C ends it earlier.")
+    if local:
+        _paragraph(
+            "Local: everything. The recogniser is PocketSphinx, on this machine: small, from before neural networks, "
+            "and wrong about many words."
+        )
+    else:
+        _paragraph(f"Not local: what is heard is sent to {url or Deepgram().url}.")
+    _paragraph("Real: `edged run`, its capture through ALSA, its gate, its WebSocket connection, its transcripts.")
+    _print("")
+
+
+def _report(played: Played, heard: Room | None) -> Exit | int:
+    if played.summary is None:
+        return played.status or Exit.SPEECH_LEFT
+    _print("")
+    for line in report.account(played.summary):
+        _print(line)
+    status = Exit.INTERRUPTED if played.interrupted else played.status
+    if heard is None:
+        return status
+    _print("")
+    ranges = [(sentence.start, sentence.end) for sentence in heard.sentences]
+    through = by_sentence(ranges, [Span(r.from_, r.to, tuple(word.word for word in r.words)) for r in played.records])
+    whole: list[tuple[str, ...]] | list[None] = [None] * len(ranges)
+    if played.whole is not None:
+        spans = [Span(round(w.start_s * room.RATE), round(w.end_s * room.RATE), (w.text,)) for w in played.whole]
+        whole = by_sentence(ranges, spans)
+    lines = [report.Line(s.text, a, b) for s, a, b in zip(heard.sentences, through, whole, strict=True)]
+    _paragraph(
+        "What was said, what came through edged, and what PocketSphinx makes of the whole recording without edged:"
+        if played.whole is not None
+        else "What was said, and what came through edged:"
+    )
+    for line in report.comparison(lines, _columns()):
+        _print(line)
+    _print("")
+    mute = [str(number) for number, words in enumerate(through, 1) if not words]
+    if mute:
+        _print(f"No transcript of sentence {', '.join(mute)}.")
+        return status or Exit.SPEECH_LEFT
+    return status
+
+
+def _go_on(*, known: bool, local: bool) -> None:
+    _print("To go on:")
+    if known:
+        _print(
+            "  edged demo --device auto               with your own microphone and voice; `edged devices` lists them"
+        )
+    if local:
+        _print(
+            "  edged demo --device auto --api-key-file FILE   with Deepgram: what is said goes there, and is paid for"
+        )
+    _print("  edged check --sample                   every setting;  edged run  is the daemon itself")
+
+
+def _columns() -> int:
+    return min(shutil.get_terminal_size().columns, report.WIDEST)
+
+
+def _paragraph(text: str) -> None:
+    _print(textwrap.fill(text, _columns(), break_on_hyphens=False))
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
+
+
+def _say(text: str) -> None:
+    """An event: over the words that are just being said, which come back by themselves with the next of them."""
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        _print(text)
+    elif os.environ.get("NO_COLOR"):
+        _print(ERASE + text)
+    else:
+        _print(f"{ERASE}{DIM}{text}{NORMAL}")

@@ -1,0 +1,167 @@
+"""Signals and ends: the last words are written, nothing hangs, and the exit status tells what was left."""
+
+import signal
+import socket
+import time
+
+import pytest
+
+from edged.recognizer.faults import Fault, Verb
+from tests.end_to_end.stage import Run, Stage, speech, until
+
+pytestmark = pytest.mark.slow
+
+LAST_WORDS = "s of speech not transcribed"
+
+
+def free_port() -> int:
+    """Where nothing listens at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def check_prefix(run: Run, received: int) -> None:
+    """Every word whose audio the server had before the stop is written; what came after it may be."""
+    spoken = [word.text for word in run.script.words if word.end <= received]
+    assert run.words[: len(spoken)] == spoken
+    assert run.words == list(run.script.texts[: len(run.words)])
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+async def test_stopped_in_mid_speech(stage: Stage, number: signal.Signals, status: int) -> None:
+    """The last words are waited for and written."""
+    script = speech(words_each=8)
+    server = await stage.recogniser(script)
+    run = await stage.daemon(server.url, script)
+    word = script.words[3]
+    await until(lambda: server.received_samples >= (word.start + word.end) // 2 and len(run.words) == 0, "a word")
+    received = server.received_samples
+    run.signal(number)
+    assert await run.ends() == status
+    check_prefix(run, received)
+    assert run.words, "what was said before the stop is written"
+    assert server.accounts[-1].close_code == 1000
+    assert run.summary["left_s"] == 0
+
+
+async def test_stopped_just_when_the_connection_is_lost(stage: Stage) -> None:
+    """There is time for one more connection, and what was not answered goes there."""
+    script = speech(words_each=8)
+    server = await stage.recogniser(script)
+    server.order(Fault(Verb.RESET, in_word=4))
+    run = await stage.daemon(server.url, script)
+    await until(lambda: not server.ordered, "the reset")
+    received = script.words[4].start
+    run.signal(signal.SIGTERM)
+    assert await run.ends() == 0
+    check_prefix(run, received)
+    assert len(server.accounts) == 2
+
+
+async def test_a_second_signal_stops_at_once(stage: Stage) -> None:
+    """Even when the answer it waits for never comes; the status says that something is left."""
+    script = speech()
+    server = await stage.recogniser(script)
+    server.order(Fault(Verb.STALL, in_word=1))
+    run = await stage.daemon(server.url, script, {"daemon.stop_s": 60})
+    await until(lambda: not server.ordered, "the stall")
+    run.signal(signal.SIGTERM)
+    await run.says("the last words are waited for")
+    run.signal(signal.SIGTERM)
+    assert await run.ends(within_s=10) == 75
+    assert LAST_WORDS in run.log
+
+
+async def test_a_stop_is_bounded(stage: Stage) -> None:
+    """`stop_s`, against a server that answers nothing any more."""
+    script = speech()
+    server = await stage.recogniser(script)
+    server.order(Fault(Verb.BLACK_HOLE, in_word=1))
+    run = await stage.daemon(server.url, script, {"daemon.stop_s": 2})
+    await until(lambda: not server.ordered, "the black hole")
+    run.signal(signal.SIGTERM)
+    assert await run.ends(within_s=15) == 75
+    assert LAST_WORDS in run.log
+
+
+async def test_stopped_with_a_server_that_is_not_there(stage: Stage) -> None:
+    """75, and the log says how much speech is left; capture never stopped for it."""
+    script = speech()
+    run = await stage.daemon(f"ws://127.0.0.1:{free_port()}/v1/listen", script, {"daemon.stop_s": 1})
+    await run.says("connection refused")
+    await until(lambda: time.time() - run.begun_s > 4, "some speech")
+    run.signal(signal.SIGTERM)
+    assert await run.ends() == 75
+    assert LAST_WORDS in run.log
+    assert run.summary["left_s"] > 0.5
+    assert run.summary["connections"] == 0
+
+
+async def test_stopped_in_silence_with_a_server_that_is_not_there(stage: Stage) -> None:
+    """Nobody spoke: nothing is left, and nothing is waited for."""
+    script = speech(lead_s=30)
+    run = await stage.daemon(f"ws://127.0.0.1:{free_port()}/v1/listen", script, {"daemon.stop_s": 60})
+    await run.says("connection refused")
+    run.signal(signal.SIGTERM)
+    assert await run.ends(within_s=10) == 0
+    assert run.summary["left_s"] == 0
+
+
+async def test_stopped_before_the_handshake_is_answered(stage: Stage) -> None:
+    """A connection that hangs in its opening does not hold up the end."""
+    script = speech(lead_s=30)
+    server = await stage.recogniser(script, faults=[Fault(Verb.HANG)])
+    run = await stage.daemon(server.url, script, {"daemon.stop_s": 2, "deepgram.open_timeout_s": 60})
+    run.signal(signal.SIGTERM)
+    assert await run.ends(within_s=15) == 0
+
+
+async def test_a_recording_ends_and_the_server_never_comes(stage: Stage) -> None:
+    """75 after `end_wait_s`."""
+    script = speech(count=1)
+    url = f"ws://127.0.0.1:{free_port()}/v1/listen"
+    run = await stage.daemon(url, script, {"capture.end_wait_s": 1})
+    assert await run.ends() == 75
+    assert "the recording has ended" in run.log
+    assert LAST_WORDS in run.log
+
+
+async def test_a_recording_ends_and_the_server_comes_back(stage: Stage) -> None:
+    """Everything is answered late; the records say so."""
+    script = speech(count=2)
+    port = free_port()
+    run = await stage.daemon(f"ws://127.0.0.1:{port}/v1/listen", script, {"replay.max_s": 60})
+    await run.says("the recording has ended")
+    server = await stage.recogniser(script, port=port)
+    assert await run.ends() == 0
+    run.check_words()
+    run.check_times()
+    assert all(record.delayed_s > 1 for record in run.records)
+    assert not any(record.replayed for record in run.records), "its audio was sent once only"
+    assert server.accounts[0].max_rate(script.rate) <= 1.25 + 0.3 / 5 + 0.05, "replay keeps its pace"
+
+
+async def test_a_signal_while_a_recordings_end_is_awaited(stage: Stage) -> None:
+    """From then on it is a stop like any other: `stop_s` at most."""
+    script = speech(count=1)
+    url = f"ws://127.0.0.1:{free_port()}/v1/listen"
+    run = await stage.daemon(url, script, {"capture.end_wait_s": 300, "daemon.stop_s": 1})
+    await run.says("the recording has ended")
+    run.signal(signal.SIGTERM)
+    assert await run.ends(within_s=15) == 75
+
+
+async def test_sighup_reopens_the_file(stage: Stage) -> None:
+    """As logrotate does it: rename, then the signal; what follows is in a new file, and nothing is lost."""
+    script = speech(count=2, silence_s=4)
+    server = await stage.recogniser(script)
+    run = await stage.daemon(server.url, script)
+    await until(lambda: run.words == list(script.texts[:5]), "the first sentence")
+    rotated = run.transcripts.with_suffix(".1")
+    run.transcripts.rename(rotated)
+    run.signal(signal.SIGHUP)
+    assert await run.ends() == 0
+    assert run.words == list(script.texts[5:])
+    assert len(rotated.read_bytes().splitlines()) == 1

@@ -1,0 +1,275 @@
+"""The gate, by literal verdicts. At 1000 samples a second positions are milliseconds; a frame is 20 of them."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.gate.gate import Close, Gate, GateEvent, Open, Through
+from edged.settings import Gate as Settings
+
+FRAME = 20
+SETTINGS = Settings(onset_ms=100, onset_ratio=0.6, pre_roll_ms=200, hangover_ms=100, max_segment_s=10)
+"""Three voiced frames of five open it; the last 50 ms of a hangover are withheld."""
+
+
+def verdicts(picture: str) -> list[bool]:
+    """`.` is unvoiced, `v` is voiced."""
+    return [mark == "v" for mark in picture]
+
+
+def fed(picture: str, settings: Settings = SETTINGS, *, forced: bool = False) -> list[GateEvent]:
+    return Gate(settings, 1000).feed(0, FRAME, verdicts(picture), forced=forced)
+
+
+def test_it_opens_when_enough_of_the_onset_window_is_voiced() -> None:
+    assert fed("." * 20 + "v.v") == []
+    assert fed("." * 20 + "v.v.v")[0] == Open(200)
+
+
+def test_voice_spread_wider_than_the_window_does_not_open_it() -> None:
+    assert fed("v...v...v...v...v") == []
+
+
+def test_with_30_ms_frames_the_share_is_not_rounded_down() -> None:
+    """160 ms hold five frames of 30 ms; half of them is three, as two would be less than half."""
+    gate = Gate(Settings(frame_ms=30), 1000)
+    assert gate.feed(0, 30, verdicts("vv...")) == []
+    assert Open(0) in gate.feed(150, 30, verdicts("vvv"))
+
+
+def test_a_segment_begins_the_pre_roll_before_the_first_voiced_frame_of_its_onset() -> None:
+    """First voiced at 400, so it begins at 200, though it opens at 500 only."""
+    assert fed("." * 20 + "v.v.v") == [Open(200), Through(200, 500, ((400, 420), (440, 460), (480, 500)))]
+
+
+def test_the_pre_roll_is_cut_at_the_beginning_of_the_run() -> None:
+    assert fed("..vvv") == [Open(0), Through(0, 100, ((40, 60), (60, 80), (80, 100)))]
+
+
+def test_it_closes_when_the_hangover_has_passed_since_the_last_voiced_frame() -> None:
+    """Voiced to 60, so it closes at 160; the last half of that is withheld, as it may be the next one's pre-roll."""
+    gate = Gate(SETTINGS, 1000)
+    gate.feed(0, FRAME, verdicts("vvv...."))
+    assert gate.is_open
+    assert gate.feed(140, FRAME, verdicts(".")) == [Close(110)]
+    assert not gate.is_open
+
+
+def test_a_single_voiced_frame_renews_the_hangover() -> None:
+    assert fed("vvv" + "....v" + "." * 20)[-1] == Close(210)
+
+
+def test_what_was_withheld_comes_when_somebody_goes_on() -> None:
+    gate = Gate(SETTINGS, 1000)
+    assert spans(gate.feed(0, FRAME, verdicts("vvv...."))) == [(0, 110)]
+    assert spans(gate.feed(140, FRAME, verdicts("v"))) == [(110, 160)]
+
+
+def test_what_was_withheld_is_the_pre_roll_of_the_next_segment() -> None:
+    """Nothing is let through twice: the pre-roll of 200 is cut where the segment before it ended."""
+    events = fed("vvv" + "." * 5 + "..vvv")
+    assert spans(events) == [(0, 110), (110, 260)]
+    assert [event for event in events if not isinstance(event, Through)] == [Open(0), Close(110), Open(110)]
+
+
+def test_what_is_let_through_does_not_depend_on_how_frames_come_in() -> None:
+    picture = "." * 13 + "v.vv.." + "." * 30 + "vvv......"
+    gate = Gate(SETTINGS, 1000)
+    one_by_one = [e for i, v in enumerate(verdicts(picture)) for e in gate.feed(i * FRAME, FRAME, [v])]
+    at_once = fed(picture)
+    assert [e for e in one_by_one if not isinstance(e, Through)] == [e for e in at_once if not isinstance(e, Through)]
+    assert joined(one_by_one) == joined(at_once)
+
+
+def test_disabled_it_lets_everything_through_from_the_first_sample() -> None:
+    assert fed("....", Settings(enabled=False, pre_roll_ms=0)) == [Open(0), Through(0, 80, ())]
+
+
+def test_disabled_it_still_parts_what_is_long() -> None:
+    events = fed("." * 501, Settings(enabled=False, max_segment_s=10))
+    assert [e for e in events if isinstance(e, Close)] == [Close(10_000, continues=True)]
+
+
+def test_forced_it_is_open_without_a_voice_and_closes_when_no_longer_forced() -> None:
+    gate = Gate(SETTINGS, 1000)
+    assert gate.feed(0, FRAME, verdicts("." * 20)) == []
+    assert gate.feed(400, FRAME, verdicts(".."), forced=True) == [Open(200), Through(200, 390, ())]
+    assert gate.feed(440, FRAME, verdicts(".")) == [Close(390)]
+
+
+def test_forced_open_it_stays_open_for_a_voice() -> None:
+    gate = Gate(SETTINGS, 1000)
+    gate.feed(0, FRAME, verdicts("....v"), forced=True)
+    assert gate.feed(100, FRAME, verdicts("......")) == [Through(100, 150, ()), Close(150)]
+
+
+def test_forcing_keeps_the_onset_that_was_under_way() -> None:
+    """The pre-roll counts from the first voiced frame, not from the frame that opens."""
+    gate = Gate(SETTINGS, 1000)
+    gate.feed(0, FRAME, verdicts("." * 20 + "v.v"))
+    assert gate.feed(460, FRAME, verdicts("."), forced=True)[0] == Open(200)
+
+
+def test_a_short_hole_is_bridged() -> None:
+    """50 ms: the segment goes on behind it, without an end."""
+    gate = Gate(SETTINGS, 1000)
+    gate.feed(0, FRAME, verdicts("vvv"))
+    assert gate.hole(110) == []
+    assert gate.feed(110, FRAME, verdicts("v")) == [Through(110, 130, ((110, 130),))]
+
+
+def test_what_was_withheld_before_a_hole_is_let_through_first() -> None:
+    gate = Gate(SETTINGS, 1000)
+    gate.feed(0, FRAME, verdicts("vvv...."))
+    assert gate.hole(1000) == [Through(110, 140, ()), Close(140), Open(1000)]
+
+
+def test_a_long_hole_ends_the_segment_and_the_gate_stays_open() -> None:
+    gate = Gate(SETTINGS, 1000)
+    gate.feed(0, FRAME, verdicts("vvv"))
+    assert gate.hole(111) == [Close(60), Open(111)]
+    assert gate.is_open
+    assert gate.feed(111, FRAME, verdicts("."))[0] == Through(111, 131, ())
+
+
+def test_missing_audio_does_not_use_up_the_hangover() -> None:
+    gate = Gate(SETTINGS, 1000)
+    gate.feed(0, FRAME, verdicts("vvv"))
+    gate.hole(5060)
+    gate.feed(5060, FRAME, verdicts("...."))
+    assert gate.is_open
+    gate.feed(5140, FRAME, verdicts("."))
+    assert not gate.is_open
+
+
+def test_no_pre_roll_reaches_into_a_hole() -> None:
+    gate = Gate(SETTINGS, 1000)
+    gate.feed(0, FRAME, verdicts("....."))
+    gate.hole(1000)
+    assert gate.feed(1000, FRAME, verdicts("vvv"))[0] == Open(1000)
+
+
+def test_an_onset_does_not_reach_across_a_hole() -> None:
+    gate = Gate(SETTINGS, 1000)
+    gate.feed(0, FRAME, verdicts("vv"))
+    gate.hole(60)
+    assert gate.feed(60, FRAME, verdicts("v")) == []
+
+
+def test_a_long_segment_goes_on_at_the_next_sample() -> None:
+    """No gap, no new onset; the close says that it only was long."""
+    events = fed("v" * 502)
+    assert spans(events) == [(0, 10_000), (10_000, 10_040)]
+    boundary = [event for event in events if not isinstance(event, Through)]
+    assert boundary == [Open(0), Close(10_000, continues=True), Open(10_000)]
+
+
+def test_a_segment_that_is_long_just_when_it_falls_silent_has_no_empty_piece_behind_it() -> None:
+    """An empty last piece would be an end that nobody is told of: the words before it would wait for ever."""
+    for more in range(498, 502):
+        events = fed("v" * more + "." * 20)
+        pieces = [i for i, event in enumerate(events) if isinstance(event, Open)]
+        assert all(isinstance(events[i + 1], Through) for i in pieces)
+        assert [event.continues for event in events if isinstance(event, Close)][-1] is False
+
+
+def test_at_the_end_an_open_segment_is_closed() -> None:
+    gate = Gate(SETTINGS, 1000)
+    assert gate.finish() == []
+    gate.feed(0, FRAME, verdicts("vvv...."))
+    assert gate.finish() == [Through(110, 140, ()), Close(140)]
+    assert not gate.is_open
+
+
+def test_frames_out_of_order_are_refused() -> None:
+    with pytest.raises(ValueError, match="frames go on at 0, not at 20"):
+        Gate(SETTINGS, 1000).feed(20, FRAME, [True])
+
+
+def spans(events: list[GateEvent]) -> list[tuple[int, int]]:
+    """What is let through, event by event."""
+    return [(event.start, event.end) for event in events if isinstance(event, Through)]
+
+
+def joined(events: list[GateEvent]) -> list[tuple[int, int]]:
+    """What is let through, neighbouring stretches as one."""
+    spans: list[tuple[int, int]] = []
+    for event in events:
+        if isinstance(event, Through):
+            if spans and spans[-1][1] == event.start:
+                spans[-1] = (spans[-1][0], event.end)
+            else:
+                spans.append((event.start, event.end))
+    return spans
+
+
+FEED = st.tuples(st.lists(st.booleans(), min_size=1, max_size=30), st.booleans(), st.sampled_from([0, 0, 0, 30, 70]))
+
+
+@given(
+    st.lists(FEED, max_size=12),
+    st.builds(
+        Settings,
+        onset_ms=st.sampled_from([30, 100, 160]),
+        onset_ratio=st.sampled_from([0.3, 0.5, 1.0]),
+        pre_roll_ms=st.sampled_from([0, 50, 300]),
+        hangover_ms=st.sampled_from([100, 800]),
+        max_segment_s=st.just(10),
+    ),
+)
+def test_whatever_the_verdicts_segments_are_in_order_contiguous_and_begin_before_their_voice(
+    feeds: list[tuple[list[bool], bool, int]], settings: Settings
+) -> None:
+    gate = Gate(settings, 1000)
+    at = floor = 0
+    events: list[GateEvent] = []
+    lost: list[tuple[int, int]] = []
+    voiced: set[int] = set()
+    for frames, forced, hole in feeds:
+        if hole:
+            lost.append((at, at + hole))
+            at += hole
+            events += gate.hole(at)
+        voiced |= {at + i * FRAME for i, v in enumerate(frames) if v}
+        reach_back = at + FRAME - gate.history_samples
+        before = len(events)
+        events += gate.feed(at, FRAME, frames, forced=forced)
+        # Nothing is asked for that the caller may have dropped.
+        assert all(e.at >= reach_back for e in events[before:] if isinstance(e, Open))
+        at += len(frames) * FRAME
+    events += gate.finish()
+
+    end, is_open = 0, False
+    for event in events:
+        if isinstance(event, Open):
+            assert not is_open
+            assert event.at >= end, "let through twice"
+            is_open, floor, end = True, end, event.at
+        elif isinstance(event, Through):
+            assert is_open
+            assert event.start < event.end
+            skipped = (end, event.start)
+            assert event.start == end or skipped in lost, "a gap inside a segment that is no hole"
+            heard = [start for start, _ in event.voiced]
+            assert heard == sorted(heard)
+            for start, stop in event.voiced:
+                assert event.start <= start < stop <= event.end
+                assert set(range(start, stop, FRAME)) <= voiced
+                holes_before = [stop_of_hole for _, stop_of_hole in lost if stop_of_hole <= start]
+                earliest = max([floor, start - settings.pre_roll_ms, *holes_before])
+                assert first_of(events, event) <= earliest, "the pre-roll is missing"
+            end = event.end
+        else:
+            assert is_open
+            assert event.at == end
+            is_open = False
+    assert not is_open
+    assert all(a[1] < b[0] for a, b in pairwise(joined(events)))
+
+
+def first_of(events: list[GateEvent], through: Through) -> int:
+    """Where the segment that holds `through` begins."""
+    index = next(i for i, e in enumerate(events) if e is through)
+    return next(e.at for e in reversed(events[:index]) if isinstance(e, Open))

@@ -1,0 +1,165 @@
+"""The intake puts samples to what the gate lets through. A sample's value tells its position here."""
+
+from array import array
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edged.audio import Block
+from edged.gate.gate import Close, Open
+from edged.gate.intake import Audio, Intake, Let
+from edged.settings import Gate as Settings
+
+RATE = 1000
+LOUD = 10_000
+SETTINGS = Settings(onset_ms=60, onset_ratio=0.6, pre_roll_ms=100, hangover_ms=100)
+"""Two voiced frames of three open it; the last 50 ms of a hangover are withheld."""
+
+
+def voiced_frame(frame: bytes) -> bool:
+    """A detector that hears a voice where most samples are above LOUD."""
+    samples = array("h", frame)
+    return 2 * sum(sample >= LOUD for sample in samples) > len(samples)
+
+
+def capture(length: int, *voices: tuple[int, int]) -> list[int]:
+    """Samples that count up, and are loud where somebody speaks."""
+    return [i + LOUD * any(a <= i < b for a, b in voices) for i in range(length)]
+
+
+def block(samples: list[int], start: int, end: int) -> Block:
+    return Block(start, array("h", samples[start:end]).tobytes(), start / RATE)
+
+
+def in_blocks(intake: Intake, samples: list[int], sizes: list[int], *, start: int = 0) -> list[Let]:
+    let: list[Let] = []
+    for i in range(len(samples)):
+        end = min(len(samples), start + sizes[i % len(sizes)])
+        if start < end:
+            let += intake.block(block(samples, start, end))
+        start = end
+    return let
+
+
+def heard(let: list[Let]) -> dict[int, int]:
+    """Position to sample; no position twice."""
+    found: dict[int, int] = {}
+    for event in let:
+        if isinstance(event, Audio):
+            for i, sample in enumerate(array("h", event.pcm)):
+                assert event.position + i not in found, "let through twice"
+                found[event.position + i] = sample
+    return found
+
+
+def test_what_is_let_through_are_the_very_samples_from_the_pre_roll_to_the_hangover() -> None:
+    """Voice from 400 to 500: 100 of pre-roll, 50 of hangover, and 50 of it withheld."""
+    samples = capture(1000, (400, 500))
+    let = in_blocks(Intake(SETTINGS, RATE, voiced_frame), samples, [100])
+    assert heard(let) == {i: samples[i] for i in range(300, 550)}
+    assert let[0] == Open(300)
+    assert let[-1] == Close(550)
+
+
+def test_voiced_parts_travel_with_the_audio_once() -> None:
+    let = in_blocks(Intake(SETTINGS, RATE, voiced_frame), capture(1000, (400, 500)), [100])
+    assert [part for event in let if isinstance(event, Audio) for part in event.voiced] == [
+        (at, at + 20) for at in range(400, 500, 20)
+    ]
+
+
+@pytest.mark.parametrize("frame_ms", [10, 20, 30])
+@pytest.mark.parametrize("sizes", [[100], [1], [7, 130, 33], [1000], [30, 31, 29]])
+def test_the_size_of_blocks_makes_no_difference(frame_ms: int, sizes: list[int]) -> None:
+    """Frames of 30 ms don't divide blocks of 100 ms: what is left of a block is judged with the next."""
+    samples = capture(1500, (390, 600), (1080, 1110))
+    settings = Settings(frame_ms=frame_ms, onset_ms=60, onset_ratio=0.5, pre_roll_ms=90, hangover_ms=120)  # type: ignore[arg-type]
+    whole = Intake(settings, RATE, voiced_frame)
+    parts = Intake(settings, RATE, voiced_frame)
+    assert heard(in_blocks(parts, samples, sizes)) == heard(in_blocks(whole, samples, [1500]))
+
+
+def test_a_first_block_may_begin_anywhere() -> None:
+    """The source's first position need not be 0."""
+    samples = capture(1000, (500, 1000))
+    let = in_blocks(Intake(SETTINGS, RATE, voiced_frame), samples, [100], start=500)
+    assert let[0] == Open(500)
+    assert min(heard(let)) == 500
+
+
+def test_a_long_hole_parts_the_segment_and_neither_invents_nor_loses_a_sample() -> None:
+    samples = capture(1000, (300, 1000))
+    intake = Intake(SETTINGS, RATE, voiced_frame)
+    let = [*intake.block(block(samples, 0, 450)), *intake.block(block(samples, 600, 1000))]
+    assert [event for event in let if not isinstance(event, Audio)] == [Open(200), Close(450), Open(600)]
+    assert heard(let) == {i: samples[i] for i in [*range(200, 450), *range(600, 1000)]}
+
+
+def test_a_short_hole_is_bridged() -> None:
+    samples = capture(1000, (300, 1000))
+    intake = Intake(SETTINGS, RATE, voiced_frame)
+    let = [*intake.block(block(samples, 0, 450)), *intake.block(block(samples, 500, 1000))]
+    assert [event for event in let if not isinstance(event, Audio)] == [Open(200)]
+    assert heard(let) == {i: samples[i] for i in [*range(200, 450), *range(500, 1000)]}
+
+
+def test_at_the_end_the_samples_that_make_up_no_frame_are_let_through_too() -> None:
+    samples = capture(455, (300, 455))
+    intake = Intake(SETTINGS, RATE, voiced_frame)
+    let = [*intake.block(block(samples, 0, 455)), *intake.finish()]
+    assert let[-1] == Close(455)
+    assert max(heard(let)) == 454
+
+
+def test_after_an_end_it_can_go_on() -> None:
+    """A microphone that was unplugged comes back: its audio lies later."""
+    samples = capture(2000, (300, 455), (1500, 2000))
+    intake = Intake(SETTINGS, RATE, voiced_frame)
+    intake.block(block(samples, 0, 455))
+    intake.finish()
+    assert not intake.is_open
+    let = intake.block(block(samples, 1400, 2000))
+    assert let[0] == Open(1400)
+    assert heard(let) == {i: samples[i] for i in range(1400, 2000)}
+
+
+def test_forced_it_lets_silence_through() -> None:
+    intake = Intake(SETTINGS, RATE, voiced_frame)
+    samples = capture(400)
+    assert intake.block(block(samples, 0, 200)) == []
+    assert heard(intake.block(block(samples, 200, 400), forced=True)) == {i: i for i in range(100, 350)}
+
+
+def test_it_keeps_no_more_of_the_past_than_a_segment_may_reach_back() -> None:
+    """An hour of silence costs the memory of a pre-roll."""
+    intake = Intake(SETTINGS, RATE, voiced_frame)
+    for i in range(36_000):
+        intake.block(Block(i * 100, bytes(200), i / 10))
+    assert sum(len(pcm) for _, pcm in intake._past) <= 2 * (100 + 60 + 100)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(1, 90), st.booleans(), st.sampled_from([0, 0, 0, 20, 90])), min_size=1, max_size=30),
+    st.sampled_from([10, 20, 30]),
+)
+def test_whatever_comes_samples_keep_their_positions(
+    pieces: list[tuple[int, bool, int]], frame_ms: int
+) -> None:
+    """Random talk, random block sizes, random holes."""
+    settings_ = Settings(frame_ms=frame_ms, onset_ms=60, onset_ratio=0.5, pre_roll_ms=50, hangover_ms=100)  # type: ignore[arg-type]
+    intake = Intake(settings_, RATE, voiced_frame)
+    let: list[Let] = []
+    at = 0
+    for length, voice, hole in pieces:
+        at += hole
+        let += intake.block(Block(at, array("h", [at + i + LOUD * voice for i in range(length)]).tobytes(), at / RATE))
+        at += length
+    let += intake.finish()
+    found = heard(let)
+    assert all(sample % LOUD == position for position, sample in found.items())
+    assert list(found) == sorted(found)
+    ends = [event.at for event in let if not isinstance(event, Audio)]
+    assert all(a <= b for a, b in pairwise(ends))

@@ -1,0 +1,48 @@
+"""What a run came to."""
+
+import msgspec
+
+from edged.summary import Summary
+
+
+def made(captured_s: float, sent_s: float) -> Summary:
+    return Summary(
+        run="r1",
+        captured_s=captured_s,
+        sent_s=sent_s,
+        keepalives=7,
+        connections=2,
+        reconnects=1,
+        utterances=3,
+        words=12,
+        holes=4,
+        evicted_s=0.5,
+        left_s=1.5,
+        usd_estimated=0.01,
+    )
+
+
+def test_saved_is_the_share_of_the_captured_audio_that_was_not_sent() -> None:
+    assert made(100.0, 25.0).saved == 0.75
+
+
+def test_nothing_captured_saved_nothing() -> None:
+    assert made(0.0, 0.0).saved == 0.0
+
+
+def test_more_sent_than_captured_is_no_negative_saving() -> None:
+    """Replays send audio again."""
+    assert made(10.0, 12.0).saved == 0.0
+
+
+def test_the_line_names_every_figure() -> None:
+    assert made(100.0, 25.0).line() == (
+        "captured 100.0 s, sent 25.0 s (saved 75%, about 0.0100 USD sent), 7 keep-alives, 2 connections"
+        " (1 reconnects), 3 utterances, 12 words, 4 holes, 0.5 s evicted, 1.5 s left"
+    )
+
+
+def test_programs_get_the_figures_that_the_issue_names() -> None:
+    fields = msgspec.to_builtins(made(100.0, 25.0))
+    named = "captured_s sent_s saved keepalives connections reconnects utterances words holes evicted_s"
+    assert set(named.split()) <= fields.keys()
