@@ -8,10 +8,10 @@ import asyncio
 import logging
 import signal
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from edged.gate.intake import Intake, Let
 from edged.key import Key
 from edged.service.clock import Synchronization, boottime_s, wall_offset_s
 from edged.service.log import Once, Outage
+from edged.service.threads import Unawaited
 from edged.settings import Settings
 from edged.stream.connection import tls_context
 from edged.stream.lane import Evicted, Lane, LaneEffect, SetAside, Showing
@@ -111,6 +112,7 @@ class Daemon:
         finally:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)  # it is over; one more signal would only spoil the exit status
 
     async def _run(self) -> Exit:
         self._source.start()
@@ -129,7 +131,8 @@ class Daemon:
             deadline = time.monotonic() + wait_s
             await self._stop_capture(min(STOP_CAPTURE_S, wait_s))
             self._link.finish()
-            await asyncio.wait([link, hurry], timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            if self._lane.backlog or self._lane.session:  # else it may be connecting, but there is nothing to say
+                await asyncio.wait([link, hurry], timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
             if link.done():
                 link.result()
         finally:
@@ -289,25 +292,39 @@ class Daemon:
 
 
 def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) -> Exit:
-    """Run the daemon in an event loop of its own, and tell how it ended, even if it ended badly."""
+    """Run the daemon in an event loop of its own. A fault of ours, in a callback or in any thread, ends it: raised."""
     daemon = Daemon(settings, key)
 
     async def main() -> Exit:
         loop = asyncio.get_running_loop()
-        fault: list[BaseException] = []
+        loop.set_default_executor(Unawaited())
+        faults: list[BaseException] = []
+
+        def failed(error: BaseException) -> None:
+            faults.append(error)
+            if len(faults) == 1:  # again would cut short what the first time began: the sinks' last records
+                task.cancel()
 
         def on_exception(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
             error = context.get("exception")
-            fault.append(error if isinstance(error, BaseException) else RuntimeError(str(context["message"])))
-            task.cancel()
+            failed(error if isinstance(error, BaseException) else RuntimeError(str(context["message"])))
+
+        def on_thread_exception(arguments: threading.ExceptHookArgs) -> None:
+            loop.call_soon_threadsafe(failed, arguments.exc_value or RuntimeError("a thread ended badly"))
 
         loop.set_exception_handler(on_exception)
         task = asyncio.create_task(daemon.run(), name="daemon")
-        with suppress(asyncio.CancelledError):
-            return await task
-        if fault:
-            raise fault[0]
-        raise asyncio.CancelledError
+        threading.excepthook = on_thread_exception
+        try:
+            status = await task
+        except asyncio.CancelledError:
+            if not faults:
+                raise
+        finally:
+            threading.excepthook = threading.__excepthook__
+        if faults:
+            raise faults[0]
+        return status
 
     status = asyncio.run(main())
     on_end(daemon.summary)

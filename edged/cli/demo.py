@@ -24,9 +24,11 @@ from edged.transcripts.console import DIM, ERASE, NORMAL
 PLUGIN = Path(edged.__file__).parents[1] / ".cache" / "libasound_module_pcm_edged.so"
 """Where script/setup puts the virtual microphone: it is made for the demo and tests, and not installed."""
 CUT_IN = 2
-"""The sentence, counted from 0, in the middle of which the connection is cut: one before and some after go undisturbed."""
+"""The sentence, counted from 0, in the middle of which the connection is cut: before and after go undisturbed."""
 LISTEN_S = 60.0
 """To a real microphone."""
+KEYS = ("DEEPGRAM_API_KEY", "CREDENTIALS_DIRECTORY")
+"""In the environment: a recogniser on this machine is handed no key."""
 
 DESCRIPTION = """\
 Shows edged at work on this machine alone: five recorded sentences come from a virtual ALSA microphone with silence
@@ -34,8 +36,8 @@ between them; `edged run` captures them, sends what is speech to a local `edged 
 the connection once in mid-sentence, and writes down what was said. It takes 70 s; no sound card, key or network is
 needed. At the end stands what each sentence became, and what the same recogniser makes of it without edged.
 
-With --device it listens to a microphone instead; with --url or --api-key-file it sends to another recogniser: then
-nothing is cut, and what is said leaves this machine.
+With --device it listens to a microphone instead. With --url or --api-key-file it sends to another recogniser: what is
+heard goes there, and no connection is cut.
 """
 EPILOG = """\
 examples:
@@ -84,7 +86,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
         plan, heard = _plan(arguments, directory, local=local)
         _introduce(heard, arguments.device, plan.listen_s, arguments.url, local=local)
-        played = asyncio.run(play(plan, _say))
+        try:
+            played = asyncio.run(play(plan, _say))
+        except asyncio.CancelledError:  # a second Ctrl-C
+            return Exit.INTERRUPTED
         status = _report(played, heard)
     if arguments.keep:
         _print(f"Everything is in {directory}.")
@@ -123,6 +128,9 @@ def _directory(keep: Path | None) -> Path | None:
 
 def _plan(arguments: argparse.Namespace, directory: Path, *, local: bool) -> tuple[Plan, Room | None]:
     """What to play, and what is said in it if that is known."""
+    environment = {name: value for name, value in os.environ.items() if not (local and name in KEYS)}
+    if local:
+        environment["no_proxy"] = "*"  # which stands between this machine and others, not between it and itself
     deepgram: dict[str, object] = {}
     if arguments.url:
         deepgram["url"] = arguments.url
@@ -130,7 +138,7 @@ def _plan(arguments: argparse.Namespace, directory: Path, *, local: bool) -> tup
         deepgram["api_key_file"] = str(arguments.api_key_file.absolute())
     if arguments.device:
         settings = {"capture": {"device": arguments.device}, "deepgram": deepgram}
-        return Plan(directory, settings, {}, arguments.seconds or LISTEN_S, local=local), None
+        return Plan(directory, settings, environment, arguments.seconds or LISTEN_S, local=local), None
     heard = room.read()
     heard.write(directory / "room.wav")
     (directory / "room.raw").write_bytes(heard.pcm)
@@ -139,11 +147,11 @@ def _plan(arguments: argparse.Namespace, directory: Path, *, local: bool) -> tup
     plan = Plan(
         directory,
         {"capture": {"device": microphone.name, "rate": room.RATE}, "deepgram": deepgram},
-        microphone.environment,
+        {**environment, **microphone.environment},
         heard.length_s,
         fault=f"reset@{cut_s:.1f}" if local else None,
         local=local,
-        compare=heard.pcm if local else None,
+        compare=directory / "room.wav" if local else None,
     )
     return plan, heard
 
@@ -167,13 +175,14 @@ def _introduce(heard: Room | None, device: str | None, listen_s: float, url: str
     _print("")
 
 
-def _report(played: Played, heard: Room | None) -> Exit | int:
+def _report(played: Played, heard: Room | None) -> int:
+    """Show what came of it; returns the exit status."""
+    status = Exit.INTERRUPTED if played.interrupted else played.status if played.status >= 0 else Exit.OUR_FAULT
     if played.summary is None:
-        return played.status or Exit.SPEECH_LEFT
+        return status or Exit.OUR_FAULT
     _print("")
     for line in report.account(played.summary):
         _print(line)
-    status = Exit.INTERRUPTED if played.interrupted else played.status
     if heard is None:
         return status
     _print("")
@@ -185,7 +194,7 @@ def _report(played: Played, heard: Room | None) -> Exit | int:
         whole = by_sentence(ranges, spans)
     lines = [report.Line(s.text, a, b) for s, a, b in zip(heard.sentences, through, whole, strict=True)]
     _paragraph(
-        "What was said, what came through edged, and what PocketSphinx makes of the whole recording without edged:"
+        "What was said, what came through edged, and what the same recogniser makes of the recording without edged:"
         if played.whole is not None
         else "What was said, and what came through edged:"
     )
@@ -202,14 +211,11 @@ def _report(played: Played, heard: Room | None) -> Exit | int:
 def _go_on(*, known: bool, local: bool) -> None:
     _print("To go on:")
     if known:
-        _print(
-            "  edged demo --device auto               with your own microphone and voice; `edged devices` lists them"
-        )
+        _print("  edged demo --device auto       your own microphone; `edged devices` lists them")
     if local:
-        _print(
-            "  edged demo --device auto --api-key-file FILE   with Deepgram: what is said goes there, and is paid for"
-        )
-    _print("  edged check --sample                   every setting;  edged run  is the daemon itself")
+        _print("  edged demo --device auto --api-key-file FILE")
+        _print("                                 and Deepgram: audio goes there, and is paid for")
+    _print("  edged run --help               the daemon itself; `edged check --sample` has all settings")
 
 
 def _columns() -> int:

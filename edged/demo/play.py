@@ -1,11 +1,10 @@
 """Runs the demo: `edged recognizer` and `edged run` as processes of their own, as anybody would start them."""
 
 import asyncio
-import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -13,13 +12,11 @@ from typing import NamedTuple
 import msgspec
 
 import edged
-from edged.audio import BYTES_PER_SAMPLE
-from edged.demo.room import RATE
+from edged.demo import whole
 from edged.demo.teller import Teller
 from edged.errors import EdgedError
 from edged.options import toml
 from edged.recognizer.engine import HeardWord
-from edged.recognizer.pocketsphinx import PocketsphinxEngines
 from edged.summary import Summary
 from edged.transcripts import record
 from edged.transcripts.record import Record
@@ -28,8 +25,10 @@ READY_S = 30.0
 """For the recogniser to listen, and for a microphone to open: a Pi's first import of everything takes seconds."""
 STOP_S = 15.0
 """For `edged run` to end: its own `daemon.stop_s` (10) and then some."""
-COMPARE_S = 120.0
-"""For the comparison, which takes about as long as listening on the slowest machines."""
+COMPARE_S = 60.0
+"""How much longer the comparison may take: on slow machines it has had little of the processor until then."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What stops the demo: Ctrl-C, `kill`, and closing the terminal."""
 
 
 class Plan(NamedTuple):
@@ -40,15 +39,15 @@ class Plan(NamedTuple):
     settings: Mapping[str, Mapping[str, object]]
     """Sections of the configuration, beside where transcripts go."""
     environment: Mapping[str, str]
-    """Of `edged run`, over this process's own."""
+    """Of all processes, complete."""
     listen_s: float
     """Stop so long after the microphone has opened."""
-    fault: str | None = None
-    """For the local recogniser to bring about."""
     local: bool = True
     """Start a recogniser on this machine."""
-    compare: bytes | None = None
-    """Let PocketSphinx recognise this recording as a whole meanwhile (s16le mono, `RATE`)."""
+    fault: str | None = None
+    """For that one to bring about."""
+    compare: Path | None = None
+    """A recording (WAV) for PocketSphinx to recognise as a whole meanwhile."""
 
 
 class Played(NamedTuple):
@@ -58,8 +57,10 @@ class Played(NamedTuple):
     """Of `edged run`."""
     interrupted: bool
     summary: Summary | None
+    """None if `edged run` did not get as far as writing one."""
     records: list[Record]
-    whole: tuple[HeardWord, ...] | None
+    whole: list[HeardWord] | None
+    """What there is to compare with."""
 
 
 async def play(plan: Plan, say: Callable[[str], None]) -> Played:
@@ -67,65 +68,59 @@ async def play(plan: Plan, say: Callable[[str], None]) -> Played:
 
     Raises EdgedError if it can't be played. No process outlives this call.
     """
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    task = asyncio.current_task()
+    stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
 
     def on_signal() -> None:
         if stop.is_set() and task:
             task.cancel()
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         loop.add_signal_handler(number, on_signal)
+    stopped = asyncio.create_task(stop.wait())
     try:
         async with AsyncExitStack() as stack:
             url = await stack.enter_async_context(_recognizer(plan)) if plan.local else None
-            status, whole = await _run(plan, url, stop, say)
+            status = await _run(plan, url, stopped, stack, say)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        stopped.cancel()
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
-    return Played(status, stop.is_set(), _summary(plan), _records(plan), whole)
+    return Played(status, stop.is_set(), _summary(plan), _records(plan), _whole(plan))
 
 
 async def _run(
-    plan: Plan, url: str | None, stop: asyncio.Event, say: Callable[[str], None]
-) -> tuple[int, tuple[HeardWord, ...] | None]:
-    """`edged run`, for as long as it is to listen. Returns its status, and what it is compared with."""
-    arguments = [
-        *("run", "--config", str(_configuration(plan, url))),
-        *("--summary", str(plan.directory / "summary.json")),
+    plan: Plan, url: str | None, stopped: asyncio.Task[bool], stack: AsyncExitStack, say: Callable[[str], None]
+) -> int:
+    """`edged run`, for as long as it is to listen, and the comparison beside it. Returns its status."""
+    arguments: list[str | Path] = [
+        "run",
+        "--config",
+        _configuration(plan, url),
+        "--summary",
+        plan.directory / "summary.json",
     ]
-    teller = Teller(cutting=plan.fault is not None)
-    compare: asyncio.Task[tuple[HeardWord, ...]] | None = None
-    async with _started(arguments, plan.environment, stderr=PIPE) as process:
-        reader = asyncio.create_task(_follow(process, plan.directory / "edged.log", teller, say))
-        await _until(lambda: teller.listening or reader.done() or stop.is_set(), READY_S)
-        if teller.listening:
-            if plan.compare is not None:
-                compare = asyncio.create_task(_recognised(plan.compare))
-            await _until(lambda: reader.done() or stop.is_set(), plan.listen_s)
-        elif not reader.done() and not stop.is_set():
-            say(f"The microphone did not open within {READY_S:.0f} s.")
+    listening = asyncio.Event()
+    async with _started("edged", arguments, plan.environment, stderr=PIPE) as process:
+        reader = asyncio.create_task(_follow(process, plan, listening, say))
+        opened = asyncio.create_task(listening.wait())
+        await asyncio.wait([reader, stopped, opened], timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
+        compare = None
+        if opened.done():
+            if plan.compare:
+                compare = await stack.enter_async_context(_comparison(plan, plan.compare))
+            await asyncio.wait([reader, stopped], timeout=plan.listen_s, return_when=asyncio.FIRST_COMPLETED)
+        elif not reader.done() and not stopped.done():
+            say(f"The microphone has not opened within {READY_S:.0f} s.")
+        opened.cancel()
         if process.returncode is None:
             process.terminate()
-        await _until(reader.done, STOP_S)
+        await asyncio.wait([reader], timeout=STOP_S)
     await reader
-    status = process.returncode or 0
-    if compare is None:
-        return status, None
-    await _until(lambda: compare.done() or stop.is_set(), COMPARE_S)
-    if compare.done():
-        return status, compare.result()
-    compare.cancel()
-    return status, None
-
-
-async def _until(condition: Callable[[], bool], timeout_s: float) -> None:
-    """Looked at ten times a second: nothing here is in a hurry."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            while not condition():
-                await asyncio.sleep(0.1)
+    if compare:
+        compared = asyncio.create_task(compare.wait())
+        await asyncio.wait([compared, stopped], timeout=COMPARE_S, return_when=asyncio.FIRST_COMPLETED)
+    return process.returncode or 0
 
 
 @asynccontextmanager
@@ -133,34 +128,47 @@ async def _recognizer(plan: Plan) -> AsyncIterator[str]:
     """`edged recognizer`, on any free port; gives its URL."""
     faults = ["--fault", plan.fault] if plan.fault else []
     arguments = ["recognizer", "--engine", "pocketsphinx", "--port", "0", *faults]
-    with (plan.directory / "recognizer.log").open("wb") as log:
-        async with _started(arguments, {}, stdout=PIPE, stderr=log.fileno()) as process:
-            assert process.stdout is not None  # it is a pipe
+    file = plan.directory / "recognizer.log"
+    with file.open("wb") as log:
+        async with _started("edged", arguments, plan.environment, stdout=PIPE, stderr=log.fileno()) as process:
             line = b""
             with suppress(TimeoutError):
                 async with asyncio.timeout(READY_S):
-                    line = await process.stdout.readline()
+                    line = await _pipe(process.stdout).readline()
             if not line:
-                why = (plan.directory / "recognizer.log").read_text(errors="replace").strip().rpartition("\n")[2]
+                why = file.read_text(errors="replace").strip().rpartition("\n")[2]
                 raise EdgedError(f"the local recogniser does not start: {why or 'it says nothing'}")
             yield line.decode().strip()
 
 
 @asynccontextmanager
+async def _comparison(plan: Plan, recording: Path) -> AsyncIterator[Process]:
+    """PocketSphinx on a whole recording; the file is empty until it is done."""
+    with (plan.directory / "whole.json").open("wb") as out:
+        async with _started("edged.demo.whole", [recording], plan.environment, stdout=out.fileno()) as process:
+            yield process
+
+
+@asynccontextmanager
 async def _started(
-    arguments: list[str], environment: Mapping[str, str], *, stdout: int | None = None, stderr: int
+    module: str,
+    arguments: Sequence[str | Path],
+    environment: Mapping[str, str],
+    *,
+    stdout: int | None = None,
+    stderr: int | None = None,
 ) -> AsyncIterator[Process]:
-    """A command of edged's, by the same Python; stopped at the end.
+    """A program of edged's, by the same Python; stopped at the end.
 
     In a session of its own: Ctrl-C is for the demo, which then stops the others in order.
     """
-    here = str(Path(edged.__file__).parents[1])
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "edged", *arguments),
+        *(sys.executable, "-P", "-m", module, *arguments),
         stdin=DEVNULL,
         stdout=stdout,
         stderr=stderr,
-        env={**os.environ, **environment, "PYTHONPATH": here},  # this very edged, wherever Python was started
+        # This very edged, wherever Python was started.
+        env={**environment, "PYTHONPATH": str(Path(edged.__file__).parents[1])},
         start_new_session=True,
     )
     try:
@@ -176,25 +184,24 @@ async def _started(
                 await process.wait()
 
 
-async def _follow(process: Process, log: Path, teller: Teller, say: Callable[[str], None]) -> None:
+async def _follow(process: Process, plan: Plan, listening: asyncio.Event, say: Callable[[str], None]) -> None:
     """Tell what `edged run` logs, until it has ended."""
-    assert process.stderr is not None  # it is a pipe
-    with log.open("wb") as copy:
-        async for line in process.stderr:
+    teller = Teller(cutting=plan.fault is not None)
+    with (plan.directory / "edged.log").open("wb") as copy:
+        async for line in _pipe(process.stderr):
             copy.write(line)
             told = teller.tell(line.decode(errors="replace").rstrip("\n"))
             if told is not None:
                 say(told)
+            if teller.listening:
+                listening.set()
     await process.wait()
 
 
-async def _recognised(pcm: bytes) -> tuple[HeardWord, ...]:
-    """What PocketSphinx makes of a whole recording: `transcribe`, in pieces, so that it can be given up."""
-    engine = await asyncio.to_thread(PocketsphinxEngines().open, RATE)
-    piece = RATE * BYTES_PER_SAMPLE
-    for at in range(0, len(pcm), piece):
-        await asyncio.to_thread(engine.feed, pcm[at : at + piece])
-    return (await asyncio.to_thread(engine.flush)).words
+def _pipe(stream: asyncio.StreamReader | None) -> asyncio.StreamReader:
+    if stream is None:
+        raise RuntimeError("the process was started without this pipe")
+    return stream
 
 
 def _configuration(plan: Plan, url: str | None) -> Path:
@@ -217,7 +224,6 @@ def _configuration(plan: Plan, url: str | None) -> Path:
 
 
 def _summary(plan: Plan) -> Summary | None:
-    """None if `edged run` did not get as far as writing one."""
     file = plan.directory / "summary.json"
     return msgspec.json.decode(file.read_bytes(), type=Summary) if file.exists() else None
 
@@ -225,3 +231,9 @@ def _summary(plan: Plan) -> Summary | None:
 def _records(plan: Plan) -> list[Record]:
     file = plan.directory / "transcripts.jsonl"
     return [record.decode(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+
+
+def _whole(plan: Plan) -> list[HeardWord] | None:
+    file = plan.directory / "whole.json"
+    data = file.read_bytes() if file.exists() else b""
+    return whole.decode(data) if data else None

@@ -1,4 +1,4 @@
-"""What the virtual microphone hears: recorded sentences whose words are known, with the quiet of a room between them."""
+"""What the virtual microphone hears: recorded sentences whose words are known, with a room's quiet between them."""
 
 import random
 import re
@@ -18,7 +18,7 @@ RATE = 16_000
 """Theirs, and that of PocketSphinx's model."""
 LEAD_S = 3.0
 """Longer than the 1.5 s that prime the connection."""
-SILENCES_S = (6.5, 6.5, 10.5, 6.5)
+SILENCES_S = (6.5, 6.5, 11.5, 6.5)
 """Between the sentences: long enough for one KeepAlive (0.8 s of hangover and 4 s), the third for two."""
 TAIL_S = 4.0
 """After the last sentence: hangover, and time for its transcript to come."""

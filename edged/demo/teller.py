@@ -37,7 +37,8 @@ class Teller:
     def _told(self, level: str, text: str) -> str | None:
         if text.startswith(CAPTURING):
             self.listening = True
-            return f"the microphone is open: {text.removeprefix(CAPTURING)}"
+            device = text.removeprefix(CAPTURING).partition(",")[0]
+            return f"the microphone is open ({device})"
         if text.startswith(CONNECTED):
             self._connections += 1
             return CONNECTED if self._connections == 1 else "connected again; what was not yet answered is sent again"

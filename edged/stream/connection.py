@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -25,7 +25,6 @@ from websockets.exceptions import (
 
 from edged import __version__
 from edged.errors import ConfigurationError, Refused, Unreachable
-from edged.key import Key
 from edged.settings import Deepgram
 from edged.stream import deepgram
 
@@ -35,6 +34,17 @@ CERT_EXPIRED: Final = 10
 
 CLOSE_TIMEOUT_S: Final = 2.0
 """For the closing handshake, once the server has begun it or nothing more is expected."""
+
+
+class Secret(Protocol):
+    """An API key."""
+
+    @property
+    def origin(self) -> str:
+        """Where it is from, for people."""
+
+    def reveal(self) -> str:
+        """The key itself."""
 
 
 class Closed(Exception):
@@ -74,7 +84,7 @@ class Connection:
         self.request_id = response.headers.get("dg-request-id", "") if response else ""
 
     @classmethod
-    async def open(cls, settings: Deepgram, rate: int, key: Key | None, tls: ssl.SSLContext | None) -> "Connection":
+    async def open(cls, settings: Deepgram, rate: int, key: Secret | None, tls: ssl.SSLContext | None) -> "Connection":
         """Connect and shake hands. Raises Unreachable or Refused; nothing of the key is in either."""
         url = deepgram.listen_url(settings, rate)
         headers = {"Authorization": f"Token {key.reveal()}"} if key else {}
@@ -141,7 +151,7 @@ def _quiet_logger() -> logging.Logger:
     return logger
 
 
-def _hiding(key: Key | None) -> Callable[[str], str]:
+def _hiding(key: Secret | None) -> Callable[[str], str]:
     """Takes the key out of whatever the server says, before any of that reaches a log: some say it back."""
     return (lambda text: text.replace(key.reveal(), "<key>")) if key else (lambda text: text)
 

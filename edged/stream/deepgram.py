@@ -25,6 +25,10 @@ MAX_MESSAGE_BYTES: Final = 1 << 20
 """No Results comes near this; a server that sends more is not what we think it is."""
 
 
+UNKNOWN_WORD_S: Final = 0.5
+"""A word whose end is unknown lasts no longer than this: few do, and its middle must lie in it."""
+
+
 class Word(NamedTuple):
     """A word as it was heard; times are samples of stream time."""
 
@@ -118,11 +122,19 @@ def parse(text: str | bytes, rate: int) -> Message | None:
     if isinstance(text, bytes):
         return Odd("a binary message")
     try:
+        return _message(text, rate)
+    except (msgspec.DecodeError, RecursionError):
+        return Odd("text that is not JSON")
+    except (OverflowError, ValueError):
+        return Odd("a message with a time that is none")
+
+
+def _message(text: str, rate: int) -> Message | None:
+    """Like `parse`, but raises what its numbers and its JSON raise."""
+    try:
         kind = _read_kind(text)
     except msgspec.ValidationError:
         kind = _WireKind(type=_salvaged_kind(text))
-    except (msgspec.DecodeError, RecursionError):
-        return Odd("text that is not JSON")
     match kind.type:
         case "Results":
             return _results(text, rate)
@@ -171,9 +183,8 @@ def _results(text: str, rate: int) -> Message:
     ]
     if not words and best.transcript.strip():
         words = _spread(best.transcript.split(), start, end, best.confidence)
-    return Results(
-        start, end, _with_ends(words, end), wire.is_final, wire.speech_final, wire.from_finalize, best.confidence
-    )
+    words = _with_ends(words, end, round(UNKNOWN_WORD_S * rate))
+    return Results(start, end, words, wire.is_final, wire.speech_final, wire.from_finalize, best.confidence)
 
 
 def _spread(texts: list[str], start: int, end: int, confidence: float) -> list[Word]:
@@ -187,12 +198,15 @@ def _spread(texts: list[str], start: int, end: int, confidence: float) -> list[W
     ]
 
 
-def _with_ends(words: list[Word], window_end: int) -> list[Word]:
-    """An unknown end (-1 on the wire) is where the next word starts, or where the window ends."""
+def _with_ends(words: list[Word], window_end: int, longest: int) -> list[Word]:
+    """An unknown end (-1 on the wire) is where the next word starts, or where the window ends, if that is near.
+
+    Otherwise the word would reach into silence, and be placed in a segment that it was not said in.
+    """
     for i, word in enumerate(words):
         if word.end < 0:
             following = words[i + 1].start if i + 1 < len(words) else window_end
-            words[i] = word._replace(end=max(word.start, following))
+            words[i] = word._replace(end=max(word.start, min(following, word.start + longest)))
     return words
 
 
@@ -319,7 +333,7 @@ def _said(headers: Mapping[str, str], body: bytes) -> str:
     if not text:
         try:
             fields = msgspec.json.decode(body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             fields = None
         if isinstance(fields, dict):
             keys = ("err_msg", "message", "error", "details", "err_code", "error_code", "category")

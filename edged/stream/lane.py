@@ -128,7 +128,6 @@ class Lane:
         self._sent_to = 0
         """No position beyond this has ever been sent; what is sent below it is sent again."""
         self._may_finalize = settings.finalize != "off"
-        self._finalized = False
         self._prime_asked = False
         self._last_audio_at = 0.0
         self._drain_from: float | None = None
@@ -214,14 +213,14 @@ class Lane:
             raise RuntimeError("a lane has one session at a time")
         self._look_aside(now)
         effects = self._hand_over()
-        self.session = Session(self._settings, self._rate, now)
+        self.session = Session(self._settings, self._rate, now, may_finalize=self._may_finalize)
         self.parked = False
         self._request_id = request_id
         self._cursor = self._start()
         self._last = None
         self._last_audio_at = now
         self._drain_from = None
-        self._prime_asked = self._finalized = self._flushed = False
+        self._prime_asked = self._flushed = False
         return self._told(effects)
 
     def left(self, now: float) -> None:
@@ -261,7 +260,7 @@ class Lane:
         session = self.session
         if session is None:
             return []
-        effects: list[LaneEffect] = [e for e in session.poll(now) if isinstance(e, Send | Hangup)]
+        effects: list[LaneEffect] = [*session.poll(now)]
         self.keepalives += sum(1 for e in effects if isinstance(e, Send) and e.data == deepgram.KEEP_ALIVE)
         if session.state is State.DRAINING and now >= self._drain_by(session):
             session.over()
@@ -282,7 +281,7 @@ class Lane:
         session.over()
         self.session = None
         self._tails.clear()
-        if self._settings.finalize == "auto" and self._finalized and code is not None and 4000 <= code < 5000:
+        if self._settings.finalize == "auto" and session.finalized and code is not None and 4000 <= code < 5000:
             self._may_finalize = False  # an application's own close code after a Finalize: it knows no such message
         effects = self._go_back(session, now)
         for segment in list(self.account.segments):
@@ -327,7 +326,7 @@ class Lane:
             length = len(pcm) // BYTES_PER_SAMPLE
             if session.room(now) < length:
                 return effects
-            effects += [e for e in session.audio(position, pcm, now) if isinstance(e, Send)]
+            effects += session.audio(position, pcm, now)
             self._last, self._cursor, self._last_audio_at = segment, position + length, now
             self.sent_samples += length
             self._scribe.resent.add(position, min(position + length, self._sent_to))
@@ -337,13 +336,7 @@ class Lane:
         if not self._unanswered(segment):
             return []
         self._tails.append(Tail(segment, now))
-        return self._finalize(session)
-
-    def _finalize(self, session: Session) -> list[LaneEffect]:
-        if not self._may_finalize:
-            return []
-        self._finalized = True
-        return [e for e in session.finalize() if isinstance(e, Send)]
+        return [*session.finalize()]
 
     def _at_rest(self, session: Session, now: float) -> list[LaneEffect]:
         """Everything was sent: end, prime, or close after long silence."""
@@ -358,7 +351,7 @@ class Lane:
             primed = session.map.sent >= self._settings.prime_s * self._rate
             if primed and is_open and segment and not segment.voiced and not self._prime_asked:
                 self._prime_asked = True
-                return self._finalize(session)
+                return [*session.finalize()]
         idle_close_s = self._settings.idle_close_s
         if idle_close_s and not is_open and not self.backlog and now >= self._last_audio_at + idle_close_s:
             self.parked = True
@@ -368,7 +361,7 @@ class Lane:
     def _drain(self, session: Session, now: float) -> list[LaneEffect]:
         self._drain_from = now
         self._tails.clear()
-        return [e for e in session.close_stream() if isinstance(e, Send)]
+        return [*session.close_stream()]
 
     def _drain_by(self, session: Session) -> float:
         """A server that lags is waited for as long as it goes on answering."""
@@ -384,11 +377,9 @@ class Lane:
         return min(max(tail.asked_at, session.last_result_at) + timeout_s, tail.asked_at + PATIENCE * timeout_s)
 
     def _on_finalized(self, tail: Tail, reached: int) -> list[LaneEffect]:
-        """A Finalize was answered. Beyond the last voiced frame, or when asked twice, that was all there is."""
+        """A Finalize was answered. If that reaches the last voiced frame, it was all there is."""
         segment = tail.segment
-        if segment.start < reached <= segment.end and (reached >= segment.voiced_end or tail.tries > 1):
-            return [*self._scribe.settle(segment)]
-        return []
+        return [*self._scribe.settle(segment)] if segment.voiced_end <= reached <= segment.end else []
 
     def _see_to_tails(self, session: Session, now: float) -> list[LaneEffect]:
         effects: list[LaneEffect] = []
@@ -417,7 +408,7 @@ class Lane:
         if tail.tries > 1 or not self._may_finalize:
             return [*effects, *self._drain(session, now)]
         tail.tries, tail.asked_at = 2, now
-        return [*effects, *self._finalize(session)]
+        return [*effects, *session.finalize()]
 
     # -- breaks and bounds --------------------------------------------------------------------------------------------
 

@@ -10,15 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from edged.errors import Refused, Unreachable
-from edged.key import Key
 from edged.service.log import Outage
 from edged.settings import Settings
 from edged.stream.backoff import Backoff
-from edged.stream.connection import Closed, Connection
+from edged.stream.connection import Closed, Connection, Secret
 from edged.stream.lane import Lane, LaneEffect
 from edged.stream.session import Hangup, Send, Session, State
 
 log = logging.getLogger(__name__)
+
+MOST_REASONS = 10
+"""Different warnings in one outage: a server that words each refusal anew must not fill the log."""
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class Link:
         self,
         settings: Settings,
         lane: Lane,
-        key: Key | None,
+        key: Secret | None,
         tls: ssl.SSLContext | None,
         on_effect: Callable[[LaneEffect], None],
     ) -> None:
@@ -49,7 +51,10 @@ class Link:
         self._backoff = Backoff(settings.reconnect)
         self._wake = asyncio.Event()
         self._outage = Outage(log, "recogniser")
-        self._refusal = Outage(log, "recogniser")
+        self._reasons: set[str] = set()
+        """Those that the present outage has had."""
+        self._lost = False
+        """The last connection did not end in order."""
         self._finish = asyncio.Event()
         self._checked = False
         self.counts = Counts()
@@ -68,19 +73,24 @@ class Link:
 
     async def run(self) -> None:
         """Ends when finished; until then it never gives up. Raises only for faults of our own."""
-        lost = False
         while await self._worth_connecting():
-            error = await self._connect_and_converse(lost)
+            error = await self._connect_and_converse()
             if error is None:
-                lost = False
                 continue
-            lost = True
             wait_s = self._backoff.wait_s(error, random.random())
             self.state = f"{error}; trying again in {wait_s:.0f} s"
-            # A refusal in the middle of an outage is news of its own: somebody has to do something about it.
-            outage = self._refusal if isinstance(error, Refused) else self._outage
-            outage.failed(f"{error}; trying again in {wait_s:.1f} s")
+            self._tell(error, wait_s)
             await self._back_off(wait_s)
+
+    def _tell(self, error: Unreachable | Refused, wait_s: float) -> None:
+        """Each reason of an outage is a warning once: the second may be what somebody has to do something about."""
+        reason = str(error).partition(" (request ")[0]
+        text = f"{error}; trying again in {wait_s:.1f} s"
+        if self._outage.lasting and reason not in self._reasons and len(self._reasons) < MOST_REASONS:
+            log.warning("recogniser: %s", text)
+        else:
+            self._outage.failed(text)
+        self._reasons.add(reason)
 
     async def _worth_connecting(self) -> bool:
         """Wait until there is reason to connect; False when finished and nothing is left."""
@@ -96,7 +106,7 @@ class Link:
             self.state = "not connected: nobody speaks"
             await self._wake.wait()
 
-    async def _connect_and_converse(self, lost: bool) -> Unreachable | Refused | None:
+    async def _connect_and_converse(self) -> Unreachable | Refused | None:
         """One connection's life. Returns why it must be made again after a wait, or None if it ended in order."""
         settings = self._settings
         self.state = "connecting"
@@ -106,7 +116,8 @@ class Link:
             return error
         self._checked = True
         self.counts.connections += 1
-        self.counts.reconnects += lost
+        self.counts.reconnects += self._lost
+        self._lost = False
         log.info("connected to the recogniser (request %s)", connection.request_id or "without an id")
         self.state = "connected"
         self._do(self._lane.connected(time.monotonic(), connection.request_id))
@@ -119,6 +130,7 @@ class Link:
         if asked and closed.code == 1000 and (session.results or self._lane.parked or self._finish.is_set()):
             log.info("connection closed in order")
             return None
+        self._lost = True
         return closed.error
 
     async def _converse(self, connection: Connection, session: Session) -> Closed:
@@ -150,7 +162,7 @@ class Link:
             if session and session.results:
                 self._backoff.proved()
                 self._outage.over()
-                self._refusal.over()
+                self._reasons.clear()
             self._wake.set()
 
     async def _write(self, connection: Connection) -> None:

@@ -86,35 +86,32 @@ class Scribe:
     def segment_over(self, segment: Segment) -> list[Uttered]:
         """The gate has closed behind a segment: if finals have covered it, that is its end."""
         draft = self._draft_of(segment)
-        return self.commit(segment.end) if draft and draft.end >= segment.end else []
+        return self.close() if draft and draft.end >= segment.end else []
 
     def settle_silence(self, segment: Segment) -> list[Uttered]:
         """Close the books on a segment that is over, if nothing was heard in what is unanswered of it."""
-        draft = self._draft_of(segment)
-        start = draft.end if draft else self._waits_from(segment)
+        start = self._unanswered_from(segment)
         heard = self._account.voiced(start, segment.end) or any(start < w.middle < segment.end for w in self._interim)
         return [] if heard else self.settle(segment)
 
     def settle(self, segment: Segment) -> list[Uttered]:
-        """Close the books on a segment that is over: nothing more will be said of it."""
-        if self._draft_of(segment):
-            return self.commit(segment.end)
-        self._account.release(self._waits_from(segment), segment.end, "silence")
-        return []
+        """Close the books on a segment that is over: what finals don't cover of it is silence.
 
-    def commit(self, to: int = 0) -> list[Uttered]:
-        """End the draft, at `to` if finals don't reach as far: record its words, settle the rest."""
+        A record reaches no further than finals do, so that what is said of the rest after all is a record beside it.
+        """
+        start = self._unanswered_from(segment)
+        uttered = self.close() if self._draft_of(segment) else []
+        self._account.release(start, segment.end, "silence")
+        return uttered
+
+    def commit(self) -> list[Uttered]:
+        """End the draft: record its words, and keep what may hold the beginning of the next one."""
         draft = self.draft
         if draft is None:
             return []
         segment = self._account.segment_at(max(draft.start, draft.end - 1))
-        draft.end = max(draft.end, to)
         if segment is None or (segment.over and draft.end >= segment.end):
-            self.draft = None
-            if not draft.words:
-                self._account.release(draft.start, draft.end, "silence")
-                return []
-            return [self._record(draft, draft.end)]
+            return self.close()
         if not draft.words:
             self._settle_wordless(draft)
             return []
@@ -157,7 +154,10 @@ class Scribe:
     def _draft_of(self, segment: Segment) -> Draft | None:
         return self.draft if self.draft and self.draft.chain == segment.chain else None
 
-    def _waits_from(self, segment: Segment) -> int:
+    def _unanswered_from(self, segment: Segment) -> int:
+        draft = self._draft_of(segment)
+        if draft:
+            return draft.end
         following = self._account.waiting.following(segment.start)
         return min(following[0], segment.end) if following else segment.end
 

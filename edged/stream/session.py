@@ -5,11 +5,12 @@ The law:
   beyond the last result.
 - While nothing else leaves, a KeepAlive does, every `keepalive_s` since the last message left for the kernel.
 - A final that ends at `t` answers everything sent before `t` on this connection.
-- A session that gives results and then none is asked to Finalize before it is given up.
+- A session that gives results and then none is asked to Finalize (if it may be) before it is given up.
 - Used once: a reconnect is a new Session. Calls in, lists of effects out; time is an argument (seconds, monotonic).
 """
 
 from enum import Enum
+from math import inf
 from typing import NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE
@@ -86,8 +87,12 @@ class State(Enum):
 class Session:
     """The machine for one open connection. Raises RuntimeError if it is used after its end."""
 
-    def __init__(self, settings: Deepgram, rate: int, now: float) -> None:
+    def __init__(self, settings: Deepgram, rate: int, now: float, *, may_finalize: bool = True) -> None:
+        """`may_finalize`: the server is known to take Finalize, or not known to close because of it."""
         self._settings = settings
+        self._may_finalize = may_finalize
+        self.finalized = False
+        """A Finalize was sent."""
         self._rate = rate
         self.state = State.OPEN
         self.map = StreamMap(rate)
@@ -128,7 +133,7 @@ class Session:
         # A millisecond more than needed: waking a hair too early would only mean waking again.
         return now + max(0.0, samples - self._tokens) / (self._rate * self._settings.replay_rate) + 0.001
 
-    def audio(self, position: int, pcm: bytes, now: float) -> list[Effect]:
+    def audio(self, position: int, pcm: bytes, now: float) -> list[Send]:
         """Send audio for which there is `room`."""
         self._must_be(State.OPEN)
         length = len(pcm) // BYTES_PER_SAMPLE
@@ -140,12 +145,15 @@ class Session:
         self._sent_since_result += length
         return [Send(pcm)]
 
-    def finalize(self) -> list[Effect]:
-        """Ask for what is still unanswered."""
+    def finalize(self) -> list[Send]:
+        """Ask for what is still unanswered, if that may be asked."""
         self._must_be(State.OPEN)
+        if not self._may_finalize:
+            return []
+        self.finalized = True
         return [Send(deepgram.FINALIZE)]
 
-    def close_stream(self) -> list[Effect]:
+    def close_stream(self) -> list[Send]:
         """Ask for everything and for the end; no audio may follow."""
         self._must_be(State.OPEN)
         self.state = State.DRAINING
@@ -161,19 +169,19 @@ class Session:
         """A message of ours has left for the kernel: from here the idle time counts."""
         self._last_left_at = now
 
-    def poll(self, now: float) -> list[Effect]:
-        """What time alone brings about."""
-        if self.state is State.OVER:
+    def poll(self, now: float) -> list[Send | Hangup]:
+        """What time alone brings about. Once it is drained nothing of ours is due: the lane waits for the end."""
+        if self.state is not State.OPEN:
             return []
         idle_s = now - self._last_left_at
         if idle_s > deepgram.IDLE_LIMIT_S:
             return self._give_up(f"nothing could leave for {idle_s:.0f} s: the connection is taken for dead")
-        effects: list[Effect] = []
-        if self.state is State.OPEN and idle_s >= self._settings.keepalive_s:
+        effects: list[Send | Hangup] = []
+        if idle_s >= self._settings.keepalive_s:
             self._last_left_at = now
             self.keepalives += 1
             effects.append(Send(deepgram.KEEP_ALIVE))
-        if self.state is State.OPEN and self._stalled(now):
+        if self._stalled(now):
             if self._asked_at is None:
                 self._asked_at = now
                 effects += self.finalize()
@@ -185,7 +193,7 @@ class Session:
     def next_deadline(self) -> float:
         """When `poll` wants to be called again, unless something else happens before."""
         if self.state is not State.OPEN:
-            return self._last_left_at + deepgram.IDLE_LIMIT_S
+            return inf
         deadline = self._last_left_at + self._settings.keepalive_s
         if self._asked_at is not None:
             return min(deadline, self._asked_at + self._settings.finalize_timeout_s)
@@ -236,7 +244,7 @@ class Session:
         unheard = self.map.sent - self._reach
         return unheard >= self._stall and now - self.last_result_at >= self._stall / self._rate
 
-    def _give_up(self, why: str) -> list[Effect]:
+    def _give_up(self, why: str) -> list[Send | Hangup]:
         self.over()
         return [Hangup(Unreachable(why))]
 

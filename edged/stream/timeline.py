@@ -87,6 +87,8 @@ class StreamMap:
 
 SLEW_OVER_S = 60.0
 """A measured error of the card's clock is spread over this long: cards drift by up to 100 ppm, 6 ms a minute."""
+MEASURED_S = 10.0
+"""The last of it: an error that is older is not the one to correct, and this many stamps hold one that is not late."""
 MAX_SLEW = 0.0005
 """A crystal is never this far off; a larger error is a measuring fault, or catches up more slowly."""
 KEPT_ANCHORS = 512
@@ -120,11 +122,13 @@ class Timeline:
             at_s = max(at_s, self.at_s(position - 1)) if self._anchors else at_s
             self._anchor(_Anchor(position, at_s, 1 / self._rate))
             return
+        since_s = (position - self._anchors[-1].position) / self._rate
+        if since_s < SLEW_OVER_S - MEASURED_S:
+            return
         # Scheduling makes stamps late, never early: the smallest error is the best measurement.
         error_s = at_s - self.at_s(position)
         self._least_error_s = error_s if self._least_error_s is None else min(error_s, self._least_error_s)
-        last = self._anchors[-1]
-        if position - last.position >= SLEW_OVER_S * self._rate:
+        if since_s >= SLEW_OVER_S:
             # What is left of the error at a steady drift is what it does in one stretch: 6 ms at 100 ppm.
             bend = max(-MAX_SLEW, min(MAX_SLEW, self._least_error_s / SLEW_OVER_S))
             rate = (1 + bend) / self._rate

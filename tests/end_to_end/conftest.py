@@ -31,9 +31,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         items = [
             item
             for item in session.items
-            if isinstance(item, pytest.Function)
-            and HERE in item.path.parents
-            and inspect.iscoroutinefunction(item.obj)
+            if isinstance(item, pytest.Function) and HERE in item.path.parents and inspect.iscoroutinefunction(item.obj)
         ]
         session.stash[OUTCOMES] = asyncio.run(_run_all(items, temporary))
     error = session.stash[OUTCOMES][pyfuncitem.nodeid]

@@ -63,9 +63,14 @@ class Run:
         return self._process
 
     async def start(
-        self, program: Sequence[str], settings: Mapping[str, Setting], environment: Mapping[str, str], output: int | None
+        self,
+        program: Sequence[str],
+        settings: Mapping[str, Setting],
+        environment: Mapping[str, str],
+        output: int | None,
+        begun: str,
     ) -> None:
-        """Start it, and wait until it has begun (or ended)."""
+        """Start it, and wait until its log says that it has `begun` (or it ended)."""
         (self.directory / "edged.toml").write_text("")
         command = [*program, "run", "--config", str(self.directory / "edged.toml")]
         command += ["--summary", str(self.directory / "summary.json")]
@@ -82,7 +87,7 @@ class Run:
                     env={**clean, "PYTHONWARNINGS": "error", **environment},
                     cwd=self.directory,
                 )
-            await until(lambda: "capturing" in self.log or self.process.returncode is not None, "the start")
+            await until(lambda: begun in self.log or self.process.returncode is not None, "the start")
 
     # -- what happens to it -------------------------------------------------------------------------------------------
 
@@ -93,16 +98,16 @@ class Run:
     async def says(self, text: str, within_s: float = PATIENCE_S) -> None:
         """Wait for a text in its log."""
         await until(lambda: text in self.log or self.process.returncode is not None, f"{text!r} in the log", within_s)
-        assert text in self.log, f"ended without saying {text!r}:\n{self.log}"
+        assert text in self.log, f"ended without saying {text!r}:\n{self.last}"
 
     async def ends(self, within_s: float = PATIENCE_S, *, traceback: bool = False) -> int:
         """Wait for its end; returns the status, when its log has been found to keep secrets."""
         try:
             status = await asyncio.wait_for(self.process.wait(), within_s)
         except TimeoutError:
-            raise AssertionError(f"it still runs after {within_s:g} s:\n{self.log}") from None
+            raise AssertionError(f"it still runs after {within_s:g} s:\n{self.last}") from None
         self.check_log()
-        assert ("Traceback" in self.log) is traceback, self.log
+        assert ("Traceback" in self.log) is traceback, self.last
         return status
 
     async def kill(self) -> None:
@@ -118,6 +123,11 @@ class Run:
         """Standard error so far."""
         file = self.directory / "log"
         return file.read_text() if file.exists() else ""
+
+    @property
+    def last(self) -> str:
+        """The end of the log, for a test that fails."""
+        return "\n".join(self.log.splitlines()[-40:])
 
     @property
     def output(self) -> str:
@@ -148,15 +158,15 @@ class Run:
         """Never transcripts, audio or keys in the log, nor keys anywhere."""
         log = self.log
         said = [word for word in {*self.script.texts} if word in log.lower()]
-        assert not said, f"words in the log: {said}\n{log}"
+        assert not said, f"words in the log: {said}\n{self.last}"
         assert KEY not in log + self.output, "the key was shown"
-        assert "\\x" not in log, f"bytes in the log:\n{log}"
+        assert "\\x" not in log, f"bytes in the log:\n{self.last}"
 
     def check_words(self) -> None:
         """No word lost, none doubled, all in order."""
         expected, got = Counter(self.script.texts), Counter(self.words)
-        assert not expected - got, f"lost: {[*(expected - got)]}\n{self.log}"
-        assert not got - expected, f"doubled: {[*(got - expected)]}\n{self.log}"
+        assert not expected - got, f"lost: {[*(expected - got)]}\n{self.last}"
+        assert not got - expected, f"doubled: {[*(got - expected)]}\n{self.last}"
         in_order = [word.word for record in sorted(self.records, key=lambda r: r.from_) for word in record.words]
         assert in_order == list(self.script.texts)
 
@@ -236,6 +246,7 @@ class Stage:
         *,
         program: Sequence[str] = (sys.executable, "-m", "edged"),
         output: int | None = None,
+        begun: str = "capturing",
     ) -> Run:
         """A daemon that hears the recording, writes to a file, and connects again without much waiting."""
         self._runs += 1
@@ -256,7 +267,7 @@ class Stage:
             "transcripts.file.path": str(run.transcripts),
             "daemon.log_level": "debug",
         }
-        await run.start(program, {**usual, **(settings or {})}, environment or {}, output)
+        await run.start(program, {**usual, **(settings or {})}, environment or {}, output, begun)
         return run
 
 

@@ -69,7 +69,9 @@ async def test_a_connection_lost_in_mid_word_and_then_refused(stage: Stage, refu
     """Capture goes on meanwhile, the log names the reason, and a server that takes us again gets everything."""
     fault, reason = REFUSALS[refusal]
     run, server = await play(stage, "exact", Fault(Verb.RESET, in_word=WORD), after=(fault,))
-    assert reason in run.log
+    warnings = [line for line in run.log.splitlines() if "WARNING" in line]
+    assert sum(reason in line for line in warnings) == 1, "each reason is a warning, once an outage"
+    assert len(warnings) == 2, "the loss itself is the other"
     if fault.retry_after:
         waited_s = server.accounts[1].opened_at_s - server.refused[0][0]
         assert waited_s >= float(fault.retry_after), "Retry-After is honoured"

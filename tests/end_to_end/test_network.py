@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.server import Server
+from edged.recognizer.windows import Unkindness
 from tests.end_to_end.stage import KEY, Stage, speech
 from tests.end_to_end.test_stopping import free_port
 
@@ -108,13 +110,34 @@ async def test_a_certificate_of_another_time(stage: Stage, begins: str, ends: st
 async def test_tls_to_a_plain_server(stage: Stage) -> None:
     """`wss://` where `ws://` is spoken."""
     server = await stage.recogniser(SCRIPT)
-    await fails(stage, server.url.replace("ws:", "wss:"), "no TLS with the server")
+    await fails(stage, server.url.replace("ws:", "wss:"), "is wss:// what is spoken there?")
 
 
 async def test_plain_to_a_tls_server(stage: Stage) -> None:
     """`ws://` where `wss://` is spoken."""
     server = await stage.recogniser(SCRIPT, tls=certificate(stage.directory))
     await fails(stage, server.url.replace("wss:", "ws:"), "what answered is no WebSocket server")
+
+
+async def test_tls_lost_in_mid_word(stage: Stage) -> None:
+    """A reset under TLS is a lost connection like any other."""
+    server = await stage.recogniser(SCRIPT, tls=certificate(stage.directory), unkind=Unkindness.all())
+    server.order(Fault(Verb.RESET, in_word=2))
+    run = await stage.daemon(server.url, SCRIPT, {"deepgram.ca_file": str(stage.directory / "cert.pem")})
+    assert await run.ends() == 0
+    run.check_words()
+    assert len(server.accounts) == 2
+
+
+async def test_tls_broken_by_the_network(stage: Stage) -> None:
+    """A byte changed on the way: the connection can't be trusted any more, and is made again."""
+    server = await stage.recogniser(SCRIPT, tls=certificate(stage.directory))
+    async with proxy(spoils=True) as through:
+        settings = {"deepgram.ca_file": str(stage.directory / "cert.pem")}
+        run = await stage.daemon(server.url, SCRIPT, settings, {"https_proxy": f"http://{through.url}"})
+        assert await run.ends() == 0
+    run.check_words()
+    assert len(server.accounts) == 2
 
 
 # Names and addresses
@@ -138,15 +161,22 @@ async def test_a_wrong_path(stage: Stage) -> None:
 
 # Proxies
 
+BEHIND_HANDSHAKES_BYTES = 3_000
+"""A certificate and the answer to the upgrade are less, the results of five words more."""
+
 
 class Proxy:
-    """An HTTP proxy that knows CONNECT; `wanted` is the credential it asks for."""
+    """An HTTP proxy that knows CONNECT.
 
-    def __init__(self, wanted: str | None = None) -> None:
+    `wanted` is the credential it asks for. `spoils`: once, behind the handshakes, it changes a bit of what the server
+    says.
+    """
+
+    def __init__(self, wanted: str | None, spoils: bool) -> None:
         self.asked: list[str] = []
         self.url = ""
         self._wanted = wanted
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._spoils = spoils
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client."""
@@ -161,23 +191,26 @@ class Proxy:
         host, port = target.rsplit(":", 1)
         far_reader, far_writer = await asyncio.open_connection(host, int(port))
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer, back=True))
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass  # one side has broken it off: so does the proxy
-    finally:
-        writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, back: bool = False) -> None:
+        sent = 0
+        try:
+            while data := await reader.read(65_536):
+                sent += len(data)
+                if back and self._spoils and sent > BEHIND_HANDSHAKES_BYTES:
+                    self._spoils, data = False, data[:-1] + bytes([data[-1] ^ 1])
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass  # one side has broken it off: so does the proxy
+        finally:
+            writer.close()
 
 
 @asynccontextmanager
-async def proxy(wanted: str | None = None) -> AsyncIterator[Proxy]:
-    made = Proxy(wanted)
+async def proxy(wanted: str | None = None, *, spoils: bool = False) -> AsyncIterator[Proxy]:
+    made = Proxy(wanted, spoils)
     listener = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     made.url = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:

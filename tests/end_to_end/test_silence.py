@@ -64,7 +64,12 @@ async def test_finalize_at_the_end_of_a_segment_brings_its_words(stage: Stage) -
     assert await run.ends() == 0
     run.check_words()
     (account,) = server.accounts
-    assert [kind for kind in kinds(account) if kind != "KeepAlive"][-4:] == ["Finalize", "audio", "Finalize", "CloseStream"]
+    assert [kind for kind in kinds(account) if kind != "KeepAlive"][-4:] == [
+        "Finalize",
+        "audio",
+        "Finalize",
+        "CloseStream",
+    ]
 
 
 async def test_closestream_is_the_last_message_and_the_servers_1000_is_waited_for(stage: Stage) -> None:

@@ -1,7 +1,9 @@
 """Signals and ends: the last words are written, nothing hangs, and the exit status tells what was left."""
 
+import asyncio
 import signal
 import socket
+import sys
 import time
 
 import pytest
@@ -109,13 +111,45 @@ async def test_stopped_in_silence_with_a_server_that_is_not_there(stage: Stage) 
     assert run.summary["left_s"] == 0
 
 
+async def test_the_last_signals_do_not_spoil_the_status(stage: Stage) -> None:
+    """However many come, and however late."""
+    script = speech(lead_s=30)
+    server = await stage.recogniser(script)
+    run = await stage.daemon(server.url, script)
+    await until(lambda: server.accounts, "a connection")
+    while run.process.returncode is None:
+        run.signal(signal.SIGTERM)
+        await asyncio.sleep(0.002)
+    assert await run.ends() == 0
+
+
 async def test_stopped_before_the_handshake_is_answered(stage: Stage) -> None:
     """A connection that hangs in its opening does not hold up the end."""
     script = speech(lead_s=30)
     server = await stage.recogniser(script, faults=[Fault(Verb.HANG)])
-    run = await stage.daemon(server.url, script, {"daemon.stop_s": 2, "deepgram.open_timeout_s": 60})
+    run = await stage.daemon(server.url, script, {"daemon.stop_s": 60, "deepgram.open_timeout_s": 60})
     run.signal(signal.SIGTERM)
     assert await run.ends(within_s=15) == 0
+
+
+HANGING_LOOK_UP = """
+import socket, sys, time
+socket.getaddrinfo = lambda *_, **__: time.sleep(600)
+from edged.cli.main import main
+sys.exit(main())
+"""
+"""A resolver whose servers do not answer can take minutes, and nothing can interrupt it."""
+
+
+async def test_stopped_while_a_name_is_looked_up(stage: Stage) -> None:
+    """The look-up hangs in a thread; the end does not wait for it."""
+    url = "wss://recogniser.invalid/v1/listen"
+    program = (sys.executable, "-c", HANGING_LOOK_UP)
+    run = await stage.daemon(url, speech(), {"daemon.stop_s": 1}, program=program)
+    await until(lambda: time.time() - run.begun_s > 4, "some speech")
+    run.signal(signal.SIGTERM)
+    assert await run.ends(within_s=15) == 75
+    assert run.summary["left_s"] > 0
 
 
 async def test_a_recording_ends_and_the_server_never_comes(stage: Stage) -> None:
@@ -140,6 +174,7 @@ async def test_a_recording_ends_and_the_server_comes_back(stage: Stage) -> None:
     run.check_times()
     assert all(record.delayed_s > 1 for record in run.records)
     assert not any(record.replayed for record in run.records), "its audio was sent once only"
+    assert run.summary["reconnects"] == 0, "nothing was lost that had been there"
     assert server.accounts[0].max_rate(script.rate) <= 1.25 + 0.3 / 5 + 0.05, "replay keeps its pace"
 
 

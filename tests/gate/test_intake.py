@@ -145,9 +145,7 @@ def test_it_keeps_no_more_of_the_past_than_a_segment_may_reach_back() -> None:
     st.lists(st.tuples(st.integers(1, 90), st.booleans(), st.sampled_from([0, 0, 0, 20, 90])), min_size=1, max_size=30),
     st.sampled_from([10, 20, 30]),
 )
-def test_whatever_comes_samples_keep_their_positions(
-    pieces: list[tuple[int, bool, int]], frame_ms: int
-) -> None:
+def test_whatever_comes_samples_keep_their_positions(pieces: list[tuple[int, bool, int]], frame_ms: int) -> None:
     """Random talk, random block sizes, random holes."""
     settings_ = Settings(frame_ms=frame_ms, onset_ms=60, onset_ratio=0.5, pre_roll_ms=50, hangover_ms=100)  # type: ignore[arg-type]
     intake = Intake(settings_, RATE, voiced_frame)

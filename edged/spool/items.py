@@ -1,0 +1,147 @@
+"""What goes into the spool, what comes out of it, and what it tells.  Pure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from edged.ranges import Range
+from edged.spool.dating import Anchor, Boot, Line
+from edged.transcripts.record import Record
+
+Where = Literal["runtime", "disk"]
+"""Which of the two databases."""
+
+
+class Run(NamedTuple):
+    """One run of the daemon: what its positions count, and in which boot."""
+
+    run: str
+    boot_id: str
+    rate: int
+    channel: int
+    device: str
+    started_s: float
+    """CLOCK_BOOTTIME."""
+
+
+class Stretch(NamedTuple):
+    """A part of one segment that waits, in one piece."""
+
+    start: int
+    end: int
+    chain: int
+    """Where the first piece of its segment began, if that was cut for its length only."""
+    continues: bool
+    """The gate was still open at the segment's end."""
+    voiced: tuple[Range, ...]
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits of one run, and how to date it."""
+
+    run: Run
+    stretches: tuple[Stretch, ...]
+    """In order."""
+    anchors: tuple[Anchor, ...]
+    boot: Boot | None
+    """Of the run's boot; None if its offset was never told."""
+    age_s: float
+    """Of the oldest of it, at least."""
+
+    @property
+    def seconds(self) -> float:
+        """How much speech that is."""
+        return sum(each.end - each.start for each in self.stretches) / self.run.rate
+
+    @property
+    def line(self) -> Line:
+        """Positions to seconds of CLOCK_BOOTTIME of its boot; from the run's beginning if nothing better is known."""
+        return Line(self.anchors or (Anchor(0, self.run.started_s),), self.run.rate)
+
+
+class Pending(NamedTuple):
+    """A committed record, and which sinks don't have it."""
+
+    record: Record
+    lacking: tuple[str, ...]
+
+
+class Recovered(NamedTuple):
+    """What was there before."""
+
+    boot_id: str
+    """Of this boot, also where the kernel's can't be read."""
+    pending: tuple[Pending, ...]
+    """In the order of their commit."""
+    kept: tuple[Record, ...]
+    """Delivered everywhere, not long ago: a journal that can be read may be asked whether it still has them."""
+    backlogs: tuple[Backlog, ...]
+    """Oldest run first; none without a stretch."""
+    unreadable: int
+    """Records in the outbox that this version can't read."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """How much waits."""
+
+    seconds: float = 0.0
+    bytes_in_memory: int = 0
+    bytes_on_disk: int = 0
+    oldest_s: float | None = None
+    """Age of the oldest, at least; None if nothing waits."""
+
+
+class Committed(NamedTuple):
+    """The record may be delivered. Not `durable`: it could not be stored (yet), and must not be held back for that."""
+
+    record: Record
+    durable: bool
+
+
+class Evicted(NamedTuple):
+    """This much, all of it in `[start, end)` of a run, went at a bound: the oldest there was."""
+
+    run: str
+    start: int
+    end: int
+    seconds: float
+    bound: Literal["max_mb", "max_age_h"]
+
+
+class Failing(NamedTuple):
+    """A database can't be used now; told at each failure. It is tried again."""
+
+    where: Where
+    text: str
+
+
+class Working(NamedTuple):
+    """It can be used again."""
+
+    where: Where
+
+
+class Wanted(NamedTuple):
+    """Audio of a run that could not be stored could be now: whatever of it still waits may be given again."""
+
+    run: str
+    ranges: tuple[Range, ...]
+
+
+class SetAside(NamedTuple):
+    """A file was damaged; it now has another name, and a new one is in its place."""
+
+    where: Where
+    path: Path
+    text: str
+
+
+class Found(NamedTuple):
+    """The disk could not be read at the start and now can: this was on it, beside what was told then."""
+
+    recovered: Recovered
+
+
+Event = Committed | Evicted | Failing | Working | Wanted | SetAside | Found

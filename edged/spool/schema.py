@@ -1,0 +1,170 @@
+"""The database file: its tables, how it is opened, and what becomes of one that can't be used.
+
+Two files have this one schema. Nothing relies on a transaction across both: SQLite's are not atomic there.
+"""
+
+import os
+import sqlite3
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Literal
+
+from edged.errors import ConfigurationError
+
+STEPS: Final = (
+    """
+    CREATE TABLE runs (
+        number INTEGER PRIMARY KEY,         -- in order of time, within one file
+        run TEXT NOT NULL UNIQUE, boot_id TEXT NOT NULL, rate INTEGER NOT NULL,
+        channel INTEGER NOT NULL, device TEXT NOT NULL, started_s REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE boots (
+        boot_id TEXT PRIMARY KEY, wall_offset_s REAL NOT NULL, synchronized INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE anchors (
+        run TEXT NOT NULL, position INTEGER NOT NULL, at_s REAL NOT NULL, PRIMARY KEY (run, position)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE segments (
+        run TEXT NOT NULL, start INTEGER NOT NULL, "end" INTEGER,   -- no end: open
+        chain INTEGER NOT NULL, continues INTEGER NOT NULL, PRIMARY KEY (run, start)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE audio (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL, position INTEGER NOT NULL, "end" INTEGER NOT NULL,
+        stored_s REAL NOT NULL,             -- CLOCK_BOOTTIME; means something in memory only
+        voiced BLOB NOT NULL, pcm BLOB NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX audio_place ON audio (run, position, "end");
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE, run TEXT NOT NULL, "from" INTEGER NOT NULL, "to" INTEGER NOT NULL,
+        record TEXT NOT NULL,               -- JSON, verbatim
+        sinks TEXT NOT NULL,                -- that it is for, with commas
+        boot_id TEXT NOT NULL, committed_s REAL NOT NULL,
+        done INTEGER NOT NULL               -- all of them have it
+    ) STRICT;
+    CREATE INDEX outbox_done ON outbox (done, committed_s);
+    CREATE TABLE marks (id TEXT NOT NULL, sink TEXT NOT NULL, PRIMARY KEY (id, sink)) WITHOUT ROWID, STRICT;
+    """,
+)
+"""Step `n` takes a file from version `n` to `n + 1`: a new file takes all of them, so each is tested with every one."""
+
+BUSY_S: Final = 0.5
+"""For another process (`edged spool`), whose transactions take milliseconds."""
+
+CACHE_KIB: Final = 512
+"""Of pages a connection: rows are written once and read once."""
+
+CHECKED_BYTES: Final = 32 << 20
+"""A file up to this size is read whole when it is opened, to see whether it is sound: 0.1 s, 2 s from a slow card.
+A larger one is found out where it is read."""
+
+KEPT_BAD: Final = 3
+"""Damaged files kept for people to look at: a card that dies would fill itself with them."""
+
+SUFFIXES: Final = ("", "-wal", "-shm")
+
+_DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class Damaged(sqlite3.DatabaseError):
+    """The file can be read, but not used: set it aside."""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is at fault, and not the disk, its space or its permissions."""
+    code = getattr(error, "sqlite_errorcode", None)
+    undecodable = code is None and isinstance(error, sqlite3.OperationalError)  # text that is no UTF-8: Python says so
+    return isinstance(error, Damaged) or undecodable or (code is not None and code & 0xFF in _DAMAGE)
+
+
+def open_database(path: Path, synchronous: Literal["OFF", "FULL"]) -> sqlite3.Connection:
+    """Open or make it, and bring it to the present version.
+
+    `synchronous`: FULL where a power cut may not undo what was committed; OFF in memory, where nothing survives it
+    anyway, and a killed process undoes nothing. Raises ConfigurationError if a newer version wrote it, OSError or
+    sqlite3.Error if it can't be used now, and of the latter what `is_damage` tells if it never can.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.chmod(path, 0o600)  # SQLite gives its log the same
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection, path, synchronous)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
+    for pragma in (
+        f"cache_size = -{CACHE_KIB}",
+        "temp_store = MEMORY",  # no file that nobody knows of
+        "auto_vacuum = INCREMENTAL",  # in a new file only
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        "secure_delete = ON",
+        "wal_autocheckpoint = 0",  # it is done at the right moments, and truncates
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    version = user_version(connection)
+    if version > len(STEPS):
+        raise ConfigurationError(
+            f"{path} was written by a newer edged (its schema is {version}, this one knows {len(STEPS)}): "
+            "install that version again, or move the file away"
+        )
+    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise Damaged("it is a database, but not of edged")
+    for step in range(version, len(STEPS)):
+        _migrate(connection, step)
+    if path.stat().st_size <= CHECKED_BYTES:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise Damaged(" ".join(found.split()))
+
+
+def user_version(connection: sqlite3.Connection) -> int:
+    """The schema's version in the file; 0 in an empty one."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(connection: sqlite3.Connection, step: int) -> None:
+    """One step, all of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _statements(STEPS[step]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {step + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    """`executescript` would commit first."""
+    plain = "\n".join(line.partition("--")[0] for line in script.splitlines())
+    return [statement for statement in plain.split(";") if statement.strip()]
+
+
+def set_aside(path: Path) -> Path:
+    """Give a damaged file another name, with its log, so that SQLite still takes them together; returns it."""
+    name = f"{path.name}.bad-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    bad = path.with_name(name)
+    number = 1
+    while bad.exists():
+        number += 1
+        bad = path.with_name(f"{name}.{number}")
+    for suffix in reversed(SUFFIXES):  # the file itself last: what is cut short here is done again at the next start
+        with suppress(FileNotFoundError):
+            os.rename(f"{path}{suffix}", f"{bad}{suffix}")
+    older = [each for each in path.parent.glob(f"{path.name}.bad-*") if not each.name.endswith(SUFFIXES[1:])]
+    older.sort(key=lambda each: (each.stat().st_mtime, each.name))
+    for each in older[:-KEPT_BAD]:
+        if each == bad:
+            continue
+        for suffix in SUFFIXES:
+            Path(f"{each}{suffix}").unlink(missing_ok=True)
+    return bad

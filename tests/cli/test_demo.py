@@ -1,0 +1,211 @@
+"""`edged demo`: with all that it needs, with a microphone and a recogniser of one's own, and with something missing."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from edged.capture.virtual import VirtualMicrophone
+from edged.cli import demo
+from edged.cli.main import main
+from edged.demo import room
+from edged.errors import Exit
+from edged.recognizer.compose import compose
+from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.server import Server
+from tests.capture.conftest import plugin as plugin  # a fixture
+
+DEMO = (sys.executable, "-m", "edged", "demo")
+
+
+def left_behind(directory: Path) -> list[str]:
+    """The command lines of processes that still have to do with a directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue  # it has ended this moment
+        if str(directory) in command and process.name != str(os.getpid()):
+            found.append(command)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not demo.PLUGIN.exists(), reason="script/setup has not compiled the virtual microphone")
+@pytest.mark.skipif(not room.RECORDINGS.exists(), reason="pocketsphinx-testdata is not installed")
+@pytest.mark.skipif(find_spec("pocketsphinx") is None, reason="PocketSphinx is not installed")
+def test_the_whole_demo_shows_what_it_promises(tmp_path: Path) -> None:
+    """Every sentence gives a transcript though the connection is cut; KeepAlives in the silences; the table."""
+    kept = tmp_path / "kept"
+    done = subprocess.run(
+        [*DEMO, "--keep", kept], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout, "plain, where it is no terminal"
+    summary = json.loads((kept / "summary.json").read_text())
+    assert (summary["reconnects"], summary["holes"], summary["evicted_s"], summary["left_s"]) == (1, 0, 0, 0)
+    records = [json.loads(line) for line in (kept / "transcripts.jsonl").read_text().splitlines()]
+    assert [record["replayed"] for record in records].count(True) == 1, "the cut was in mid-sentence"
+    lines = done.stdout.splitlines()
+    assert sum("silence: KeepAlive" in line for line in lines) == summary["keepalives"] >= len(room.SILENCES_S)
+    assert sum("the demo has cut the connection in mid-sentence" in line for line in lines) == 1
+    for record in records:
+        assert any(record["text"] in line for line in lines), "one sees the transcripts appear"
+    for label in ("audio captured", "audio sent", "share saved", "KeepAlives", "reconnects", "words"):
+        assert sum(label in line for line in lines) >= 1, label
+    edged, without = (
+        int(line.split()[1 + line.startswith("all")]) for line in lines if line.split()[-1:] and " of 71 = " in line
+    )
+    assert edged <= without + 3, "PocketSphinx's luck with single words aside, edged costs none"
+    assert left_behind(kept) == []
+
+
+# With a microphone and a recogniser given, nothing of PocketSphinx is needed, and a few seconds are enough.
+
+
+@asynccontextmanager
+async def listening(
+    directory: Path, plugin: Path, *options: str, faults: tuple[Fault, ...] = ()
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Script]]:
+    """`edged demo`, at a microphone that plays a script to a recogniser that knows it."""
+    script = compose(["ba be bi bo"], lead_s=2.0, tail_s=1.0)
+    (directory / "audio.raw").write_bytes(script.pcm)
+    microphone = VirtualMicrophone(directory, plugin, directory / "audio.raw")
+    async with Server(ScriptEngines(script), faults=faults) as server:
+        demo = await asyncio.create_subprocess_exec(
+            *DEMO,
+            *("--device", microphone.name, "--url", server.url, "--keep", str(directory / "kept"), *options),
+            env={**os.environ, **microphone.environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            yield demo, script
+        finally:
+            if demo.returncode is None:
+                demo.kill()
+                await demo.wait()
+    assert left_behind(directory / "kept") == []
+
+
+@pytest.mark.slow
+def test_with_a_device_and_a_url_it_listens_there_and_sends_there(tmp_path: Path, plugin: Path) -> None:
+    async def listen() -> tuple[int | None, str, Script]:
+        async with listening(tmp_path, plugin, "--seconds", "6") as (demo, script):
+            out, _ = await demo.communicate()
+            return demo.returncode, out.decode(), script
+
+    status, out, script = asyncio.run(listen())
+    assert status == 0, out
+    assert "Not local: what is heard is sent to ws://127.0.0.1:" in " ".join(out.split())
+    records = [json.loads(line) for line in (tmp_path / "kept" / "transcripts.jsonl").read_text().splitlines()]
+    assert [word["word"] for record in records for word in record["words"]] == [word.text for word in script.words]
+    assert all(record["text"] in out for record in records)
+    assert "reconnects     0" in out
+    assert "words          4" in out
+    assert "without" not in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_it_early_with_what_was_said_so_far(tmp_path: Path, plugin: Path, number: signal.Signals) -> None:
+    async def interrupt() -> tuple[int | None, str]:
+        async with listening(tmp_path, plugin, "--seconds", "600") as (demo, _):
+            assert demo.stdout is not None
+            out = b""
+            while b"Ba be bi bo" not in out:
+                out += await demo.stdout.readline()
+            demo.send_signal(number)
+            return await demo.wait(), (out + await demo.stdout.read()).decode()
+
+    status, out = asyncio.run(asyncio.wait_for(interrupt(), 30))
+    assert status == Exit.INTERRUPTED
+    assert "words          4" in out
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, plugin: Path) -> None:
+    """Though the recogniser answers nothing, and the daemon would wait for that."""
+
+    async def interrupt() -> int | None:
+        mute = Fault(Verb.BLACK_HOLE)
+        async with listening(tmp_path, plugin, "--seconds", "600", faults=(mute,)) as (demo, _):
+            assert demo.stdout is not None
+            while b"connected" not in await demo.stdout.readline():
+                pass
+            await asyncio.sleep(2.5)  # somebody has spoken: now there is something to wait for
+            demo.send_signal(signal.SIGINT)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(demo.wait()), 1)
+            demo.send_signal(signal.SIGINT)
+            out = await demo.stdout.read()
+            assert b"Traceback" not in out
+            return await demo.wait()
+
+    assert asyncio.run(asyncio.wait_for(interrupt(), 30)) == Exit.INTERRUPTED
+
+
+def test_a_microphone_that_the_daemon_refuses_ends_it_with_the_daemons_words_and_status(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    url = "http://127.0.0.1:1/v1/listen"
+    done = subprocess.run(
+        [*DEMO, "--device", "null", "--url", url, "--keep", kept], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == Exit.CONFIGURATION
+    assert "edged: [deepgram] url" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+# What is missing.
+
+
+@pytest.mark.parametrize(
+    ("attribute", "says"),
+    [("demo.PLUGIN", "script/setup"), ("room.RECORDINGS", "apt install pocketsphinx-testdata")],
+)
+def test_a_missing_part_is_named_with_what_to_install(
+    attribute: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        f"edged.cli.{attribute}" if attribute.startswith("demo") else f"edged.demo.{attribute}", tmp_path / "absent"
+    )
+    assert main(["demo"]) == Exit.CONFIGURATION
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert sum(says in line for line in said.err.splitlines()) == 1
+
+
+def test_a_missing_pocketsphinx_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    assert main(["demo", "--device", "auto"]) == Exit.CONFIGURATION
+    assert "pip install 'edged[local]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--seconds", "5"], ["--device", "auto", "--seconds", "0"], ["--device", "auto", "--seconds", "x"], ["--fast"]],
+)
+def test_a_command_line_that_cant_be_followed_is_status_64(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", *arguments]) == Exit.USAGE
+    assert capsys.readouterr().out == ""
+
+
+def test_it_writes_over_nothing_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").write_text("keep this")
+    assert main(["demo", "--device", "auto", "--url", "ws://127.0.0.1:1/", "--keep", str(tmp_path)]) == Exit.USAGE
+    assert "is not empty" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]

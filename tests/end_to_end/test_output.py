@@ -1,0 +1,116 @@
+"""What a run leaves for people and programs: the console, the summary, and what it says of audio it had to drop."""
+
+import asyncio
+import os
+import pty
+import re
+
+import pytest
+
+from edged.recognizer.faults import Fault, Verb
+from tests.end_to_end.stage import Stage, speech
+from tests.end_to_end.test_stopping import free_port
+
+pytestmark = pytest.mark.slow
+
+MARK = r"(  \[clock not set\])?"
+"""Stands behind every line of a machine whose clock nobody sets."""
+
+
+async def test_the_summary_agrees_with_everybody_else(stage: Stage) -> None:
+    """With the recording, the records and what the server saw; as JSON, and as the log's last line."""
+    script = speech(count=2, silence_s=6)
+    server = await stage.recogniser(script)
+    server.order(Fault(Verb.RESET, in_word=7))
+    run = await stage.daemon(server.url, script)
+    assert await run.ends() == 0
+    run.check_words()
+    summary = run.summary
+    assert set(summary) == {
+        *("run", "captured_s", "sent_s", "saved", "keepalives", "connections", "reconnects", "utterances", "words"),
+        *("holes", "evicted_s", "left_s", "usd_estimated"),
+    }
+    rate = script.rate
+    assert summary["run"] == run.records[0].run
+    assert summary["captured_s"] == pytest.approx(len(script.pcm) / 2 / rate)
+    assert summary["connections"] == len(server.accounts) == 2
+    assert summary["reconnects"] == 1
+    assert summary["utterances"] == len(run.records)
+    assert summary["words"] == len(script.texts)
+    assert summary["keepalives"] == sum(account.kinds.get("KeepAlive", 0) for account in server.accounts) >= 1
+    # What lay in the socket when it was reset was sent, and never arrived.
+    assert 0 <= summary["sent_s"] - server.received_samples / rate < 0.5
+    assert summary["saved"] == pytest.approx(1 - summary["sent_s"] / summary["captured_s"])
+    assert summary["usd_estimated"] == pytest.approx(summary["sent_s"] / 60 * 0.0077)
+    assert summary["holes"] == summary["evicted_s"] == summary["left_s"] == 0
+    last = run.log.splitlines()[-1]
+    assert "INFO" in last
+    assert f"captured {summary['captured_s']:.1f} s" in last
+    assert f"{summary['words']} words" in last
+    assert any(record.replayed for record in run.records)
+
+
+async def test_audio_beyond_the_bound_goes_oldest_first_and_is_counted(stage: Stage) -> None:
+    """`replay.max_s`: what is kept is the newest, whole words of it arrive when the server comes."""
+    script = speech(count=5, silence_s=2)
+    port = free_port()
+    small = {"replay.max_s": 10, "deepgram.inflight_s": 9, "deepgram.stall_s": 8}
+    run = await stage.daemon(f"ws://127.0.0.1:{port}/v1/listen", script, small)
+    await run.says("the recording has ended")
+    server = await stage.recogniser(script, port=port)
+    assert await run.ends() == 0
+    assert server.accounts
+    assert run.summary["evicted_s"] > 3
+    warnings = [line for line in run.log.splitlines() if "WARNING" in line]
+    assert sum("more speech waits than replay.max_s = 10 allows" in line for line in warnings) == 1
+    assert 0 < len(run.words) < len(script.texts)
+    assert run.words == list(script.texts[-len(run.words) :]), "the newest, in order"
+    run.check_positions()
+
+
+async def test_the_console_is_plain_where_it_is_no_terminal(stage: Stage) -> None:
+    """A line an utterance: nothing overwritten, no colours; and the log is not among them."""
+    script = speech(count=2)
+    server = await stage.recogniser(script)
+    run = await stage.daemon(server.url, script, {"transcripts.sinks": ["console", "file"]})
+    assert await run.ends() == 0
+    lines = run.output.splitlines()
+    assert len(lines) == len(run.records) == 2
+    for line, record in zip(lines, run.records, strict=True):
+        assert re.fullmatch(r"\d\d:\d\d:\d\d  " + re.escape(record.text) + MARK, line)
+    assert "\x1b" not in run.output + run.log
+
+
+async def test_the_console_on_a_terminal(stage: Stage) -> None:
+    """What is being said stands in the last line, and is overwritten as it grows; then the record."""
+    script = speech(count=1, words_each=8)
+    server = await stage.recogniser(script)
+    ours, theirs = pty.openpty()
+    shown = bytearray()
+    asyncio.get_running_loop().add_reader(ours, lambda: shown.extend(_read(ours)))
+    try:
+        run = await stage.daemon(
+            server.url, script, {"transcripts.sinks": ["console", "file"]}, {"TERM": "xterm"}, output=theirs
+        )
+        assert await run.ends() == 0
+        shown += _read(ours, blocking=False)
+    finally:
+        asyncio.get_running_loop().remove_reader(ours)
+        os.close(ours)
+        os.close(theirs)
+    screen = shown.decode()
+    steps = [re.sub(r"\x1b\[\d*m", "", step) for step in screen.split("\r\x1b[K")]
+    interims = [step for step in steps if step and "\n" not in step]
+    assert len(interims) >= 2, "interims were shown while somebody spoke"
+    assert all(len(shorter.split()) <= len(longer.split()) for shorter, longer in zip(interims, interims[1:]))  # noqa: B905, RUF007
+    (record,) = run.records
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  " + re.escape(record.text) + MARK, steps[-1].rstrip())
+    assert screen.endswith("\n")
+
+
+def _read(terminal: int, *, blocking: bool = True) -> bytes:
+    os.set_blocking(terminal, blocking)
+    try:
+        return os.read(terminal, 65_536)
+    except (BlockingIOError, OSError):
+        return b""

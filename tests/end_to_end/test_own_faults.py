@@ -1,0 +1,100 @@
+"""Faults of our own, wherever they are: a traceback and exit 70, so that a supervisor starts anew; never a hang."""
+
+import signal
+import sys
+
+import pytest
+
+from tests.end_to_end.stage import Stage, speech, until
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = """
+import sys
+import edged.daemon
+from edged.cli.main import main
+
+def broken(*_, **__):
+    raise RuntimeError("a fault of our own")
+
+{breaking}
+sys.exit(main())
+"""
+
+PLACES = {
+    "a block arrives": "edged.daemon.Daemon._on_block = broken",
+    "the voice detector": "edged.daemon.Intake.block = broken",
+    "a message arrives": "edged.daemon.Lane.message = broken",
+    "the lane is polled": "edged.daemon.Lane.poll = broken",
+    "the connection is lost": "edged.daemon.Lane.lost = broken",
+    "the connection is made": "import edged.stream.connection as c; c.Connection.open = broken",
+    "a record is made": "edged.daemon.Maker.record = broken",
+    "a sink writes": "import edged.transcripts.jsonl as j; j.JsonLines.deliver = broken",
+    "an interim is shown": "edged.daemon.Delivery.show_interim = broken",
+    "the source is watched": "edged.daemon.Watch.check = broken",
+    "the capture thread": "import edged.capture.wavefile as w; w.WavSource._play = broken",
+    "the capture thread, later": "import edged.capture.wavefile as w; w.Level.hear = broken",
+    "the end": "edged.daemon.Lane.finish = broken",
+    "the last audio": "edged.daemon.Intake.finish = broken",
+}
+
+
+def program(breaking: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", PROGRAM.format(breaking=breaking))
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_fault_of_our_own(stage: Stage, place: str) -> None:
+    """Exit 70 and the traceback, once."""
+    script = speech(count=1)
+    server = await stage.recogniser(script)
+    run = await stage.daemon(server.url, script, program=program(PLACES[place]))
+    assert await run.ends(within_s=30, traceback=True) == 70
+    assert run.log.count("Traceback (most recent call last)") == 1, run.last
+    assert "RuntimeError: a fault of our own" in run.log
+    assert "please report the lines above" in run.log
+
+
+async def test_a_fault_while_files_are_reopened(stage: Stage) -> None:
+    """In a signal's handler."""
+    script = speech(lead_s=30)
+    server = await stage.recogniser(script)
+    run = await stage.daemon(server.url, script, program=program("edged.daemon.Delivery.reopen = broken"))
+    run.signal(signal.SIGHUP)
+    assert await run.ends(within_s=15, traceback=True) == 70
+
+
+async def test_what_was_recorded_before_a_fault_is_written(stage: Stage) -> None:
+    """The sinks are given their time even then."""
+    breaking = """
+record = edged.daemon.Maker.record
+def second(self, *arguments):
+    return broken() if self._made else record(self, *arguments)
+edged.daemon.Maker.record = second
+"""
+    script = speech(count=2)
+    server = await stage.recogniser(script)
+    run = await stage.daemon(server.url, script, program=program(breaking))
+    assert await run.ends(traceback=True) == 70
+    assert run.words == list(script.texts[:5])
+
+
+async def test_a_signal_in_a_loop_that_stands_still_is_heeded_after_it(stage: Stage) -> None:
+    """Five seconds in which nothing runs cost no word: audio waits in the hand-over."""
+    breaking = """
+import time
+on_block, stood = edged.daemon.Daemon._on_block, []
+def standing(self, block):
+    if not stood and block.position > 3.5 * 16000:
+        stood.append(time.sleep(5))
+    on_block(self, block)
+edged.daemon.Daemon._on_block = standing
+"""
+    script = speech()
+    server = await stage.recogniser(script)
+    run = await stage.daemon(server.url, script, program=program(breaking))
+    await until(lambda: server.accounts, "a connection")
+    assert await run.ends() == 0
+    run.check_words()
+    run.check_times()
+    assert len(server.accounts) == 1, "and no connection"

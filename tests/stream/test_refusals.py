@@ -1,0 +1,129 @@
+"""What a refused handshake and a close mean: try again soon, or slowly and loudly."""
+
+import json
+
+import pytest
+
+from edged.errors import Refused, Unreachable
+from edged.stream.deepgram import closure, refusal
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (400, "check the parameters in [deepgram]"),
+        (401, "no key was given"),
+        (402, "no credit is left"),
+        (403, "the key may not use this model"),
+        (404, "check deepgram.url and deepgram.model"),
+        (405, "check deepgram.url and deepgram.model"),
+        (418, "check [deepgram]"),
+    ],
+)
+def test_a_refusal_that_somebody_must_do_something_about_is_retried_slowly(status: int, advice: str) -> None:
+    error = refusal(status, {}, b"")
+    assert isinstance(error, Refused)
+    assert f"HTTP {status}: {advice}" in str(error)
+
+
+def test_a_wrong_key_is_named_by_where_it_is_from() -> None:
+    assert "the key from /etc/edged/key is wrong" in str(refusal(401, {}, b"", "/etc/edged/key"))
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 511])
+def test_a_refusal_that_passes_is_retried_soon(status: int) -> None:
+    assert isinstance(refusal(status, {}, b""), Unreachable)
+
+
+@pytest.mark.parametrize("status", [200, 301, 302, 307])
+def test_a_page_instead_of_the_recogniser_is_a_captive_portal(status: int) -> None:
+    error = refusal(status, {"location": "http://login.example/"}, b"<html><body>Log in</body></html>")
+    assert isinstance(error, Unreachable)
+    assert "captive portal" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            {"err_code": "Bad Request", "err_msg": "No such model/language/tier combination found.", "request_id": "u"},
+            "No such model/language/tier combination found.",
+        ),
+        ({"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials."}, "Invalid credentials."),
+        ({"category": "C", "message": "M", "details": "D", "request_id": "u"}, "M"),
+        ({"error_code": "ASR_BUSY"}, "ASR_BUSY"),
+        ({"err_code": "TOO_MANY_REQUESTS"}, "TOO_MANY_REQUESTS"),
+    ],
+)
+def test_the_servers_own_words_are_told_whatever_key_they_are_under(body: dict[str, str], said: str) -> None:
+    assert f'"{said}"' in str(refusal(400, {}, json.dumps(body).encode()))
+    assert f'"{said}"' in str(refusal(503, {}, json.dumps(body).encode()))
+
+
+def test_the_header_comes_before_the_body() -> None:
+    error = refusal(400, {"dg-error": "Invalid query string."}, b'{"err_msg":"other"}')
+    assert '"Invalid query string."' in str(error)
+    assert "other" not in str(error)
+
+
+def test_the_request_id_is_told_as_support_asks_for_it() -> None:
+    assert "(request 01a07aad)" in str(refusal(401, {"dg-request-id": "01a07aad"}, b""))
+    assert "(request 01a07aad)" in str(refusal(500, {"dg-request-id": "01a07aad"}, b""))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"[]", b"null", b'"no"', b"{", b"\xff\xfe", b"[" * 100_000])
+def test_a_body_that_says_nothing_disturbs_nothing(body: bytes) -> None:
+    assert str(refusal(401, {}, body)) == "refused by the server: HTTP 401: no key was given"
+
+
+def test_what_is_told_is_one_short_line() -> None:
+    error = refusal(400, {}, json.dumps({"err_msg": "a\nb\r\n" + "x" * 10_000}).encode())
+    assert "\n" not in str(error)
+    assert '"a b x' in str(error)
+    assert len(str(error)) < 400
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("120", 120.0), ("0", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None), ("", None)],
+)
+def test_retry_after_is_taken_in_seconds(value: str, seconds: float | None) -> None:
+    error = refusal(429, {"retry-after": value}, b"")
+    assert isinstance(error, Unreachable)
+    assert error.retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(1008, ""), (1008, "DATA-0000"), (1008, "The payload cannot be decoded as audio."), (1011, "data0000")],
+)
+def test_audio_that_can_not_be_decoded_is_a_fault_of_the_configuration(code: int, reason: str) -> None:
+    assert isinstance(closure(code, reason), Refused)
+
+
+TIMEOUT = "Deepgram did not receive audio data or a text message within the timeout window. See https://dpgr.am/net"
+
+
+@pytest.mark.parametrize("reason", [f"{TIMEOUT}0001", "NET-0001", "net-0001"])
+def test_the_idle_limit_is_named(reason: str) -> None:
+    error = closure(1011, reason)
+    assert isinstance(error, Unreachable)
+    assert "NET-0001" in str(error)
+
+
+@pytest.mark.parametrize("reason", [f"{TIMEOUT}0000", "NET-0000", "net-0000"])
+def test_the_mute_limit_is_named(reason: str) -> None:
+    error = closure(1011, reason)
+    assert isinstance(error, Unreachable)
+    assert "NET-0000" in str(error)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1005, 1006, 1011, 1012, 1013, 4400])
+def test_any_other_close_is_retried_soon(code: int) -> None:
+    error = closure(code, "as it is")
+    assert isinstance(error, Unreachable)
+    assert str(error) == f'connection closed with code {code}: "as it is"'
+
+
+def test_a_connection_that_ends_without_a_close_is_lost() -> None:
+    assert str(closure(None, "")) == "connection lost"

@@ -1,0 +1,389 @@
+"""One connection's life, by literal times. At 1000 samples a second positions and samples are milliseconds."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.settings import Deepgram
+from edged.stream.deepgram import CLOSE_STREAM, FINALIZE, KEEP_ALIVE
+from edged.stream.session import Answer, Flushed, Hangup, Interim, Noted, Send, Session, State, UtteranceEnded
+from edged.stream.timeline import Piece
+from tests.stream.some import METADATA, RATE, final, interim, results, utterance_end
+
+
+def session(now: float = 0.0, *, may_finalize: bool = True, **settings: Any) -> Session:
+    return Session(Deepgram(**settings), RATE, now, may_finalize=may_finalize)
+
+
+def feed(one: Session, start: int, end: int, *, now: float | None = None) -> None:
+    """Audio in real time: each 100 ms when they are over, or all `now`."""
+    for at in range(start, end, 100):
+        when = (at + 100) / 1000 if now is None else now
+        one.audio(at, bytes(200), when)
+        one.left(when)
+
+
+def controls(one: Session, until: float, *, since: float = 0.0, step: float = 0.25) -> list[tuple[float, object]]:
+    """What time alone brings about."""
+    said: list[tuple[float, object]] = []
+    for i in range(1, round((until - since) / step) + 1):
+        now = since + i * step
+        for effect in one.poll(now):
+            said.append((now, effect.data if isinstance(effect, Send) else type(effect)))
+            one.left(now)
+    return said
+
+
+# -- KeepAlive --------------------------------------------------------------------------------------------------------
+
+
+def test_in_silence_a_keep_alive_leaves_every_keepalive_s() -> None:
+    assert controls(session(), 12) == [(4.0, KEEP_ALIVE), (8.0, KEEP_ALIVE), (12.0, KEEP_ALIVE)]
+
+
+def test_keep_alives_are_counted_since_the_last_message_left() -> None:
+    one = session()
+    feed(one, 0, 1500)
+    assert controls(one, 6, since=1.5) == [(5.5, KEEP_ALIVE)]
+
+
+def test_no_keep_alive_goes_while_audio_flows() -> None:
+    one = session()
+    for second in range(20):
+        feed(one, second * 1000, second * 1000 + 1000)
+        one.message(interim(0, second * 1000 + 1000), second + 1)
+        assert one.poll(second + 1.0) == []
+
+
+def test_a_keep_alive_that_waits_to_leave_is_not_sent_twice() -> None:
+    one = session()
+    assert one.poll(4.0) == [Send(KEEP_ALIVE)]
+    assert one.poll(4.1) == []
+
+
+def test_after_a_late_wake_up_keep_alive_goes_at_once() -> None:
+    assert session().poll(9.0) == [Send(KEEP_ALIVE)]
+
+
+def test_after_more_than_the_idle_limit_the_connection_is_taken_for_dead() -> None:
+    """The server has closed it, whether that has been heard of or not."""
+    one = session()
+    [hangup] = one.poll(12.1)
+    assert isinstance(hangup, Hangup)
+    assert "nothing could leave for 12 s" in str(hangup.error)
+    assert one.state is State.OVER
+
+
+def test_it_wants_to_be_polled_when_the_next_keep_alive_is_due() -> None:
+    one = session()
+    assert one.next_deadline() == 4.0
+    one.left(1.5)
+    assert one.next_deadline() == 5.5
+
+
+# -- audio and pace ---------------------------------------------------------------------------------------------------
+
+
+def test_audio_goes_out_as_it_is() -> None:
+    assert session().audio(500, b"\x01\x02" * 100, 0.0) == [Send(b"\x01\x02" * 100)]
+
+
+def test_an_empty_binary_message_is_never_sent() -> None:
+    """It would close the stream."""
+    with pytest.raises(ValueError, match="empty binary message"):
+        session().audio(0, b"", 0.0)
+
+
+def test_a_burst_of_a_pre_roll_may_leave_at_once_and_then_the_pace_counts() -> None:
+    """0.3 s at once; then 1.25 samples for each that passes."""
+    one = session(now=10.0)
+    assert one.room(10.0) == 300
+    feed(one, 0, 300, now=10.0)
+    assert one.room(10.0) == 0
+    assert one.room(10.8) == 300
+    feed(one, 300, 500, now=10.8)
+    assert one.room(10.8) == 100
+    assert one.room(10.88) == 200
+
+
+def test_no_pace_is_saved_up_in_silence() -> None:
+    assert session().room(3600.0) == 300
+
+
+@pytest.mark.parametrize("rate", [1.05, 1.25, 2.0])
+def test_a_backlog_leaves_at_the_replay_rate(rate: float) -> None:
+    one = session(replay_rate=rate, inflight_s=300, stall_s=120)
+    at = 0
+    for tick in range(1001):
+        while one.room(tick / 100) >= 100:
+            one.audio(at, bytes(200), tick / 100)
+            at += 100
+    assert at == pytest.approx(300 + 10_000 * rate, abs=101)
+
+
+def test_no_more_than_inflight_s_is_sent_beyond_the_last_result() -> None:
+    one = session(inflight_s=5, stall_s=120)
+    feed(one, 0, 4900)
+    assert one.room(100.0) == 100
+    feed(one, 4900, 5000, now=100.0)
+    assert (one.room(200.0), one.room_at(100, 200.0)) == (0, None)
+    one.message(interim(0, 3000), 200.0)
+    assert one.room(201.0) == 300
+
+
+def test_room_at_says_when_the_pace_has_room() -> None:
+    one = session(now=10.0)
+    feed(one, 0, 300, now=10.0)
+    at = one.room_at(100, 10.0)
+    assert at is not None
+    assert at == pytest.approx(10.081)
+    assert one.room(at) >= 100
+
+
+# -- answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_final_answers_everything_sent_before_its_end() -> None:
+    """Windows are contiguous: what lies between the last one's end and this one's start is answered too."""
+    one = session()
+    feed(one, 0, 3000)
+    one.message(final(0, 1000), 3.0)
+    [answer] = one.message(final(1200, 2000, "ah@1300-1500", speech_final=True, from_finalize=True), 3.0)
+    assert isinstance(answer, Answer)
+    assert answer.pieces == [Piece(1000, 1000, 1000)]
+    assert (answer.speech_final, answer.from_finalize, answer.reach) == (True, True, 2000)
+    assert [word.word for word in answer.words] == ["ah"]
+
+
+def test_a_final_over_a_skip_answers_both_sides() -> None:
+    one = session()
+    feed(one, 0, 1000)
+    feed(one, 90_000, 91_000)
+    [answer] = one.message(final(0, 1500), 91.0)
+    assert isinstance(answer, Answer)
+    assert answer.pieces == [Piece(0, 0, 1000), Piece(1000, 90_000, 500)]
+
+
+def test_a_final_that_ends_before_the_last_one_answers_nothing_anew() -> None:
+    one = session()
+    feed(one, 0, 3000)
+    one.message(final(0, 2000), 3.0)
+    [answer] = one.message(final(500, 1500), 3.0)
+    assert isinstance(answer, Answer)
+    assert answer.pieces == []
+    assert one.answered_to == 2000
+
+
+def test_a_final_that_claims_more_than_was_sent_answers_what_was_sent() -> None:
+    one = session()
+    feed(one, 0, 1000)
+    [answer] = one.message(final(0, 60_000), 1.0)
+    assert isinstance(answer, Answer)
+    assert answer.reach == 1000
+
+
+def test_an_interim_answers_nothing() -> None:
+    one = session()
+    feed(one, 0, 1000)
+    [shown] = one.message(interim(0, 1000, "ah@100-200"), 1.0)
+    assert isinstance(shown, Interim)
+    assert one.answered_to == 0
+
+
+def test_results_before_any_audio_disturb_nothing() -> None:
+    """They would answer audio of nobody."""
+    one = session()
+    [answer] = one.message(final(0, 1000, "ah@100-200"), 1.0)
+    assert isinstance(answer, Answer)
+    assert answer.pieces == []
+    assert one.message(utterance_end(500), 1.0) == []
+
+
+def test_an_utterance_end_without_a_time_is_ignored() -> None:
+    one = session()
+    feed(one, 0, 1000)
+    assert one.message(utterance_end(-1000), 1.0) == []
+    assert one.message(utterance_end(500), 1.0) == [UtteranceEnded(500)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (METADATA, "Metadata that nobody asked for"),
+        ("hello", "text that is not JSON"),
+        ('{"type":"Error","description":"no\\nway"}', "an error message of the server: no way"),
+        (b"\x00", "a binary message"),
+    ],
+)
+def test_what_is_odd_is_noted_and_disturbs_nothing(text: str | bytes, kind: str) -> None:
+    one = session()
+    feed(one, 0, 1000)
+    assert one.message(text, 1.0) == [Noted(kind)]
+    assert one.state is State.OPEN
+
+
+def test_the_server_is_heard_when_it_says_something_of_the_audio() -> None:
+    """Compatible servers send Metadata on open: that tells nothing of whether the mute timer has stopped."""
+    one = session()
+    one.message(METADATA, 0.1)
+    assert not one.heard
+    one.message('{"type":"SpeechStarted","channel":[0,1],"timestamp":0.5}', 1.0)
+    assert one.heard
+
+
+# -- stalls -----------------------------------------------------------------------------------------------------------
+
+
+def test_audio_without_a_result_is_first_asked_for_and_then_given_up() -> None:
+    """10 s of audio without any result: Finalize; 3 s later: the end."""
+    one = session()
+    feed(one, 0, 9900)
+    assert one.poll(9.9) == []
+    feed(one, 9900, 10_000)
+    assert one.poll(10.0) == [Send(FINALIZE)]
+    assert one.next_deadline() == 13.0
+    assert one.poll(12.9) == []
+    [hangup] = one.poll(13.0)
+    assert isinstance(hangup, Hangup)
+    assert "stalled: no result for 10 s of audio" in str(hangup.error)
+
+
+def test_an_answer_to_that_finalize_saves_the_session() -> None:
+    one = session()
+    feed(one, 0, 10_000)
+    one.poll(10.0)
+    one.message(final(0, 10_000, from_finalize=True), 11.0)
+    assert one.poll(13.5) == []
+    feed(one, 13_500, 23_500, now=13.5)
+    assert one.poll(13.6) == [Send(FINALIZE)]
+
+
+def test_silence_is_no_stall() -> None:
+    """It is counted in audio sent, not in time."""
+    one = session()
+    feed(one, 0, 5000)
+    assert {what for _, what in controls(one, 600, since=5.0)} == {KEEP_ALIVE}
+
+
+def test_without_interims_a_stall_shows_three_times_later() -> None:
+    one = session(interim_results=False, inflight_s=300)
+    feed(one, 0, 29_900)
+    assert one.poll(29.9) == []
+    feed(one, 29_900, 30_000)
+    assert one.poll(30.0) == [Send(FINALIZE)]
+
+
+def test_a_stall_is_seen_even_if_the_bound_on_what_is_sent_comes_first() -> None:
+    one = session(inflight_s=5, stall_s=60)
+    feed(one, 0, 5000)
+    assert one.poll(5.0) == [Send(FINALIZE)]
+
+
+def test_results_that_lag_are_no_stall_as_long_as_they_come() -> None:
+    """A throttled server answers old audio, but it answers."""
+    one = session(stall_s=10, inflight_s=300)
+    for second in range(60):
+        feed(one, second * 1000, second * 1000 + 1000)
+        one.message(interim(0, second * 500), second + 1.0)
+        assert one.poll(second + 1.0) == []
+
+
+def test_where_it_may_not_be_asked_a_stall_is_given_as_long_all_the_same() -> None:
+    """Some servers close because of a Finalize."""
+    one = session(may_finalize=False)
+    feed(one, 0, 10_000)
+    assert one.poll(10.0) == []
+    assert [type(effect) for effect in one.poll(13.0)] == [Hangup]
+    assert not one.finalized
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_after_close_stream_nothing_more_is_sent() -> None:
+    one = session()
+    feed(one, 0, 1000)
+    assert one.close_stream() == [Send(CLOSE_STREAM)]
+    assert one.state is State.DRAINING
+    assert one.room(2.0) == 0
+    assert controls(one, 11, since=1.0) == []
+    with pytest.raises(RuntimeError, match="the session is draining, not open"):
+        one.audio(1000, bytes(2), 2.0)
+    with pytest.raises(RuntimeError, match="the session is draining, not open"):
+        one.finalize()
+    with pytest.raises(RuntimeError, match="the session is draining, not open"):
+        one.close_stream()
+
+
+def test_while_it_drains_answers_count() -> None:
+    one = session()
+    feed(one, 0, 1000)
+    one.close_stream()
+    assert isinstance(one.message(final(0, 1000), 2.0)[0], Answer)
+    assert one.message(METADATA, 2.0) == [Flushed()]
+
+
+def test_a_server_that_lags_is_not_taken_for_dead_while_it_drains() -> None:
+    """Nothing of ours is due to leave any more: the idle limit says nothing."""
+    one = session()
+    feed(one, 0, 1000)
+    one.close_stream()
+    assert one.poll(30.0) == []
+    assert one.next_deadline() > 30.0
+
+
+def test_what_arrives_after_its_end_does_not_count() -> None:
+    one = session()
+    feed(one, 0, 1000)
+    one.over()
+    assert one.message(final(0, 1000), 2.0) == []
+    assert one.poll(100.0) == []
+
+
+# -- any history ------------------------------------------------------------------------------------------------------
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.floats(0, 15)),
+        st.tuples(st.just("audio"), st.integers(1, 200)),
+        st.tuples(st.just("final"), st.floats(-1, 400)),
+        st.tuples(st.just("interim"), st.floats(-1, 400)),
+        st.tuples(st.just("drain"), st.none()),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS, st.booleans())
+def test_whatever_happens_bounds_hold_and_answers_are_contiguous(
+    steps: list[tuple[str, Any]], may_finalize: bool
+) -> None:
+    one = session(may_finalize=may_finalize, inflight_s=5, stall_s=3)
+    now, at, answered = 0.0, 0, 0
+    sent: list[tuple[float, int]] = []
+    for verb, value in steps:
+        if one.state is State.OVER:
+            break
+        if verb == "wait":
+            now += value
+            for _ in one.poll(now):
+                one.left(now)
+        elif verb == "audio" and one.room(now) >= value:
+            one.audio(at, bytes(2 * value), now)
+            sent.append((now, value))
+            at += value + 10
+        elif verb == "drain" and one.state is State.OPEN:
+            one.close_stream()
+        elif verb in ("final", "interim"):
+            for answer in one.message(results(0, round(value), is_final=verb == "final"), now):
+                if isinstance(answer, Answer) and answer.pieces:
+                    assert answer.pieces[0].stream == answered
+                    answered = answer.pieces[-1].stream + answer.pieces[-1].length
+        assert answered == one.answered_to <= one.map.sent
+    for i, (since, _) in enumerate(sent):
+        burst = 0
+        for until, length in sent[i:]:
+            burst += length
+            assert burst <= 300 + (until - since) * 1250 + 2, "faster than the pace"
