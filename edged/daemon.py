@@ -136,6 +136,7 @@ class Daemon:
             if link.done():
                 link.result()
         finally:
+            self._source.stop(0)  # after a fault it still runs, and soon there is no loop to deliver to
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -215,7 +215,7 @@ def _go_on(*, known: bool, local: bool) -> None:
     if local:
         _print("  edged demo --device auto --api-key-file FILE")
         _print("                                 and Deepgram: audio goes there, and is paid for")
-    _print("  edged run --help               the daemon itself; `edged check --sample` has all settings")
+    _print("  edged check --sample           all settings, for `edged run`, the daemon itself")
 
 
 def _columns() -> int:

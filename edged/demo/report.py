@@ -39,7 +39,7 @@ def account(summary: Summary) -> list[str]:
 def comparison(lines: Sequence[Line], columns: int) -> list[str]:
     """Each sentence beside what was recognised, with the word error rates; then all together."""
     width = min(columns, WIDEST)
-    out = [f"{'words wrong':>{width}}"]
+    out = [f"{'word error rate':>{width}}"]
     for number, line in enumerate(lines, 1):
         said = bare(line.said)
         out += _row(f"{number}  said", line.said, "", width)

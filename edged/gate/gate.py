@@ -65,7 +65,9 @@ class Gate:
         """Nothing before this may be let through: it was already, or it is not there."""
         self._opened_at: int | None = None
         self._let_to = 0
-        """While open: how far audio was let through."""
+        """While open: from where on audio is still to be let through."""
+        self._through_to = 0
+        """The end of what was let through; behind `_let_to` only after a bridged hole."""
         self._voiced_to = 0
         """While open: the end of the last voiced frame (or where a forced opening began)."""
         self._end = 0
@@ -89,7 +91,7 @@ class Gate:
             if self._opened_at is None:
                 if verdict:
                     self._window.append((at, self._end))
-                if forced or self._always or self._onset():
+                if self._onset() or forced or self._always:
                     voiced += self._open(events, at)
                 continue
             if at - self._opened_at >= self._longest and (verdict or self._always):
@@ -102,7 +104,7 @@ class Gate:
                 self._voiced_to = self._end
             if self._end >= self._voiced_to + self._hangover and not (forced or self._always):
                 self._let(events, voiced, self._due(forced))
-                events.append(Close(self._let_to))
+                events.append(Close(self._through_to))
                 self._shut()
         if self._opened_at is not None:
             self._let(events, voiced, self._due(forced))
@@ -115,7 +117,7 @@ class Gate:
             self._let(events, [], self._end)
             if resumes_at - self._end > self._bridged:
                 events += [Close(self._end), Open(resumes_at)]
-                self._opened_at = resumes_at
+                self._opened_at = self._through_to = resumes_at
             self._voiced_to += resumes_at - self._end
         self._window.clear()
         self._floor = self._let_to = self._end = resumes_at
@@ -142,7 +144,7 @@ class Gate:
         window = list(self._window)
         self._window.clear()
         begin = max(self._floor, (window[0][0] if window else at) - self._pre_roll)
-        self._opened_at = self._let_to = begin
+        self._opened_at = self._let_to = self._through_to = begin
         self._voiced_to = window[-1][1] if window else self._end - self._hangover
         events.append(Open(begin))
         return window
@@ -157,7 +159,7 @@ class Gate:
     def _let(self, events: list[GateEvent], voiced: list[Range], to: int) -> None:
         if self._let_to < to:
             events.append(Through(self._let_to, to, tuple(voiced)))
-            self._let_to = to
+            self._let_to = self._through_to = to
             voiced.clear()
 
     def _shut(self) -> None:

@@ -5,7 +5,7 @@ as long as it waits. What is answered is a set of ranges, never one number. (To 
 in the account of another lane.)
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -59,7 +59,7 @@ class Account:
         """What has left since the caller last emptied this list, in order."""
         self.segments: deque[Segment] = deque()
         """Those of which something waits, and the open one, in order."""
-        self._audio: deque[tuple[int, bytes]] = deque()
+        self._audio: list[tuple[int, bytes]] = []
 
     # -- from the gate ------------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class Account:
         if segment is None or segment.closed:
             raise ValueError("no segment is open")
         segment.closed, segment.continues = True, continues
-        self._tidy()
+        self._tidy(segment.start, segment.end)
 
     def split(self, at: int) -> None:
         """Part the segment that holds `at` in two, as if the gate had closed and opened there."""
@@ -116,7 +116,7 @@ class Account:
         if following is None:
             return None
         start, end = following
-        i = bisect_right(self._audio, start, key=lambda piece: piece[0]) - 1
+        i = bisect_right(self._audio, start, key=_position) - 1
         at, pcm = self._audio[i]
         end = min(end, at + len(pcm) // BYTES_PER_SAMPLE, start + most)
         low, high = (start - at) * BYTES_PER_SAMPLE, (end - at) * BYTES_PER_SAMPLE
@@ -130,7 +130,7 @@ class Account:
         self.fates[fate] += released
         if released:
             self.released.append(Released(start, end, fate))
-            self._tidy()
+            self._tidy(start, end)
         return released
 
     def segment_at(self, position: int) -> Segment | None:
@@ -160,20 +160,26 @@ class Account:
         first = self.waiting.first
         if first is None or not self._audio:
             return None
-        found = self.read(first, len(self._audio[0][1]))
+        found = self.read(first, len(self._audio[0][1]) // BYTES_PER_SAMPLE)
         return (found[0], found[0] + len(found[1]) // BYTES_PER_SAMPLE) if found else None
 
     def _between(self, start: int, end: int) -> list[Segment]:
         return [s for s in self.segments if s.start < end and s.end > start]
 
-    def _tidy(self) -> None:
-        """Forget audio and segments of which nothing waits."""
-        audio, waiting = self._audio, self.waiting
-        while audio and not waiting.overlaps(audio[0][0], audio[0][0] + len(audio[0][1]) // BYTES_PER_SAMPLE):
-            audio.popleft()
-        first = waiting.first
-        segments = self.segments
-        while segments and segments[0].closed and (first is None or segments[0].end <= first):
-            if segments[0].continues and len(segments) == 1:
-                break  # the next one belongs to its chain
-            segments.popleft()
+    def _tidy(self, start: int, end: int) -> None:
+        """Forget audio within `[start, end)` of which nothing waits, and segments."""
+        audio, waits = self._audio, self.waiting.overlaps
+        low = max(0, bisect_right(audio, start, key=_position) - 1)
+        high = bisect_left(audio, end, key=_position)
+        audio[low:high] = [(at, pcm) for at, pcm in audio[low:high] if waits(at, at + len(pcm) // BYTES_PER_SAMPLE)]
+        newest = self.segments[-1] if self.segments else None
+        self.segments = deque(
+            segment
+            for segment in self.segments
+            # Of a piece that continues, the next one must learn its chain.
+            if waits(segment.start, segment.end) or not segment.closed or (segment is newest and segment.continues)
+        )
+
+
+def _position(piece: tuple[int, bytes]) -> int:
+    return piece[0]

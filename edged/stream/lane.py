@@ -134,7 +134,7 @@ class Lane:
         self._flushed = False
         self._finishing = False
         self._break_at: int | None = None
-        self._covered_at_break = 0
+        self._covered_at_break: int | None = None
         self._breaks = 0
         self._ended_here = 0
         """Sessions that gave results, and still ended at this point."""
@@ -201,7 +201,7 @@ class Lane:
             if following:
                 room_at = session.room_at(len(following[1]) // BYTES_PER_SAMPLE, now)
                 deadlines += [] if room_at is None else [room_at]
-            elif self._settings.idle_close_s:
+            elif self._may_idle_close():
                 deadlines.append(self._last_audio_at + self._settings.idle_close_s)
         return min(deadlines)
 
@@ -342,21 +342,27 @@ class Lane:
         """Everything was sent: end, prime, or close after long silence."""
         if self._finishing:
             return self._drain(session, now)
-        segment = self.account.segments[-1] if self.account.segments else None
-        is_open = segment is not None and not segment.closed
+        segment = self._open_segment()
         if not session.heard:
             if not self.has_source and not session.map.sent:
                 self.parked = True  # it was a check of the key: without audio the server would end it anyway
                 return self._drain(session, now)
             primed = session.map.sent >= self._settings.prime_s * self._rate
-            if primed and is_open and segment and not segment.voiced and not self._prime_asked:
+            if primed and segment and not segment.voiced and not self._prime_asked:
                 self._prime_asked = True
                 return [*session.finalize()]
-        idle_close_s = self._settings.idle_close_s
-        if idle_close_s and not is_open and not self.backlog and now >= self._last_audio_at + idle_close_s:
+        if self._may_idle_close() and now >= self._last_audio_at + self._settings.idle_close_s:
             self.parked = True
             return self._drain(session, now)
         return []
+
+    def _open_segment(self) -> Segment | None:
+        last = self.account.segments[-1] if self.account.segments else None
+        return last if last and not last.closed else None
+
+    def _may_idle_close(self) -> bool:
+        """Nobody speaks, and no answer is waited for."""
+        return self._settings.idle_close_s > 0 and not self._open_segment() and not self._tails
 
     def _drain(self, session: Session, now: float) -> list[LaneEffect]:
         self._drain_from = now
@@ -420,20 +426,19 @@ class Lane:
         if goes_on is None:
             return []
         covered = scribe.draft.end if scribe.draft else goes_on
-        if goes_on != self._break_at:
-            self._breaks, self._ended_here = 1, 0
-        elif covered > self._covered_at_break:
+        if covered == self._covered_at_break:  # nothing new since the last break: no reason to go back further
+            self._breaks += 1
+        elif goes_on == self._break_at:
             self._breaks, self._ended_here = BREAKS_WITHOUT_PROGRESS, 0
         else:
-            self._breaks += 1
-        sent = self._cursor > goes_on and session.map.sent > 0
-        self._ended_here += sent and session.results > 0
-        self._break_at, self._covered_at_break = goes_on, covered
-        if self._breaks >= BREAKS_WITHOUT_PROGRESS:
+            self._break_at, self._breaks, self._ended_here = goes_on, 1, 0
+        if covered == self._covered_at_break or self._breaks >= BREAKS_WITHOUT_PROGRESS:
             goes_on = covered
         else:
             scribe.cut_back(goes_on)
-            self._covered_at_break = goes_on
+        self._covered_at_break = goes_on
+        sent = self._cursor > goes_on and session.map.sent > 0
+        self._ended_here += sent and session.results > 0
         if self._breaks >= BREAKS_WITHOUT_PROGRESS and self._flushed and sent:
             # The server has flushed everything, twice, and this is still uncovered: it has nothing to say of it.
             effects: list[LaneEffect] = [*scribe.close()]

@@ -177,7 +177,7 @@ class Session:
         if idle_s > deepgram.IDLE_LIMIT_S:
             return self._give_up(f"nothing could leave for {idle_s:.0f} s: the connection is taken for dead")
         effects: list[Send | Hangup] = []
-        if idle_s >= self._settings.keepalive_s:
+        if now >= self._last_left_at + self._settings.keepalive_s:  # as `next_deadline` says it, to the last bit
             self._last_left_at = now
             self.keepalives += 1
             effects.append(Send(deepgram.KEEP_ALIVE))

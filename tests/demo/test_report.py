@@ -31,7 +31,7 @@ def test_it_shows_what_was_captured_sent_and_saved() -> None:
 
 def test_each_sentence_stands_beside_what_was_recognised_with_its_error_rate() -> None:
     assert comparison([SHORT], 60) == [
-        "                                                 words wrong",
+        "                                             word error rate",
         "1  said      he was not",
         "   edged     he was                            1 of 3 =  33%",
         "   without   he was not                        0 of 3 =   0%",

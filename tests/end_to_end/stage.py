@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -176,7 +177,7 @@ class Run:
         assert len({record.id for record in records}) == len(records)
         assert len({record.run for record in records}) == 1
         ranges = sorted((record.from_, record.to) for record in records)
-        for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False):
+        for (_, end), (start, _) in pairwise(ranges):
             assert start >= end, f"records share samples: {ranges}"
         for record in records:
             assert 0 <= record.from_ < record.to

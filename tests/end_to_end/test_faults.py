@@ -48,7 +48,9 @@ QUICK: dict[str, Setting] = {"deepgram.stall_s": 3, "deepgram.open_timeout_s": 2
 @pytest.mark.parametrize("fault", LOST)
 async def test_a_connection_lost_in_mid_word(stage: Stage, fault: str, unkind: str) -> None:
     """What was sent and not answered goes again over the next connection."""
-    await play(stage, unkind, replace(LOST[fault], in_word=WORD))
+    _, server = await play(stage, unkind, replace(LOST[fault], in_word=WORD))
+    # What a stall holds back until the close comes in time if that is the recording's end.
+    assert len(server.accounts) >= 2 or LOST[fault].kind == "until_close"
 
 
 REFUSALS: dict[str, tuple[Fault, str]] = {
@@ -69,6 +71,7 @@ async def test_a_connection_lost_in_mid_word_and_then_refused(stage: Stage, refu
     """Capture goes on meanwhile, the log names the reason, and a server that takes us again gets everything."""
     fault, reason = REFUSALS[refusal]
     run, server = await play(stage, "exact", Fault(Verb.RESET, in_word=WORD), after=(fault,))
+    assert len(server.accounts) == 2
     warnings = [line for line in run.log.splitlines() if "WARNING" in line]
     assert sum(reason in line for line in warnings) == 1, "each reason is a warning, once an outage"
     assert len(warnings) == 2, "the loss itself is the other"
@@ -116,7 +119,8 @@ COMPATIBLE = {
 @pytest.mark.parametrize("quirk", COMPATIBLE)
 async def test_a_compatible_server_lost_in_mid_word(stage: Stage, quirk: str, unkind: str) -> None:
     """Servers that people run themselves differ in details; none of them costs a word."""
-    await play(stage, unkind, Fault(Verb.RESET, in_word=WORD), quirks=COMPATIBLE[quirk])
+    _, server = await play(stage, unkind, Fault(Verb.RESET, in_word=WORD), quirks=COMPATIBLE[quirk])
+    assert len(server.accounts) >= 2
 
 
 async def test_finalize_is_not_sent_again_to_a_server_that_closes_because_of_it(stage: Stage) -> None:
@@ -149,7 +153,7 @@ async def play(
         server.order(late)
     assert await run.ends() == 0
     assert not server.ordered, "a fault did not strike"
-    assert len(server.accounts) >= 2 if connections is None else len(server.accounts) == connections
+    assert connections in (None, len(server.accounts))
     run.check_words()
     run.check_records(server.accounts)
     if unkind == "exact":

@@ -1,4 +1,4 @@
-"""Through the real libasound: the virtual microphone plays the recording into the room, whether anyone listens or not."""
+"""Through the real libasound: the virtual microphone plays the recording into its room, heard or not."""
 
 import asyncio
 import shutil

@@ -4,6 +4,7 @@ import asyncio
 import os
 import pty
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -102,7 +103,7 @@ async def test_the_console_on_a_terminal(stage: Stage) -> None:
     steps = [re.sub(r"\x1b\[\d*m", "", step) for step in screen.split("\r\x1b[K")]
     interims = [step for step in steps if step and "\n" not in step]
     assert len(interims) >= 2, "interims were shown while somebody spoke"
-    assert all(len(shorter.split()) <= len(longer.split()) for shorter, longer in zip(interims, interims[1:]))  # noqa: B905, RUF007
+    assert all(len(shorter.split()) <= len(longer.split()) for shorter, longer in pairwise(interims))
     (record,) = run.records
     assert re.fullmatch(r"\d\d:\d\d:\d\d  " + re.escape(record.text) + MARK, steps[-1].rstrip())
     assert screen.endswith("\n")

@@ -1,0 +1,124 @@
+"""An open database: transactions, errors, and the file itself."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from edged.spool import schema
+from edged.spool.items import Where
+
+SLACK_PAGES: Final = 256
+"""1 MB of free pages is no waste worth a write."""
+
+_KINDS: Final[dict[str, Any]] = {"t": str, "i": int, "r": float, "b": bytes, "n": (int, type(None))}
+
+
+class Failed(Exception):
+    """A database could not do what it was told. `damaged`: it never will. Nothing of the transaction has happened."""
+
+    def __init__(self, store: "Database", error: Exception, *, damaged: bool) -> None:
+        super().__init__(f"{store.path}: {error}")
+        self.store = store
+        self.damaged = damaged
+
+
+class Database:
+    """One of the two files. Errors of SQLite come out as `Failed`, but for mistakes of ours."""
+
+    def __init__(self, where: Where, path: Path) -> None:
+        """Raises what `schema.open_database` raises, and `Failed`."""
+        self.where: Where = where
+        self.path = path
+        self._connection = schema.open_database(path, "OFF" if where == "runtime" else "FULL")
+        self._held: Counter[str] | None = None
+        self.deleted = False
+        """Audio or text was deleted since the log was truncated: copies may be in it."""
+
+    def close(self) -> None:
+        """The last one to close a database empties its log."""
+        with suppress(sqlite3.Error):  # it was of use as long as it could be
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is done within it, or nothing."""
+        self.do("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.do("COMMIT")
+        except BaseException:
+            self._held = None
+            with suppress(sqlite3.Error):  # after some errors SQLite has rolled back already; the first error counts
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+            raise
+
+    # -- the file -----------------------------------------------------------------------------------------------------
+
+    def used_bytes(self) -> int:
+        """Of the file, what is in use."""
+        return (self.number("page_count") - self.number("freelist_count")) * self.number("page_size")
+
+    def log_bytes(self) -> int:
+        """Size of the write-ahead log."""
+        try:
+            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def truncate(self) -> bool:
+        """Bring the log into the file and empty it; returns False if a reader is in the way."""
+        [(busy, _, _)] = self.rows("PRAGMA wal_checkpoint(TRUNCATE)", (), "iii")
+        if not busy:
+            self.deleted = False
+        return not busy
+
+    def shrink(self, most_pages: int) -> None:
+        """Give space back, if most of the file is free; the log holds what this moves."""
+        free, pages = self.number("freelist_count"), self.number("page_count")
+        if free > pages // 2 and free > SLACK_PAGES:
+            self.rows(f"PRAGMA incremental_vacuum({most_pages})", (), "")
+
+    def data_version(self) -> int:
+        """Changes when another process has written."""
+        return self.number("data_version")
+
+    def forget_counts(self) -> None:
+        """Count anew: somebody else has written."""
+        self._held = None
+
+    def number(self, pragma: str) -> int:
+        return int(self.rows(f"PRAGMA {pragma}", (), "i")[0][0])
+
+    def do(self, statement: str, values: Sequence[Any] = ()) -> None:
+        self.many(statement, [values])
+
+    def rows(self, statement: str, values: Sequence[Any], kinds: str) -> list[Any]:
+        """All rows; `kinds` has a letter of `_KINDS` for each column. What is of another kind is damage."""
+        try:
+            rows = self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        expected = [_KINDS[kind] for kind in kinds]
+        for row in rows:
+            if not all(map(isinstance, row, expected)):
+                raise self.damaged("a row holds something else than it should")
+        return rows
+
+    def many(self, statement: str, values: Iterable[Sequence[Any]]) -> None:
+        try:
+            for each in values:
+                self._connection.execute(statement, each)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def damaged(self, why: str) -> Failed:
+        return Failed(self, schema.Damaged(why), damaged=True)
+
+    def _failed(self, error: sqlite3.Error) -> Exception:
+        if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError | sqlite3.IntegrityError):
+            return error  # a mistake of ours
+        return Failed(self, error, damaged=schema.is_damage(error))

@@ -1,0 +1,172 @@
+"""What the event loop asks the spool's thread to do, as values. All but `Load` may be carried out again.
+
+`compressed` is what a queue becomes when it can't be worked off: what is answered stays answered, audio is left out.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from edged.audio import BYTES_PER_SAMPLE
+from edged.ranges import Range, Ranges
+from edged.spool.dating import Anchor, Boot
+from edged.spool.items import Run
+from edged.spool.pair import Pair
+from edged.spool.records import Entry
+from edged.spool.store import LONGEST, Segment
+from edged.transcripts.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRun:
+    """Whose audio follows."""
+
+    run: Run
+
+    def apply(self, pair: Pair, now_s: float) -> None:
+        """Within a transaction of the runtime database, as all of these."""
+        pair.runtime.put_run(self.run)
+        pair.run = self.run
+
+
+@dataclass(frozen=True, slots=True)
+class PutAnchor:
+    """When a position was captured."""
+
+    run: str
+    anchor: Anchor
+
+    def apply(self, pair: Pair, now_s: float) -> None:
+        """See `BeginRun`."""
+        pair.runtime.put_anchors(self.run, [self.anchor])
+
+
+@dataclass(frozen=True, slots=True)
+class PutBoot:
+    """What makes this boot's time wall time."""
+
+    boot: Boot
+
+    def apply(self, pair: Pair, now_s: float) -> None:
+        """See `BeginRun`."""
+        pair.runtime.put_boot(self.boot)
+
+
+@dataclass(frozen=True, slots=True)
+class PutSegment:
+    """A segment begins or ends."""
+
+    segment: Segment
+
+    def apply(self, pair: Pair, now_s: float) -> None:
+        """See `BeginRun`."""
+        pair.segment(self.segment)
+
+
+@dataclass(frozen=True, slots=True)
+class PutAudio:
+    """Audio waits."""
+
+    run: str
+    position: int
+    pcm: bytes
+    voiced: tuple[Range, ...]
+
+    @property
+    def end(self) -> int:
+        """Position behind it."""
+        return self.position + len(self.pcm) // BYTES_PER_SAMPLE
+
+    def apply(self, pair: Pair, now_s: float) -> None:
+        """See `BeginRun`."""
+        most = LONGEST * BYTES_PER_SAMPLE
+        for at in range(0, len(self.pcm), most):
+            pair.audio(self.run, self.position + at // BYTES_PER_SAMPLE, self.pcm[at : at + most], self.voiced, now_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A record comes, its audio goes."""
+
+    record: Record
+    entry: Entry
+
+    def apply(self, pair: Pair, now_s: float) -> None:
+        """See `BeginRun`."""
+        pair.commit(self.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Audio waits no longer."""
+
+    run: str
+    start: int
+    end: int
+
+    def apply(self, pair: Pair, now_s: float) -> None:
+        """See `BeginRun`."""
+        pair.release(self.run, self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A sink has these records."""
+
+    sink: str
+    ids: tuple[str, ...]
+
+    def apply(self, pair: Pair, now_s: float) -> None:
+        """See `BeginRun`."""
+        pair.runtime.put_marks((id_, self.sink) for id_ in self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read what waits of `[start, end)`; gets the pieces, or what went wrong."""
+
+    run: str
+    start: int
+    end: int
+    tell: Callable[[list[tuple[int, bytes]] | Exception], None]
+
+
+Write = BeginRun | PutAnchor | PutBoot | PutSegment | PutAudio | Commit | Release | Mark
+Order = Write | Load
+
+
+def size_bytes(order: Order) -> int:
+    """What it takes in memory, about."""
+    if isinstance(order, PutAudio):
+        return len(order.pcm) + 200
+    return len(order.entry.record) + 1000 if isinstance(order, Commit) else 200
+
+
+def compressed(orders: Iterable[Write], dropped: dict[str, Ranges]) -> list[Write]:
+    """The same, bounded: no audio (it goes to `dropped`), no texts (they were told as not durable)."""
+    kept: list[Write] = []
+    segment: PutSegment | None = None
+    answered: dict[str, Ranges] = defaultdict(Ranges)
+    for order in orders:
+        match order:
+            case PutAudio():
+                dropped[order.run].add(order.position, order.end)
+            case Commit():
+                answered[order.entry.run].add(order.entry.start, order.entry.end)
+            case Release():
+                answered[order.run].add(order.start, order.end)
+            case PutSegment():
+                segment = order
+            case BeginRun() | PutAnchor():
+                kept.append(order)
+            case PutBoot():
+                kept = [*(each for each in kept if not isinstance(each, PutBoot)), order]
+            case Mark():
+                pass  # it is asked again whether it has them
+    if segment:
+        kept.append(segment)
+    for run, ranges in answered.items():
+        for start, end in ranges:
+            dropped[run].remove(start, end)
+            kept.append(Release(run, start, end))
+    return kept

@@ -1,0 +1,167 @@
+"""What was there before: two databases after a stop, a crash or a power cut, made one again.
+
+Each step can be cut short anywhere and is done again at the next start. What a record in an outbox covers is answered,
+wherever its audio still lies; what lies in both databases stays on disk; a segment that was cut ends with its audio.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import msgspec
+
+from edged.ranges import Ranges
+from edged.spool.dating import Anchor, Boot, Line, age_s
+from edged.spool.items import Backlog, Pending, Recovered, Run, Stretch
+from edged.spool.records import Entry
+from edged.spool.store import Segment, Store
+from edged.transcripts.record import Record, decode
+
+
+def resolve(stores: Sequence[Store], alive: str | None = None) -> None:
+    """Make them agree; of several the last is the one that keeps what lies in more. Segments of run `alive` stay."""
+    _close_segments(stores, alive)
+    _drop_answered(stores)
+    _drop_doubles(stores)
+
+
+def _close_segments(stores: Sequence[Store], alive: str | None) -> None:
+    audio: dict[str, Ranges] = defaultdict(Ranges)
+    for store in stores:
+        for run in list(store.held):
+            for start, end in store.audio_ranges(run):
+                audio[run].add(start, end)
+    closed: dict[tuple[str, int], Segment] = {}
+    following: dict[tuple[str, int], int] = {}
+    for segment in sorted({each for store in stores for each in store.segments()}, key=lambda each: each[:2]):
+        key = segment.run, segment.start
+        if segment.end is not None:
+            closed[key] = segment
+        following[key] = 1 << 62
+    keys = sorted(following)
+    for key, after in pairwise(keys):
+        if key[0] == after[0]:
+            following[key] = after[1]
+    for store in stores:
+        ended = []
+        for segment in store.segments():
+            if segment.end is None and segment.run != alive:
+                key = segment.run, segment.start
+                heard = audio[segment.run].within(segment.start, following[key])
+                last = heard[-1][1] if heard else segment.start
+                ended.append(closed.get(key) or segment._replace(end=last))
+        strays = []
+        for run in list(store.held):
+            covered = Ranges((s.start, s.end or 1 << 62) for s in store.segments(run))
+            for start, end in Ranges(store.audio_ranges(run)):
+                strays += [Segment(run, a, b, a, False) for a, b in covered.gaps(start, end) if run != alive]
+        if ended or strays:
+            with store.transaction():
+                for segment in ended + strays:
+                    store.put_segment(segment)
+
+
+def _drop_answered(stores: Sequence[Store]) -> None:
+    answered = [(entry.run, entry.start, entry.end) for store in stores for entry in store.entries()]
+    for store in stores:
+        here = [(run, start, end) for run, start, end in answered if store.audio_ranges(run, start, end)]
+        if here:
+            with store.transaction():
+                for run, start, end in here:
+                    store.release(run, start, end)
+
+
+def _drop_doubles(stores: Sequence[Store]) -> None:
+    *others, last = stores
+    for store in others:
+        with store.transaction():
+            for run in list(store.held):
+                if last.held[run]:
+                    for start, end in Ranges(last.audio_ranges(run)):
+                        store.release(run, start, end)
+            store.delete_entries(list(last.has_entries(entry.id for entry in store.entries())))
+
+
+def recovered(stores: Sequence[Store], sinks: Sequence[str], here: Boot, now_s: float) -> Recovered:
+    """What they hold, after `resolve`."""
+    marks: dict[str, set[str]] = defaultdict(set)
+    for store in stores:
+        for id_, sink in store.marks():
+            marks[id_].add(sink)
+    pending, kept, unreadable = [], [], 0
+    for entry in in_order([entry for store in stores for entry in store.entries()], here):
+        record = _record(entry)
+        if record is None:
+            unreadable += 1
+            continue
+        lacking = lacks(entry, marks[entry.id], sinks)
+        if lacking:
+            pending.append(Pending(record, lacking))
+        else:
+            kept.append(record)
+    return Recovered(
+        here.boot_id, tuple(pending), tuple(kept), tuple(backlogs(stores, here, now_s)), unreadable=unreadable
+    )
+
+
+def in_order(entries: Sequence[Entry], here: Boot) -> list[Entry]:
+    """By their commit: those of earlier boots first."""
+    return sorted(entries, key=lambda entry: (entry.boot_id == here.boot_id, entry.committed_s))
+
+
+def lacks(entry: Entry, marked: set[str], sinks: Sequence[str]) -> tuple[str, ...]:
+    """Which of the present sinks are to get it still. What none of its own sinks ever got is for all there are now."""
+    own = set(entry.sinks.split(","))
+    wanted = [sink for sink in sinks if sink in own] if marked or own & set(sinks) else list(sinks)
+    return tuple(sink for sink in wanted if sink not in marked)
+
+
+def _record(entry: Entry) -> Record | None:
+    try:
+        return decode(entry.record)
+    except msgspec.DecodeError:  # of another version: counted, and it stays for `keep_s`
+        return None
+
+
+def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[Backlog]:
+    """What waits, by run, the oldest first. Reading only; in the order runtime, disk, so that nothing is missed that
+    is moved meanwhile."""
+    runs: dict[str, Run] = {}
+    boots: dict[str, Boot] = {}
+    for store in reversed(stores):  # runs that are on disk began before those that are not
+        runs |= {run.run: run for run in store.runs() if run.run not in runs}
+    for store in stores:
+        for id_, boot in store.boots().items():
+            if id_ not in boots or boot.synchronized >= boots[id_].synchronized:
+                boots[id_] = boot
+    boots[here.boot_id] = here
+    found = []
+    for run in runs.values():
+        waiting, voiced, anchors, segments = Ranges(), Ranges(), set[Anchor](), dict[int, Segment]()
+        for store in stores:
+            if not store.held[run.run]:
+                continue
+            for start, end in store.audio_ranges(run.run):
+                waiting.add(start, end)
+            for start, end in store.voiced(run.run):
+                voiced.add(start, end)
+            segments |= {s.start: s for s in store.segments(run.run) if s.end is not None or s.start not in segments}
+        if not waiting:
+            continue
+        for store in stores:
+            anchors |= set(store.anchors(run.run))
+        stretches = [
+            Stretch(start, end, segment.chain, segment.continues, tuple(voiced.within(start, end)))
+            for _, segment in sorted(segments.items())
+            for start, end in waiting.within(segment.start, 1 << 62 if segment.end is None else segment.end)
+        ]
+        own = boots.get(run.boot_id)
+        backlog = Backlog(run, tuple(stretches), tuple(sorted(anchors)), own, 0.0)
+        found.append(replace(backlog, age_s=age_s(backlog.line.at_s(waiting.first or 0), own, here, now_s)))
+    return found
+
+
+def line_of(run: Run, anchors: Sequence[Anchor]) -> Line:
+    """See `Backlog.line`."""
+    return Line(anchors or (Anchor(0, run.started_s),), run.rate)

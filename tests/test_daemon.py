@@ -1,0 +1,372 @@
+"""The daemon in this process, its recording played fast: what it builds, what it says, how it ends.
+
+Real processes, real time and what goes wrong at the recogniser are in end_to_end/.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edged import daemon
+from edged.audio import Block, Captured, Ended, Lost, Opened, Overrun, Signal
+from edged.capture.source import Counters, Deliver
+from edged.capture.wavefile import WavSource
+from edged.daemon import Daemon
+from edged.errors import Exit, SourceMismatch
+from edged.gate.intake import Intake
+from edged.key import Key
+from edged.recognizer.compose import place
+from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.protocol import Limits
+from edged.recognizer.script import ScriptEngines
+from edged.recognizer.server import Server
+from edged.settings import Capture, Deepgram, Reconnect, Settings, Transcripts
+from edged.settings import Daemon as Process
+from edged.settings import File as FileSettings
+from edged.stream.lane import Lane
+from edged.summary import Summary
+from edged.transcripts.delivery import Delivery
+from edged.transcripts.record import Record, decode
+
+SCRIPT = place([("one", 0.5, 0.8), ("two", 0.9, 1.2), ("three", 1.3, 1.6)], 3.0)
+SPEED = 10
+"""So many seconds of the recording pass in one."""
+BLOCK = SCRIPT.pcm[:3200]
+NOWHERE = "ws://127.0.0.1:1/v1/listen"
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """A daemon leaves signals ignored at its end, as its process is over then; this one is not."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recording is played fast."""
+    monkeypatch.setattr(daemon, "open_source", lambda settings, put: WavSource(settings, put, speed=SPEED))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Makes the settings of a run that transcribes SCRIPT into a file."""
+    SCRIPT.save(tmp_path / "speech.wav", tmp_path / "speech.json")
+
+    def make(url: str = NOWHERE, *, stop_s: float = 10, **deepgram: Any) -> Settings:
+        return Settings(
+            capture=Capture(source="wav", path=str(tmp_path / "speech.wav"), end_wait_s=20),
+            deepgram=Deepgram(url=url, **{"replay_rate": SPEED, **deepgram}),
+            reconnect=Reconnect(initial_s=0.05, max_s=0.05),
+            transcripts=Transcripts(sinks=["file"], file=FileSettings(path=str(tmp_path / "records.jsonl"))),
+            daemon=Process(stop_s=stop_s),
+        )
+
+    return make
+
+
+def records(directory: Path) -> list[Record]:
+    file = directory / "records.jsonl"
+    return [decode(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+
+
+def words(directory: Path) -> list[str]:
+    return [word.word for record in records(directory) for word in record.words]
+
+
+def with_server(act: Callable[[Server], Awaitable[None]], **options: Any) -> None:
+    """Run a coroutine beside a recogniser that keeps up with SPEED."""
+
+    async def main() -> None:
+        async with Server(ScriptEngines(SCRIPT), limits=Limits(max_rate=1000), **options) as server:
+            await asyncio.wait_for(act(server), 30)
+
+    asyncio.run(main())
+
+
+class Played:
+    """A source that delivers these items at once."""
+
+    def __init__(self, items: list[Captured], deliver: Deliver, missing: str | None = None) -> None:
+        self.counters = Counters()
+        self._items, self._deliver, self._missing = items, deliver, missing
+
+    def check(self) -> str | None:
+        return self._missing
+
+    def start(self) -> None:
+        for item in self._items:
+            self._deliver(item)
+
+    def stop(self, timeout_s: float) -> bool:
+        return True
+
+
+def played(monkeypatch: pytest.MonkeyPatch, *items: Captured, missing: str | None = None) -> None:
+    """The next daemon hears this."""
+    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Played([*items], deliver, missing))
+
+
+# A whole run
+
+
+def test_a_recording_becomes_records(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """From the source to the file; the summary tells it in numbers."""
+
+    async def act(server: Server) -> None:
+        run = Daemon(settings(server.url), None)
+        assert await run.run() is Exit.OK
+        summary = run.summary
+        assert summary.run == run.run_id == records(tmp_path)[0].run
+        assert summary.captured_s == 3.0
+        assert summary.sent_s == server.received_samples / 16_000
+        assert (summary.connections, summary.reconnects) == (1, 0)
+        assert (summary.utterances, summary.words) == (1, 3)
+        assert (summary.holes, summary.evicted_s, summary.left_s) == (0, 0, 0)
+        assert summary.usd_estimated == pytest.approx(summary.sent_s / 60 * 0.0077)
+
+    with_server(act)
+    assert words(tmp_path) == ["one", "two", "three"]
+
+
+def test_the_key_goes_to_the_server(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """And to nothing else."""
+
+    async def act(server: Server) -> None:
+        assert await Daemon(settings(server.url), Key("k3y", "a test")).run() is Exit.OK
+        assert not server.refused
+
+    with_server(act, keys={"k3y"})
+    assert words(tmp_path) == ["one", "two", "three"]
+
+
+def test_nonsense_of_the_server_is_noted_once(
+    settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each kind of it."""
+
+    async def act(server: Server) -> None:
+        with caplog.at_level(logging.INFO, "edged"):
+            assert await Daemon(settings(server.url), None).run() is Exit.OK
+
+    with_server(act, faults=[Fault(Verb.GARBAGE, in_word=0), Fault(Verb.GARBAGE, in_word=1)])
+    assert caplog.text.count("the server sent text that is not JSON; ignored") == 1
+
+
+def test_run_reports_at_the_end(settings: Callable[..., Settings]) -> None:
+    """`daemon.run` has a loop of its own; what it came to is told before it returns."""
+    told: list[Summary] = []
+    made = settings(prime_s=0, stop_s=0)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    assert daemon.run(made, None, told.append) in (Exit.OK, Exit.SPEECH_LEFT)
+    timer.join()
+    assert told[0].connections == 0
+
+
+# Signals
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, Exit.OK), (signal.SIGINT, Exit.INTERRUPTED)])
+def test_a_signal_waits_for_the_last_words(
+    settings: Callable[..., Settings], tmp_path: Path, number: signal.Signals, status: Exit
+) -> None:
+    """In the middle of the sentence: what was said until then is written."""
+
+    async def act(server: Server) -> None:
+        task = asyncio.create_task(Daemon(settings(server.url), None).run())
+        while server.received_samples < SCRIPT.words[1].start:  # noqa: ASYNC110  it has no event
+            await asyncio.sleep(0.002)
+        os.kill(os.getpid(), number)
+        assert await task is status
+
+    with_server(act)
+    got = words(tmp_path)
+    assert got[:1] == ["one"]
+    assert got == ["one", "two", "three"][: len(got)]
+
+
+def test_a_stop_is_bounded(settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture) -> None:
+    """`stop_s`, and the status and the log say that something is left."""
+
+    async def act(server: Server) -> None:
+        asyncio.get_running_loop().call_later(2 / SPEED, os.kill, os.getpid(), signal.SIGTERM)
+        run = Daemon(settings(stop_s=0.1), None)
+        assert await run.run() is Exit.SPEECH_LEFT
+        assert run.summary.left_s > 1
+
+    with_server(act)
+    assert "s of speech not transcribed" in caplog.text
+
+
+def test_a_second_signal_cuts_it_short(settings: Callable[..., Settings]) -> None:
+    """Whatever `stop_s` is: far beyond what `with_server` waits."""
+
+    async def act(server: Server) -> None:
+        for at_s in (2, 4):
+            asyncio.get_running_loop().call_later(at_s / SPEED, os.kill, os.getpid(), signal.SIGTERM)
+        assert await Daemon(settings(stop_s=300), None).run() is Exit.SPEECH_LEFT
+
+    with_server(act)
+
+
+def test_sighup_reopens_the_file(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """It was renamed: the record is in a new one."""
+
+    def rotate() -> None:
+        (tmp_path / "records.jsonl").rename(tmp_path / "records.1")
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    async def act(server: Server) -> None:
+        asyncio.get_running_loop().call_later(1 / SPEED, rotate)
+        assert await Daemon(settings(server.url), None).run() is Exit.OK
+
+    with_server(act)
+    assert words(tmp_path) == ["one", "two", "three"]
+    assert (tmp_path / "records.1").read_bytes() == b""
+
+
+# The source
+
+
+def test_holes_are_counted(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gap between positions is one; captured is what came."""
+    blocks = [Block(at, BLOCK, 100 + at / 16_000) for at in (0, 1600, 8000, 9600)]
+    played(monkeypatch, Opened("plughw:CARD=A", "as asked"), *blocks, Overrun(4800), Ended())
+
+    async def act(server: Server) -> None:
+        run = Daemon(settings(server.url), None)
+        assert await run.run() is Exit.OK
+        assert run.summary.holes == 1
+        assert run.summary.captured_s == 0.4
+
+    with_server(act)
+
+
+def test_the_source_is_told_of_in_the_log(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Gone, back, too loud, overrun: for people, each once, and with a level that fits."""
+    played(
+        monkeypatch,
+        Opened("plughw:CARD=A", "16000 Hz"),
+        Overrun(1600),
+        Signal("it delivers digital silence", fault=True),
+        Signal("it has signal again", fault=False),
+        Lost("unplugged"),
+        Opened("plughw:CARD=A", "16000 Hz"),
+        Ended(),
+    )
+
+    async def act(server: Server) -> None:
+        with caplog.at_level(logging.INFO, "edged"):
+            assert await Daemon(settings(server.url), None).run() is Exit.OK
+
+    with_server(act)
+    said = [(record.levelname, record.message) for record in caplog.records if record.name == "edged"]
+    assert said[0] == ("INFO", "capturing plughw:CARD=A: 16000 Hz")
+    assert ("WARNING", "overrun: 100 ms of audio lost") in said
+    assert ("WARNING", "microphone: it delivers digital silence") in said
+    assert ("WARNING", "microphone: unplugged") in said
+    assert sum("microphone: works again" in text for _, text in said) == 2
+
+
+def test_a_source_that_is_missing_is_waited_for(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run begins; the connection is a check of the key and ends in order."""
+    played(monkeypatch, missing="no card captures")
+
+    async def act(server: Server) -> None:
+        task = asyncio.create_task(Daemon(settings(server.url), None).run())
+        while not (server.accounts and server.accounts[0].closed_at_s is not None):  # noqa: ASYNC110  it has no event
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await task is Exit.OK
+        assert server.accounts[0].close_code == 1000
+        assert len(server.accounts) == 1
+
+    with_server(act)
+    assert "microphone: no card captures" in caplog.text
+
+
+def test_a_source_that_can_never_do_it_ends_the_run(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is started."""
+
+    class Mismatched(Played):
+        def check(self) -> str | None:
+            raise SourceMismatch("it can do 48000 Hz only")
+
+    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Mismatched([], deliver))
+    with pytest.raises(SourceMismatch):
+        asyncio.run(Daemon(settings(), None).run())
+
+
+def test_a_thread_that_hangs_in_the_driver_is_left_behind(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said, and the end does not wait for it."""
+
+    class Hanging(Played):
+        def stop(self, timeout_s: float) -> bool:
+            return False
+
+    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Hanging([Ended()], deliver))
+
+    async def act(server: Server) -> None:
+        assert await Daemon(settings(server.url), None).run() is Exit.OK
+
+    with_server(act)
+    assert "the capture thread hangs in the sound driver" in caplog.text
+
+
+# Faults of our own
+
+
+class OurFaultError(Exception):
+    """What no code expects."""
+
+
+def broken(*_: object, **__: object) -> None:
+    raise OurFaultError
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (Daemon, "_on_block"),
+        (Lane, "has_work"),
+        (Intake, "block"),
+        (Delivery, "reopen"),
+        (WavSource, "_play"),
+    ],
+)
+def test_a_fault_ends_the_run_and_is_raised(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, owner: type, name: str
+) -> None:
+    """In a callback, a task, a signal's handler or a thread: never a hang, never swallowed."""
+    monkeypatch.setattr(owner, name, broken)
+    timers = [
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGHUP)),
+        threading.Timer(20, os.kill, (os.getpid(), signal.SIGTERM)),  # so that a failing test ends
+    ]
+    for timer in timers:
+        timer.start()
+    with pytest.raises(OurFaultError):
+        daemon.run(settings(), None, lambda _: None)
+    for timer in timers:
+        timer.cancel()
+        timer.join()
+    assert threading.excepthook is threading.__excepthook__

@@ -1,0 +1,333 @@
+"""The README: its commands are run or parsed, its settings, figures and log lines held against the code."""
+
+import ast
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edged import config
+from edged.cli.main import COMMANDS, Parser
+from edged.errors import Exit
+from edged.options import Option, options, sections, toml
+from edged.recognizer.faults import parse as parse_fault
+from edged.settings import Settings
+from edged.summary import Summary
+from edged.transcripts.journal import MESSAGE_ID
+from edged.transcripts.record import Record, decode
+from tests.journald import Journald
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+OPTIONS: dict[str, Option] = {option.name: option for option in options()}
+SECTIONS = {name for name, _ in sections()}
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`\n]+)`")
+PROSE = FENCE.sub("", TEXT)
+"""The README without its code blocks."""
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of a language, without the indentation of the list they may stand in."""
+    return [
+        re.sub(rf"^{match[1]}", "", match[3], flags=re.MULTILINE)
+        for match in FENCE.finditer(TEXT)
+        if match[2] == language
+    ]
+
+
+def shell_lines() -> list[str]:
+    """The commands of all shell blocks, each on one line."""
+    joined = "\n".join(blocks("sh")).replace("\\\n", " ")
+    return [line.strip() for line in joined.splitlines() if line.strip()]
+
+
+def calls_of_edged() -> Iterator[list[str]]:
+    """The arguments of each `edged ...`, in shell blocks and in the prose."""
+    inline = [code for code in CODE.findall(PROSE) if re.match(r"(\.venv/bin/)?edged [a-z-]", code)]
+    for line in [*shell_lines(), *inline]:
+        for part in _commands(line):
+            if Path(part[0]).name == "edged":
+                yield part[1:]
+
+
+def _commands(line: str) -> Iterator[list[str]]:
+    """The simple commands of a line: words between pipes and redirections."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|>&;")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    target = False
+    for word in lexer:
+        if set(word) <= set("|&;"):
+            if words:
+                yield words
+            words = []
+        elif word == ">":
+            target = True
+        elif target:
+            target = False
+        else:
+            words.append(word)
+    if words:
+        yield words
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the tables under a heading, up to the next of the same depth."""
+    section = TEXT.split(f"\n{heading}\n", 1)[1]
+    section = re.split(rf"^{'#' * heading.index(' ')} ", section, maxsplit=1, flags=re.MULTILINE)[0]
+    table = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table if not line.startswith("|---")]
+
+
+def test_each_command_line_of_edged_is_one_that_edged_takes(tmp_path: Path) -> None:
+    parser = Parser(prog="edged")
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for module, _ in COMMANDS.values():
+        import_module(module).add(subparsers)
+    seen = set()
+    for arguments in calls_of_edged():
+        if arguments == ["--help"]:
+            continue
+        parsed = parser.parse_args(arguments)
+        seen.add(parsed.command)
+        overrides = [each for each in getattr(parsed, "set", []) if each != "section.key=value"]
+        assert config.read(Path("/dev/null"), overrides).problems == []
+        for fault in getattr(parsed, "fault", []):
+            parse_fault(fault)
+    assert seen >= {"run", "check", "devices", "recognizer", "demo"}
+
+
+def test_each_script_is_there_and_can_be_started() -> None:
+    named = {word for line in shell_lines() for word in line.split() if word.startswith("script/")}
+    named |= {code.split()[0] for code in CODE.findall(PROSE) if code.startswith("script/")}
+    assert named >= {"script/setup", "script/demo", "script/test"}
+    assert all(os.access(ROOT / script, os.X_OK) for script in named)
+
+
+@pytest.mark.parametrize("block", blocks("toml"))
+def test_each_configuration_is_one_that_edged_takes(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "edged.toml"
+    file.write_text(block)
+    assert config.read(file).problems == []
+
+
+def test_each_option_that_is_named_exists() -> None:
+    named = [(match[1], code) for code in CODE.findall(PROSE) if (match := re.match(r"([a-z.]+)\.[a-z_]+\b", code))]
+    of_ours = {code.split(" ")[0].split("=")[0] for section, code in named if section in SECTIONS}
+    assert len(of_ours) > 20
+    assert of_ours - OPTIONS.keys() == set()
+
+
+def test_each_section_that_is_named_exists() -> None:
+    named = re.findall(r"^\[([a-z._]+)\]", "\n".join(blocks("toml")), re.MULTILINE) + re.findall(
+        r"`\[([a-z._]+)\]`", PROSE
+    )
+    assert set(named) - SECTIONS - {"deepgram.options"} == set()
+
+
+def test_a_number_in_brackets_behind_an_option_is_its_default() -> None:
+    """As in: `reconnect.max_s` (30)."""
+    found = re.findall(r"`([a-z_.]+)`\s\(([\d.]+)\)", PROSE)
+    assert len(found) > 10
+    assert {name: value for name, value in found if float(value) != OPTIONS[name].default} == {}
+
+
+def test_the_table_of_settings_has_their_defaults() -> None:
+    for name, default, _ in rows("## The settings people change first")[1:]:
+        assert default == f"`{toml(OPTIONS[name.strip('`')].default)}`"
+
+
+def test_the_transcript_on_the_first_screen_is_a_record() -> None:
+    (block,) = blocks("json")
+    assert block.count("\n") == 1, "a record is one line"
+    record = decode(block)
+    assert msgspec.json.decode(msgspec.json.encode(record)) == msgspec.json.decode(block), "it has no other fields"
+
+
+def test_each_field_of_a_record_is_explained_and_no_other() -> None:
+    explained = [name for row in rows("## Reading transcripts")[1:] for name in CODE.findall(row[0])]
+    assert sorted(explained) == sorted(field.encode_name for field in msgspec.structs.fields(Record))
+
+
+def test_each_exit_status_is_explained_and_no_other() -> None:
+    assert [int(status) for status, _ in rows("## Exit statuses")[1:]] == sorted(Exit)
+
+
+@cache
+def source() -> str:
+    """All texts in edged's code; what is put into them while it runs is `...`."""
+
+    def text(node: ast.AST) -> str | None:
+        if isinstance(node, ast.JoinedStr):
+            return "".join(text(part) or "..." for part in node.values)
+        return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+    files = sorted((ROOT / "edged").rglob("*.py"))
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text())))
+    return "\n".join(found for node in nodes if (found := text(node)))
+
+
+@pytest.mark.parametrize("row", rows("## What happens when"), ids=lambda row: row[0][:40])
+def test_what_the_log_is_said_to_say_is_what_edged_says(row: list[str]) -> None:
+    assert len(row) == 3
+    assert [text for text in CODE.findall(row[1]) if text not in source()] == []
+
+
+def test_the_summary_that_is_shown_has_the_form_of_todays() -> None:
+    shown = next(block for block in blocks("") if block.startswith("captured "))
+    figures = [float(figure) for figure in re.findall(r"\d+(?:\.\d+)?", shown)]
+    today = Summary(
+        run="", captured_s=600, sent_s=114.48, keepalives=111, connections=1, reconnects=0, utterances=20, words=281,
+        holes=0, evicted_s=0, left_s=0, usd_estimated=114.48 / 60 * Settings().deepgram.usd_per_minute,
+    )  # fmt: skip
+    assert shown == today.line() + "\n"
+    whole_s, usd = re.findall(r"would have been (\d+) s, ([\d.]+) USD", PROSE)[0]
+    assert float(whole_s) == figures[0]
+    assert float(usd) == pytest.approx(figures[0] / 60 * Settings().deepgram.usd_per_minute, abs=5e-5)
+
+
+def test_the_prices_are_computed_from_the_default() -> None:
+    for _, a_day, usd in rows("## What it costs and saves")[1:]:
+        amount, unit = a_day.split()
+        minutes = float(amount) * {"h": 60, "min": 1}[unit]
+        assert float(usd) == pytest.approx(30 * minutes * Settings().deepgram.usd_per_minute, abs=0.005)
+
+
+def test_the_memory_for_outages_is_computed() -> None:
+    (megabytes,) = re.findall(r"([\d.]+) MB a minute at 16 kHz", PROSE)
+    assert float(megabytes) == pytest.approx(16_000 * 2 * 60 / 1e6, abs=0.05)
+
+
+def anchor(heading: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_each_link_leads_somewhere() -> None:
+    anchors = {f"#{anchor(heading)}" for heading in re.findall(r"^#+ (.+)$", PROSE, re.MULTILINE)}
+    links = re.findall(r"\]\(([^)]+)\)", PROSE)
+    assert [link for link in links if link.startswith("#") and link not in anchors] == []
+    assert [link for link in links if not link.startswith("#") and not (ROOT / link).exists()] == []
+
+
+def test_each_chapter_is_in_the_table_of_contents() -> None:
+    contents = PROSE.split("\n## ", 1)[0]
+    chapters = re.findall(r"^## (.+)$", PROSE, re.MULTILINE)
+    assert [chapter for chapter in chapters if f"](#{anchor(chapter)})" not in contents] == []
+
+
+def test_the_command_for_logrotate_finds_edged_run_and_not_the_shell_that_runs_it() -> None:
+    rotation = next(block for block in blocks("") if "postrotate" in block)
+    assert rotation.startswith(f"{Settings().transcripts.file.path} {{\n")
+    (pattern,) = re.findall(r"pkill -HUP -f '(.+)'", rotation)
+    assert re.search(pattern, "/usr/bin/python3 /home/pi/edged/.venv/bin/edged run --config kiosk.toml")
+    assert not re.search(pattern, rotation)
+    assert not re.search(pattern, "/usr/bin/python3 /home/pi/edged/.venv/bin/edged recognizer")
+
+
+def sample_file(tmp_path: Path) -> Path:
+    """Two transcripts, the later one first."""
+    (line,) = blocks("json")
+    later = decode(line)
+    words = tuple(msgspec.structs.replace(word, word="stop", text="Stop.") for word in later.words[:1])
+    earlier = msgspec.structs.replace(later, id="earlier", start="2026-11-20T09:00:00.000Z", text="Stop.", words=words)
+    file = tmp_path / "transcripts.jsonl"
+    file.write_bytes(line.encode() + msgspec.json.encode(earlier) + b"\n")
+    return file
+
+
+def jq_lines() -> list[str]:
+    return [line for line in shell_lines() if re.search(r"\bjq -", line)]
+
+
+def output_of(line: str, *, within_s: float = 20) -> str:
+    """What the shell gives for a line of the README."""
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-ec", line], capture_output=True, text=True, timeout=within_s, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_the_commands_that_read_the_file(tmp_path: Path) -> None:
+    if not shutil.which("jq"):
+        pytest.skip("jq is not installed")
+    path, file = Settings().transcripts.file.path, sample_file(tmp_path)
+    assert sum(path in line for line in jq_lines()) == 4
+    follow, sort, hours, count = (line.replace(path, str(file)) for line in jq_lines() if path in line)
+    assert output_of(follow.replace("-F", "")).splitlines() == [
+        "2026-11-20T17:14:40.843Z  Go forward ten years.",
+        "2026-11-20T09:00:00.000Z  Stop.",
+    ]
+    assert [decode(line).text for line in output_of(sort).splitlines()] == ["Stop.", "Go forward ten years."]
+    assert output_of(hours).splitlines() == ["Go forward ten years.", "Stop."]
+    assert output_of(count) == "5\n"
+
+
+def test_the_commands_that_read_the_journal(tmp_path: Path) -> None:
+    if not shutil.which("jq"):
+        pytest.skip("jq is not installed")
+    from edged.transcripts.journal import Journal
+
+    records = [decode(line) for line in sample_file(tmp_path).read_bytes().splitlines()]
+    journald = Journald()
+    try:
+        Journal(journald.socket).deliver(records)
+        journald.wait_for(2, f"MESSAGE_ID={MESSAGE_ID}")
+        lines = [line for line in shell_lines() if line.startswith("journalctl")]
+        assert len(lines) == 3
+        follow, text, words = (
+            f'journalctl() {{ command journalctl -q -D {journald.directory} "$@"; }}; {line}' for line in lines
+        )
+        assert "Go forward ten years." in output_of(follow.removesuffix("-f"))
+        assert output_of(text).splitlines() == [f"{record.start}  {record.text}" for record in records]
+        first, second = output_of(words).splitlines()
+        assert [word["text"] for word in msgspec.json.decode(first)] == ["Stop."]
+        assert len(msgspec.json.decode(second)) == 4
+    finally:
+        journald.end()
+
+
+@pytest.mark.slow
+def test_the_example_without_microphone_and_key(tmp_path: Path) -> None:
+    """As it stands there, with a free port in place of the usual one."""
+    if not any(Path("/usr/share/pocketsphinx/test/data/librivox").glob("*.wav")):
+        pytest.skip("pocketsphinx-testdata is not installed")
+    pytest.importorskip("pocketsphinx", reason="PocketSphinx is not installed")
+    edged = tmp_path / "edged"
+    edged.write_text(f'#!/bin/sh\nexec {sys.executable} -m edged "$@"\n')
+    edged.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    server, client = "edged recognizer", next(line for line in shell_lines() if "--config /dev/null" in line)
+    assert server in shell_lines()
+    with subprocess.Popen(
+        [*server.split(), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as serving:
+        try:
+            assert serving.stdout
+            url = serving.stdout.readline().strip()
+            usual = "ws://127.0.0.1:8700/v1/listen"
+            assert usual in client
+            done = subprocess.run(
+                client.replace(usual, url),
+                shell=True,
+                capture_output=True,
+                text=True,
+                env=environment,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            assert "young man" in done.stdout
+        finally:
+            serving.terminate()
