@@ -270,7 +270,10 @@ class Daemon:
             case Uttered(utterance):
                 self._counts.utterances += 1
                 self._counts.words += len(utterance.words)
-                self._delivery.submit(self._maker.record(utterance, boottime_s(), wall_offset_s()))
+                record = self._maker.record(utterance, boottime_s(), wall_offset_s())
+                if record.clock == "unsynchronized" and self._once("clock"):
+                    log.warning("this machine's clock is not synchronised; until it is, records are marked so")
+                self._delivery.submit(record)
                 self._eviction.over()
             case Showing(text):
                 self._delivery.show_interim(text)

@@ -54,6 +54,8 @@ PURE = {
     "recognizer.messages",
     "recognizer.protocol",
     "recognizer.windows",
+    "service.status",
+    "service.watchdog",
     "stream.account",
     "stream.backoff",
     "stream.deepgram",

@@ -18,6 +18,7 @@ COMMANDS = {
     "devices": ("edged.cli.devices", "list the microphones, with the names to use for them"),
     "recognizer": ("edged.cli.recognizer", "a recogniser on this machine, without an account"),
     "demo": ("edged.cli.demo", "see it work, without microphone, key or network"),
+    "service": ("edged.cli.service", "put the systemd service in place, or take it away"),
 }
 """Each command: the module that holds it, and its line in `edged --help`. The module is imported when it is used, and
 has `add(subparsers)`, which adds a parser with `run` as its default, and `run(arguments) -> int`, the exit status."""

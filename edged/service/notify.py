@@ -107,7 +107,7 @@ def watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
 
 
 def _address(text: str) -> str | None:
-    """A path, or an abstract name, which Linux wants with a zero byte in front. Other kinds are for virtual machines."""
+    """A path, or an abstract name, which Linux wants with a zero byte in front. Virtual machines have other kinds."""
     if text.startswith("@"):
         return "\0" + text[1:]
     return text if text.startswith("/") else None

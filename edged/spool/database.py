@@ -34,6 +34,7 @@ class Database:
         self.path = path
         self._connection = schema.open_database(path, "OFF" if where == "runtime" else "FULL")
         self._held: Counter[str] | None = None
+        self._data_version = self.number("data_version")
         self.deleted = False
         """Audio or text was deleted since the log was truncated: copies may be in it."""
 
@@ -82,13 +83,17 @@ class Database:
         if free > pages // 2 and free > SLACK_PAGES:
             self.rows(f"PRAGMA incremental_vacuum({most_pages})", (), "")
 
-    def data_version(self) -> int:
-        """Changes when another process has written."""
-        return self.number("data_version")
+    def notice_others(self) -> None:
+        """If another process has written (`edged spool drop`), count anew, and empty the log of what it deleted."""
+        version = self.number("data_version")
+        if version != self._data_version:
+            self._data_version, self._held, self.deleted = version, None, True
 
-    def forget_counts(self) -> None:
-        """Count anew: somebody else has written."""
+    def probe(self) -> None:
+        """Write something, to see whether that is possible again."""
         self._held = None
+        with self.transaction():
+            self.do(f"PRAGMA user_version = {self.number('user_version')}")
 
     def number(self, pragma: str) -> int:
         return int(self.rows(f"PRAGMA {pragma}", (), "i")[0][0])

@@ -90,7 +90,9 @@ class Counters:
     bytes_in_memory: int = 0
     bytes_on_disk: int = 0
     oldest_s: float | None = None
-    """Age of the oldest, at least; None if nothing waits."""
+    """Age of the oldest, at least, when it was counted; None if nothing waits."""
+    counted_s: float = 0.0
+    """CLOCK_BOOTTIME."""
 
 
 class Committed(NamedTuple):

@@ -100,6 +100,10 @@ class Records(Database):
         rows = self.rows(query, (not undone_only, before_s), "ttiitttri")
         return [Entry._make((*row[:8], bool(row[8]))) for row in rows]
 
+    def has_text(self) -> bool:
+        """Whether there is any record."""
+        return bool(self.rows("SELECT 1 FROM outbox LIMIT 1", (), "i"))
+
     def has_entries(self, ids: Iterable[str]) -> set[str]:
         """Which of these are here."""
         return {id_ for id_ in ids if self.rows("SELECT 1 FROM outbox WHERE id = ?", (id_,), "i")}

@@ -162,6 +162,14 @@ class Store(Records):
         query = f"SELECT position, pcm FROM audio WHERE {_OVERLAPPING} ORDER BY position"  # noqa: S608  a constant
         return [cut(position, pcm, start, end) for position, pcm in self.rows(query, _place(run, start, end), "ib")]
 
+    def first_s(self) -> float | None:
+        """When the first of it was stored, audio or a record that somebody lacks; None if there is neither."""
+        query = (
+            "SELECT stored_s FROM (SELECT stored_s FROM audio ORDER BY id LIMIT 1) UNION ALL"
+            " SELECT committed_s FROM (SELECT committed_s FROM outbox WHERE NOT done ORDER BY committed_s LIMIT 1)"
+        )
+        return min((stored_s for (stored_s,) in self.rows(query, (), "r")), default=None)
+
     def oldest(self, stored_before_s: float, now_s: float, most: int) -> list[Piece]:
         """Rows stored before a time of this boot (or in another boot), in the order in which they were stored."""
         query = (

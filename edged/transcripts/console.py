@@ -76,7 +76,6 @@ class Console:
         marks = [
             "replayed" if record.replayed else "",
             f"{duration(record.delayed_s)} late" if record.delayed_s >= LATE_S else "",
-            "clock not set" if record.clock == "unsynchronized" else "",
         ]
         told = ", ".join(filter(None, marks))
         line = f"{self._dim(f'{when:%H:%M:%S}')}  {printable(record.text)}"

@@ -198,6 +198,48 @@ def test_a_server_that_never_answers() -> None:
     asyncio.run(main())
 
 
+async def unreachable(wanted: Deepgram) -> str:
+    """What opening raises where there is no server."""
+    with pytest.raises(Unreachable) as error:
+        await Connection.open(wanted, 16_000, KEY, tls_context(wanted))
+    return str(error.value)
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Whatever the developer's environment says."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "socks_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("no_proxy")
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("ws://127.0.0.1:1/v1/listen", "connection refused: nothing listens at its address"),
+        ("wss://recogniser.invalid/v1/listen", "the server's name can't be looked up"),
+    ],
+)
+def test_no_server_at_all(url: str, reason: str) -> None:
+    """Told apart: what to do about it differs."""
+    assert reason in asyncio.run(unreachable(Deepgram(url=url)))
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("http://127.0.0.1:1", "nothing listens at the address of the proxy that the environment names"),
+        ("gopher://user:secret@127.0.0.1:1", "the proxy's address in the environment can't be used"),
+    ],
+)
+def test_no_proxy_where_the_environment_names_one(no_proxy: pytest.MonkeyPatch, address: str, reason: str) -> None:
+    """The proxy is named as what is wrong, and its address, which may have a password, is not shown."""
+    no_proxy.setenv("http_proxy", address)
+    assert asyncio.run(unreachable(settings(2))).startswith((reason, f"connection refused: {reason}"))
+
+
 # Talking
 
 
@@ -361,6 +403,32 @@ def test_messages_leave_over_tls(certificate: Path) -> None:
                 await connection.send(bytes(length))
                 assert await connection.receive() == str(length)
             connection.abort()
+
+    asyncio.run(main())
+
+
+def test_a_certificate_that_nobody_vouches_for(certificate: Path) -> None:
+    """Verified always."""
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(certificate, certificate.with_name("key.pem"))
+
+    async def main() -> None:
+        async with serve(forever, "127.0.0.1", 0, ssl=own) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            said = await unreachable(settings(port, "wss"))
+            assert said == "the server's certificate is not trusted: self-signed certificate"
+            assert "no WebSocket server" in await unreachable(settings(port, "ws"))
+
+    asyncio.run(main())
+
+
+def test_tls_where_none_is_spoken() -> None:
+    """The scheme is named."""
+
+    async def main() -> None:
+        async with serve(forever, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            assert "is wss:// what is spoken there?" in await unreachable(settings(port, "wss"))
 
     asyncio.run(main())
 

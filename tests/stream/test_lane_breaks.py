@@ -111,7 +111,6 @@ def test_interims_of_a_lost_session_mean_nothing() -> None:
     assert bench.waiting != []
     bench.connect()
     bench.wait(5800)
-    assert bench.sent() == [(2150, 2500)]
     assert bench.texts == ["ah"]
     assert bench.waiting == []
 

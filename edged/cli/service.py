@@ -1,0 +1,219 @@
+"""`edged service install` and `uninstall`: the systemd service, for an edged that came by pip."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import edged
+from edged.cli.say import say
+from edged.config import DEFAULT_PATH
+from edged.errors import ConfigurationError, Exit, UsageError
+from edged.key import CREDENTIAL
+from edged.options import sample
+
+OURS = "# Put here by `edged service install`; `edged service uninstall` takes it away."
+"""First line of every file that is put in place: nothing without it is ever overwritten or removed."""
+
+FILES = {
+    "edged.service": "etc/systemd/system/edged.service",
+    "edged@.service": "etc/systemd/system/edged@.service",
+    "edged.sysusers": "etc/sysusers.d/edged.conf",
+    "edged.logrotate": "etc/logrotate.d/edged",
+}
+"""What is put in place, and where."""
+
+PACKAGED = ("usr/lib/systemd/system/edged.service", "lib/systemd/system/edged.service")
+"""Where a distribution's package has its unit."""
+
+HIDDEN = ("home", "root", "run/user", "tmp", "var/tmp")
+"""What the service can't see: ProtectHome= and PrivateTmp= in the unit."""
+
+FIXED_PATH = re.compile(r"[A-Za-z0-9/._+@-]+")
+"""What needs no quoting in a unit file."""
+
+ENVIRONMENT = "/opt/edged"
+"""Where an environment for the service is to be made."""
+
+DESCRIPTION = f"""\
+install: puts edged.service and edged@.service in place, to run this very edged, makes its user, and the sample
+  configuration if there is none. Nothing is started. It refuses an edged in a home directory, which the service can't
+  see, and prints the commands for one in {ENVIRONMENT}.
+uninstall: stops the services and takes away what install has put in place. The configuration, the key, transcripts and
+  speech that is not yet transcribed stay; it says where.
+Both need root and systemd. The Debian package does all of this by itself.
+"""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser(
+        "service",
+        help="put the systemd service in place, or take it away",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("action", choices=("install", "uninstall"))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns the exit status. Raises UsageError, or ConfigurationError for what stands in the way."""
+    if os.geteuid():
+        raise UsageError(f"this needs root: sudo {sys.executable} -m edged service {arguments.action}")
+    if arguments.action == "uninstall":
+        return _uninstall(Path("/"))
+    me = Installation.this()
+    if reason := me.unseen():
+        say(reason)
+        print("\n".join(me.way_out()))
+        return Exit.CONFIGURATION
+    return _install(Path("/"), me)
+
+
+class Installation(NamedTuple):
+    """Where an edged is: what of it the service must be able to see."""
+
+    program: Path
+    """What `ExecStart=` runs."""
+    needs: tuple[Path, ...]
+    """The places of its interpreter, libraries and code."""
+    checkout: Path | None = None
+    """Where its source is, if it runs from there."""
+
+    @classmethod
+    def this(cls) -> "Installation":
+        """The edged that is running."""
+        code = Path(edged.__file__).resolve().parent
+        needs = (Path(sys.executable).absolute(), Path(sys.executable).resolve(), Path(sys.base_prefix).resolve(), code)
+        source = code.parent if (code.parent / "pyproject.toml").exists() else None
+        return cls(Path(sysconfig.get_path("scripts"), "edged"), needs, source)
+
+    def unseen(self) -> str | None:
+        """Why the service could not run it, in a line; None if it can."""
+        for place in (self.program, *self.needs):
+            hidden = next((each for each in HIDDEN if place.is_relative_to(f"/{each}")), None)
+            if hidden:
+                return f"{place} is below /{hidden}, where the service can't see it; make an edged for it with:"
+            if not FIXED_PATH.fullmatch(str(place)):
+                return f"{place} has characters that a unit file can't take as they are; make an edged for it with:"
+        if not os.access(self.program, os.X_OK):
+            return f"{self.program} is not there, so there is nothing to start; make an edged for the service with:"
+        return None
+
+    def way_out(self) -> list[str]:
+        """Commands that make one which the service can see."""
+        what = str(self.checkout) if self.checkout else f"edged=={edged.__version__}"
+        return [
+            f"  sudo python3 -m venv {ENVIRONMENT}",
+            f"  sudo {ENVIRONMENT}/bin/pip install {what}",
+            f"  sudo {ENVIRONMENT}/bin/edged service install",
+        ]
+
+
+def templates() -> Path:
+    """The directory with the files of `FILES`: in a wheel's data, or beside the code in a checkout."""
+    installed = Path(sysconfig.get_path("data"), "share/edged/systemd")
+    return installed if installed.is_dir() else Path(edged.__file__).parents[1] / "systemd"
+
+
+def made_for(program: Path, text: str) -> str:
+    """A file of `FILES` for an edged at `program`, marked as ours."""
+    return f"{OURS}\n{text.replace('ExecStart=/usr/bin/edged ', f'ExecStart={program} ')}"
+
+
+def in_the_way(root: Path) -> list[str]:
+    """A line for each file that is not ours; `root` is `/`."""
+    problems = [
+        f"the package edged is installed ({root / each}), and brings its service along"
+        for each in PACKAGED
+        if (root / each).exists()
+    ][:1]
+    for place in FILES.values():
+        if (file := root / place).exists() and not is_ours(file):
+            problems.append(f"{file} is not by `edged service install`: move it away")
+    return problems
+
+
+def is_ours(file: Path) -> bool:
+    """Whether `install` put it there."""
+    with file.open(errors="replace") as stream:
+        return stream.readline().rstrip("\n") == OURS
+
+
+def _install(root: Path, me: Installation) -> int:
+    if problems := in_the_way(root):
+        raise ConfigurationError(*problems)
+    try:
+        for name, place in FILES.items():
+            _write(root / place, made_for(me.program, (templates() / name).read_text()))
+        configuration = root / DEFAULT_PATH.relative_to("/")
+        if not configuration.exists():
+            _write(configuration, sample())
+    except OSError as error:
+        raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
+    _call("systemd-sysusers", str(root / FILES["edged.sysusers"]))
+    _call("systemctl", "daemon-reload")
+    store = f"/etc/credstore/{CREDENTIAL}"
+    print(
+        f"In place, and not yet started. Now:\n"
+        f"  sudo install -D -m 0600 FILE-WITH-THE-KEY {store}\n"
+        f"  {me.program} devices            # and, if it is not the only microphone, capture.device in {DEFAULT_PATH}\n"
+        f"  sudo systemctl enable --now edged\n"
+        f"  systemctl status edged\n"
+        f"Other microphones: /etc/edged/NAME.toml and sudo systemctl enable --now edged@NAME"
+    )
+    return Exit.OK
+
+
+def _uninstall(root: Path) -> int:
+    ours = [name for name, place in FILES.items() if (root / place).exists() and is_ours(root / place)]
+    units = [name for name in ours if name.endswith(".service")]
+    if not ours:
+        say("there is nothing here by `edged service install`")
+        return Exit.OK
+    if units:
+        _call("systemctl", "stop", *(unit.replace("@", "@*") for unit in units))
+        _call("systemctl", "disable", *units)
+    try:
+        for name in ours:
+            (root / FILES[name]).unlink()
+    except OSError as error:
+        raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
+    _call("systemctl", "daemon-reload")
+    print(
+        "Taken away. What stays, and how to delete it:\n"
+        "  sudo rm -r /var/log/edged*                        # transcripts\n"
+        "  sudo rm -r /var/lib/edged* /run/edged*            # speech that is not yet transcribed\n"
+        f"  sudo rm -r /etc/edged /etc/credstore/{CREDENTIAL}  # configuration and key\n"
+        "  sudo userdel edged"
+    )
+    return Exit.OK
+
+
+def _write(file: Path, text: str) -> None:
+    """Whole or not at all, readable by all: there is nothing secret in it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f".{file.name}.new")
+    new.write_text(text)
+    new.chmod(0o644)
+    new.replace(file)
+
+
+def _call(*command: str) -> None:
+    """Run a program of systemd's. Raises ConfigurationError."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise ConfigurationError(f"{command[0]} is not there: this machine does not run systemd") from None
+    if done.returncode:
+        raise ConfigurationError(f"{' '.join(command)}: {_last_line(done.stderr.splitlines())}")
+
+
+def _last_line(lines: Sequence[str]) -> str:
+    return lines[-1] if lines else "failed, without a word"

@@ -1,0 +1,178 @@
+"""What the spool's thread does beside its orders, each thing when it is due: move, truncate, prune, evict, count."""
+
+from collections.abc import Callable
+from typing import Final
+
+from edged.service.clock import boottime_s
+from edged.settings import Spool
+from edged.spool.database import Failed
+from edged.spool.dating import age_s
+from edged.spool.items import Counters, Event, Evicted, Where
+from edged.spool.keeper import Keeper
+from edged.spool.recovery import line_of
+
+TRUNCATE_S: Final[dict[Where, float]] = {"runtime": 2.0, "disk": 5.0}
+"""How long copies of answered audio may stay in a log. On disk each time costs two syncs."""
+
+LOG_BYTES: Final[dict[Where, int]] = {"runtime": 1 << 20, "disk": 4 << 20}
+"""A longer log is brought into its file, whether something was deleted or not."""
+
+PRUNE_S: Final = 60.0
+
+KEEP_S: Final = 3600.0
+"""Delivered records stay for an hour: journald may write 5 minutes later what it took."""
+
+EVICTIONS: Final = 64
+"""Steps at a time: half an hour of speech."""
+
+SHRINK_PAGES: Final = 1024
+"""At a time: 4 MB."""
+
+COUNT_S: Final = 1.0
+
+HOUR_S: Final = 3600.0
+MB: Final = 1_000_000
+
+
+class Chores:
+    """`due_s` says when `run` wants to be called."""
+
+    def __init__(self, settings: Spool, keeper: Keeper, tell: Callable[[Event], None]) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._pair = keeper.pair
+        self._tell = tell
+        self._due: dict[str, float] = {}
+        self._counted_s = float("-inf")
+        self.counters = Counters()
+
+    @property
+    def due_s(self) -> float | None:
+        """Boot time; None if nothing is to be done."""
+        return min(self._due.values(), default=None)
+
+    def after_writes(self, now_s: float) -> None:
+        """Something has changed."""
+        self._plan("prune", now_s + PRUNE_S)
+        if self._settings.durability == "power" or self._pair.indebted or self._too_much():
+            self._plan("move", now_s + self._settings.sync_s)
+        elif (first_s := self._pair.runtime.first_s()) is not None:
+            self._plan("move", max(now_s + self._settings.sync_s, first_s + self._settings.to_disk_s))
+        self._plan_truncation(now_s)
+        self._count(now_s)
+
+    def run(self, now_s: float) -> None:
+        """Do what is due. What fails is told, and tried again."""
+        for name in [name for name, due_s in self._due.items() if due_s <= now_s]:
+            del self._due[name]
+            try:
+                getattr(self, f"_{name}")(now_s)
+            except Failed as error:
+                self._keeper.failed(error)
+        if self._keeper.failing("disk"):
+            self._plan("move", self._keeper.retry_s("disk"))
+
+    def move_all(self, until_s: float) -> None:
+        """At a stop: everything to the disk, then nothing in the logs."""
+        pair, inf = self._pair, float("inf")
+        try:
+            while pair.memory and self._keeper.available("disk", boottime_s()) and boottime_s() < until_s:
+                if not pair.move(inf, audio_before_s=inf, records_before_s=inf, all_records=True):
+                    break
+            for store in pair.stores:
+                store.truncate()
+        except Failed as error:
+            self._keeper.failed(error)
+
+    def _plan(self, name: str, due_s: float) -> None:
+        self._due[name] = min(due_s, self._due.get(name, due_s))
+
+    def _too_much(self) -> bool:
+        """The runtime database takes more than it may, the log included that a move makes."""
+        bound = self._settings.runtime_max_mb * MB - LOG_BYTES["runtime"]
+        return self._pair.memory is not None and self._pair.memory.used_bytes() > max(bound, MB / 2)
+
+    def _move(self, now_s: float) -> None:
+        settings, pair = self._settings, self._pair
+        if pair.memory is None or not self._keeper.available("disk", now_s):
+            return
+        everything = settings.durability == "power"
+        before_s = now_s if everything else now_s - settings.to_disk_s
+        more = pair.move(
+            now_s,
+            audio_before_s=now_s if self._too_much() else before_s,
+            records_before_s=before_s,
+            all_records=everything,
+        )
+        self._keeper.works("disk")
+        evicted = self._evict(lambda: pair.evict_size(settings.max_mb * MB))
+        if more or evicted:
+            self._plan("move", now_s)
+        self.after_writes(now_s)
+
+    def _evict(self, step: Callable[[], list[Evicted]]) -> bool:
+        """Returns whether there may be more to evict."""
+        for _ in range(EVICTIONS):
+            evicted = step()
+            if not evicted:
+                return False
+            for event in evicted:
+                self._tell(event)
+        return True
+
+    def _prune(self, now_s: float) -> None:
+        pair, here = self._pair, self._keeper.here
+        self._move(now_s)
+        if self._evict(lambda: pair.evict_age(self._settings.max_age_h * HOUR_S, here, now_s)):
+            self._plan("prune", now_s)
+        pair.prune(here.boot_id, KEEP_S, now_s)
+        busy = any(store.held or store.has_text() for store in pair.stores)
+        for store in pair.stores:
+            store.notice_others()
+            store.shrink(SHRINK_PAGES)
+        if busy:
+            self._plan("prune", now_s + PRUNE_S)
+        self._plan_truncation(now_s)
+        self._counted_s = float("-inf")
+        self._count(now_s)
+
+    def _plan_truncation(self, now_s: float) -> None:
+        for store in self._pair.stores:
+            if store.log_bytes() > LOG_BYTES[store.where]:
+                self._plan(f"truncate_{store.where}", now_s)
+            elif store.deleted:
+                self._plan(f"truncate_{store.where}", now_s + TRUNCATE_S[store.where])
+
+    def _truncate_runtime(self, now_s: float) -> None:
+        if self._pair.memory and not self._pair.memory.truncate():
+            self._plan("truncate_runtime", now_s + TRUNCATE_S["runtime"])
+
+    def _truncate_disk(self, now_s: float) -> None:
+        if self._pair.disk and not self._pair.disk.truncate():
+            self._plan("truncate_disk", now_s + TRUNCATE_S["disk"])
+
+    def _count(self, now_s: float) -> None:
+        """For status; at most once a second, and when nothing waits any more."""
+        pair = self._pair
+        waits = any(store.held for store in pair.stores)
+        if waits and now_s < self._counted_s + COUNT_S:
+            return
+        self._counted_s = now_s
+        self.counters = count(self._keeper, now_s) if waits else Counters(counted_s=now_s)
+
+
+def count(keeper: Keeper, now_s: float) -> Counters:
+    """What waits in both databases now."""
+    seconds, oldest_s = 0.0, 0.0
+    held = {"runtime": 0, "disk": 0}
+    for store in keeper.pair.stores:
+        boots = store.boots() | {keeper.here.boot_id: keeper.here}
+        for run in store.runs():
+            samples = store.held[run.run]
+            if samples:
+                held[store.where] += samples * 2
+                seconds += samples / run.rate
+                first = store.audio_ranges(run.run, most=1)[0][0]
+                captured_s = line_of(run, store.anchors(run.run)).at_s(first)
+                oldest_s = max(oldest_s, age_s(captured_s, boots.get(run.boot_id), keeper.here, now_s))
+    return Counters(seconds, held["runtime"], held["disk"], oldest_s, now_s)

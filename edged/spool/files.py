@@ -1,0 +1,126 @@
+"""The two directories: made, locked, and their databases opened, whatever state they are in."""
+
+import errno
+import fcntl
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+from uuid import uuid4
+
+from edged.errors import ConfigurationError
+from edged.service.clock import boot_id
+from edged.settings import Spool
+from edged.spool import schema
+from edged.spool.items import SetAside, Where
+from edged.spool.store import Store
+
+DATABASE: Final = "spool.db"
+LOCK: Final = "spool.lock"
+RING: Final = "ring"
+BOOT: Final = "boot-id"
+
+OPTION: Final[dict[Where, str]] = {"runtime": "spool.runtime_directory", "disk": "spool.directory"}
+
+_PASSING: Final = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What may be otherwise later: the rest is for people to put right."""
+
+
+class Paths(NamedTuple):
+    """Where what is."""
+
+    runtime: Path
+    disk: Path
+
+    @classmethod
+    def of(cls, settings: Spool) -> "Paths":
+        """As the settings say."""
+        return cls(Path(settings.runtime_directory), Path(settings.directory))
+
+    def directory(self, where: Where) -> Path:
+        """Of one database."""
+        return self.runtime if where == "runtime" else self.disk
+
+    def database(self, where: Where) -> Path:
+        """Its file."""
+        return self.directory(where) / DATABASE
+
+
+class Locks:
+    """Keeps other processes from the two directories as long as this one lives."""
+
+    def __init__(self) -> None:
+        self._fds: list[int] = []
+
+    def take(self, where: Where, directory: Path) -> None:
+        """Make the directory if it is absent, and lock it.
+
+        Raises ConfigurationError if somebody else has it or it can't be used as it is, OSError if it can't be now.
+        """
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _sorted(error, where, directory) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+            os.close(fd)
+            if error.errno != errno.EWOULDBLOCK:
+                raise
+            raise ConfigurationError(
+                f"{OPTION[where]} = {directory} is in use by another edged (process {holder or 'unknown'}): "
+                "stop that one, or give this one directories of its own"
+            ) from None
+        self._fds.append(fd)
+        with suppress(OSError):  # a full disk: the lock holds all the same, only nobody can say who has it
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+
+    def release(self) -> None:
+        """Let others in."""
+        for fd in self._fds:
+            os.close(fd)
+        self._fds.clear()
+
+
+def open_store(where: Where, path: Path) -> tuple[Store, SetAside | None]:
+    """The database, a new one if what is there is damaged: that is set aside.
+
+    Raises ConfigurationError if it can't be used as it is; OSError or sqlite3.Error if it can't be now.
+    """
+    try:
+        return Store(where, path), None
+    except sqlite3.Error as error:
+        if not schema.is_damage(error):
+            raise
+        event = SetAside(where, schema.set_aside(path), str(error))
+    except OSError as error:
+        raise _sorted(error, where, path) from error
+    return Store(where, path), event
+
+
+def _sorted(error: OSError, where: Where, path: Path) -> Exception:
+    if error.errno in _PASSING:
+        return error
+    return ConfigurationError(
+        f"{OPTION[where]}: {error.filename or path}: {error.strerror}: give edged's user access, choose another "
+        "directory, or set spool.enabled = false"
+    )
+
+
+def this_boot(runtime_directory: Path) -> str:
+    """Identifies this boot. Where the kernel's id is hidden, as in a sandbox: drawn once, and kept in memory."""
+    known = boot_id()
+    if known:
+        return known
+    file = runtime_directory / BOOT
+    with suppress(OSError):
+        if text := file.read_text(encoding="ascii", errors="replace").strip():
+            return text
+    drawn = uuid4().hex
+    with suppress(OSError):  # then it holds for this run only
+        file.write_text(f"{drawn}\n", encoding="ascii")
+    return drawn

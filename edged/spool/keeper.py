@@ -1,0 +1,181 @@
+"""Keeps the two databases usable: opens them, sets damaged ones aside, counts failures, tries again."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edged.errors import ConfigurationError
+from edged.ranges import Ranges
+from edged.service.clock import boottime_s
+from edged.spool import schema
+from edged.spool.database import Failed
+from edged.spool.dating import Boot
+from edged.spool.files import Locks, Paths, open_store
+from edged.spool.items import Event, Failing, Found, Recovered, SetAside, Wanted, Where, Working
+from edged.spool.orders import Write
+from edged.spool.pair import Pair
+from edged.spool.recovery import recovered, resolve
+from edged.spool.store import Store
+
+WAITS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Between tries of a database that fails; the last repeats. Sooner gains nothing, later loses trust."""
+
+
+@dataclass
+class _Health:
+    failures: int = 0
+    retry_s: float = 0.0
+    store: Store | None = None
+    """Kept while it fails: most failures leave the connection whole."""
+
+
+class Keeper:
+    """One thread at a time. `pair` has what can be used now."""
+
+    def __init__(self, paths: Paths, sinks: Sequence[str], here: Boot, tell: Callable[[Event], None]) -> None:
+        self.pair = Pair()
+        self.here = here
+        """This boot; the worker keeps it up to date."""
+        self.introductions: dict[str, Write] = {}
+        """What a new runtime database has to be told: the run, its boot, a recent anchor, the open segment."""
+        self._paths = paths
+        self._sinks = tuple(sinks)
+        self._tell = tell
+        self._locks = Locks()
+        self._health: dict[Where, _Health] = {"runtime": _Health(), "disk": _Health()}
+
+    def start(self) -> Recovered:
+        """Lock and open what can be; make one of it. Raises ConfigurationError if only people can help."""
+        now_s = boottime_s()
+        try:
+            for where in ("disk", "runtime"):
+                self._open(where, now_s)
+        except ConfigurationError:
+            self.close()
+            raise
+        while self.pair.stores:
+            try:
+                resolve(self.pair.stores)
+                return recovered(self.pair.stores, self._sinks, self.here, now_s)
+            except Failed as error:  # one less to use, or a new one in its place
+                self.failed(error)
+        return Recovered(self.here.boot_id, (), (), (), 0)
+
+    def available(self, where: Where, now_s: float) -> bool:
+        """Whether it can be used; tries again what failed, when it is time for that."""
+        if (self.pair.memory if where == "runtime" else self.pair.disk) is not None:
+            return True
+        if now_s < self._health[where].retry_s:
+            return False
+        try:
+            return self._again(where, now_s)
+        except ConfigurationError as error:
+            self._count(where, str(error), now_s)
+            return False
+
+    def retry_s(self, where: Where) -> float:
+        """When the next try is, if it fails."""
+        return self._health[where].retry_s
+
+    def failing(self, where: Where) -> bool:
+        """From its first failure until it has done something again."""
+        return self._health[where].failures > 0
+
+    def failed(self, error: Failed) -> None:
+        """It could not do something: set it aside if it is damaged, else try again later."""
+        store, now_s = error.store, boottime_s()
+        where = store.where
+        self._lose(where)
+        if not error.damaged:
+            self._count(where, str(error), now_s)
+            return
+        store.close()
+        self._health[where].store = None
+        try:
+            self._tell(SetAside(where, schema.set_aside(store.path), str(error)))
+            self._open(where, now_s)
+        except (OSError, ConfigurationError) as again:
+            self._count(where, str(again), now_s)
+
+    def works(self, where: Where) -> None:
+        """It did something."""
+        if self.failing(where):
+            self._health[where].failures = 0
+            self._tell(Working(where))
+
+    def ask_again(self) -> None:
+        """For audio that could not be stored."""
+        pair = self.pair
+        if pair.full or not pair.dropped:
+            return
+        dropped, pair.dropped = pair.dropped, defaultdict(Ranges)
+        for run, ranges in dropped.items():
+            if ranges:
+                self._tell(Wanted(run, tuple(ranges)))
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for health in self._health.values():
+            if health.store:
+                health.store.close()
+        self.pair.memory = self.pair.disk = None
+        self._locks.release()
+
+    def _lose(self, where: Where) -> None:
+        if where == "disk":
+            self.pair.disk = None
+        else:
+            self.pair.memory = None
+
+    def _count(self, where: Where, text: str, now_s: float) -> None:
+        health = self._health[where]
+        health.retry_s = now_s + WAITS_S[min(health.failures, len(WAITS_S) - 1)]
+        health.failures += 1
+        self._tell(Failing(where, text))
+
+    def _open(self, where: Where, now_s: float) -> bool:
+        """Raises ConfigurationError if only people can help."""
+        try:
+            self._locks.take(where, self._paths.directory(where))
+            store, event = open_store(where, self._paths.database(where))
+        except (OSError, sqlite3.Error) as error:
+            self._count(where, f"{self._paths.database(where)}: {error}", now_s)
+            return False
+        if event:
+            self._tell(event)
+        self._health[where].store = store
+        self._use(store)
+        return True
+
+    def _use(self, store: Store) -> None:
+        if store.where == "disk":
+            self.pair.use_disk(store)
+            return
+        self.pair.memory = store
+        with store.transaction():
+            for order in self.introductions.values():
+                order.apply(self.pair, boottime_s())
+
+    def _again(self, where: Where, now_s: float) -> bool:
+        store = self._health[where].store
+        try:
+            if store:
+                store.probe()
+                self._use(store)
+                return True
+            if not self._open(where, now_s):
+                return False
+            if where == "disk" and self.pair.memory and self.pair.disk:
+                self._find(self.pair.disk, now_s)
+        except Failed as error:
+            self.failed(error)
+            return False
+        return True
+
+    def _find(self, disk: Store, now_s: float) -> None:
+        """What was on a disk that could not be read at the start."""
+        run = self.pair.run
+        resolve(self.pair.stores, alive=run.run if run else None)
+        self._tell(Found(recovered([disk], self._sinks, self.here, now_s)))

@@ -1,0 +1,162 @@
+"""The thread that owns the databases: works off a queue of orders, and between them does its chores.
+
+The event loop never waits for it: what came of an order is told as an event. All orders that are queued become one
+transaction. What exceeds the queue's bound is compressed, which leaves audio out; it is asked for again later.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from edged.errors import EdgedError
+from edged.service.clock import boottime_s
+from edged.settings import Spool
+from edged.spool.chores import MB, Chores
+from edged.spool.database import Failed
+from edged.spool.items import Committed, Event
+from edged.spool.keeper import Keeper
+from edged.spool.orders import (
+    BeginRun,
+    Commit,
+    Load,
+    Order,
+    PutAnchor,
+    PutBoot,
+    PutSegment,
+    Write,
+    compressed,
+    size_bytes,
+)
+
+QUEUE_BYTES: Final = 4 << 20
+"""Two minutes of speech: cards stall for seconds, rarely for a minute."""
+
+
+class Unreadable(EdgedError):
+    """What is asked for may lie in a database that can't be read now: try again later."""
+
+
+class Worker:
+    """`put`, `stop` and `ended` are for any thread; the rest is the worker's own."""
+
+    def __init__(self, settings: Spool, keeper: Keeper, tell: Callable[[Event], None]) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._pair = keeper.pair
+        self._tell = tell
+        self.chores = Chores(settings, keeper, tell)
+        self.ended = threading.Event()
+        self._ready = threading.Condition()
+        self._queue: deque[Order] = deque()
+        self._queued_bytes = 0
+        self._stop_by_s: float | None = None
+
+    def put(self, order: Order) -> None:
+        """Have it done. Never blocks."""
+        with self._ready:
+            self._queue.append(order)
+            self._queued_bytes += size_bytes(order)
+            self._ready.notify()
+
+    def stop(self, timeout_s: float) -> None:
+        """Work off the queue, move everything to the disk, and end, within `timeout_s` if the disks allow it."""
+        with self._ready:
+            self._stop_by_s = boottime_s() + timeout_s
+            self._ready.notify()
+
+    def run(self) -> None:
+        """Until it is stopped. Raises for mistakes of ours only."""
+        try:
+            if self._pair.memory:
+                self.chores.after_writes(boottime_s())
+            while self._stop_by_s is None:
+                self._serve(self._next())
+                self.chores.run(boottime_s())
+                self._keeper.ask_again()
+            self._serve(self._next())
+            self.chores.move_all(self._stop_by_s)
+        finally:
+            self._keeper.close()
+            self.ended.set()
+
+    def _next(self) -> list[Order]:
+        """What is queued; waits for that, or until a chore is due."""
+        with self._ready:
+            while self._stop_by_s is None:
+                now_s = boottime_s()
+                blocked = self._pair.memory is None and now_s < self._keeper.retry_s("runtime")
+                if self._queue and not blocked:
+                    break
+                if self._queued_bytes > QUEUE_BYTES:
+                    self._compress()
+                dues_s = [self.chores.due_s, self._keeper.retry_s("runtime") if blocked and self._queue else None]
+                due_s = min((each for each in dues_s if each is not None), default=None)
+                if due_s is not None and due_s <= now_s:
+                    return []
+                self._ready.wait(None if due_s is None else due_s - now_s)
+            orders = list(self._queue)
+            self._queue.clear()
+            self._queued_bytes = 0
+            return orders
+
+    def _compress(self) -> None:
+        writes: list[Write] = []
+        for order in self._queue:
+            if isinstance(order, Load):
+                order.tell(Unreadable("the spool can't be read now"))
+            else:
+                writes.append(order)
+        self._queue = deque(compressed(writes, self._pair.dropped))
+        self._queued_bytes = sum(map(size_bytes, self._queue))
+
+    def _serve(self, orders: Sequence[Order]) -> None:
+        """Everything that is to be written in one transaction; then what is to be read."""
+        now_s = boottime_s()
+        writes = [order for order in orders if not isinstance(order, Load)]
+        stored = not writes or self._write(writes, now_s)
+        for order in orders:
+            if isinstance(order, Commit):
+                self._tell(Committed(order.record, durable=stored))
+            elif isinstance(order, Load):
+                order.tell(self._load(order))
+        if not stored:
+            with self._ready:
+                self._queue.extendleft(reversed(writes))
+                self._queued_bytes += sum(map(size_bytes, writes))
+
+    def _write(self, writes: Sequence[Write], now_s: float) -> bool:
+        pair, keeper = self._pair, self._keeper
+        for order in writes:
+            if isinstance(order, BeginRun | PutBoot | PutSegment | PutAnchor):
+                keeper.introductions[type(order).__name__] = order
+            if isinstance(order, PutBoot):
+                keeper.here = order.boot
+        if not keeper.available("runtime", now_s):
+            return False
+        try:
+            pair.full = pair.disk is None and pair.runtime.used_bytes() > self._settings.runtime_max_mb * MB
+            with pair.runtime.transaction():
+                for order in writes:
+                    order.apply(pair, now_s)
+            pair.begun()
+            keeper.works("runtime")
+            self.chores.after_writes(now_s)
+        except Failed as error:
+            keeper.failed(error)
+            return False
+        finally:
+            if pair.failed:
+                disk_error, pair.failed = pair.failed, None
+                keeper.failed(disk_error)
+        return True
+
+    def _load(self, load: Load) -> list[tuple[int, bytes]] | Exception:
+        pair = self._pair
+        if pair.memory is None or (pair.disk is None and pair.may_be_on_disk(load.run)):
+            return Unreadable("the spool can't be read now")
+        try:
+            return pair.load(load.run, load.start, load.end)
+        except Failed as error:
+            self._keeper.failed(error)
+            return Unreadable(str(error))

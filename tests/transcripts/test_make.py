@@ -1,0 +1,89 @@
+"""From an utterance to a record: positions become wall-clock times when it is written."""
+
+import re
+
+from edged.settings import Capture, Deepgram, Settings
+from edged.transcripts.make import Maker
+from edged.transcripts.utterance import Spoken, Utterance
+
+BOOTED = 1_795_165_200.0
+"""Wall time of CLOCK_BOOTTIME 0: 2026-11-20T09:00:00Z."""
+
+
+class Times:
+    """1000 samples a second, from boot on."""
+
+    def at_s(self, position: int) -> float:
+        return position / 1000
+
+
+def maker(clock: str = "synchronized", **settings: object) -> Maker:
+    return Maker(Settings(**settings), "run1", "kiosk-7", Times(), lambda: clock)  # type: ignore[arg-type]
+
+
+AH = Spoken(902_120, 902_330, "turn", "Turn", 0.99, None)
+OH = Spoken(902_400, 902_800, "off", "off.", 0.97, 1)
+UTTERANCE = Utterance(902_000, 903_000, (AH, OH), "request-1", replayed=False)
+
+
+def test_a_record_says_what_was_said_when_and_which_samples_it_answers() -> None:
+    record = maker(capture=Capture(device="plughw:CARD=Device")).record(UTTERANCE, 903.2, BOOTED)
+    assert record.text == "Turn off."
+    assert (record.start, record.end) == ("2026-11-20T09:15:02.120Z", "2026-11-20T09:15:02.800Z")
+    assert (record.from_, record.to, record.run) == (902_000, 903_000, "run1")
+    assert (record.request_id, record.host, record.device) == ("request-1", "kiosk-7", "plughw:CARD=Device")
+    assert (record.replayed, record.clock) == (False, "synchronized")
+
+
+def test_words_are_timed_from_the_records_start() -> None:
+    words = maker().record(UTTERANCE, 903.2, BOOTED).words
+    assert [(w.word, w.text, w.start, w.end, w.speaker) for w in words] == [
+        ("turn", "Turn", 0.0, 0.21, None),
+        ("off", "off.", 0.28, 0.68, 1),
+    ]
+
+
+def test_its_confidence_is_that_of_its_words_on_average() -> None:
+    assert maker().record(UTTERANCE, 903.2, BOOTED).confidence == 0.98
+
+
+def test_the_delay_is_from_the_end_of_the_speech_to_the_writing() -> None:
+    assert maker().record(UTTERANCE, 903.2, BOOTED).delayed_s == 0.4
+
+
+def test_a_delay_is_never_negative() -> None:
+    """Word times are off by tens of milliseconds."""
+    assert maker().record(UTTERANCE, 902.7, BOOTED).delayed_s == 0.0
+
+
+def test_a_clock_that_was_set_meanwhile_dates_right_what_was_said_before() -> None:
+    """Nothing of the wall clock is taken but at the moment of writing."""
+    one = maker()
+    assert one.record(UTTERANCE, 903.2, 0.0).start == "1970-01-01T00:15:02.120Z"
+    assert one.record(UTTERANCE, 903.2, BOOTED).start == "2026-11-20T09:15:02.120Z"
+
+
+def test_every_record_of_a_run_has_an_id_of_its_own() -> None:
+    one = maker()
+    ids = [one.record(UTTERANCE, 903.2, BOOTED).id for _ in range(3)]
+    assert len(set(ids)) == 3
+    assert all(re.fullmatch(r"run1-\d+", id_) for id_ in ids)
+
+
+def test_the_end_is_that_of_the_word_that_ends_last() -> None:
+    """Where people talk at once the last word to begin may not be it."""
+    long = AH._replace(end=902_900)
+    assert maker().record(UTTERANCE._replace(words=(long, OH)), 903.2, BOOTED).end == "2026-11-20T09:15:02.900Z"
+
+
+def test_model_language_and_channel_are_those_of_the_settings() -> None:
+    record = maker(deepgram=Deepgram(model="nova-2", language="de"), capture=Capture(channels=2, channel=1)).record(
+        UTTERANCE, 903.2, BOOTED
+    )
+    assert (record.model, record.language, record.channel) == ("nova-2", "de", 1)
+
+
+def test_the_clocks_state_is_asked_for_at_the_writing() -> None:
+    states = iter(["unsynchronized", "synchronized"])
+    one = Maker(Settings(), "run1", "kiosk-7", Times(), lambda: next(states))
+    assert [one.record(UTTERANCE, 903.2, BOOTED).clock for _ in range(2)] == ["unsynchronized", "synchronized"]
