@@ -82,14 +82,28 @@ async def measure(script: Script, unkind: Unkindness) -> list[Row]:
             for name, value in settings.items():
                 command += ["--set", f"{name}={json.dumps(value)}"]
             process = await asyncio.create_subprocess_exec(*command)
-            status = await process.wait()
+            most_kb = 0
+            while process.returncode is None:
+                most_kb = max(most_kb, peak_memory_kb(process.pid))
+                await asyncio.wait([asyncio.ensure_future(process.wait())], timeout=1)
+            status = process.returncode
             lines = (directory / "transcripts.jsonl").read_text().splitlines()
             summary = json.loads((directory / "summary.json").read_text())
             return [
                 ("exit status", str(status), status == 0),
                 *on_the_wire(script, server.accounts, summary),
+                ("memory at most", f"{most_kb / 1024:.0f} MB", None),
                 *in_the_file(script, [json.loads(line) for line in lines]),
             ]
+
+
+def peak_memory_kb(pid: int) -> int:
+    """VmHWM of a process; 0 if it has just ended. (getrusage would count this process's own memory, from the fork.)"""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def on_the_wire(script: Script, accounts: list[Account], summary: dict[str, float]) -> list[Row]:
@@ -119,7 +133,6 @@ def on_the_wire(script: Script, accounts: list[Account], summary: dict[str, floa
         ),
         ("longest time without a message", f"{gap:.2f} s", gap <= GAP_S),
         ("processor time", f"{usage.ru_utime + usage.ru_stime:.1f} s", None),
-        ("memory at most", f"{usage.ru_maxrss / 1024:.0f} MB", None),
     ]
 
 

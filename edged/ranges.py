@@ -104,4 +104,4 @@ class Ranges:
     def overlaps(self, start: int, end: int) -> bool:
         """Whether any position of `[start, end)` is in the set."""
         i = bisect_right(self._ends, start)
-        return i < len(self._starts) and self._starts[i] < end
+        return start < end and i < len(self._starts) and self._starts[i] < end

@@ -52,8 +52,7 @@ def test_a_span_is_parted_into_what_is_within_and_the_gaps(
     inside = set(range(*span))
     assert {n for start, end in ranges.within(*span) for n in range(start, end)} == numbers & inside
     assert {n for start, end in ranges.gaps(*span) for n in range(start, end)} == inside - numbers
-    if inside:
-        assert ranges.overlaps(*span) == bool(numbers & inside)
+    assert ranges.overlaps(*span) == bool(numbers & inside)
 
 
 @given(st.lists(STEP, max_size=30), BOUND)

@@ -140,6 +140,11 @@ def in_the_way(root: Path) -> list[str]:
     return problems
 
 
+def runs(root: Path) -> bool:
+    """Whether systemd runs, as sd_booted(3) finds out; in an image that is being made it doesn't, and needn't."""
+    return (root / "run/systemd/system").is_dir()
+
+
 def is_ours(file: Path) -> bool:
     """Whether `install` put it there."""
     with file.open(errors="replace") as stream:
@@ -158,7 +163,8 @@ def _install(root: Path, me: Installation) -> int:
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
     _call("systemd-sysusers", str(root / FILES["edged.sysusers"]))
-    _call("systemctl", "daemon-reload")
+    if runs(root):
+        _call("systemctl", "daemon-reload")
     store = f"/etc/credstore/{CREDENTIAL}"
     print(
         f"In place, and not yet started. Now:\n"
@@ -177,15 +183,17 @@ def _uninstall(root: Path) -> int:
     if not ours:
         say("there is nothing here by `edged service install`")
         return Exit.OK
-    if units:
+    if units and runs(root):
         _call("systemctl", "stop", *(unit.replace("@", "@*") for unit in units))
+    if units:
         _call("systemctl", "disable", *units)
     try:
         for name in ours:
             (root / FILES[name]).unlink()
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
-    _call("systemctl", "daemon-reload")
+    if runs(root):
+        _call("systemctl", "daemon-reload")
     print(
         "Taken away. What stays, and how to delete it:\n"
         "  sudo rm -r /var/log/edged*                        # transcripts\n"

@@ -42,7 +42,7 @@ class Chores:
         self._keeper = keeper
         self._pair = keeper.pair
         self._tell = tell
-        self._due: dict[str, float] = {}
+        self._due: dict[Callable[[float], None], float] = {}
         self._counted_s = float("-inf")
         self.counters = Counters()
 
@@ -53,39 +53,41 @@ class Chores:
 
     def after_writes(self, now_s: float) -> None:
         """Something has changed."""
-        self._plan("prune", now_s + PRUNE_S)
+        self._plan(self._prune, now_s + PRUNE_S)
         if self._settings.durability == "power" or self._pair.indebted or self._too_much():
-            self._plan("move", now_s + self._settings.sync_s)
+            self._plan(self._move, now_s + self._settings.sync_s)
         elif (first_s := self._pair.runtime.first_s()) is not None:
-            self._plan("move", max(now_s + self._settings.sync_s, first_s + self._settings.to_disk_s))
+            self._plan(self._move, max(now_s + self._settings.sync_s, first_s + self._settings.to_disk_s))
         self._plan_truncation(now_s)
         self._count(now_s)
 
     def run(self, now_s: float) -> None:
         """Do what is due. What fails is told, and tried again."""
-        for name in [name for name, due_s in self._due.items() if due_s <= now_s]:
-            del self._due[name]
+        for chore in [chore for chore, due_s in self._due.items() if due_s <= now_s]:
+            del self._due[chore]
             try:
-                getattr(self, f"_{name}")(now_s)
+                chore(now_s)
             except Failed as error:
                 self._keeper.failed(error)
-        if self._keeper.failing("disk"):
-            self._plan("move", self._keeper.retry_s("disk"))
+        if self._pair.disk is None:
+            self._plan(self._move, self._keeper.retry_s("disk"))
 
     def move_all(self, until_s: float) -> None:
         """At a stop: everything to the disk, then nothing in the logs."""
         pair, inf = self._pair, float("inf")
         try:
-            while pair.memory and self._keeper.available("disk", boottime_s()) and boottime_s() < until_s:
-                if not pair.move(inf, audio_before_s=inf, records_before_s=inf, all_records=True):
+            while pair.memory and (now_s := boottime_s()) < until_s:
+                if not self._keeper.available("disk", now_s, at_once=True):
+                    break
+                if not pair.move(now_s, audio_before_s=inf, records_before_s=inf, all_records=True):
                     break
             for store in pair.stores:
                 store.truncate()
         except Failed as error:
             self._keeper.failed(error)
 
-    def _plan(self, name: str, due_s: float) -> None:
-        self._due[name] = min(due_s, self._due.get(name, due_s))
+    def _plan(self, chore: Callable[[float], None], due_s: float) -> None:
+        self._due[chore] = min(due_s, self._due.get(chore, due_s))
 
     def _too_much(self) -> bool:
         """The runtime database takes more than it may, the log included that a move makes."""
@@ -94,7 +96,7 @@ class Chores:
 
     def _move(self, now_s: float) -> None:
         settings, pair = self._settings, self._pair
-        if pair.memory is None or not self._keeper.available("disk", now_s):
+        if not self._keeper.available("disk", now_s) or pair.memory is None:
             return
         everything = settings.durability == "power"
         before_s = now_s if everything else now_s - settings.to_disk_s
@@ -107,7 +109,7 @@ class Chores:
         self._keeper.works("disk")
         evicted = self._evict(lambda: pair.evict_size(settings.max_mb * MB))
         if more or evicted:
-            self._plan("move", now_s)
+            self._plan(self._move, now_s)
         self.after_writes(now_s)
 
     def _evict(self, step: Callable[[], list[Evicted]]) -> bool:
@@ -124,38 +126,40 @@ class Chores:
         pair, here = self._pair, self._keeper.here
         self._move(now_s)
         if self._evict(lambda: pair.evict_age(self._settings.max_age_h * HOUR_S, here, now_s)):
-            self._plan("prune", now_s)
+            self._plan(self._prune, now_s)
         pair.prune(here.boot_id, KEEP_S, now_s)
         busy = any(store.held or store.has_text() for store in pair.stores)
         for store in pair.stores:
             store.notice_others()
             store.shrink(SHRINK_PAGES)
         if busy:
-            self._plan("prune", now_s + PRUNE_S)
+            self._plan(self._prune, now_s + PRUNE_S)
         self._plan_truncation(now_s)
         self._counted_s = float("-inf")
         self._count(now_s)
 
     def _plan_truncation(self, now_s: float) -> None:
         for store in self._pair.stores:
+            truncate = self._truncate_runtime if store.where == "runtime" else self._truncate_disk
             if store.log_bytes() > LOG_BYTES[store.where]:
-                self._plan(f"truncate_{store.where}", now_s)
+                self._plan(truncate, now_s)
             elif store.deleted:
-                self._plan(f"truncate_{store.where}", now_s + TRUNCATE_S[store.where])
+                self._plan(truncate, now_s + TRUNCATE_S[store.where])
 
     def _truncate_runtime(self, now_s: float) -> None:
         if self._pair.memory and not self._pair.memory.truncate():
-            self._plan("truncate_runtime", now_s + TRUNCATE_S["runtime"])
+            self._plan(self._truncate_runtime, now_s + TRUNCATE_S["runtime"])
 
     def _truncate_disk(self, now_s: float) -> None:
         if self._pair.disk and not self._pair.disk.truncate():
-            self._plan("truncate_disk", now_s + TRUNCATE_S["disk"])
+            self._plan(self._truncate_disk, now_s + TRUNCATE_S["disk"])
 
     def _count(self, now_s: float) -> None:
         """For status; at most once a second, and when nothing waits any more."""
         pair = self._pair
         waits = any(store.held for store in pair.stores)
         if waits and now_s < self._counted_s + COUNT_S:
+            self._plan(self._count, self._counted_s + COUNT_S)
             return
         self._counted_s = now_s
         self.counters = count(self._keeper, now_s) if waits else Counters(counted_s=now_s)

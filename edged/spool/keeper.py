@@ -34,10 +34,10 @@ class _Health:
 class Keeper:
     """One thread at a time. `pair` has what can be used now."""
 
-    def __init__(self, paths: Paths, sinks: Sequence[str], here: Boot, tell: Callable[[Event], None]) -> None:
+    def __init__(self, paths: Paths, sinks: Sequence[str], tell: Callable[[Event], None]) -> None:
         self.pair = Pair()
-        self.here = here
-        """This boot; the worker keeps it up to date."""
+        self.here = Boot("", 0.0, False)
+        """This boot; known after `start`, and the worker keeps it up to date."""
         self.introductions: dict[str, Write] = {}
         """What a new runtime database has to be told: the run, its boot, a recent anchor, the open segment."""
         self._paths = paths
@@ -46,12 +46,16 @@ class Keeper:
         self._locks = Locks()
         self._health: dict[Where, _Health] = {"runtime": _Health(), "disk": _Health()}
 
-    def start(self) -> Recovered:
-        """Lock and open what can be; make one of it. Raises ConfigurationError if only people can help."""
+    def start(self, here: Callable[[], Boot]) -> Recovered:
+        """Lock and open what can be; make one of it. `here` is asked when the directories are there.
+
+        Raises ConfigurationError if only people can help.
+        """
         now_s = boottime_s()
         try:
             for where in ("disk", "runtime"):
                 self._open(where, now_s)
+            self.here = here()
         except ConfigurationError:
             self.close()
             raise
@@ -63,11 +67,11 @@ class Keeper:
                 self.failed(error)
         return Recovered(self.here.boot_id, (), (), (), 0)
 
-    def available(self, where: Where, now_s: float) -> bool:
-        """Whether it can be used; tries again what failed, when it is time for that."""
+    def available(self, where: Where, now_s: float, *, at_once: bool = False) -> bool:
+        """Whether it can be used; tries again what failed, when it is time for that or `at_once`."""
         if (self.pair.memory if where == "runtime" else self.pair.disk) is not None:
             return True
-        if now_s < self._health[where].retry_s:
+        if now_s < self._health[where].retry_s and not at_once:
             return False
         try:
             return self._again(where, now_s)
@@ -96,7 +100,8 @@ class Keeper:
         try:
             self._tell(SetAside(where, schema.set_aside(store.path), str(error)))
             self._open(where, now_s)
-        except (OSError, ConfigurationError) as again:
+        except (OSError, ConfigurationError, Failed) as again:
+            self._lose(where)
             self._count(where, str(again), now_s)
 
     def works(self, where: Where) -> None:
@@ -108,7 +113,7 @@ class Keeper:
     def ask_again(self) -> None:
         """For audio that could not be stored."""
         pair = self.pair
-        if pair.full or not pair.dropped:
+        if pair.full or not pair.dropped or pair.memory is None or self.failing("runtime"):
             return
         dropped, pair.dropped = pair.dropped, defaultdict(Ranges)
         for run, ranges in dropped.items():
@@ -154,9 +159,10 @@ class Keeper:
             self.pair.use_disk(store)
             return
         self.pair.memory = store
-        with store.transaction():
-            for order in self.introductions.values():
-                order.apply(self.pair, boottime_s())
+        if self.introductions:
+            with store.transaction():
+                for order in self.introductions.values():
+                    order.apply(self.pair, boottime_s())
 
     def _again(self, where: Where, now_s: float) -> bool:
         store = self._health[where].store

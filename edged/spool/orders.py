@@ -19,14 +19,16 @@ from edged.transcripts.record import Record
 
 @dataclass(frozen=True, slots=True)
 class BeginRun:
-    """Whose audio follows."""
+    """Whose audio follows; not `live`: an earlier one's, found in a ring."""
 
     run: Run
+    live: bool = True
 
     def apply(self, pair: Pair, now_s: float) -> None:
         """Within a transaction of the runtime database, as all of these."""
         pair.runtime.put_run(self.run)
-        pair.run = self.run
+        if self.live:
+            pair.run = self.run
 
 
 @dataclass(frozen=True, slots=True)

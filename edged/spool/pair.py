@@ -186,6 +186,7 @@ class Pair:
             runtime.delete(pieces)
             runtime.delete_entries(list(ids))
             runtime.delete_marks([*marks, *strays])
+        self.full = False
         return len(pieces) == MOST_ROWS or len(entries) == MOST_ROWS
 
     def _debts(self, disk: Store) -> list[tuple[str, int, int]]:

@@ -71,10 +71,10 @@ class Worker:
             if self._pair.memory:
                 self.chores.after_writes(boottime_s())
             while self._stop_by_s is None:
-                self._serve(self._next())
+                self.serve(self._next())
                 self.chores.run(boottime_s())
                 self._keeper.ask_again()
-            self._serve(self._next())
+            self.serve(self._next())
             self.chores.move_all(self._stop_by_s)
         finally:
             self._keeper.close()
@@ -110,7 +110,7 @@ class Worker:
         self._queue = deque(compressed(writes, self._pair.dropped))
         self._queued_bytes = sum(map(size_bytes, self._queue))
 
-    def _serve(self, orders: Sequence[Order]) -> None:
+    def serve(self, orders: Sequence[Order]) -> None:
         """Everything that is to be written in one transaction; then what is to be read."""
         now_s = boottime_s()
         writes = [order for order in orders if not isinstance(order, Load)]
@@ -128,7 +128,7 @@ class Worker:
     def _write(self, writes: Sequence[Write], now_s: float) -> bool:
         pair, keeper = self._pair, self._keeper
         for order in writes:
-            if isinstance(order, BeginRun | PutBoot | PutSegment | PutAnchor):
+            if isinstance(order, PutBoot | PutSegment | PutAnchor) or (isinstance(order, BeginRun) and order.live):
                 keeper.introductions[type(order).__name__] = order
             if isinstance(order, PutBoot):
                 keeper.here = order.boot

@@ -446,9 +446,10 @@ class Lane:
             return effects
         if self._ended_here >= SESSIONS_BEFORE_ASIDE:
             effects = [*scribe.close()]
-            self._aside.add(goes_on, self._cursor)
+            upto = self._next_pause(self._cursor)
+            self._aside.add(goes_on, upto)
             self._aside_at = now
-            return [*effects, SetAside(sum(b - a for a, b in self.account.waiting.within(goes_on, self._cursor)))]
+            return [*effects, SetAside(sum(b - a for a, b in self.account.waiting.within(goes_on, upto)))]
         return []
 
     def _look_aside(self, now: float) -> None:
@@ -507,6 +508,17 @@ class Lane:
     def _end(self) -> int:
         """How far audio was let through."""
         return self.account.segments[-1].end if self.account.segments else 0
+
+    def _next_pause(self, position: int) -> int:
+        """The first place from `position` on where nobody speaks, as far as it is known: never in a word."""
+        pause = PAUSE_MS * self._rate // 1000
+        segment = self.account.segment_at(position)
+        if segment is None:
+            return position
+        for start, end in self.account.quiet_runs(position, segment.end):
+            if end - start >= pause:
+                return (start + end) // 2
+        return segment.end
 
     def _last_pause(self) -> int | None:
         """The last place where nobody speaks."""

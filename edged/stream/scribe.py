@@ -58,8 +58,9 @@ class Scribe:
             for part in self._account.by_segment(piece.position, piece.position + piece.length)
         ]
         if not parts and words:
-            # Late, for audio that is settled already: a record of its own.
-            parts = [(words[0].start, max(words[-1].end, words[0].start + 1))]
+            # Late, for audio that was answered before: a record of its own.
+            start, end = words[0].start, max(words[-1].end, words[0].start + 1)
+            uttered.append(Uttered(Utterance(start, end, tuple(words), request_id, self.resent.overlaps(start, end))))
         for i, (start, end) in enumerate(parts):
             mine = words if i == len(parts) - 1 else [word for word in words if word.middle < end]
             words = words[len(mine) :]
@@ -86,7 +87,7 @@ class Scribe:
     def segment_over(self, segment: Segment) -> list[Uttered]:
         """The gate has closed behind a segment: if finals have covered it, that is its end."""
         draft = self._draft_of(segment)
-        return self.close() if draft and draft.end >= segment.end else []
+        return self.close() if draft and self._complete(segment, draft.end) else []
 
     def settle_silence(self, segment: Segment) -> list[Uttered]:
         """Close the books on a segment that is over, if nothing was heard in what is unanswered of it."""
@@ -110,12 +111,13 @@ class Scribe:
         if draft is None:
             return []
         segment = self._account.segment_at(max(draft.start, draft.end - 1))
-        if segment is None or (segment.over and draft.end >= segment.end):
+        if self._complete(segment, draft.end):
             return self.close()
         if not draft.words:
             self._settle_wordless(draft)
             return []
-        return [self._record(draft, draft.safe_end(self._account.quiet_runs, self._pause, self._lead))]
+        to = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
+        return [self._record(draft, min(draft.end, max(to, draft.words[-1].middle + 1)))]
 
     def close(self) -> list[Uttered]:
         """End the draft as it is, without keeping any of it back."""
@@ -154,6 +156,10 @@ class Scribe:
     def _draft_of(self, segment: Segment) -> Draft | None:
         return self.draft if self.draft and self.draft.chain == segment.chain else None
 
+    def _complete(self, segment: Segment | None, end: int) -> bool:
+        """Nobody goes on speaking at `end`, and nothing behind it is left to be answered."""
+        return segment is None or (segment.over and not self._account.waiting.overlaps(end, segment.end))
+
     def _unanswered_from(self, segment: Segment) -> int:
         draft = self._draft_of(segment)
         if draft:
@@ -166,8 +172,9 @@ class Scribe:
         uttered: list[Uttered] = []
         segment = self._account.segment_at(end - 1)
         chain = segment.chain if segment else start
-        if self.draft and self.draft.chain != chain:
-            uttered += self.close()
+        draft = self.draft
+        if draft and not (draft.chain == chain and draft.start <= start <= draft.end + self._pause):
+            uttered += self.close()  # another segment, or what lies between was answered before
         if segment is None and not words:
             return uttered  # settled already, and nothing new was heard in it
         draft = self.draft = self.draft or Draft(chain, start, end)
@@ -176,8 +183,8 @@ class Scribe:
         draft.request_id = request_id
         while (middle := draft.split_point(self._longest)) is not None:
             uttered.append(self._record(draft, middle))
-        if segment is None or (segment.over and end >= segment.end):
-            uttered += self.commit()
+        if self._complete(segment, end):
+            uttered += self.close()
         elif not draft.words:
             self._settle_wordless(draft)
         return uttered

@@ -109,8 +109,11 @@ class Draft:
         return middle if self.start < middle < self.end else None
 
     def take(self, to: int, replayed: Callable[[int, int], bool]) -> Utterance:
-        """Part off what lies before `to` as an utterance; the rest stays, with `to` as its start."""
-        words = tuple(word for word in self.words if word.middle < to)
+        """Part off what lies before `to` as an utterance; the rest stays, with `to` as its start.
+
+        All of it takes all words: one that is said to lie at its end, or beyond, would be left to nobody.
+        """
+        words = tuple(word for word in self.words if word.middle < to or to >= self.end)
         utterance = Utterance(self.start, to, words, self.request_id, replayed(self.start, to))
         self.words = self.words[len(words) :]
         self.start = to

@@ -79,6 +79,7 @@ class Run:
             command += ["--set", f"{name}={json.dumps(value)}"]
         clean = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
         async with STARTING:
+            self.begun_s = time.time()
             with (self.directory / "log").open("wb") as log, (self.directory / "output").open("wb") as out:
                 self._process = await asyncio.create_subprocess_exec(
                     *command,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.script import Script
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Quirks, Unkindness
 from tests.end_to_end.stage import Run, Setting, Stage, speech, until
@@ -72,7 +73,7 @@ async def test_a_connection_lost_in_mid_word_and_then_refused(stage: Stage, refu
     fault, reason = REFUSALS[refusal]
     run, server = await play(stage, "exact", Fault(Verb.RESET, in_word=WORD), after=(fault,))
     assert len(server.accounts) == 2
-    warnings = [line for line in run.log.splitlines() if "WARNING" in line]
+    warnings = [line for line in run.log.splitlines() if "WARNING stream.link" in line]
     assert sum(reason in line for line in warnings) == 1, "each reason is a warning, once an outage"
     assert len(warnings) == 2, "the loss itself is the other"
     if fault.retry_after:
@@ -86,6 +87,15 @@ async def test_lost_again_and_again(stage: Stage, unkind: str) -> None:
     more = tuple(Fault(Verb.RESET, in_word=word) for word in (WORD, WORD, 12))
     _, server = await play(stage, unkind, Fault(Verb.RESET, in_word=2), after=more)
     assert len(server.accounts) >= 5
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_lost_within_unbroken_speech(stage: Stage, seed: int) -> None:
+    """Finals are forced in mid-word there: going on from a final's end would cut that word in two."""
+    more = tuple(Fault(Verb.RESET, in_word=word) for word in (21, 32))
+    reset = Fault(Verb.RESET, in_word=12)
+    _, server = await play(stage, "exact", reset, after=more, script=speech(count=1, words_each=40), seed=seed)
+    assert len(server.accounts) >= 4
 
 
 @pytest.mark.parametrize("unkind", UNKIND)
@@ -141,10 +151,11 @@ async def play(
     *,
     after: tuple[Fault, ...] = (),
     connections: int | None = None,
+    script: Script | None = None,
     **options: Any,
 ) -> tuple[Run, Server]:
-    """Three sentences with a fault, and those that are ordered `after` the first connection; all must strike."""
-    script = speech()
+    """Three sentences with a fault, and those that are ordered `after` the first connection: all must strike."""
+    script = script or speech()
     server = await stage.recogniser(script, unkind=UNKIND[unkind], **options)
     server.order(fault)
     run = await stage.daemon(server.url, script, QUICK)

@@ -183,6 +183,50 @@ def test_at_the_end_what_was_set_aside_is_tried_once_more() -> None:
     assert bench.lane.has_work(bench.now)
 
 
+def test_what_is_set_aside_ends_in_a_pause_so_that_no_word_is_cut_in_two() -> None:
+    bench = Bench()
+    bench.open()
+    bench.hear(3000)
+    bench.hear(3400, voiced=False)
+    bench.hear(5000)
+    bench.connect()
+    for _ in range(3):
+        bench.wait(bench.at + 1500)
+        bench.serve(interim(0, 1000))
+        assert bench.sent()[-1][1] < 3000
+        bench.lose(1011)
+        bench.connect()
+    assert bench.aside == 3200
+    bench.wait(bench.at + 2000)
+    assert bench.sent() == [(3200, 5000)]
+
+
+def test_what_was_set_aside_becomes_a_record_though_what_follows_it_is_answered_already() -> None:
+    bench = Bench()
+    bench.open()
+    bench.hear(3000)
+    bench.hear(3400, voiced=False)
+    bench.hear(5000)
+    bench.connect()
+    for _ in range(3):
+        bench.wait(bench.at + 1500)
+        bench.serve(interim(0, 1000))
+        bench.lose(1011)
+        bench.connect()
+    bench.wait(bench.at + 2000)
+    bench.close()
+    bench.serve(final(0, 1800, "oh@300-1700"))
+    bench.lose()
+    bench.wait(bench.at + 600_000)
+    assert bench.lane.has_work(bench.now)
+    bench.connect()
+    bench.wait(bench.at + 3000)
+    assert bench.sent() == [(0, 3200)]
+    bench.serve(final(0, 3200, "ah@100-2900"))
+    assert bench.records == [(3200, 5000, "oh"), (0, 3200, "ah")]
+    assert bench.waiting == []
+
+
 def test_poison_after_good_words_is_set_aside_after_three_sessions_too() -> None:
     """The words before it are recorded; each of its sessions ends at the same place."""
     bench = talking()

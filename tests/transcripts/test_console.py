@@ -112,7 +112,7 @@ def test_an_interim_is_one_line_wide_at_most_also_after_the_terminal_was_resized
         assert line == "…had he married a more amiable woman"[0] + "had he married a more amiable woman"[-columns + 2 :]
 
 
-def test_marks_tell_what_came_late_or_twice_or_with_a_wrong_date(terminal: Terminal) -> None:
+def test_marks_tell_what_came_late_or_twice(terminal: Terminal) -> None:
     console = Console(terminal.inside, "utf-8", {**TERMINAL, "NO_COLOR": "1"})
     console.deliver(
         [

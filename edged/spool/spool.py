@@ -1,0 +1,207 @@
+"""The spool as the event loop sees it: calls that never block, and events.
+
+What the gate let through and is not answered, and records that are not delivered, lie in two SQLite databases of one
+schema: in `runtime_directory` (memory) while things go well, moved to `directory` (disk) when they wait long or at a
+stop. See `pair` for what goes where, `recovery` for the beginning, `worker` for the thread.
+"""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final
+
+from edged.audio import BYTES_PER_SAMPLE
+from edged.ranges import Range, Ranges
+from edged.service.clock import boottime_s
+from edged.settings import Spool as Settings
+from edged.spool.dating import Anchor, Boot
+from edged.spool.files import Paths, this_boot
+from edged.spool.items import Committed, Counters, Event, Recovered, Run
+from edged.spool.keeper import Keeper
+from edged.spool.orders import BeginRun, Commit, Load, Mark, Order, PutAnchor, PutAudio, PutBoot, PutSegment, Release
+from edged.spool.records import Entry
+from edged.spool.store import Segment
+from edged.spool.worker import Worker
+from edged.transcripts.record import Record, encode
+
+OVERDUE_S: Final = 3.0
+"""A record waits no longer for a card that stalls; most that do are back within a second or two."""
+
+
+class Spool:
+    """Made and used in the event loop, but for `open`. Events come through `call_soon`, in order."""
+
+    def __init__(
+        self, settings: Settings, call_soon: Callable[[Callable[[], None]], object], on_event: Callable[[Event], None]
+    ) -> None:
+        """`call_soon` has a function called in the event loop, from any thread (`loop.call_soon_threadsafe`)."""
+        self._settings = settings
+        self._call_soon = call_soon
+        self._on_event = on_event
+        self._sinks: tuple[str, ...] = ()
+        self._worker: Worker | None = None
+        self._open_segments: dict[str, Segment] = {}
+        self._voiced: dict[str, Ranges] = defaultdict(Ranges)
+        """Told with a piece of audio, but of the audio that follows it."""
+        self._uncommitted: dict[str, tuple[Record, float]] = {}
+        self.boot_id = ""
+        """Of this boot; known once it is open."""
+
+    def open(self, sinks: Sequence[str], wall_offset_s: float = 0.0, *, synchronized: bool = False) -> Recovered:
+        """Lock, open and put in order what is there, and start the thread. Blocks: seconds, on a slow card.
+
+        `sinks`: those that a record waits for. `wall_offset_s` makes this boot's time wall time.
+        Raises ConfigurationError if another process has a directory, if one can't be used as it is, or if a newer
+        version wrote it. A disk that fails or is damaged is an event, not an error.
+        """
+        paths = Paths.of(self._settings)
+        self._sinks = tuple(sinks)
+        keeper = Keeper(paths, sinks, self._tell)
+        recovered = keeper.start(lambda: Boot(this_boot(paths.runtime), wall_offset_s, synchronized))
+        self.boot_id = recovered.boot_id
+        worker = Worker(self._settings, keeper, self._tell)
+        threading.Thread(target=worker.run, name="spool", daemon=True).start()
+        self._worker = worker
+        return recovered
+
+    # -- from the gate ------------------------------------------------------------------------------------------------
+
+    def begin_run(self, run: Run, *, live: bool = True) -> None:
+        """Before its first audio. Not `live`: an earlier one, of which a ring held audio that is not known here."""
+        self._put(BeginRun(run, live))
+
+    def boot(self, wall_offset_s: float, *, synchronized: bool) -> None:
+        """What makes this boot's time wall time, as well as is known now: at the start, and when that changes."""
+        self._put(PutBoot(Boot(self.boot_id, wall_offset_s, synchronized)))
+
+    def anchor(self, run: str, position: int, at_s: float) -> None:
+        """The sample at `position` was captured at `at_s` of CLOCK_BOOTTIME: at the start of a run, after each hole,
+        and about every minute."""
+        self._put(PutAnchor(run, Anchor(position, at_s)))
+
+    def segment_open(self, run: str, at: int, chain: int | None = None) -> None:
+        """A segment begins; `chain`: where the first piece of it began, if it was only cut for its length."""
+        segment = Segment(run, at, None, at if chain is None else chain, False)
+        self._open_segments[run] = segment
+        self._put(PutSegment(segment))
+
+    def audio(self, run: str, position: int, pcm: bytes, voiced: Iterable[Range] = ()) -> None:
+        """Audio waits. `voiced`: what was heard as voice, in positions, in this audio or in what follows.
+
+        The same audio may be given again, as long as it waits.
+        """
+        end = position + len(pcm) // BYTES_PER_SAMPLE
+        told = self._voiced[run]
+        for low, high in voiced:
+            told.add(low, high)
+        self._put(PutAudio(run, position, pcm, tuple(told.within(position, end))))
+        told.remove(0, end)
+
+    def segment_close(self, run: str, end: int, *, continues: bool = False) -> None:
+        """The open segment ends; `continues`: the next begins there, as nobody was silent."""
+        segment = self._open_segments.pop(run, None)
+        if segment:
+            self._put(PutSegment(segment._replace(end=end, continues=continues)))
+
+    # -- from the answers ---------------------------------------------------------------------------------------------
+
+    def commit(self, record: Record) -> None:
+        """Store the record and release the audio in its range, in one transaction; `Committed` tells when.
+
+        Raises ValueError if this record is on its way already.
+        """
+        if record.id in self._uncommitted:
+            raise ValueError(f"record {record.id} is being committed already")
+        now_s = boottime_s()
+        self._uncommitted[record.id] = record, now_s
+        entry = Entry(
+            id=record.id,
+            run=record.run,
+            start=record.from_,
+            end=record.to,
+            record=encode(record).decode(),
+            sinks=",".join(self._sinks),
+            boot_id=self.boot_id,
+            committed_s=now_s,
+            done=not self._sinks,
+        )
+        self._put(Commit(record, entry))
+
+    def release(self, run: str, start: int, end: int) -> None:
+        """Audio waits no longer: it is silence, or was evicted."""
+        self._put(Release(run, start, end))
+
+    def subtract(self, run: str, ranges: Iterable[Range]) -> None:
+        """A sink already has records of these: a power cut rolled their commit back."""
+        for start, end in ranges:
+            self.release(run, start, end)
+
+    def delivered(self, sink: str, ids: Iterable[str]) -> None:
+        """The sink has these records for good (or will never get them)."""
+        self._put(Mark(sink, tuple(ids)))
+
+    async def load(self, run: str, start: int, end: int) -> list[tuple[int, bytes]]:
+        """What waits of `[start, end)`, as `(position, pcm)`, in order, in pieces of 1 s at most.
+
+        What is missing was answered or evicted. Includes all that was given before. Raises Unreadable if it can't be
+        read now.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[tuple[int, bytes]]] = loop.create_future()
+
+        def settle(result: list[tuple[int, bytes]] | Exception) -> None:
+            if not answer.done():  # nobody waits for it any more
+                if isinstance(result, Exception):
+                    answer.set_exception(result)
+                else:
+                    answer.set_result(result)
+
+        self._put(Load(run, start, end, lambda result: self._call(partial(settle, result))))
+        return await answer
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def backlog(self) -> Counters:
+        """How much waits, as counted within the last second or so of activity."""
+        return self._worker.chores.counters if self._worker else Counters()
+
+    def tick(self, now_s: float) -> None:
+        """To be called every second or two, with boot time: a record waits `OVERDUE_S` at most for a stalling card.
+
+        It is told as not durable, and stored when the card moves again.
+        """
+        for record, since_s in list(self._uncommitted.values()):
+            if now_s >= since_s + OVERDUE_S:
+                self._happened(Committed(record, durable=False))
+
+    async def stop(self, timeout_s: float) -> bool:
+        """Move everything to the disk and close, within `timeout_s`. Returns whether it came to its end.
+
+        If not, the thread hangs in a write: it is left behind, and what is in memory does not outlive the boot.
+        """
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return True
+        worker.stop(timeout_s)
+        return await asyncio.to_thread(worker.ended.wait, timeout_s)
+
+    def _put(self, order: Order) -> None:
+        if self._worker is None:
+            raise RuntimeError("the spool is not open")
+        self._worker.put(order)
+
+    def _tell(self, event: Event) -> None:
+        self._call(partial(self._happened, event))
+
+    def _call(self, function: Callable[[], None]) -> None:
+        try:
+            self._call_soon(function)
+        except RuntimeError:  # the loop is closed: the thread was left behind at the stop, nobody to tell
+            return
+
+    def _happened(self, event: Event) -> None:
+        if isinstance(event, Committed) and self._uncommitted.pop(event.record.id, None) is None:
+            return  # told before: it was overdue, or could not be stored at first
+        self._on_event(event)

@@ -1,0 +1,137 @@
+"""Spools for tests: their parts without the thread, so that each step happens when it is told to."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from edged.audio import BYTES_PER_SAMPLE
+from edged.ranges import Range, Ranges
+from edged.service.clock import boottime_s
+from edged.settings import Spool as Settings
+from edged.spool.dating import Anchor, Boot
+from edged.spool.files import Paths
+from edged.spool.items import Event, Recovered, Run
+from edged.spool.keeper import Keeper
+from edged.spool.orders import BeginRun, Commit, Load, Mark, Order, PutAnchor, PutAudio, PutBoot, PutSegment, Release
+from edged.spool.records import Entry
+from edged.spool.spool import Spool
+from edged.spool.store import Segment
+from edged.spool.worker import Worker
+from edged.transcripts.record import Record, encode
+from tests.transcripts.some import record
+
+RATE = 16_000
+BOOT = Boot("boot-1", 1_700_000_000.0, True)
+SINKS = ("file", "journal")
+
+
+def pcm(start: int, end: int, seed: int = 0) -> bytes:
+    """The audio of these positions: each sample tells where it belongs."""
+    return b"".join(((position * 40_503 + seed) & 0xFFFF).to_bytes(2, "little") for position in range(start, end))
+
+
+def noise(samples: int, seed: int = 0) -> bytes:
+    """Audio that nothing else contains."""
+    return random.Random(seed).randbytes(samples * BYTES_PER_SAMPLE)
+
+
+def run_of(name: str = "run-1", boot_id: str = BOOT.boot_id, started_s: float = 0.0) -> Run:
+    return Run(name, boot_id, RATE, 0, "plughw:CARD=Device", started_s)
+
+
+def settings(base: Path, **changes: Any) -> Settings:
+    """A spool below `base`."""
+    values: dict[str, Any] = {"directory": str(base / "disk"), "runtime_directory": str(base / "runtime")}
+    return Settings(**values | changes)
+
+
+def answer(number: int, start: int, end: int, run: str = "run-1") -> Record:
+    """A record of this range."""
+    return record(number, run=run, from_=start, to=end)
+
+
+def segment(start: int, end: int | None = None, chain: int | None = None, run: str = "run-1") -> PutSegment:
+    return PutSegment(Segment(run, start, end, start if chain is None else chain, False))
+
+
+def audio(start: int, end: int, voiced: tuple[Range, ...] = (), run: str = "run-1") -> PutAudio:
+    return PutAudio(run, start, pcm(start, end), voiced)
+
+
+def commit(what: Record, sinks: tuple[str, ...] = SINKS, committed_s: float | None = None) -> Commit:
+    at_s = boottime_s() if committed_s is None else committed_s
+    text = encode(what).decode()
+    return Commit(what, Entry(what.id, what.run, what.from_, what.to, text, ",".join(sinks), BOOT.boot_id, at_s, False))
+
+
+class Bench:
+    """Keeper, worker and chores, worked by hand."""
+
+    def __init__(self, base: Path, *, here: Boot = BOOT, sinks: tuple[str, ...] = SINKS, **changes: Any) -> None:
+        self.settings = settings(base, **changes)
+        self.events: list[Event] = []
+        self.keeper = Keeper(Paths.of(self.settings), sinks, self.events.append)
+        self.recovered: Recovered = self.keeper.start(lambda: here)
+        self.worker = Worker(self.settings, self.keeper, self.events.append)
+        self.pair = self.keeper.pair
+
+    def begin(self, run: Run | None = None) -> None:
+        run = run or run_of()
+        self.do(BeginRun(run), PutBoot(BOOT), PutAnchor(run.run, Anchor(0, run.started_s)))
+
+    def do(self, *orders: Order) -> list[Event]:
+        """These in one transaction; returns what was told."""
+        before = len(self.events)
+        self.worker.serve(orders)
+        return self.events[before:]
+
+    def chores(self, later_s: float = 0.0) -> None:
+        """What is due then."""
+        self.worker.chores.run(boottime_s() + later_s)
+
+    def move(self) -> None:
+        """Everything to the disk, as at a stop."""
+        self.worker.chores.move_all(boottime_s() + 60)
+
+    def load(self, start: int = 0, end: int = 1 << 40, run: str = "run-1") -> list[tuple[int, bytes]]:
+        told: list[list[tuple[int, bytes]] | Exception] = []
+        self.do(Load(run, start, end, told.append))
+        [answer] = told
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def waiting(self, run: str = "run-1") -> Ranges:
+        """Positions that wait; their audio must be the right one."""
+        ranges = Ranges()
+        for position, data in self.load(run=run):
+            end = position + len(data) // BYTES_PER_SAMPLE
+            assert data == pcm(position, end)
+            assert not ranges.overlaps(position, end)
+            ranges.add(position, end)
+        return ranges
+
+    def close(self) -> None:
+        """As a process that ends without a word."""
+        self.keeper.close()
+
+
+def with_spool(
+    base: Path, body: Callable[[Spool, list[Event], Recovered], Coroutine[Any, Any, None]], **changes: Any
+) -> None:
+    """Run `body` with an open spool, in an event loop, and stop it."""
+
+    async def main() -> None:
+        events: list[Event] = []
+        spool = Spool(settings(base, **changes), asyncio.get_running_loop().call_soon_threadsafe, events.append)
+        recovered = await asyncio.to_thread(spool.open, SINKS, BOOT.wall_offset_s, synchronized=True)
+        try:
+            await body(spool, events, recovered)
+        finally:
+            assert await spool.stop(10)
+
+    asyncio.run(main())
+
+

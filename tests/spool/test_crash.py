@@ -1,0 +1,215 @@
+"""A process that dies between any two statements, or at any moment, loses nothing that was stored and doubles nothing."""
+
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edged.ranges import Ranges
+from edged.spool.items import Committed, Event
+from edged.spool.orders import Mark, Order, Release
+from tests.spool.some import Bench, answer, audio, commit, run_of, segment
+
+STEPS: tuple[tuple[str, tuple[Order, ...]], ...] = (
+    ("do", (segment(0), *(audio(at, at + 1600) for at in range(0, 9600, 1600)))),
+    ("later", ()),
+    ("do", tuple(audio(at, at + 1600) for at in range(9600, 16_000, 1600))),
+    ("do", (commit(answer(1, 0, 4000)),)),
+    ("do", (commit(answer(2, 8000, 12_000)), Mark("file", ("id-1",)))),
+    ("do", (Release("run-1", 12_000, 12_800), segment(0, 16_000))),
+    ("later", ()),
+    ("do", (segment(16_000, chain=0), audio(16_000, 19_200), audio(19_200, 20_000))),
+    ("do", (commit(answer(3, 16_000, 19_000)),)),
+    ("do", (audio(20_000, 21_600), commit(answer(4, 13_000, 15_000)))),
+    ("do", (Mark("journal", ("id-1", "id-3")), Mark("file", ("id-3",)))),
+    ("stop", ()),
+    ("do", (audio(21_600, 23_200), commit(answer(5, 20_000, 22_000)))),
+)
+"""A life: audio in memory and on disk, records of either and of both, moved in between."""
+
+
+def live(base: Path, say: Callable[[str], None]) -> None:
+    """Go through the steps; `say` before and after each, for somebody who outlives this process."""
+    bench = Bench(base)
+    bench.begin(run_of())
+    for number, (what, orders) in enumerate(STEPS):
+        say(f"begin {number}")
+        if what == "do":
+            told: list[Event] = bench.do(*orders)
+            assert all(event.durable for event in told if isinstance(event, Committed))
+        elif what == "later":
+            bench.chores(later_s=1000)
+        else:
+            bench.move()
+        say(f"end {number}")
+
+
+def dies(what: Callable[[], None], at_statement: int | None = None) -> bool:
+    """Do it in a process of its own, which ends at that statement as if it was killed. Returns whether it got there."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            if at_statement is not None:
+                _die_at(at_statement)
+            what()
+            status = 0
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, 9)
+    return status == 9
+
+
+def _die_at(statement: int) -> None:
+    connect = sqlite3.connect
+    seen = 0
+
+    def count(_: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == statement:
+            os._exit(9)
+
+    def counting(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.set_trace_callback(count)
+        return connection
+
+    sqlite3.connect = counting  # type: ignore[assignment]
+
+
+def journal(path: Path) -> Callable[[str], None]:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    return lambda line: void(os.write(fd, f"{line}\n".encode()))
+
+
+def void(_: object) -> None:
+    return
+
+
+def check(base: Path, journal: Path) -> None:
+    """What must be there, by what was said."""
+    lines = journal.read_text().split("\n") if journal.exists() else []
+    begun = {int(line.split()[1]) for line in lines if line.startswith("begin")}
+    ended = {int(line.split()[1]) for line in lines if line.startswith("end")}
+    certain, possible = Ranges(), Ranges()
+    records: dict[str, bool] = {}
+    answered, maybe = Ranges(), Ranges()
+    marks: set[tuple[str, str]] = set()
+    for number in sorted(begun):
+        for order in STEPS[number][1]:
+            match order:
+                case Release(_, start, end):
+                    (answered if number in ended else maybe).add(start, end)
+                case Mark(sink, ids):
+                    marks |= {(id_, sink) for id_ in ids if number in ended}
+                case _ if hasattr(order, "pcm"):
+                    possible.add(order.position, order.end)
+                    if number in ended:
+                        certain.add(order.position, order.end)
+                case _ if hasattr(order, "entry"):
+                    records[order.record.id] = number in ended
+    bench = Bench(base)
+    try:
+        known = {each.record.id: each.record for each in bench.recovered.pending}
+        lacking = {each.record.id: set(each.lacking) for each in bench.recovered.pending}
+        known |= {each.id: each for each in bench.recovered.kept}
+        assert len(known) == len(bench.recovered.pending) + len(bench.recovered.kept), "no record is there twice"
+        assert {id_ for id_, sure in records.items() if sure} <= known.keys() <= records.keys()
+        for id_, sink in marks & {(id_, sink) for id_ in known for sink in ("file", "journal")}:
+            assert sink not in lacking.get(id_, set())
+        waiting = bench.waiting()
+        for each in known.values():
+            assert not waiting.overlaps(each.from_, each.to), "what is recorded does not wait"
+            answered.add(each.from_, each.to)
+        assert all(possible.within(*piece) == [piece] for piece in waiting)
+        for start, end in certain:
+            for missing in waiting.gaps(start, end):
+                left = Ranges([missing])
+                for a, b in [*answered, *maybe]:
+                    left.remove(a, b)
+                assert not left, f"{left} was stored and is gone"
+        for start, end in answered:
+            assert not waiting.overlaps(start, end) or maybe_released_only(answered, waiting, known.values())
+        stretches = [s for backlog in bench.recovered.backlogs for s in backlog.stretches]
+        assert Ranges((s.start, s.end) for s in stretches) == waiting, "all that waits has a segment"
+        assert all(s.chain == 0 for s in stretches), "and the right one"
+    finally:
+        bench.close()
+
+
+def maybe_released_only(answered: Ranges, waiting: Ranges, known: Any) -> bool:
+    """Released silence may wait again: its release on disk comes with the next write there."""
+    recorded = Ranges((each.from_, each.to) for each in known)
+    again = [piece for a, b in answered for piece in waiting.within(a, b)]
+    return all(not recorded.overlaps(a, b) for a, b in again)
+
+
+def statements(base: Path) -> int:
+    """How many a whole life has."""
+    low, high = 1, 2
+    while dies(lambda: live(base / f"{high}", void), high):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if dies(lambda: live(base / f"{middle}", void), middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def crash_at(base: Path, statement: int, again: int) -> None:
+    """Die there, die once more while recovering, and look."""
+    said = base / "said"
+    base.mkdir()
+    assert dies(lambda: live(base, journal(said)), statement)
+    dies(lambda: Bench(base).close(), again)
+    check(base, said)
+
+
+def test_a_life_without_a_crash_is_as_expected(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    assert not dies(lambda: live(tmp_path, journal(said)))
+    check(tmp_path, said)
+
+
+def test_a_crash_at_some_statements_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    for number in range(0, 240, 17):
+        crash_at(tmp_path / f"{number}", 40 + number, 10 + number % 60)
+
+
+@pytest.mark.slow
+def test_a_crash_at_every_statement_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    every = statements(tmp_path)
+    assert every > 200
+    for number in range(1, every + 1):
+        crash_at(tmp_path / f"at-{number}", number, 1 + number * 7 % 110)
+
+
+@pytest.mark.slow
+def test_sigkill_at_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    chance = random.Random(3)
+    started = time.monotonic()
+    assert not dies(lambda: live(tmp_path / "whole", void))
+    whole_s = time.monotonic() - started
+    for number in range(50):
+        base = tmp_path / f"{number}"
+        base.mkdir()
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(BaseException):
+                live(base, journal(base / "said"))
+            os._exit(0)
+        time.sleep(chance.uniform(0, whole_s))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        check(base, base / "said")

@@ -1,0 +1,213 @@
+"""The whole chain from gate to records against the script engine, in histories full of faults, by simulated clock.
+
+The engine answers a word only if its audio arrived whole and in one piece, and is unkind in every way that it knows.
+"""
+
+import random
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edged.recognizer.compose import compose, place, sentences
+from edged.recognizer.script import Script
+from edged.recognizer.windows import Quirks, Unkindness
+from edged.settings import Deepgram, Gate
+from tests.simulation import World
+
+WORST_S = 0.08 + 0.05
+"""The engine's jitter, and what the issue allows."""
+
+FAULTS = ("reset", "close", "mute", "refuse", "block", "hole")
+Fault = tuple[float, str, Any]
+"""When, what, and how: a share of the recording, a verb, its argument."""
+
+FAULT = st.tuples(
+    st.floats(0, 1),
+    st.one_of(
+        st.tuples(st.just("reset"), st.none()),
+        st.tuples(st.just("close"), st.sampled_from([1000, 1006, 1011, 1012, 4400])),
+        st.tuples(st.just("mute"), st.floats(0.5, 40)),
+        st.tuples(st.just("refuse"), st.floats(0.5, 30)),
+        st.tuples(st.just("block"), st.floats(0.5, 15)),
+        st.tuples(st.just("hole"), st.floats(0.1, 3)),
+    ),
+).map(lambda drawn: (drawn[0], *drawn[1]))
+
+
+@cache
+def recording(seed: int) -> Script:
+    """Four sentences; one seed of three speaks without a pause, one with long ones."""
+    rng = random.Random(seed)
+    pause_s = [(0.06, 0.2), (0.0, 0.05), (0.2, 0.5)][seed % 3]
+    spoken = sentences(4, rng.randint(3, 12))
+    return compose(spoken, silence_s=rng.choice([1.5, 4, 8]), seed=seed, pause_s=pause_s)
+
+
+def history(seed: int, faults: list[Fault], *, unkind: Unkindness | None = None, **world: Any) -> World:
+    """A run with these faults. The account and the lane's deadline are checked at each step."""
+    script = recording(seed)
+    one = World(script, unkind=unkind or Unkindness.all(), seed=seed, **world)
+    length_s = len(script.pcm) / 2 / script.rate
+    for share, verb, how in sorted(faults, key=lambda fault: fault[0]):
+        advance(one, share * length_s)
+        cause(one, verb, how)
+    advance(one, length_s + 0.1)
+    one.finish()
+    one.check_account()
+    return one
+
+
+def advance(one: World, until_s: float) -> None:
+    """Let time pass, and look at each step."""
+    while one.now < until_s - 1e-9:
+        one.run(one.now + 0.05)
+        account = one.lane.account
+        assert account.let_through == account.waiting.total + sum(account.fates.values())
+        if one.now >= one.blocked_until:
+            deadline = one.lane.next_deadline(one.now)
+            assert deadline is None or deadline > one.now, "a lane that is polled without end"
+
+
+def cause(one: World, verb: str, how: Any) -> None:
+    """A fault."""
+    match verb:
+        case "reset":
+            one.reset()
+        case "close":
+            one.close(how)
+        case "mute":
+            one.mute_until = one.now + how
+        case "refuse":
+            one.refused_until = one.now + how
+            one.reset()
+        case "block":
+            one.blocked_until = one.now + how
+        case "hole":
+            one.hole(how)
+
+
+def in_holes(one: World) -> set[str]:
+    """Words that the microphone did not hear whole: blocks of 100 ms that a hole touches are lost as a whole."""
+    block = one.rate // 10
+    lost = [(start - start % block, -(-end // block) * block) for start, end in one.holes]
+    return {w.text for w in one.script.words if any(w.start < end and w.end > start for start, end in lost)}
+
+
+def assert_every_word_once(one: World) -> None:
+    """None lost but in holes, none doubled, each where it was said."""
+    assert set(one.lost()) <= in_holes(one)
+    assert one.doubled() == []
+    assert one.worst_time_s() <= WORST_S
+    assert one.lane.backlog == 0
+    assert one.evicted == 0
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_in_mid_word_loses_or_doubles_a_word(fault: str) -> None:
+    """Each of them in the middle of one word of each sentence."""
+    how = {"close": 1011, "mute": 20.0, "refuse": 10.0, "block": 5.0, "hole": 0.3}.get(fault)
+    script = recording(1)
+    middles = [(word.start + word.end) / len(script.pcm) for word in script.words[2::7]]
+    one = history(1, [(share, fault, how) for share in middles])
+    assert_every_word_once(one)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_histories_of_many_faults_lose_and_double_no_word(seed: int) -> None:
+    rng = random.Random(seed)
+    hows = {"close": 1012, "mute": 8.0, "refuse": 5.0, "block": 3.0, "hole": 0.5}
+    faults = [(rng.random(), verb, hows.get(verb)) for verb in rng.choices(FAULTS, k=4)]
+    assert_every_word_once(history(seed, faults))
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 11), st.lists(FAULT, max_size=5))
+def test_any_history_of_faults_loses_and_doubles_no_word(seed: int, faults: list[Fault]) -> None:
+    assert_every_word_once(history(seed, faults))
+
+
+def test_without_faults_one_connection_carries_it_all() -> None:
+    """And no more goes out than speech, pre-roll, hangover and priming."""
+    one = history(4, [], unkind=Unkindness())
+    assert_every_word_once(one)
+    assert one.connections == 1
+    assert one.errors == []
+    sent_s = sum(length for _, length in one.sent) / one.rate
+    assert sent_s < len(one.script.pcm) / 2 / one.rate
+
+
+def test_a_loop_that_is_blocked_for_5_s_keeps_its_connection() -> None:
+    one = history(1, [(0.3, "block", 5.0)], unkind=Unkindness())
+    assert_every_word_once(one)
+    assert one.connections == 1
+
+
+def test_a_loop_that_is_blocked_for_15_s_loses_no_word() -> None:
+    """The connection is gone, and is not waited for."""
+    one = history(1, [(0.3, "block", 15.0)])
+    assert_every_word_once(one)
+    assert one.connections >= 2
+
+
+def test_keep_alives_are_never_more_than_5_s_apart_in_silence() -> None:
+    script = place([("ah", 2.0, 2.4), ("oh", 62.0, 62.4)], 65.0)
+    one = World(script)
+    one.play_out()
+    assert one.lost() == []
+    left = sorted([at for at, _ in one.texts] + [at for at, _ in one.sent])
+    assert max(after - before for before, after in zip(left, left[1:], strict=False)) <= 5.0
+    assert one.connections == 1
+
+
+@pytest.mark.parametrize(
+    "quirks",
+    [
+        Quirks(finalize_closes=4400),
+        Quirks(metadata_on_open=True),
+        Quirks(no_empty_interims=True, confidence=0.0),
+        Quirks(windows_from_words=True),
+        Quirks(windows_from_words=True, no_empty_interims=True, finalize_closes=4400),
+    ],
+    ids=["finalize closes", "metadata on open", "no empty interims", "windows from words", "all"],
+)
+def test_compatible_servers_get_every_word(quirks: Quirks) -> None:
+    """However they differ from Deepgram."""
+    one = history(3, [(0.4, "reset", None)], unkind=Unkindness(), quirks=quirks)
+    assert_every_word_once(one)
+
+
+@pytest.mark.parametrize("finalize", ["message", "off"])
+def test_with_and_without_finalize_no_word_is_lost(finalize: Any) -> None:
+    assert_every_word_once(history(2, [(0.5, "reset", None)], settings=Deepgram(finalize=finalize)))
+
+
+def test_without_interims_no_word_is_lost() -> None:
+    one = history(2, [(0.5, "reset", None)], settings=Deepgram(interim_results=False, utterance_end_ms=False))
+    assert_every_word_once(one)
+
+
+def test_without_a_gate_no_word_is_lost() -> None:
+    one = history(2, [(0.5, "reset", None)], gate=Gate(enabled=False))
+    assert_every_word_once(one)
+
+
+def test_connecting_at_speech_loses_no_word() -> None:
+    """`prime_s = 0`, and the connection closed between sentences: pre-roll and replay cover the handshake."""
+    one = history(4, [(0.6, "reset", None)], settings=Deepgram(prime_s=0, idle_close_s=1))
+    assert_every_word_once(one)
+    assert one.connections > 2
+
+
+def test_records_are_no_longer_than_they_may_be() -> None:
+    """Talk without any pause is parted, and loses no word by it."""
+    script = compose(sentences(1, 60), pause_s=(0.0, 0.05), seed=5)
+    one = World(script, unkind=Unkindness.all(), seed=5, utterance_max_s=6, gate=Gate(max_segment_s=10))
+    one.play_out()
+    assert_every_word_once(one)
+    lengths = [(u.words[-1].end - u.words[0].start) / one.rate for u in one.utterances]
+    assert max(lengths) <= 6 + 9 + 1
+    assert len(one.utterances) > 2

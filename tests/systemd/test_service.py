@@ -1,0 +1,267 @@
+"""The service on a real systemd, in its sandbox: what it does at boot, in trouble, and when it is told something.
+
+The order of these tests counts for the first one only: it looks at what the boot brought.
+"""
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from edged.capture.virtual import VirtualMicrophone
+from edged.recognizer.script import Script
+from edged.service.clock import boot_id
+from edged.transcripts.journal import MESSAGE_ID
+from edged.transcripts.record import Record
+from tests.systemd.conftest import ABSENT, KEY, MICROPHONE_DROP_IN, Recogniser, listening, put_key, words_of
+from tests.systemd.machine import MICROPHONE, Machine, Service
+
+DAEMON = Path(__file__).parents[2] / "edged" / "daemon.py"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "Notifier" not in DAEMON.read_text(), reason="edged/daemon.py does not tell systemd anything yet"
+    ),
+]
+
+TRANSCRIPTS = f"MESSAGE_ID={MESSAGE_ID}"
+
+PROBE = """
+import ctypes, os, sys
+from edged.service.clock import Synchronization, boot_id
+def can(path, flags=os.O_RDONLY):
+    try:
+        os.close(os.open(path, flags)); return True
+    except OSError:
+        return False
+callback = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 7)
+print("boot", boot_id())
+print("clock", Synchronization()())
+print("uptime", can("/proc/uptime"), "asound", os.path.exists("/proc/asound") == (sys.argv[1] == "True"))
+print("callback", callback())
+print("audio", can("/srv/for-audio"), "secret", can("/srv/for-root"), "homes", can("/home"), can("/root"))
+print("write", [place for place in ("/etc", "/usr", "/srv", "/var/lib", "/run", "/etc/edged") if os.access(place, os.W_OK)])
+for place in ("/var/lib/edged", "/run/edged", "/var/log/edged"):
+    open(place + "/probe", "w").close()
+print("done")
+"""
+"""Run in the sandbox in place of edged."""
+
+
+def main_pid(service: Service) -> int:
+    return int(service["MainPID"])
+
+
+def test_it_starts_at_boot_without_microphone_network_and_key(machine: Machine) -> None:
+    """The boot does not wait, the unit is up, and the journal and the status say what is missing."""
+    service = Service(machine)
+    assert machine.run("systemctl", "is-active", "edged") == "active"
+    assert service["NRestarts"] == "0"
+    assert machine.run("systemctl", "list-jobs", "--no-legend") == ""
+    service.says("microphone")
+    service.says("nothing listens at")
+    service.shows("microphone absent for")
+    service.shows("nothing listens at")
+
+
+def test_without_a_key_it_starts_and_says_what_to_do(machine: Machine, service: Service) -> None:
+    service.configure(capture__device="plughw:CARD=Device")
+    service.start()
+    assert service["ActiveState"] == "active"
+    service.says("no API key: put it into")
+
+
+def test_a_wrong_key_is_named_and_does_not_end_it(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser
+) -> None:
+    put_key(machine, "0" * 40)
+    service.configure(**listening(recogniser), daemon__stop_s=1)
+    service.start()
+    service.says("HTTP 401: the key from systemd credential deepgram-api-key is wrong")
+    service.shows("trying again in 5 min")
+    service.shows("capturing virtual; refused by the server: HTTP 401")
+    assert (service["ActiveState"], service["NRestarts"]) == ("active", "0")
+    assert "0" * 40 not in service.log
+
+
+def test_transcripts_come_with_all_fields_to_the_journal_and_the_file(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
+) -> None:
+    put_key(machine)
+    service.configure(**listening(recogniser, ["journal", "file"]))
+    service.start()
+    service.shows("capturing virtual; ")
+    machine.until(lambda: len(words_of(service.entries(TRANSCRIPTS))) >= len(speech.texts), "all words")
+    entries = service.entries(TRANSCRIPTS)
+    assert words_of(entries) == list(speech.texts)
+    for entry in entries:
+        assert entry["_SYSTEMD_UNIT"] == "edged.service"
+        assert entry["SYSLOG_IDENTIFIER"] == "edged"
+        optional = {"speaker", "channel", "language"}
+        fields = {
+            f"EDGED_{name.strip('_').upper()}" for name in Record.__struct_fields__ if name not in {"text", *optional}
+        }
+        assert fields <= entry.keys()
+        assert entry["EDGED_DEVICE"] == "virtual"
+        assert json.loads(entry["EDGED_WORDS"])[0]["word"] in speech.texts
+    file = "/var/log/edged/transcripts.jsonl"
+    assert machine.run("stat", "-c", "%U %G %a", file) == "edged adm 640"
+    assert len(machine.run("cat", file).splitlines()) == len(entries)
+    assert machine.run("cat", f"/proc/{main_pid(service)}/cgroup").endswith("/edged.service")
+    assert KEY not in machine.run("journalctl", "--all", "-ojson")
+    assert KEY.encode() not in Path(f"/proc/{os.getpid()}/environ").read_bytes()
+
+
+def test_what_the_sandbox_lets_through_and_what_not(machine: Machine, service: Service) -> None:
+    """Everything that edged needs to know can be read; it can write where it must, and nowhere else."""
+    machine.write("/srv/probe.py", PROBE)
+    for name, group in (("for-audio", "audio"), ("for-root", "root")):
+        machine.write(f"/srv/{name}", "", 0o640)
+        machine.run("chgrp", group, f"/srv/{name}")
+    asound = Path("/proc/asound").exists()
+    service.drop_in(
+        "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecStart=\n"
+        f"ExecStart=/opt/edged/bin/python /srv/probe.py {asound}\n"
+    )
+    service.start()
+    service.says("done")
+    found = dict(line.split(" ", 1) for line in service.log.splitlines() if " " in line)
+    assert found["boot"] == boot_id()
+    assert found["clock"] in ("synchronized", "unsynchronized", "unknown")
+    assert found["uptime"] == "True asound True"
+    assert found["callback"] == "7"
+    assert found["audio"] == "True secret False homes False False"
+    assert found["write"] == "[]"
+    assert machine.run("stat", "-c", "%U %a", "/var/lib/edged") == "edged 700"
+    assert machine.run("stat", "-c", "%U %a", "/run/edged") == "edged 700"
+    assert machine.run("stat", "-c", "%U %G %a", "/var/log/edged") == "edged adm 2750"
+
+
+def test_wrong_settings_end_it_with_78_and_one_line_for_good(machine: Machine, service: Service) -> None:
+    service.configure(capture__rat=16000)
+    service.start()
+    assert (service["ActiveState"], service["ExecMainStatus"], service["NRestarts"]) == ("failed", "78", "0")
+    ours = [entry["MESSAGE"] for entry in service.entries("SYSLOG_IDENTIFIER=edged")]
+    assert len(ours) == 1
+    assert "capture.rat" in str(ours[0])
+    assert "rate" in str(ours[0])
+
+
+def test_the_spool_outlives_a_crash_and_wrong_settings_after_it(machine: Machine, service: Service) -> None:
+    """RuntimeDirectoryPreserve=yes; with `restart` the directory would be gone."""
+    service.configure(**ABSENT)
+    service.start()
+    machine.run("touch", "/run/edged/speech")
+    service.configure(capture__rat=16000)
+    machine.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "edged")
+    machine.until(lambda: service["ActiveState"] == "failed", "the end")
+    machine.run("test", "-e", "/run/edged/speech")
+
+
+def test_a_crash_is_followed_by_a_new_start(machine: Machine, service: Service) -> None:
+    service.configure(**ABSENT)
+    service.start()
+    first = main_pid(service)
+    machine.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "edged")
+    machine.until(lambda: service["ActiveState"] == "active" and main_pid(service) != first, "the new start")
+    assert service["NRestarts"] == "1"
+
+
+def test_a_reload_opens_the_transcripts_again_and_goes_on(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser
+) -> None:
+    """By logrotate itself, with the file that is installed for it."""
+    put_key(machine)
+    service.configure(**listening(recogniser, ["file"]))
+    service.start()
+    pid, file = main_pid(service), "/var/log/edged/transcripts.jsonl"
+    machine.until(lambda: machine.try_("cat", file), "the first transcript")
+    machine.run("logrotate", "--force", "/etc/logrotate.d/edged")
+    service.says("reopening files")
+    machine.until(lambda: machine.try_("cat", file), "a transcript in the new file")
+    assert machine.run("cat", f"{file}.1")
+    assert machine.run("stat", "-c", "%U %G %a", file) == "edged adm 640"
+    assert (service["ActiveState"], main_pid(service)) == ("active", pid)
+
+
+def test_a_stop_in_mid_speech_loses_nothing(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
+) -> None:
+    """Every word that had sounded when the order came is in the journal after the end; and it ends well."""
+    put_key(machine)
+    service.configure(**listening(recogniser))
+    service.start()
+    middle = speech.words[2 * 6 + 3].start  # the third sentence's fourth word
+    machine.until(lambda: (played := microphone.played) and played.delivered >= middle, "the third sentence")
+    machine.run("systemctl", "stop", "edged")
+    assert service["Result"] == "success"
+    captured = float(re.findall(r"captured ([\d.]+) s", service.log)[-1]) * speech.rate
+    heard = [word.text for word in speech.words if word.end < captured - 0.1 * speech.rate]
+    assert len(heard) >= 2 * 6 + 2
+    assert words_of(service.entries(TRANSCRIPTS))[: len(heard)] == heard
+
+
+def test_a_deaf_daemon_is_killed_says_where_it_hung_and_is_started_again(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser
+) -> None:
+    """A capture that is open and gives nothing: the loop turns, but nothing passes."""
+    put_key(machine)
+    service.drop_in(MICROPHONE_DROP_IN + "WatchdogSec=4\n")
+    service.configure(**listening(recogniser))
+    service.start()
+    service.shows("capturing virtual")
+    first = main_pid(service)
+    microphone.stall()
+    service.shows("microphone is open but has delivered nothing")
+    service.says("Watchdog timeout")
+    microphone.resume()
+    machine.until(lambda: service["ActiveState"] == "active" and main_pid(service) != first, "the new start")
+    service.shows("capturing virtual")
+    assert "edged/capture/alsa.py" in service.log
+
+
+def test_absence_and_a_mute_are_no_reason_to_be_killed(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser
+) -> None:
+    """For three times the watchdog's patience each."""
+    put_key(machine)
+    service.drop_in(MICROPHONE_DROP_IN + "WatchdogSec=3\n")
+    service.configure(**listening(recogniser))
+    service.start()
+    service.shows("capturing virtual")
+    first, limit_s = main_pid(service), 7.0
+    microphone.unplug()
+    service.shows("microphone absent for")
+    time.sleep(limit_s)
+    microphone.mute()
+    service.shows("capturing virtual")
+    time.sleep(limit_s)
+    assert (service["ActiveState"], main_pid(service)) == ("active", first)
+
+
+def test_two_instances_run_side_by_side(machine: Machine, service: Service) -> None:
+    """Each with its own configuration, state and transcripts."""
+    instances = [Service(machine, f"edged@{name}.service") for name in ("hall", "kitchen")]
+    for instance in instances:
+        instance.configure(**ABSENT)
+        instance.start()
+    assert [instance["ActiveState"] for instance in instances] == ["active", "active"]
+    for place in ("/var/lib", "/run", "/var/log"):
+        machine.run("test", "-d", f"{place}/edged-hall", "-a", "-d", f"{place}/edged-kitchen")
+    for instance in instances:
+        instance.stop()
+
+
+def test_uninstalling_leaves_only_what_is_the_users(machine: Machine, service: Service) -> None:
+    service.configure(**ABSENT)
+    service.start()
+    machine.run("/opt/edged/bin/edged", "service", "uninstall")
+    assert machine.try_("systemctl", "is-active", "edged") == "inactive"
+    left = machine.run("sh", "-c", "find /etc -name '*edged*' -not -path '*.service.d*'").split()
+    assert left == ["/etc/edged", "/etc/edged/edged.toml"] or sorted(left)[0] == "/etc/edged"
+    assert machine.call("systemctl", "cat", "edged@x.service").returncode != 0
+    machine.run("/opt/edged/bin/edged", "service", "install")
