@@ -28,7 +28,8 @@ EVICTIONS: Final = 64
 SHRINK_PAGES: Final = 1024
 """At a time: 4 MB."""
 
-COUNT_S: Final = 1.0
+LOOK_S: Final = 1.0
+"""What there is to do is looked for so often at most: blocks come ten times a second."""
 
 HOUR_S: Final = 3600.0
 MB: Final = 1_000_000
@@ -43,7 +44,7 @@ class Chores:
         self._pair = keeper.pair
         self._tell = tell
         self._due: dict[Callable[[float], None], float] = {}
-        self._counted_s = float("-inf")
+        self._looked_s = float("-inf")
         self.counters = Counters()
 
     @property
@@ -53,13 +54,24 @@ class Chores:
 
     def after_writes(self, now_s: float) -> None:
         """Something has changed."""
+        self._plan(self._look, max(now_s, self._looked_s + LOOK_S))
+
+    def _look(self, now_s: float) -> None:
+        """What is to be done, and when."""
+        self._looked_s = now_s
+        settings, pair = self._settings, self._pair
         self._plan(self._prune, now_s + PRUNE_S)
-        if self._settings.durability == "power" or self._pair.indebted or self._too_much():
-            self._plan(self._move, now_s + self._settings.sync_s)
-        elif (first_s := self._pair.runtime.first_s()) is not None:
-            self._plan(self._move, max(now_s + self._settings.sync_s, first_s + self._settings.to_disk_s))
-        self._plan_truncation(now_s)
-        self._count(now_s)
+        if settings.durability == "power" or pair.indebted or self._too_much():
+            self._plan(self._move, now_s + settings.sync_s - LOOK_S)
+        elif pair.memory and (first_s := pair.memory.first_s()) is not None:
+            self._plan(self._move, max(now_s + settings.sync_s, first_s + settings.to_disk_s))
+        for store in pair.stores:
+            truncate = self._truncate_runtime if store.where == "runtime" else self._truncate_disk
+            if store.log_bytes() > LOG_BYTES[store.where]:
+                self._plan(truncate, now_s)
+            elif store.deleted:
+                self._plan(truncate, now_s + TRUNCATE_S[store.where])
+        self.counters = count(self._keeper, now_s)
 
     def run(self, now_s: float) -> None:
         """Do what is due. What fails is told, and tried again."""
@@ -132,19 +144,9 @@ class Chores:
         for store in pair.stores:
             store.notice_others()
             store.shrink(SHRINK_PAGES)
-        if busy:
-            self._plan(self._prune, now_s + PRUNE_S)
-        self._plan_truncation(now_s)
-        self._counted_s = float("-inf")
-        self._count(now_s)
-
-    def _plan_truncation(self, now_s: float) -> None:
-        for store in self._pair.stores:
-            truncate = self._truncate_runtime if store.where == "runtime" else self._truncate_disk
-            if store.log_bytes() > LOG_BYTES[store.where]:
-                self._plan(truncate, now_s)
-            elif store.deleted:
-                self._plan(truncate, now_s + TRUNCATE_S[store.where])
+        self._look(now_s)
+        if not busy:
+            self._due.pop(self._prune, None)
 
     def _truncate_runtime(self, now_s: float) -> None:
         if self._pair.memory and not self._pair.memory.truncate():
@@ -154,22 +156,15 @@ class Chores:
         if self._pair.disk and not self._pair.disk.truncate():
             self._plan(self._truncate_disk, now_s + TRUNCATE_S["disk"])
 
-    def _count(self, now_s: float) -> None:
-        """For status; at most once a second, and when nothing waits any more."""
-        pair = self._pair
-        waits = any(store.held for store in pair.stores)
-        if waits and now_s < self._counted_s + COUNT_S:
-            self._plan(self._count, self._counted_s + COUNT_S)
-            return
-        self._counted_s = now_s
-        self.counters = count(self._keeper, now_s) if waits else Counters(counted_s=now_s)
-
 
 def count(keeper: Keeper, now_s: float) -> Counters:
     """What waits in both databases now."""
     seconds, oldest_s = 0.0, 0.0
     held = {"runtime": 0, "disk": 0}
-    for store in keeper.pair.stores:
+    stores = [store for store in keeper.pair.stores if store.held]
+    if not stores:
+        return Counters(counted_s=now_s)
+    for store in stores:
         boots = store.boots() | {keeper.here.boot_id: keeper.here}
         for run in store.runs():
             samples = store.held[run.run]

@@ -1,5 +1,6 @@
 """An open database: transactions, errors, and the file itself."""
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ class Database:
         """Raises what `schema.open_database` raises, and `Failed`."""
         self.where: Where = where
         self.path = path
+        self._log = f"{path}-wal"
         self._connection = schema.open_database(path, "OFF" if where == "runtime" else "FULL")
         self._held: Counter[str] | None = None
         self._data_version = self.number("data_version")
@@ -66,7 +68,7 @@ class Database:
     def log_bytes(self) -> int:
         """Size of the write-ahead log."""
         try:
-            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+            return os.stat(self._log).st_size
         except FileNotFoundError:
             return 0
 

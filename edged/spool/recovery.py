@@ -153,13 +153,20 @@ def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[Backlog]
             anchors |= set(store.anchors(run.run))
         stretches = [
             Stretch(start, end, segment.chain, segment.continues, tuple(voiced.within(start, end)))
-            for _, segment in sorted(segments.items())
-            for start, end in waiting.within(segment.start, 1 << 62 if segment.end is None else segment.end)
+            for segment, upto in _with_ends(segments)
+            for start, end in waiting.within(segment.start, upto)
         ]
         own = boots.get(run.boot_id)
         backlog = Backlog(run, tuple(stretches), tuple(sorted(anchors)), own, 0.0)
         found.append(replace(backlog, age_s=age_s(backlog.line.at_s(waiting.first or 0), own, here, now_s)))
     return found
+
+
+def _with_ends(segments: dict[int, Segment]) -> list[tuple[Segment, int]]:
+    """In order, and where each ends: one that is open reaches to the next."""
+    ordered = [segments[start] for start in sorted(segments)]
+    nexts = [*(segment.start for segment in ordered[1:]), 1 << 62]
+    return [(each, after if each.end is None else each.end) for each, after in zip(ordered, nexts, strict=True)]
 
 
 def line_of(run: Run, anchors: Sequence[Anchor]) -> Line:

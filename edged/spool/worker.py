@@ -135,7 +135,7 @@ class Worker:
         if not keeper.available("runtime", now_s):
             return False
         try:
-            pair.full = pair.disk is None and pair.runtime.used_bytes() > self._settings.runtime_max_mb * MB
+            pair.full = not pair.disk and pair.runtime.used_bytes() > self._settings.runtime_max_mb * MB
             with pair.runtime.transaction():
                 for order in writes:
                     order.apply(pair, now_s)

@@ -14,7 +14,7 @@ from edged.spool.dating import Anchor, Boot
 from edged.spool.files import Paths
 from edged.spool.items import Event, Recovered, Run
 from edged.spool.keeper import Keeper
-from edged.spool.orders import BeginRun, Commit, Load, Mark, Order, PutAnchor, PutAudio, PutBoot, PutSegment, Release
+from edged.spool.orders import BeginRun, Commit, Load, Order, PutAnchor, PutAudio, PutBoot, PutSegment
 from edged.spool.records import Entry
 from edged.spool.spool import Spool
 from edged.spool.store import Segment
@@ -76,6 +76,7 @@ class Bench:
         self.recovered: Recovered = self.keeper.start(lambda: here)
         self.worker = Worker(self.settings, self.keeper, self.events.append)
         self.pair = self.keeper.pair
+        self.now_s = boottime_s()
 
     def begin(self, run: Run | None = None) -> None:
         run = run or run_of()
@@ -87,9 +88,14 @@ class Bench:
         self.worker.serve(orders)
         return self.events[before:]
 
-    def chores(self, later_s: float = 0.0) -> None:
-        """What is due then."""
-        self.worker.chores.run(boottime_s() + later_s)
+    def chores(self, later_s: float = 1000.0) -> None:
+        """What is due so much later than the last time."""
+        self.now_s += later_s
+        chores = self.worker.chores
+        for _ in range(20):
+            if chores.due_s is None or chores.due_s > self.now_s:
+                break
+            chores.run(self.now_s)
 
     def move(self) -> None:
         """Everything to the disk, as at a stop."""
@@ -133,5 +139,3 @@ def with_spool(
             assert await spool.stop(10)
 
     asyncio.run(main())
-
-

@@ -3,6 +3,8 @@
 A bench's positions and times are milliseconds.
 """
 
+from itertools import pairwise
+
 import pytest
 
 from tests.stream.some import Bench, final, interim
@@ -176,7 +178,7 @@ def test_in_silence_nothing_is_sent_but_keep_alive_every_4_s() -> None:
     assert len(bench.audio) == before
     assert {kind for at, kind in bench.control if at > quiet_from} == {"KeepAlive"}
     times = [quiet_from, *(at for at in bench.said("KeepAlive") if at > quiet_from)]
-    assert {after - before for before, after in zip(times, times[1:], strict=False)} == {4000}
+    assert {after - before for before, after in pairwise(times)} == {4000}
     assert bench.lane.keepalives == len(bench.said("KeepAlive"))
 
 

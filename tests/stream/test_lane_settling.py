@@ -1,9 +1,11 @@
 """The ledger's third section: what an answer, or none, settles. A bench's positions and times are milliseconds."""
 
+from typing import Any
+
 from tests.stream.some import METADATA, Bench, final, interim, utterance_end
 
 
-def spoken(**settings: object) -> Bench:
+def spoken(**settings: Any) -> Bench:
     """A connection that has been heard, and a segment: voice from 0 to 2000, hangover to 2500, all of it sent."""
     bench = Bench(**settings)
     bench.connect()

@@ -133,7 +133,7 @@ class Service:
     def __init__(self, machine: Machine, unit: str = "edged.service") -> None:
         self.machine = machine
         self.unit = unit
-        self._begun = ""
+        self._begun_us = 0
 
     def configure(self, **settings: str | float | bool | list[str]) -> None:
         """Its configuration file: `section__key=value`."""
@@ -153,8 +153,7 @@ class Service:
 
     def mark(self) -> None:
         """Let `log` and `entries` begin here."""
-        self.machine.try_("journalctl", "--sync")
-        self._begun = json.loads(self.machine.try_("journalctl", "-n1", "-ojson") or '{"__CURSOR": ""}')["__CURSOR"]
+        self._begun_us = time.time_ns() // 1000
 
     def stop(self) -> None:
         """Stop it, and forget that it failed."""
@@ -176,11 +175,11 @@ class Service:
 
     def entries(self, *matches: str) -> list[dict[str, Any]]:
         """What `journalctl -o json` gives of it since `mark`."""
-        since = [f"--after-cursor={self._begun}"] if self._begun else []
-        command = ["journalctl", "--sync"]
-        self.machine.try_(*command)
-        text = self.machine.try_("journalctl", "-q", "--all", "-ojson", "-u", self.unit, *since, *matches)
-        return [json.loads(line) for line in text.splitlines()]
+        self.machine.try_("journalctl", "--sync")
+        text = self.machine.try_("journalctl", "-q", "--all", "-ojson", "-u", self.unit, *matches)
+        entries = [json.loads(line) for line in text.splitlines()]
+        # not by --after-cursor: in 252 it skips the first entry if the cursor's own does not match
+        return [entry for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) >= self._begun_us]
 
     @property
     def log(self) -> str:

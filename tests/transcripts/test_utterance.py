@@ -131,7 +131,7 @@ def test_all_of_it_takes_all_words_even_one_that_is_said_to_lie_beyond_its_end()
 
 @st.composite
 def drafts(draw: st.DrawFn) -> tuple[Draft, QuietRuns]:
-    at, words = 0, []
+    at, words = 0, list[Spoken]()
     for i in range(draw(st.integers(0, 6))):
         start = at + draw(st.integers(0, 600))
         at = start + draw(st.integers(100, 600))
@@ -160,7 +160,7 @@ def test_a_safe_end_cuts_no_word_and_keeps_all(given_: tuple[Draft, QuietRuns]) 
 @given(drafts(), st.integers(300, 3000))
 def test_parting_loses_and_doubles_no_word(given_: tuple[Draft, QuietRuns], longest: int) -> None:
     made, _ = given_
-    before, taken = list(made.words), []
+    before, taken = list(made.words), list[Spoken]()
     while (at := made.split_point(longest)) is not None:
         part = made.take(at, never)
         assert part.words

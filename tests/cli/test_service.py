@@ -1,0 +1,166 @@
+"""`edged service`: what is refused, what is put in place, what is taken away. On a real systemd: tests/systemd."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+import edged
+from edged.cli import service
+from edged.cli.main import main
+from edged.cli.service import FILES, OURS, Installation, in_the_way, is_ours, made_for, templates
+from edged.errors import ConfigurationError
+
+PROGRAM = Path("/opt/edged/bin/edged")
+HERE = Path("/usr/bin/env")
+"""A program that is there."""
+
+
+def at(program: str, *needs: str) -> Installation:
+    return Installation(Path(program), tuple(Path(each) for each in needs))
+
+
+@pytest.mark.parametrize(
+    "installation",
+    [
+        at("/home/pi/venv/bin/edged"),
+        at("/root/venv/bin/edged"),
+        at("/tmp/venv/bin/edged"),
+        at(str(HERE), "/opt/edged/bin/python", "/home/pi/.pyenv/versions/3.13/bin/python3.13"),
+    ],
+)
+def test_what_the_service_cannot_see_is_refused(installation: Installation) -> None:
+    """The program, its interpreter, or what that is a link to."""
+    reason = installation.unseen()
+    assert reason
+    assert "where the service can't see it" in reason
+
+
+def test_what_is_not_there_or_needs_quoting_is_refused(tmp_path: Path) -> None:
+    assert "is not there" in (at("/opt/nowhere/bin/edged").unseen() or "")
+    assert "characters" in (at("/opt/my edged/bin/edged").unseen() or "")
+    assert at(str(HERE), "/usr/bin/python3", "/usr/lib/python3.13").unseen() is None
+
+
+def test_a_directory_that_only_begins_like_a_hidden_one_is_seen() -> None:
+    assert "can't see" not in (at("/homes/bin/edged").unseen() or "")
+
+
+def test_the_way_out_is_three_commands_for_an_environment_in_opt() -> None:
+    from_source = at("/home/x")._replace(checkout=Path("/home/pi/edged"))
+    assert from_source.way_out() == [
+        "  sudo python3 -m venv /opt/edged",
+        "  sudo /opt/edged/bin/pip install /home/pi/edged",
+        "  sudo /opt/edged/bin/edged service install",
+    ]
+    assert f"install edged=={edged.__version__}" in at("/home/x").way_out()[1]
+
+
+def test_this_installation_names_this_interpreter_and_this_code() -> None:
+    this = Installation.this()
+    assert this.program.name == "edged"
+    assert Path(edged.__file__).resolve().parent in this.needs
+
+
+@pytest.mark.parametrize("unit", ["edged.service", "edged@.service"])
+def test_a_unit_runs_the_edged_that_put_it_there(unit: str) -> None:
+    """And is otherwise the packaged one, marked as ours."""
+    original = (templates() / unit).read_text()
+    made = made_for(PROGRAM, original)
+    assert made.startswith(f"{OURS}\n")
+    assert re.findall(r"(?m)^ExecStart=(\S+)", made) == [str(PROGRAM)]
+    assert made.replace(f"{OURS}\n", "").replace(str(PROGRAM), "/usr/bin/edged") == original
+
+
+def test_what_is_not_ours_is_never_overwritten(tmp_path: Path) -> None:
+    for place in FILES.values():
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("[Unit]\n")
+    assert len(in_the_way(tmp_path)) == len(FILES)
+    for place in FILES.values():
+        (tmp_path / place).write_text(made_for(PROGRAM, "[Unit]\n"))
+        assert is_ours(tmp_path / place)
+    assert in_the_way(tmp_path) == []
+    package = tmp_path / "usr/lib/systemd/system/edged.service"
+    package.parent.mkdir(parents=True)
+    package.write_text("[Unit]\n")
+    (problem,) = in_the_way(tmp_path)
+    assert "the package edged is installed" in problem
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """systemd's programs, which write down how they were called."""
+    noted = tmp_path / "calls"
+    for name in ("systemctl", "systemd-sysusers"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >>{noted}\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return [str(noted)]
+
+
+def test_install_and_uninstall_undo_each_other_but_for_what_is_the_users(
+    tmp_path: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "machine"
+    (root / "run/systemd/system").mkdir(parents=True)
+    assert service._install(root, at(str(PROGRAM))) == 0
+    assert all(is_ours(root / place) for place in FILES.values())
+    configuration = root / "etc/edged/edged.toml"
+    assert configuration.read_text().startswith("#")
+    configuration.write_text("# mine\n")
+    assert service._install(root, at(str(PROGRAM))) == 0, "once more, as after an update"
+    assert configuration.read_text() == "# mine\n"
+    assert "/etc/credstore/deepgram-api-key" in capsys.readouterr().out
+
+    assert service._uninstall(root) == 0
+    left = [str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()]
+    assert left == ["etc/edged/edged.toml"]
+    assert "/var/log/edged" in capsys.readouterr().out
+    assert service._uninstall(root) == 0
+    assert "nothing here" in capsys.readouterr().err
+    assert Path(calls[0]).read_text().splitlines() == [
+        f"systemd-sysusers {root}/etc/sysusers.d/edged.conf",
+        "systemctl daemon-reload",
+        f"systemd-sysusers {root}/etc/sysusers.d/edged.conf",
+        "systemctl daemon-reload",
+        "systemctl stop edged.service edged@*.service",
+        "systemctl disable edged.service edged@.service",
+        "systemctl daemon-reload",
+    ]
+
+
+def test_install_stops_before_the_first_file_if_one_is_in_the_way(tmp_path: Path, calls: list[str]) -> None:
+    other = tmp_path / FILES["edged.logrotate"]
+    other.parent.mkdir(parents=True)
+    other.write_text("# by hand\n")
+    with pytest.raises(ConfigurationError, match="not by `edged service install`"):
+        service._install(tmp_path, at(str(PROGRAM)))
+    assert not (tmp_path / FILES["edged.service"]).exists()
+
+
+def test_a_program_of_systemds_that_fails_is_one_line(tmp_path: Path, calls: list[str]) -> None:
+    failing = tmp_path / "bin" / "systemd-sysusers"
+    failing.write_text("#!/bin/sh\necho no group audio >&2\nexit 1\n")
+    with pytest.raises(ConfigurationError, match=r"systemd-sysusers .*: no group audio"):
+        service._install(tmp_path / "machine", at(str(PROGRAM)))
+
+
+def test_without_root_it_says_how(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(["service", "install"]) == 64
+    assert re.fullmatch(r"edged: this needs root: sudo .* -m edged service install\n", capsys.readouterr().err)
+
+
+def test_the_command_refuses_and_prints_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(Installation, "this", classmethod(lambda cls: at("/home/pi/venv/bin/edged")))
+    assert main(["service", "install"]) == 78
+    said = capsys.readouterr()
+    assert "/home/pi/venv/bin/edged is below /home" in said.err
+    assert said.out.splitlines()[0] == "  sudo python3 -m venv /opt/edged"
