@@ -186,22 +186,24 @@ class Spool(Section, frozen=True):
         bool,
         option("false keeps all audio in memory: nothing is written anywhere, and a stop in an outage loses speech"),
     ] = True
-    directory: Annotated[Text, option("on disk: for what waits longer, and over a restart of the machine")] = (
-        "/var/lib/edged"
-    )
+    directory: Annotated[
+        Text, option("on disk: for speech that is not answered soon, and over a restart of the machine")
+    ] = "/var/lib/edged"
     runtime_directory: Annotated[
         Text, option("in memory (tmpfs), where audio survives the process but costs no writes to the card")
     ] = "/run/edged"
     durability: Annotated[
         Literal["process", "power"],
-        option("process: on disk once it has waited for to_disk_s; power: on disk from the start"),
+        option("process: speech is on disk after to_disk_s; power: from the start"),
     ] = "process"
     to_disk_s: Annotated[float, option("speech that has waited this long is moved to disk", ge=1, le=3600)] = 30
     sync_s: Annotated[float, option("how often the disk is told to make it last", ge=0.1, le=60)] = 2
     runtime_max_mb: Annotated[
-        float, option("most of runtime_directory; beyond it speech is moved to disk early", ge=1)
+        float, option("most of runtime_directory; beyond it speech is moved to disk early", ge=1, le=1000)
     ] = 16
-    max_mb: Annotated[float, option("most of directory; beyond it the oldest speech goes, counted", ge=1)] = 1000
+    max_mb: Annotated[
+        float, option("most of directory; beyond it the oldest speech goes, counted", ge=1, le=1_000_000)
+    ] = 1000
     max_age_h: Annotated[float, option("speech older than this goes, counted", ge=0.01, le=8760)] = 168
 
 

@@ -27,10 +27,14 @@ ROOMS: dict[str, set[str]] = {
     "service": set(),
     "transcripts": {"service"},
     "stream": {"gate", "transcripts", "service"},
+    "spool": {"transcripts", "service"},
     "recognizer": set(),
-    "daemon": {"configuration", "capture", "gate", "stream", "transcripts", "service"},
+    "daemon": {"configuration", "capture", "gate", "stream", "spool", "transcripts", "service"},
     "demo": {"configuration", "capture", "gate", "transcripts", "recognizer", "daemon"},
-    "cli": {"configuration", "capture", "gate", "stream", "transcripts", "service", "recognizer", "daemon", "demo"},
+    "cli": {
+        *("configuration", "capture", "gate", "stream", "spool", "transcripts", "service", "recognizer", "daemon"),
+        "demo",
+    },
 }
 """A room is a folder of edged/; `words`, `configuration`, and `daemon` (all else) are files beside the folders."""
 
@@ -56,6 +60,7 @@ PURE = {
     "recognizer.windows",
     "service.status",
     "service.watchdog",
+    "spool.dating",
     "stream.account",
     "stream.backoff",
     "stream.deepgram",

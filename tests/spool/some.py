@@ -88,14 +88,13 @@ class Bench:
         self.worker.serve(orders)
         return self.events[before:]
 
-    def chores(self, later_s: float = 1000.0) -> None:
-        """What is due so much later than the last time."""
-        self.now_s += later_s
-        chores = self.worker.chores
-        for _ in range(20):
-            if chores.due_s is None or chores.due_s > self.now_s:
-                break
-            chores.run(self.now_s)
+    def chores(self, later_s: float = 100.0) -> None:
+        """What becomes due from the last time to so much later, at its time."""
+        until_s = self.now_s + later_s
+        while (due_s := self.worker.chores.due_s) is not None and due_s <= until_s:
+            self.now_s = max(self.now_s, due_s)
+            self.worker.chores.run(self.now_s)
+        self.now_s = until_s
 
     def move(self) -> None:
         """Everything to the disk, as at a stop."""

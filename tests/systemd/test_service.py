@@ -4,7 +4,6 @@ The order of these tests counts for the first one only: it looks at what the boo
 """
 
 import json
-import os
 import re
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from edged.service.clock import boot_id
 from edged.transcripts.journal import MESSAGE_ID
 from edged.transcripts.record import Record
 from tests.systemd.conftest import ABSENT, KEY, MICROPHONE_DROP_IN, Recogniser, listening, put_key, words_of
-from tests.systemd.machine import MICROPHONE, Machine, Service
+from tests.systemd.machine import Machine, Service
 
 DAEMON = Path(__file__).parents[2] / "edged" / "daemon.py"
 
@@ -44,7 +43,8 @@ print("clock", Synchronization()())
 print("uptime", can("/proc/uptime"), "asound", os.path.exists("/proc/asound") == (sys.argv[1] == "True"))
 print("callback", callback())
 print("audio", can("/srv/for-audio"), "secret", can("/srv/for-root"), "homes", can("/home"), can("/root"))
-print("write", [place for place in ("/etc", "/usr", "/srv", "/var/lib", "/run", "/etc/edged") if os.access(place, os.W_OK)])
+places = "/etc", "/etc/edged", "/usr", "/srv", "/var/lib", "/var/log", "/run", "/dev/shm/.."
+print("write", [place for place in places if os.access(place, os.W_OK)])
 for place in ("/var/lib/edged", "/run/edged", "/var/log/edged"):
     open(place + "/probe", "w").close()
 print("done")
@@ -113,7 +113,6 @@ def test_transcripts_come_with_all_fields_to_the_journal_and_the_file(
     assert len(machine.run("cat", file).splitlines()) == len(entries)
     assert machine.run("cat", f"/proc/{main_pid(service)}/cgroup").endswith("/edged.service")
     assert KEY not in machine.run("journalctl", "--all", "-ojson")
-    assert KEY.encode() not in Path(f"/proc/{os.getpid()}/environ").read_bytes()
 
 
 def test_what_the_sandbox_lets_through_and_what_not(machine: Machine, service: Service) -> None:
@@ -274,6 +273,6 @@ def test_uninstalling_leaves_only_what_is_the_users(machine: Machine, service: S
     machine.run("/opt/edged/bin/edged", "service", "uninstall")
     assert machine.try_("systemctl", "is-active", "edged") == "inactive"
     left = machine.run("sh", "-c", "find /etc -name '*edged*' -not -path '*.service.d*'").split()
-    assert left == ["/etc/edged", "/etc/edged/edged.toml"] or sorted(left)[0] == "/etc/edged"
+    assert sorted(left) == ["/etc/edged", "/etc/edged/edged.toml"]
     assert machine.call("systemctl", "cat", "edged@x.service").returncode != 0
     machine.run("/opt/edged/bin/edged", "service", "install")
