@@ -27,7 +27,7 @@ class Block(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """The source delivers from now on."""
+    """The source delivers from now on: its first block follows."""
 
     device: str
     """Its name as the records give it, e.g. `plughw:CARD=Device`."""
@@ -43,7 +43,10 @@ class Lost(NamedTuple):
 
 
 class Overrun(NamedTuple):
-    """Audio was lost before the block that follows: the card's buffer or the hand-over was full."""
+    """Audio was lost before the block that follows: the card's buffer or the hand-over was full.
+
+    Not after an `Opened`: what was lost while the device was away shows in the positions alone.
+    """
 
     lost_samples: int
     """Estimated; the next block's position counts them."""
@@ -53,7 +56,7 @@ class Signal(NamedTuple):
     """The level changed in a way that people want to know of."""
 
     text: str
-    """e.g. `microphone delivers digital silence; channel 1 has signal`."""
+    """e.g. `delivers digital silence: is it muted, or its volume at 0?`, to be read after `microphone: `."""
     fault: bool
     """False when it is right again."""
 

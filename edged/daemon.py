@@ -7,16 +7,15 @@ anything about audio or words; what it owns is the order of starting and stoppin
 import asyncio
 import logging
 import signal
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from edged.audio import Block, Captured, Ended, Lost, Opened, Overrun
 from edged.audio import Signal as Level
+from edged.books import Books
 from edged.capture.handover import HandOver
 from edged.capture.level import Watch
 from edged.capture.source import Source, open_source
@@ -24,20 +23,17 @@ from edged.errors import Exit
 from edged.gate.detectors import webrtc
 from edged.gate.intake import Intake, Let
 from edged.key import Key
-from edged.service.clock import Synchronization, boottime_s, wall_offset_s
-from edged.service.log import Once, Outage
+from edged.service.log import Outage, duration
 from edged.service.threads import Unawaited
 from edged.settings import Settings
+from edged.stream.backfill import Backfill
 from edged.stream.connection import tls_context
-from edged.stream.lane import Evicted, Lane, LaneEffect, SetAside, Showing
+from edged.stream.lane import HandedOver, Lane, LaneEffect
 from edged.stream.link import Link
-from edged.stream.scribe import Uttered
-from edged.stream.session import Noted
+from edged.stream.share import Share
 from edged.stream.timeline import Timeline
 from edged.summary import Summary
-from edged.transcripts import delivery
 from edged.transcripts.delivery import Delivery
-from edged.transcripts.make import Maker
 from edged.transcripts.sinks import open_sinks
 
 log = logging.getLogger("edged")
@@ -48,18 +44,12 @@ WATCH_S = 2.0
 STOP_CAPTURE_S = 1.0
 """The capture thread is between two reads within a period; one that hangs in the driver is left behind."""
 
+BACKLOG_EVERY_S = 60.0
+"""How often a backlog is logged while there is one."""
+
 FLUSH_S = 3.0
 LEAST_FLUSH_S = 0.5
 """For the sinks at the end: a slow card writes the last records within this; some of it even when time is up."""
-
-
-@dataclass(slots=True)
-class _Counts:
-    captured: int = 0
-    holes: int = 0
-    evicted: int = 0
-    utterances: int = 0
-    words: int = 0
 
 
 class Daemon:
@@ -71,22 +61,21 @@ class Daemon:
         self._rate = settings.capture.rate
         self.run_id = uuid.uuid4().hex[:12]
         self._timeline = Timeline(self._rate)
-        detector = webrtc(settings.gate.aggressiveness, self._rate)
-        self._intake = Intake(settings.gate, self._rate, detector)
+        self._intake = Intake(settings.gate, self._rate, webrtc(settings.gate.aggressiveness, self._rate))
+        spools = settings.spool.enabled
         self._lane = Lane(
             settings.deepgram,
             self._rate,
             utterance_max_s=settings.transcripts.max_s,
             keep_max_s=settings.replay.max_s,
+            hand_over_s=settings.backfill.after_s if spools else None,
         )
         self._tls = tls_context(settings.deepgram)
-        self._maker = Maker(settings, self.run_id, socket.gethostname(), self._timeline, Synchronization())
-        self._counts = _Counts()
-        self._once = Once()
+        self._share = Share(2 if settings.backfill.enabled else 1)
         self._microphone = Outage(log, "microphone")
         self._signal = Outage(log, "microphone")
-        self._eviction = Outage(log, "replay")
         self._watch = Watch()
+        self._captured = self._holes = 0
         self._expected: int | None = None
         self._ended = False
         self._signalled = self._interrupted = False
@@ -101,10 +90,22 @@ class Daemon:
         self._lane.has_source = missing is None
         if missing:
             self._microphone.failed(missing)
+        transcripts = self._settings.transcripts
         self._delivery = Delivery(
-            open_sinks(self._settings.transcripts), self._settings.transcripts.max_pending, self._on_delivery
+            open_sinks(transcripts), transcripts.max_pending, lambda event: self._books.delivered(event)
         )
-        self._link = Link(self._settings, self._lane, self._key, self._tls, self._on_effect)
+        self._books = Books(
+            self._settings,
+            self.run_id,
+            self._timeline,
+            self._delivery,
+            loop.call_soon_threadsafe,
+            lambda run, rate, stretches: self._backfill.add(run, rate, stretches),
+            self._lane.account,
+        )
+        self._link = self._make_link(self._lane, self._on_effect)
+        self._backfill = Backfill(self._settings, self._books.load, self._make_link, self._books.effect)
+        await self._books.open()
         self._delivery.start()
         self._handle_signals(loop)
         try:
@@ -114,27 +115,29 @@ class Daemon:
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)  # it is over; one more signal would only spoil the exit status
 
+    def _make_link(self, lane: Lane, on_effect: Callable[[LaneEffect], None]) -> Link:
+        return Link(self._settings, lane, self._key, self._tls, self._share, on_effect)
+
     async def _run(self) -> Exit:
         self._source.start()
         link = asyncio.create_task(self._link.run(), name="link")
-        watch = asyncio.create_task(self._watch_source(), name="watch")
+        backfill = asyncio.create_task(self._backfill.run(), name="backfill")
+        watch = asyncio.create_task(self._look_after(), name="watch")
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         hurry = asyncio.create_task(self._hurry.wait(), name="hurry")
-        tasks: list[asyncio.Task[Any]] = [link, watch, stop, hurry]
+        tasks: list[asyncio.Task[Any]] = [link, backfill, watch, stop, hurry]
         deadline = time.monotonic() + FLUSH_S
         try:
-            await asyncio.wait([link, watch, stop], return_when=asyncio.FIRST_COMPLETED)
-            for task in (link, watch):
+            await asyncio.wait([link, backfill, watch, stop], return_when=asyncio.FIRST_COMPLETED)
+            for task in (link, backfill, watch):
                 if task.done():
-                    task.result()  # neither ends before a stop, but by a fault of our own
+                    task.result()  # none ends before a stop, but by a fault of our own
             wait_s = self._settings.capture.end_wait_s if self._ended else self._settings.daemon.stop_s
             deadline = time.monotonic() + wait_s
             await self._stop_capture(min(STOP_CAPTURE_S, wait_s))
             self._link.finish()
-            if self._lane.backlog or self._lane.session:  # else it may be connecting, but there is nothing to say
-                await asyncio.wait([link, hurry], timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-            if link.done():
-                link.result()
+            self._backfill.finish()
+            await self._last_words(link, backfill, hurry, wait_s)
         finally:
             self._source.stop(0)  # after a fault it still runs, and soon there is no loop to deliver to
             for task in tasks:
@@ -142,35 +145,60 @@ class Daemon:
             await asyncio.gather(*tasks, return_exceptions=True)
             left_s = deadline - time.monotonic()
             undelivered = await self._delivery.close(max(LEAST_FLUSH_S, min(FLUSH_S, left_s)))
+            await self._books.close(FLUSH_S)
         return self._status(undelivered)
+
+    async def _last_words(
+        self, link: asyncio.Task[None], backfill: asyncio.Task[None], hurry: asyncio.Task[Any], wait_s: float
+    ) -> None:
+        """Wait for what a lane has to say. At a recording's end for the backlog too; at a stop that stays spooled."""
+        talking = {link} if self._lane.backlog or self._lane.session else set()
+        waited = talking | ({backfill} if self._ended else set())
+        until = time.monotonic() + wait_s
+        while waited and not hurry.done() and time.monotonic() < until:
+            done, _ = await asyncio.wait(
+                {*waited, hurry}, timeout=until - time.monotonic(), return_when=asyncio.FIRST_COMPLETED
+            )
+            waited -= done
+        for task in (link, backfill):
+            if task.done():
+                task.result()
 
     def _status(self, undelivered: dict[str, int]) -> Exit:
         for sink, records in undelivered.items():
             log.warning("sink %s: stopped with %d records undelivered", sink, records)
-        left_s = self._lane.backlog / self._rate
+        left_s = self._left_s
         if left_s:
-            log.warning("stopped with %.1f s of speech not transcribed", left_s)
+            kept = (
+                "it is spooled, and transcribed after the next start" if self._settings.spool.enabled else "it is lost"
+            )
+            log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, kept)
         if left_s or undelivered:
             return Exit.SPEECH_LEFT
         return Exit.INTERRUPTED if self._interrupted else Exit.OK
 
     @property
+    def _left_s(self) -> float:
+        return self._lane.backlog / self._rate + self._backfill.left_s
+
+    @property
     def summary(self) -> Summary:
         """What the run came to so far."""
-        counts = self._counts
+        counts, behind = self._books.counts, self._backfill.totals
+        sent_s = self._lane.sent_samples / self._rate + behind.sent_s
         return Summary(
             run=self.run_id,
-            captured_s=counts.captured / self._rate,
-            sent_s=self._lane.sent_samples / self._rate,
+            captured_s=self._captured / self._rate,
+            sent_s=sent_s,
             keepalives=self._lane.keepalives,
-            connections=self._link.counts.connections,
-            reconnects=self._link.counts.reconnects,
+            connections=self._link.counts.connections + behind.connections,
+            reconnects=self._link.counts.reconnects + behind.reconnects,
             utterances=counts.utterances,
             words=counts.words,
-            holes=counts.holes,
-            evicted_s=counts.evicted / self._rate,
-            left_s=self._lane.backlog / self._rate,
-            usd_estimated=self._lane.sent_samples / self._rate / 60 * self._settings.deepgram.usd_per_minute,
+            holes=self._holes,
+            evicted_s=counts.evicted_s,
+            left_s=self._left_s,
+            usd_estimated=sent_s / 60 * self._settings.deepgram.usd_per_minute,
         )
 
     # -- signals ------------------------------------------------------------------------------------------------------
@@ -206,12 +234,31 @@ class Daemon:
         for event in self._intake.finish():
             self._let(event)
 
-    async def _watch_source(self) -> None:
+    async def _look_after(self) -> None:
+        """What nobody reports by himself: a source that gives nothing, a card that stalls, a backlog."""
+        reported = time.monotonic()
+        before_s = 0.0
         while True:
             await asyncio.sleep(WATCH_S)
             signal_ = self._watch.check(time.monotonic(), self._source.counters.last_block_s)
             if signal_:
                 self._on_signal(signal_)
+            self._books.tick()
+            self._lane.may_hand_over = self._books.keeps_backlog
+            if time.monotonic() >= reported + BACKLOG_EVERY_S:
+                reported, before_s = time.monotonic(), self._report_backlog(before_s)
+
+    def _report_backlog(self, before_s: float) -> float:
+        """Log what waits, if anything does; returns how much."""
+        left_s = self._left_s
+        if left_s < self._settings.backfill.after_s:
+            return left_s
+        shrinks_by_s = (before_s - left_s) / BACKLOG_EVERY_S
+        if shrinks_by_s > 0:
+            log.info("backlog: %s of speech, done in about %s", duration(left_s), duration(left_s / shrinks_by_s))
+        else:
+            log.warning("backlog: %s of speech, and it does not shrink (%s)", duration(left_s), self._link.state)
+        return left_s
 
     def _on_captured(self) -> None:
         for item in self._handover.take():
@@ -223,13 +270,16 @@ class Daemon:
                 self._on_block(item)
             case Opened(device, granted):
                 log.info("capturing %s: %s", device, granted)
-                self._maker.device = device
+                self._books.device = device
                 self._microphone.over()
                 self._lane.has_source, self._lane.parked = True, False
                 self._link.wake()
             case Lost(reason):
                 self._microphone.failed(reason)
                 self._lane.has_source = False
+                for event in self._intake.finish():  # what was said so far is not held back until it returns
+                    self._let(event)
+                self._link.wake()
             case Overrun(lost):
                 log.warning("overrun: %.0f ms of audio lost", 1000 * lost / self._rate)
             case Level():
@@ -243,56 +293,33 @@ class Daemon:
     def _on_block(self, block: Block) -> None:
         length = block.end - block.position
         if self._expected is not None and block.position != self._expected:
-            self._counts.holes += 1
+            self._holes += 1
         self._expected = block.end
-        self._counts.captured += length
-        self._timeline.observe(block.position, length, block.at_s)
+        self._captured += length
+        anchor_s = self._timeline.observe(block.position, length, block.at_s)
         let = self._intake.block(block, forced=self._lane.wants_priming())
         for event in let:
             self._let(event)
+        self._books.captured(block, anchor_s, self._intake.let_to)
         if let:
             self._link.wake()
 
     def _let(self, event: Let) -> None:
+        self._books.let(event)
         for effect in self._lane.let(event):
             self._on_effect(effect)
+
+    def _on_effect(self, effect: LaneEffect) -> None:
+        if isinstance(effect, HandedOver):
+            self._backfill.add(self.run_id, self._rate, effect.stretches, effect.sent_to)
+        else:
+            self._books.effect(self.run_id, effect)
 
     def _on_signal(self, level: Level) -> None:
         if level.fault:
             self._signal.failed(level.text)
         else:
             self._signal.over(level.text)
-
-    # -- words --------------------------------------------------------------------------------------------------------
-
-    def _on_effect(self, effect: LaneEffect) -> None:
-        match effect:
-            case Uttered(utterance):
-                self._counts.utterances += 1
-                self._counts.words += len(utterance.words)
-                record = self._maker.record(utterance, boottime_s(), wall_offset_s())
-                if record.clock == "unsynchronized" and self._once("clock"):
-                    log.warning("this machine's clock is not synchronised; until it is, records are marked so")
-                self._delivery.submit(record)
-                self._eviction.over()
-            case Showing(text):
-                self._delivery.show_interim(text)
-            case Evicted(samples):
-                self._counts.evicted += samples
-                allowed_s = self._settings.replay.max_s
-                self._eviction.failed(f"more speech waits than replay.max_s = {allowed_s:g} allows: the oldest goes")
-            case SetAside(samples):
-                log.warning(
-                    "%.1f s of audio ended three connections in a row; it is set aside and tried again later",
-                    samples / self._rate,
-                )
-            case Noted(kind):
-                if self._once(kind):
-                    log.info("the server sent %s; ignored (this is said once)", kind)
-
-    def _on_delivery(self, event: delivery.Event) -> None:
-        if isinstance(event, delivery.Died):
-            raise event.error
 
 
 def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) -> Exit:

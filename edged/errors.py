@@ -6,6 +6,7 @@ EdgedError               one clear line for the user, never a traceback
 ├── SourceError          audio can't be had now: look again once a second, capture nothing meanwhile
 │   └── SourceMismatch   the source can't do what was asked: only other settings help
 ├── Unreachable          the recogniser can't be reached or was lost: try again soon, with jitter
+│   └── Limited          it has too many of us: try again with fewer connections
 ├── Refused              it says no, and will again: try again slowly, and say so loudly
 └── SinkError            a sink can't take records now: keep them, try again with growing waits
 
@@ -65,6 +66,10 @@ class Unreachable(EdgedError):
     def __init__(self, text: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(text)
         self.retry_after_s = retry_after_s
+
+
+class Limited(Unreachable):
+    """Too many connections or requests at a time."""
 
 
 class Refused(EdgedError):

@@ -29,7 +29,13 @@ class Summary(Struct, kw_only=True):
         """For people, at the end of a run."""
         return (
             f"captured {self.captured_s:.1f} s, sent {self.sent_s:.1f} s (saved {self.saved:.0%}, "
-            f"about {self.usd_estimated:.4f} USD sent), {self.keepalives} keep-alives, "
-            f"{self.connections} connections ({self.reconnects} reconnects), {self.utterances} utterances, "
-            f"{self.words} words, {self.holes} holes, {self.evicted_s:.1f} s evicted, {self.left_s:.1f} s left"
+            f"about {self.usd_estimated:.4f} USD sent), {_counted(self.keepalives, 'keep-alive')}, "
+            f"{_counted(self.connections, 'connection')} ({_counted(self.reconnects, 'reconnect')}), "
+            f"{_counted(self.utterances, 'utterance')}, {_counted(self.words, 'word')}, "
+            f"{_counted(self.holes, 'hole')}, {self.evicted_s:.1f} s evicted, {self.left_s:.1f} s left"
         )
+
+
+def _counted(number: int, what: str) -> str:
+    """`1 hole`, `2 holes`."""
+    return f"{number} {what}{'s'[: number != 1]}"

@@ -38,8 +38,14 @@ def test_more_sent_than_captured_is_no_negative_saving() -> None:
 def test_the_line_names_every_figure() -> None:
     assert made(100.0, 25.0).line() == (
         "captured 100.0 s, sent 25.0 s (saved 75%, about 0.0100 USD sent), 7 keep-alives, 2 connections"
-        " (1 reconnects), 3 utterances, 12 words, 4 holes, 0.5 s evicted, 1.5 s left"
+        " (1 reconnect), 3 utterances, 12 words, 4 holes, 0.5 s evicted, 1.5 s left"
     )
+
+
+def test_what_there_is_one_of_is_not_many() -> None:
+    counts = dict.fromkeys(("keepalives", "connections", "reconnects", "utterances", "words", "holes"), 1)
+    line = msgspec.structs.replace(made(100.0, 25.0), **counts).line()
+    assert "1 keep-alive, 1 connection (1 reconnect), 1 utterance, 1 word, 1 hole, " in line
 
 
 def test_programs_get_the_figures_that_the_issue_names() -> None:

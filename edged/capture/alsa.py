@@ -20,7 +20,7 @@ import alsaaudio
 
 from edged.audio import Block, Lost, Opened, Overrun
 from edged.capture import cards
-from edged.capture.level import DigitalSilence, Level, pick
+from edged.capture.level import NO_BLOCK_S, DigitalSilence, Level, pick
 from edged.capture.positions import Positions
 from edged.capture.source import Counters, Deliver
 from edged.errors import ConfigurationError, SourceError, SourceMismatch
@@ -127,7 +127,7 @@ def open_pcm(device: str, settings: Capture) -> tuple[Any, str]:
         pcm.close()
         hint = "" if device.startswith("plug") else f"; plug{device} converts" if device.startswith("hw:") else ""
         raise SourceMismatch(
-            f"microphone {device} can't do {settings.rate} Hz with {settings.channels} channel(s) of 16 bits;"
+            f"{device} can't do {settings.rate} Hz with {settings.channels} channel(s) of 16 bits;"
             f" it can do {can}{hint}"
         )
     try:
@@ -182,6 +182,7 @@ class AlsaSource:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
         self._lost: str | None = None
+        self._volume_fault: str | None = None
 
     def check(self) -> str | None:
         """See `Source.check`."""
@@ -244,44 +245,61 @@ class AlsaSource:
         device = self._choose()
         pcm, granted = open_pcm(device, self._settings)
         try:
-            if self._settings.volume is not None:
-                try:
-                    set_volume(device, self._settings.volume)
-                except SourceError as error:
-                    logger.warning("%s", error)
-            self._lost = None
-            self.counters.opened += 1
+            self._set_volume(device)
             self.counters.last_block_s = time.monotonic()
-            self._deliver(Opened(device, granted))
-            self._read(pcm)
+            self._read(pcm, Opened(device, granted))
         except alsaaudio.ALSAAudioError as error:
             raise cards.explained(error, device) from error
         finally:
             pcm.close()
 
-    def _read(self, pcm: Any) -> None:
+    def _set_volume(self, device: str) -> None:
+        """As the settings say; a fault is said once, not at each opening."""
+        if self._settings.volume is None:
+            return
+        try:
+            set_volume(device, self._settings.volume)
+        except SourceError as error:
+            if str(error) != self._volume_fault:
+                logger.warning("%s", error)
+            self._volume_fault = str(error)
+
+    def _read(self, pcm: Any, opened: Opened) -> None:
+        """Delivers what is read. `opened` comes with the first block: a device that opens but gives none is still lost.
+
+        An Overrun is what nobody has told of otherwise: not the time before `opened`, nor that of a read which took so
+        long that `level.Watch` has.
+        """
         info, rate = pcm.info(), self._settings.rate
         buffer_s, period_s = info["buffer_size"] / rate, info["period_size"] / rate
-        reopened, overrun = True, False
+        reopened, stalled, overrun = True, False, False
         while not self._stop.is_set():
             overrun |= pcm.state() == alsaaudio.PCM_STATE_XRUN
+            asked_s = time.monotonic()
             count, frames = pcm.read()
+            stalled |= time.monotonic() - asked_s > NO_BLOCK_S
             if count <= 0:
                 overrun = True
             elif not self._stop.is_set():
                 stamp_s, exact = _stamp(pcm, count, rate, buffer_s)
                 tolerance_s = (period_s if exact else buffer_s) + JITTER_S
                 self.counters.overruns += overrun
-                self._hear(frames, stamp_s, broken=reopened or overrun, tolerance_s=tolerance_s)
-                reopened = overrun = False
+                if reopened:
+                    self._lost = None
+                    self.counters.opened += 1
+                    self._deliver(opened)
+                told, broken = reopened or stalled, reopened or overrun
+                self._hear(frames, stamp_s, told=told, broken=broken, tolerance_s=tolerance_s)
+                reopened = stalled = overrun = False
 
-    def _hear(self, frames: bytes, stamp_s: float, *, broken: bool, tolerance_s: float) -> None:
+    def _hear(self, frames: bytes, stamp_s: float, *, told: bool, broken: bool, tolerance_s: float) -> None:
         settings, counters = self._settings, self.counters
         pcm = pick(frames, settings.channels, settings.channel)
         placed = self._positions.place(len(pcm) // 2, stamp_s, broken=broken, tolerance_s=tolerance_s)
         if placed.lost_samples:
             counters.lost_samples += placed.lost_samples
-            self._deliver(Overrun(placed.lost_samples))
+            if not told:
+                self._deliver(Overrun(placed.lost_samples))
         self._deliver(Block(placed.position, pcm, placed.at_s))
         counters.blocks += 1
         counters.last_block_s = time.monotonic()

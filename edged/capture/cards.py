@@ -84,7 +84,7 @@ def choose() -> str:
     """What `auto` means: the one card that captures. Raises SourceError if there is none, SourceMismatch if several."""
     present = capture_cards()
     if not present:
-        raise SourceError("no microphone is there; it is used as soon as it is plugged in")
+        raise SourceError("no card that captures is there; it is used as soon as it is plugged in")
     if len(present) > 1:
         lines = " or ".join(f'device = "{card.name}"' for card in present)
         raise SourceMismatch(f"several cards capture; choose one under [capture]: {lines}")
@@ -92,21 +92,22 @@ def choose() -> str:
 
 
 def explained(error: Exception, device: str) -> SourceError:
-    """An error of alsaaudio's (`<text of the errno> [<name>]`) as one line: what happens next, or what to do."""
+    """An error of alsaaudio's (`<text of the errno> [<name>]`) as one line: what happens next, or what to do.
+
+    It reads well after `microphone: `, and alone.
+    """
     text = str(error).split(" [", 1)[0]
     if text == os.strerror(errno.EBUSY):
         card = find(device)
         held = card and holder(card)
-        return SourceError(
-            f"microphone {device} is held by {held or 'another process'}; it is used as soon as it is free"
-        )
+        return SourceError(f"{device} is held by {held or 'another process'}; it is used as soon as it is free")
     if text in (os.strerror(errno.ENODEV), os.strerror(errno.ENOENT), os.strerror(errno.ENXIO)):
-        return SourceError(f"microphone {device} is not there; it is used as soon as it is (`edged devices` lists all)")
+        return SourceError(f"{device} is not there; it is used as soon as it is (`edged devices` lists all)")
     if text in (os.strerror(errno.EACCES), os.strerror(errno.EPERM)):
-        return SourceError(f"microphone {device} may not be opened by this user: add it to the group `audio`")
+        return SourceError(f"{device} may not be opened by this user: add it to the group `audio`")
     if text == os.strerror(errno.EINVAL):
-        return SourceMismatch(f"microphone {device} can't do what is asked for, or its ALSA definition is wrong")
-    return SourceError(f"microphone {device} fails: {text}")
+        return SourceMismatch(f"{device} can't do what is asked for, or its ALSA definition is wrong")
+    return SourceError(f"{device} fails: {text}")
 
 
 def _process(thread: int) -> Holder:

@@ -67,7 +67,7 @@ class DigitalSilence:
             was, self._fault = self._fault, False
             self._zeros = 0
             self._others.clear()
-            return Signal("microphone delivers sound again", fault=False) if was else None
+            return Signal("delivers sound again", fault=False) if was else None
         self._zeros += len(pcm) // BYTES_PER_SAMPLE
         if frames != bytes(len(frames)):
             others = ((other, pick(frames, self._channels, other)) for other in range(self._channels))
@@ -76,10 +76,10 @@ class DigitalSilence:
             return None
         self._fault = True
         if not self._others:
-            return Signal("microphone delivers digital silence: is it muted, or its volume at 0?", fault=True)
+            return Signal("delivers digital silence: is it muted, or its volume at 0?", fault=True)
         heard = ", ".join(str(other) for other in sorted(self._others))
         return Signal(
-            f"microphone delivers digital silence on channel {self._channel}, but there is signal on channel {heard}:"
+            f"delivers digital silence on channel {self._channel}, but there is signal on channel {heard}:"
             f" set capture.channel = {min(self._others)}",
             fault=True,
         )
@@ -98,5 +98,5 @@ class Watch:
             return None
         self._fault = late
         if late:
-            return Signal(f"microphone is open but has delivered nothing for {NO_BLOCK_S:g} s", fault=True)
-        return Signal("microphone delivers again" if last_block_s is not None else "microphone was closed", fault=False)
+            return Signal(f"is open but has delivered nothing for {NO_BLOCK_S:g} s", fault=True)
+        return Signal("delivers again" if last_block_s is not None else "was closed", fault=False)

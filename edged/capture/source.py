@@ -20,11 +20,12 @@ class Counters:
     lost_samples: int = 0
     """Estimated: by overruns and while the device was away."""
     opened: int = 0
+    """`Opened` delivered: a device that opens but gives no block does not count."""
     peak: int = 0
     """Largest magnitude since the start, 0 to 32768."""
     clipped: int = 0
     last_block_s: float | None = None
-    """`time.monotonic()` of the last block, or of the opening; None while the device is not open. For `level.Watch`."""
+    """`time.monotonic()` of the last block, or of opening the device; None while the device is not open. For `level.Watch`."""
 
 
 class Source(Protocol):

@@ -155,7 +155,7 @@ class WavSource:
         counters = self.counters
         counters.opened = 1
         counters.last_block_s = time.monotonic()
-        self._deliver(Opened(str(self._path), f"{wav.rate} Hz, channel {self._settings.channel} of {wav.channels}"))
+        self._deliver(Opened(self._path.name, f"{wav.rate} Hz, channel {self._settings.channel} of {wav.channels}"))
         if text := self._cut_short(wav):
             self._deliver(Signal(text, fault=True))
         period_bytes = wav.rate * self._settings.period_ms // 1000 * wav.channels * BYTES_PER_SAMPLE

@@ -4,8 +4,10 @@ import argparse
 import asyncio
 import importlib.util
 import os
+import shlex
 import shutil
 import sys
+import sysconfig
 import tempfile
 import textwrap
 from contextlib import ExitStack
@@ -18,6 +20,7 @@ from edged.demo.play import Plan, Played, play
 from edged.demo.room import Room
 from edged.demo.words import Span, by_sentence
 from edged.errors import ConfigurationError, Exit, UsageError
+from edged.recognizer.pocketsphinx import MISSING
 from edged.settings import Deepgram, Gate
 from edged.transcripts.console import DIM, ERASE, NORMAL
 
@@ -108,9 +111,7 @@ def _missing(*, local: bool, known: bool) -> list[str]:
     if known and not (room.RECORDINGS / "transcription").exists():
         problems.append("the recorded sentences are not installed: sudo apt install pocketsphinx-testdata")
     if local and importlib.util.find_spec("pocketsphinx") is None:
-        problems.append(
-            "PocketSphinx is not installed: run script/setup in a checkout of edged, or pip install 'edged[local]'"
-        )
+        problems.append(MISSING)
     return problems
 
 
@@ -209,13 +210,27 @@ def _report(played: Played, heard: Room | None) -> int:
 
 
 def _go_on(*, known: bool, local: bool) -> None:
+    edged = command(Path.cwd())
     _print("To go on:")
     if known:
-        _print("  edged demo --device auto       your own microphone; `edged devices` lists them")
+        _print(f"  {edged} demo --device auto")
+        _print(f"      your own microphone; `{edged} devices` lists them")
     if local:
-        _print("  edged demo --device auto --api-key-file FILE")
-        _print("                                 and Deepgram: audio goes there, and is paid for")
-    _print("  edged check --sample           all settings, for `edged run`, the daemon itself")
+        _print(f"  {edged} demo --device auto --api-key-file FILE")
+        _print("      and Deepgram: audio goes there, and is paid for")
+    _print(f"  {edged} check --sample")
+    _print(f"      all settings, for `{edged} run`, the daemon itself")
+
+
+def command(directory: Path) -> str:
+    """How edged is called by somebody in `directory` (absolute): `edged` if that is this one, else with its path."""
+    program = Path(sysconfig.get_path("scripts"), "edged")
+    found = shutil.which("edged")
+    if found and program.exists() and Path(found).samefile(program):
+        return "edged"
+    if not os.access(program, os.X_OK):  # run from source, or installed in another way
+        return f"{shlex.quote(sys.executable)} -m edged"
+    return shlex.quote(str(program.relative_to(directory) if program.is_relative_to(directory) else program))
 
 
 def _columns() -> int:

@@ -22,7 +22,7 @@ Serve Deepgram's live protocol on this machine, so that edged, and any other Dee
 Point edged at it with the line that it prints:  edged run --set deepgram.url=ws://127.0.0.1:8700/v1/listen
 
 engines:
-  pocketsphinx  real recognition (US English, 16000 Hz); needs  pip install 'edged[local]'
+  pocketsphinx  real recognition (US English, 16000 Hz); needs the Python package pocketsphinx
   script        a recording with known words (--script): each word is answered when exactly its audio has arrived
 """
 EPILOG = """\

@@ -97,6 +97,8 @@ def _transcripts(file: Path, seen: Surroundings) -> None:
 
 JOURNALD = ("etc", "run", "usr/local/lib", "usr/lib")
 """Where journald.conf and its drop-ins may be, below the root; the first counts most (journald.conf(5))."""
+PERSISTENT = "/etc/systemd/journald.conf.d/50-persistent.conf"
+"""After Raspberry Pi OS's own 40-rpi-volatile-storage.conf: the main file counts less than any drop-in."""
 
 
 def journal_cautions(root: Path) -> Iterator[str]:
@@ -110,12 +112,12 @@ def journal_cautions(root: Path) -> Iterator[str]:
     elif storage == "volatile" or (storage == "auto" and not (root / "var/log/journal").is_dir()):
         yield (
             "[transcripts] sinks has journal, which is kept in memory only on this machine and gone after a reboot: "
-            "add the file sink, or set Storage=persistent in /etc/systemd/journald.conf"
+            f"add the file sink, or write Storage=persistent under [Journal] into {PERSISTENT}"
         )
 
 
 def journal_storage(root: Path) -> str:
-    """The `Storage=` of journald: the its main file's, then that of each drop-in, by name; `auto` if none says."""
+    """The `Storage=` of journald: its main file's, then that of each drop-in, by name; `auto` if none says."""
     folders = [root / each / "systemd" for each in JOURNALD]
     main = next((each / "journald.conf" for each in folders if (each / "journald.conf").is_file()), None)
     drop_ins: dict[str, Path] = {}

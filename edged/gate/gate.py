@@ -77,6 +77,11 @@ class Gate:
         """Whether the next frame is let through as it comes."""
         return self._opened_at is not None
 
+    @property
+    def let_to(self) -> int:
+        """What lies before this was let through or never will be; what lies behind it may still be."""
+        return self._through_to if self.is_open else self._floor
+
     def feed(self, start: int, frame: int, verdicts: Sequence[bool], *, forced: bool = False) -> list[GateEvent]:
         """Judge consecutive frames of `frame` samples from `start`. `forced` holds the gate open regardless.
 

@@ -42,6 +42,11 @@ class Intake:
         """Whether speech, or what is held open, is being let through."""
         return self._gate.is_open
 
+    @property
+    def let_to(self) -> int:
+        """What lies before this was let through or never will be; what lies behind it may still be."""
+        return self._gate.let_to
+
     def block(self, block: Block, *, forced: bool = False) -> list[Let]:
         """Take the next block; returns what is let through now. `forced` holds the gate open regardless."""
         let: list[Let] = []

@@ -7,6 +7,8 @@ Pi in real time. Words come while somebody speaks. It decodes only from a voice'
 
 import importlib
 import importlib.util
+import shlex
+import sys
 from collections import deque
 from typing import Any
 
@@ -29,6 +31,8 @@ LONGEST_S = 60.0
 """And at this length without any pause."""
 CONFIDENCE = 0.5
 """PocketSphinx has no confidence in single words that would mean anything."""
+MISSING = f"PocketSphinx is not installed: {shlex.quote(sys.executable)} -m pip install pocketsphinx"
+"""By the Python that edged runs with, wherever it was installed from."""
 
 
 class PocketsphinxEngine:
@@ -148,7 +152,7 @@ class PocketsphinxEngines:
 
     def __init__(self) -> None:
         if importlib.util.find_spec("pocketsphinx") is None:
-            raise UsageError("PocketSphinx is not installed: pip install 'edged[local]'")
+            raise UsageError(MISSING)
         self._module = importlib.import_module("pocketsphinx")
 
     def objection(self, rate: int) -> str | None:

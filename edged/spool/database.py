@@ -29,12 +29,15 @@ class Failed(Exception):
 class Database:
     """One of the two files. Errors of SQLite come out as `Failed`, but for mistakes of ours."""
 
-    def __init__(self, where: Where, path: Path) -> None:
-        """Raises what `schema.open_database` raises, and `Failed`."""
+    def __init__(self, where: Where, path: Path, *, to_read: bool = False) -> None:
+        """Raises what `schema.open_database` (or `open_to_read`) raises, and `Failed`."""
         self.where: Where = where
         self.path = path
         self._log = f"{path}-wal"
-        self._connection = schema.open_database(path, "OFF" if where == "runtime" else "FULL")
+        if to_read:
+            self._connection = schema.open_to_read(path)
+        else:
+            self._connection = schema.open_database(path, "OFF" if where == "runtime" else "FULL")
         self._held: Counter[str] | None = None
         self._data_version = self.number("data_version")
         self.deleted = False

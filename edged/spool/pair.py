@@ -21,7 +21,7 @@ from edged.spool.dating import Boot, age_s
 from edged.spool.items import Evicted, Run
 from edged.spool.records import Entry
 from edged.spool.recovery import line_of
-from edged.spool.store import LONGEST, Piece, Segment, Store, cut
+from edged.spool.store import LONGEST, Piece, Segment, Store, read_all
 
 MOST_ROWS: Final = 160
 """Moved at a time: 16 s of speech in blocks of 100 ms, half a megabyte. A transaction stays far under a second."""
@@ -130,14 +130,7 @@ class Pair:
 
     def load(self, run: str, start: int, end: int) -> list[tuple[int, bytes]]:
         """What waits of `[start, end)`, in order, in pieces of 1 s at most, from wherever it lies."""
-        found = Ranges(self._owed[run]) if run in self._owed else Ranges()
-        pieces = []
-        for store in self.stores:
-            for position, pcm in store.read(run, start, end):
-                for a, b in found.gaps(position, position + len(pcm) // BYTES_PER_SAMPLE):
-                    pieces.append(cut(position, pcm, a, b))
-                    found.add(a, b)
-        return sorted(pieces)
+        return read_all(self.stores, run, start, end, self._owed.get(run, ()))
 
     def _on_disk(self, run: str, start: int, end: int) -> bool:
         return self.disk is not None and self.disk.held[run] > 0 and bool(self.disk.audio_ranges(run, start, end))

@@ -97,6 +97,29 @@ def open_database(path: Path, synchronous: Literal["OFF", "FULL"]) -> sqlite3.Co
     return connection
 
 
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open it beside whoever writes it, to read only.
+
+    Raises ConfigurationError if another version wrote it, sqlite3.Error if it can't be read.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
+    try:
+        _check_version(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    version = user_version(connection)
+    if version != len(STEPS):
+        raise ConfigurationError(
+            f"{path} was written by another edged (its schema is {version}, this one knows {len(STEPS)})"
+        )
+
+
 def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
     for pragma in (
         f"cache_size = -{CACHE_KIB}",

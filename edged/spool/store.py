@@ -186,6 +186,23 @@ class Store(Records):
         return tuple((position + a, position + b) for a, b in _RANGE.iter_unpack(packed))
 
 
+def read_all(
+    stores: Iterable[Store], run: str, start: int, end: int, without: Iterable[Range] = ()
+) -> list[tuple[int, bytes]]:
+    """The audio in `[start, end)`, `without` some, wherever it lies, in order, nothing twice, in pieces of 1 s or less.
+
+    `stores` in the order in which audio is moved, so that what is moved meanwhile is not missed.
+    """
+    found = Ranges(without)
+    pieces = []
+    for store in stores:
+        for position, pcm in store.read(run, start, end):
+            for a, b in found.gaps(position, position + len(pcm) // BYTES_PER_SAMPLE):
+                pieces.append(cut(position, pcm, a, b))
+                found.add(a, b)
+    return sorted(pieces)
+
+
 def cut(position: int, pcm: bytes, start: int, end: int) -> tuple[int, bytes]:
     """What of a piece of audio lies in `[start, end)`; some does."""
     low, high = max(start, position), min(end, position + len(pcm) // BYTES_PER_SAMPLE)

@@ -71,10 +71,10 @@ class Worker:
             if self._pair.memory:
                 self.chores.after_writes(boottime_s())
             while self._stop_by_s is None:
-                self.serve(self._next())
+                self.serve(self._next(), boottime_s())
                 self.chores.run(boottime_s())
                 self._keeper.ask_again()
-            self.serve(self._next())
+            self.serve(self._next(), boottime_s())
             self.chores.move_all(self._stop_by_s)
         finally:
             self._keeper.close()
@@ -110,9 +110,8 @@ class Worker:
         self._queue = deque(compressed(writes, self._pair.dropped))
         self._queued_bytes = sum(map(size_bytes, self._queue))
 
-    def serve(self, orders: Sequence[Order]) -> None:
+    def serve(self, orders: Sequence[Order], now_s: float) -> None:
         """Everything that is to be written in one transaction; then what is to be read."""
-        now_s = boottime_s()
         writes = [order for order in orders if not isinstance(order, Load)]
         stored = not writes or self._write(writes, now_s)
         for order in orders:

@@ -5,26 +5,25 @@ is sent; so everything that holds for live speech (replay, settling, pace, going
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
+from math import inf
+from typing import Final, NamedTuple
 
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio
-from edged.ranges import Range
 from edged.settings import Settings
+from edged.stream.account import Released
 from edged.stream.lane import Handed, Lane, LaneEffect
 from edged.stream.link import Link
-
-log = logging.getLogger(__name__)
 
 AHEAD_S: Final = 20.0
 """Loaded ahead of the answers: enough to keep a connection busy, little enough to be no memory worth counting."""
 
-LOOK_S: Final = 1.0
-"""How often room is looked for while feeding."""
+ASIDE_S: Final = 600.0
+"""When what ended connection after connection is tried again."""
 
 Load = Callable[[str, int, int], Awaitable[list[tuple[int, bytes]]]]
 """`(run, start, end)` to what is stored of it, in order, in pieces of 1 s or less."""
@@ -33,6 +32,14 @@ OnEffect = Callable[[str, LaneEffect], None]
 """Gets the run with everything its lane has to say."""
 
 MakeLink = Callable[[Lane, Callable[[LaneEffect], None]], Link]
+
+
+class Totals(NamedTuple):
+    """For the summary."""
+
+    connections: int = 0
+    reconnects: int = 0
+    sent_s: float = 0.0
 
 
 @dataclass
@@ -46,7 +53,7 @@ class _Job:
 
 
 class Backfill:
-    """Oldest run first. What is added while it runs is taken up behind what is there of the same run."""
+    """One run after the other. What is added while it runs is taken up behind what is there of the same run."""
 
     def __init__(self, settings: Settings, load: Load, make_link: MakeLink, on_effect: OnEffect) -> None:
         self._settings = settings
@@ -54,51 +61,66 @@ class Backfill:
         self._make_link = make_link
         self._on_effect = on_effect
         self._jobs: dict[str, _Job] = {}
-        self._added = asyncio.Event()
-        self._closing = asyncio.Event()
-        self._link: Link | None = None
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._finish = False
         self._lane: Lane | None = None
-        self.connections = 0
-        self.sent_samples = 0
+        self._link: Link | None = None
+        self._done = Totals()
 
     def add(self, run: str, rate: int, stretches: tuple[Handed, ...], sent_to: int = 0) -> None:
         """Have these transcribed; they are in the store. `sent_to`: what lies before was sent once already."""
         job = self._jobs.setdefault(run, _Job(run, rate))
         job.stretches += stretches
         job.sent_to = max(job.sent_to, sent_to)
-        self._added.set()
+        self._changed.set()
 
     @property
-    def busy(self) -> bool:
-        """Something is still to be transcribed."""
-        return bool(self._jobs)
+    def left_s(self) -> float:
+        """Seconds of audio that are not answered yet."""
+        waiting = sum(
+            (stretch.end - stretch.start) / job.rate for job in self._jobs.values() for stretch in job.stretches
+        )
+        return waiting + (self._lane.backlog / self._lane.rate if self._lane else 0.0)
+
+    @property
+    def totals(self) -> Totals:
+        """Of all that was done so far."""
+        done, lane, link = self._done, self._lane, self._link
+        if lane is None or link is None:
+            return done
+        return Totals(
+            done.connections + link.counts.connections,
+            done.reconnects + link.counts.reconnects,
+            done.sent_s + lane.sent_samples / lane.rate,
+        )
 
     def finish(self) -> None:
         """Return from `run` when nothing is left, instead of waiting for more."""
-        self._closing.set()
-        self._added.set()
+        self._finish = True
+        self._changed.set()
 
     async def run(self) -> None:
         """Ends when finished. Raises only for faults of our own."""
         while True:
-            self._added.clear()
+            self._changed.clear()
             if self._jobs:
                 await self._transcribe(next(iter(self._jobs.values())))
-            elif self._closing.is_set():
+            elif self._finish:
                 return
             else:
-                await self._added.wait()
+                await self._changed.wait()
 
     async def _transcribe(self, job: _Job) -> None:
         lane = Lane(
             self._settings.deepgram,
             job.rate,
             utterance_max_s=self._settings.transcripts.max_s,
-            keep_max_s=float("inf"),  # it is fed no more than AHEAD_S
+            keep_max_s=inf,  # it is fed no more than AHEAD_S
         )
         lane.has_source, lane.parked = False, True
         lane.sent_before(job.sent_to)
-        link = self._make_link(lane, lambda effect: self._on_effect(job.run, effect))
+        link = self._make_link(lane, partial(self._effect, job, lane))
         self._link, self._lane = link, lane
         tasks = [asyncio.create_task(self._feed(job, lane, link)), asyncio.create_task(link.run())]
         try:
@@ -108,34 +130,40 @@ class Backfill:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self.connections += link.counts.connections
-            self.sent_samples += lane.sent_samples
+            self._done = self.totals
             self._link = self._lane = None
         if not job.stretches:
             del self._jobs[job.run]
+        left = tuple(Handed(start, end, ()) for start, end in lane.account.waiting)
+        if left:  # it was set aside: the other runs come first
+            asyncio.get_running_loop().call_later(ASIDE_S, self.add, job.run, job.rate, left)
 
     async def _feed(self, job: _Job, lane: Lane, link: Link) -> None:
         """Give the lane one stretch after the other, each as a segment that is over."""
+        ahead = round(AHEAD_S * job.rate)
         while job.stretches:
-            stretch = job.stretches[0]
-            self._let(job, lane, Open(stretch.start))
-            voiced: tuple[Range, ...] = stretch.voiced
-            at = stretch.start
-            while at < stretch.end:
-                while lane.backlog > AHEAD_S * job.rate:
-                    await asyncio.sleep(LOOK_S)
-                pieces = await self._load(job.run, at, min(stretch.end, at + round(AHEAD_S * job.rate / 2)))
-                if not pieces:
-                    break  # evicted meanwhile
+            start, end, voiced = job.stretches[0]
+            self._let(job, lane, Open(start))
+            while start < end:
+                while lane.backlog > ahead:
+                    self._room.clear()
+                    await self._room.wait()
+                pieces = await self._load(job.run, start, min(end, start + ahead))
                 for position, pcm in pieces:
                     self._let(job, lane, Audio(position, pcm, voiced))
-                    voiced, at = (), position + len(pcm) // 2
+                    voiced = ()
+                start = min(end, start + ahead)  # what is missing was evicted meanwhile
                 link.wake()
             job.stretches.popleft()
-            self._let(job, lane, Close(at))
+            self._let(job, lane, Close(end))
             link.wake()
-        link.finish()
+        link.finish(retry_aside=False)
 
     def _let(self, job: _Job, lane: Lane, event: Open | Audio | Close) -> None:
         for effect in lane.let(event):
-            self._on_effect(job.run, effect)
+            self._effect(job, lane, effect)
+
+    def _effect(self, job: _Job, lane: Lane, effect: LaneEffect) -> None:
+        if isinstance(effect, Released):
+            self._room.set()
+        self._on_effect(job.run, effect)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 
-from edged.errors import Refused, Unreachable
+from edged.errors import Limited, Refused, Unreachable
 from edged.settings import Deepgram
 
 KEEP_ALIVE: Final = '{"type":"KeepAlive"}'
@@ -313,9 +313,8 @@ def refusal(
             "Log in to the network, or check deepgram.url"
         )
     if status in RETRIED_STATUSES or status >= 500:
-        return Unreachable(
-            f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=_retry_after_s(headers)
-        )
+        kind = Limited if status == 429 else Unreachable
+        return kind(f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=_retry_after_s(headers))
     advice = {
         400: "check the parameters in [deepgram]",
         401: f"the key from {key_origin} is wrong" if key_origin else "no key was given",

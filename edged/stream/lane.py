@@ -12,6 +12,7 @@ The law:
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import Final, NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE
@@ -46,6 +47,9 @@ BREAKS_WITHOUT_PROGRESS: Final = 2
 SESSIONS_BEFORE_ASIDE: Final = 3
 ASIDE_S: Final = 600.0
 """When what was set aside is tried again."""
+
+SOURCELESS_S: Final = 60.0
+"""A connection outlives the microphone by this: a replug takes less, and without audio it is held for nothing."""
 
 
 class Showing(NamedTuple):
@@ -107,13 +111,15 @@ class Lane:
     ) -> None:
         """`keep_max_s` bounds the audio in memory; with `hand_over_s` what has waited so long is handed over."""
         self._settings = settings
-        self._rate = rate
-        self._keep_max = round(keep_max_s * rate)
+        self.rate = rate
+        self._keep_max = keep_max_s * rate
         self._hand_over_after = None if hand_over_s is None else round(hand_over_s * rate)
         self._message = MESSAGE_MS * rate // 1000
         self.account = Account()
         self._scribe = Scribe(self.account, rate, round(utterance_max_s * rate))
         self.session: Session | None = None
+        self.may_hand_over = True
+        """What is handed over is safe elsewhere; otherwise it stays in memory."""
         self.has_source = True
         """Audio may come at any moment: it is worth while to hold a connection."""
         self.parked = False
@@ -132,7 +138,8 @@ class Lane:
         self._last_audio_at = 0.0
         self._drain_from: float | None = None
         self._flushed = False
-        self._finishing = False
+        self._finishing = self._leaving = False
+        self._retry_aside = True
         self._break_at: int | None = None
         self._covered_at_break: int | None = None
         self._breaks = 0
@@ -158,9 +165,16 @@ class Lane:
         silence = [] if self.session else self._scribe.settle_silence(segment)
         return self._told([*self._scribe.segment_over(segment), *silence])
 
-    def finish(self) -> None:
-        """No audio follows: once all has been sent the session is asked for the last words and the end."""
-        self._finishing = True
+    def leave(self) -> None:
+        """The connection is wanted elsewhere: end it where nobody speaks. What is left is sent on the next one."""
+        self._leaving = True
+
+    def finish(self, *, retry_aside: bool = True) -> None:
+        """No audio follows: once all has been sent the session is asked for the last words and the end.
+
+        `retry_aside`: what was set aside is tried again before that.
+        """
+        self._finishing, self._retry_aside = True, retry_aside
 
     # -- what the shell wants to know ---------------------------------------------------------------------------------
 
@@ -182,7 +196,7 @@ class Lane:
             and session.state is State.OPEN
             and not session.heard
             and self._settings.prime_s > 0
-            and session.map.sent < self._settings.prime_max_s * self._rate
+            and session.map.sent < self._settings.prime_max_s * self.rate
             and self._next(self._cursor) is None
         )
 
@@ -201,8 +215,8 @@ class Lane:
             if following:
                 room_at = session.room_at(len(following[1]) // BYTES_PER_SAMPLE, now)
                 deadlines += [] if room_at is None else [room_at]
-            elif self._may_idle_close():
-                deadlines.append(self._last_audio_at + self._settings.idle_close_s)
+            elif (idle_limit_s := self._idle_limit_s()) is not None:
+                deadlines.append(self._last_audio_at + idle_limit_s)
         return min(deadlines)
 
     # -- the connection -----------------------------------------------------------------------------------------------
@@ -213,14 +227,14 @@ class Lane:
             raise RuntimeError("a lane has one session at a time")
         self._look_aside(now)
         effects = self._hand_over()
-        self.session = Session(self._settings, self._rate, now, may_finalize=self._may_finalize)
+        self.session = Session(self._settings, self.rate, now, may_finalize=self._may_finalize)
         self.parked = False
         self._request_id = request_id
         self._cursor = self._start()
         self._last = None
         self._last_audio_at = now
         self._drain_from = None
-        self._prime_asked = self._flushed = False
+        self._prime_asked = self._flushed = self._leaving = False
         return self._told(effects)
 
     def left(self, now: float) -> None:
@@ -271,6 +285,8 @@ class Lane:
             effects += self._see_to_tails(session, now)
         if session.state is State.OPEN and self._next(self._cursor) is None:
             effects += self._at_rest(session, now)
+        elif session.state is State.OPEN and self._leaving and self._last is None and not self._tails:
+            effects += self._drain(session, now)
         return self._told(effects)
 
     def lost(self, now: float, code: int | None = None) -> list[LaneEffect]:
@@ -320,7 +336,7 @@ class Lane:
             if self._last and self._last.over and segment is not self._last:
                 effects += self._end_segment(session, self._last, now)
                 self._last = None
-            if following is None or segment is None:
+            if following is None or segment is None or (self._leaving and self._last is None):
                 return effects
             position, pcm = following
             length = len(pcm) // BYTES_PER_SAMPLE
@@ -347,11 +363,12 @@ class Lane:
             if not self.has_source and not session.map.sent:
                 self.parked = True  # it was a check of the key: without audio the server would end it anyway
                 return self._drain(session, now)
-            primed = session.map.sent >= self._settings.prime_s * self._rate
+            primed = session.map.sent >= self._settings.prime_s * self.rate
             if primed and segment and not segment.voiced and not self._prime_asked:
                 self._prime_asked = True
                 return [*session.finalize()]
-        if self._may_idle_close() and now >= self._last_audio_at + self._settings.idle_close_s:
+        idle_limit_s = self._idle_limit_s()
+        if idle_limit_s is not None and now >= self._last_audio_at + idle_limit_s:
             self.parked = True
             return self._drain(session, now)
         return []
@@ -360,9 +377,14 @@ class Lane:
         last = self.account.segments[-1] if self.account.segments else None
         return last if last and not last.closed else None
 
-    def _may_idle_close(self) -> bool:
-        """Nobody speaks, and no answer is waited for."""
-        return self._settings.idle_close_s > 0 and not self._open_segment() and not self._tails
+    def _idle_limit_s(self) -> float | None:
+        """How long a connection may do nothing; None while somebody speaks or an answer is waited for, or for ever."""
+        if self._open_segment() or self._tails:
+            return None
+        if self._leaving:
+            return 0.0
+        limits_s = [self._settings.idle_close_s or inf, inf if self.has_source else SOURCELESS_S]
+        return None if min(limits_s) == inf else min(limits_s)
 
     def _drain(self, session: Session, now: float) -> list[LaneEffect]:
         self._drain_from = now
@@ -454,7 +476,8 @@ class Lane:
 
     def _look_aside(self, now: float) -> None:
         """Try again what was set aside: after a while, or when there is nothing else to end with."""
-        if self._aside and (now >= self._aside_at + ASIDE_S or (self._finishing and not self._next(self._start()))):
+        due = now >= self._aside_at + ASIDE_S
+        if self._aside and (due or (self._finishing and self._retry_aside and not self._next(self._start()))):
             self._aside = Ranges()
             self._breaks = self._ended_here = 0
 
@@ -484,7 +507,7 @@ class Lane:
         """Part with a backlog that would delay live speech, up to the last pause; not with what is being sent."""
         after, account = self._hand_over_after, self.account
         first = account.waiting.following(self._cursor if self.session else 0)
-        if after is None or first is None or self._end - first[0] <= after:
+        if after is None or not self.may_hand_over or first is None or self._end - first[0] <= after:
             return []
         low = first[0]
         if self.session:  # from the next segment on: this one is cut by nothing
@@ -511,7 +534,7 @@ class Lane:
 
     def _next_pause(self, position: int) -> int:
         """The first place from `position` on where nobody speaks, as far as it is known: never in a word."""
-        pause = PAUSE_MS * self._rate // 1000
+        pause = PAUSE_MS * self.rate // 1000
         segment = self.account.segment_at(position)
         if segment is None:
             return position
@@ -522,7 +545,7 @@ class Lane:
 
     def _last_pause(self) -> int | None:
         """The last place where nobody speaks."""
-        pause = PAUSE_MS * self._rate // 1000
+        pause = PAUSE_MS * self.rate // 1000
         for segment in reversed(self.account.segments):
             if segment.over:
                 return segment.end

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from edged.errors import Refused, Unreachable
+from edged.errors import Limited, Refused, Unreachable
 from edged.service.log import Outage
 from edged.settings import Settings
 from edged.stream.backoff import Backoff
 from edged.stream.connection import Closed, Connection, Secret
 from edged.stream.lane import Lane, LaneEffect
 from edged.stream.session import Hangup, Send, Session, State
+from edged.stream.share import Share
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,14 @@ class Link:
         lane: Lane,
         key: Secret | None,
         tls: ssl.SSLContext | None,
+        share: Share,
         on_effect: Callable[[LaneEffect], None],
     ) -> None:
         self._settings = settings
         self._lane = lane
         self._key = key
         self._tls = tls
+        self._share = share
         self._on_effect = on_effect
         self._backoff = Backoff(settings.reconnect)
         self._wake = asyncio.Event()
@@ -65,18 +68,30 @@ class Link:
         """Something may be there to send, or to connect for."""
         self._wake.set()
 
-    def finish(self) -> None:
-        """Return from `run` when nothing is left to be answered."""
-        self._lane.finish()
+    def leave(self) -> None:
+        """Another connection is wanted, and there may be no more: end this one as soon as that costs nothing."""
+        self._lane.leave()
+        self.wake()
+
+    def finish(self, *, retry_aside: bool = True) -> None:
+        """Return from `run` when nothing is left to be answered. `retry_aside`: see `Lane.finish`."""
+        self._lane.finish(retry_aside=retry_aside)
         self._finish.set()
         self.wake()
 
     async def run(self) -> None:
         """Ends when finished; until then it never gives up. Raises only for faults of our own."""
         while await self._worth_connecting():
-            error = await self._connect_and_converse()
+            self.state = "waiting for the other connection to end"
+            await self._share.take(self)
+            try:
+                error = await self._connect_and_converse()
+            finally:
+                self._share.give(self)
             if error is None:
                 continue
+            if isinstance(error, Limited):
+                self._share.limited()
             wait_s = self._backoff.wait_s(error, random.random())
             self.state = f"{error}; trying again in {wait_s:.0f} s"
             self._tell(error, wait_s)
@@ -111,7 +126,7 @@ class Link:
         settings = self._settings
         self.state = "connecting"
         try:
-            connection = await Connection.open(settings.deepgram, settings.capture.rate, self._key, self._tls)
+            connection = await Connection.open(settings.deepgram, self._lane.rate, self._key, self._tls)
         except (Unreachable, Refused) as error:
             return error
         self._checked = True

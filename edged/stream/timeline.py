@@ -114,25 +114,27 @@ class Timeline:
         self._expected = 0
         self._least_error_s: float | None = None
 
-    def observe(self, position: int, length: int, at_s: float) -> None:
-        """A block of `length` samples was captured at `position`; its first sample at `at_s`."""
+    def observe(self, position: int, length: int, at_s: float) -> float | None:
+        """A block of `length` samples was captured at `position`; its first sample at `at_s`.
+
+        Returns when it was captured by this line, if the line begins or bends here: who keeps that can date by it.
+        """
         hole = position != self._expected
         self._expected = position + length
         if not self._anchors or hole:
             at_s = max(at_s, self.at_s(position - 1)) if self._anchors else at_s
-            self._anchor(_Anchor(position, at_s, 1 / self._rate))
-            return
+            return self._anchor(_Anchor(position, at_s, 1 / self._rate))
         since_s = (position - self._anchors[-1].position) / self._rate
         if since_s < SLEW_OVER_S - MEASURED_S:
-            return
+            return None
         # Scheduling makes stamps late, never early: the smallest error is the best measurement.
         error_s = at_s - self.at_s(position)
         self._least_error_s = error_s if self._least_error_s is None else min(error_s, self._least_error_s)
-        if since_s >= SLEW_OVER_S:
-            # What is left of the error at a steady drift is what it does in one stretch: 6 ms at 100 ppm.
-            bend = max(-MAX_SLEW, min(MAX_SLEW, self._least_error_s / SLEW_OVER_S))
-            rate = (1 + bend) / self._rate
-            self._anchor(_Anchor(position, self.at_s(position), rate))
+        if since_s < SLEW_OVER_S:
+            return None
+        # What is left of the error at a steady drift is what it does in one stretch: 6 ms at 100 ppm.
+        bend = max(-MAX_SLEW, min(MAX_SLEW, self._least_error_s / SLEW_OVER_S))
+        return self._anchor(_Anchor(position, self.at_s(position), (1 + bend) / self._rate))
 
     def at_s(self, position: int) -> float:
         """When the sample at `position` was captured. Raises ValueError before the first block."""
@@ -142,8 +144,9 @@ class Timeline:
         anchor = self._anchors[i]
         return anchor.at_s + (position - anchor.position) * anchor.seconds_per_sample
 
-    def _anchor(self, anchor: _Anchor) -> None:
+    def _anchor(self, anchor: _Anchor) -> float:
         self._anchors.append(anchor)
         self._least_error_s = None
         if len(self._anchors) > KEPT_ANCHORS:
             del self._anchors[0]
+        return anchor.at_s

@@ -20,18 +20,25 @@ class CaptureTimes(Protocol):
 
 
 class Maker:
-    """Makes the records of one run; `device` is whatever was opened last."""
+    """Makes the records of one run. `device` and `channel` are what its audio came from."""
 
     def __init__(
-        self, settings: Settings, run: str, host: str, times: CaptureTimes, clock_state: Callable[[], str]
+        self,
+        settings: Settings,
+        run: str,
+        host: str,
+        times: CaptureTimes,
+        clock_state: Callable[[], str],
+        new_id: Callable[[], str],
     ) -> None:
         self._settings = settings
         self._run = run
         self._host = host
         self._times = times
         self._clock_state = clock_state
-        self._made = 0
+        self._new_id = new_id
         self.device = settings.capture.device
+        self.channel = settings.capture.channel
 
     def record(self, utterance: Utterance, now_s: float, wall_offset_s: float) -> Record:
         """`now_s` is CLOCK_BOOTTIME, `wall_offset_s` what makes it wall time. The utterance has at least one word."""
@@ -49,14 +56,13 @@ class Maker:
             )
             for word in utterance.words
         )
-        self._made += 1
         return Record(
-            id=f"{self._run}-{self._made}",
+            id=self._new_id(),
             start=timestamp(begins_s + wall_offset_s),
             end=timestamp(ends_s + wall_offset_s),
             text=" ".join(word.text for word in words),
             confidence=round(sum(word.confidence for word in words) / len(words), 4),
-            channel=self._settings.capture.channel,
+            channel=self.channel,
             words=words,
             language=self._settings.deepgram.language,
             model=self._settings.deepgram.model,

@@ -87,7 +87,7 @@ def test_a_card_is_found_by_id_or_number(machine: Machine) -> None:
 
 
 def test_auto_is_the_one_card_that_captures(machine: Machine) -> None:
-    with pytest.raises(SourceError, match="no microphone is there") as absent:
+    with pytest.raises(SourceError, match="no card that captures is there") as absent:
         choose()
     assert not isinstance(absent.value, SourceMismatch)
     machine.plug(1, "Device", "D0c")

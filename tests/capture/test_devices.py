@@ -52,7 +52,7 @@ def test_a_held_card_is_not_opened_and_its_holder_named(
     assert run() == 0
     out = capsys.readouterr().out
     assert "in use\n    held by pipewire (pid 800)\n" in out
-    assert "microphone hw:CARD=B,DEV=1 is held by another process" in out
+    assert "hw:CARD=B,DEV=1 is held by another process" in out
     assert 'device = "plughw:CARD=A"' in out
 
 

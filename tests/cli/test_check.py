@@ -172,7 +172,7 @@ def test_a_recording_cut_short_can_be_played_with_a_warning(check: Check, tmp_pa
 def test_an_absent_microphone_is_a_warning_because_it_is_waited_for(check: Check) -> None:
     done = check("[capture]\ndevice = 'plughw:CARD=Nowhere'", *QUIET)
     assert done.status == 0
-    assert "microphone plughw:CARD=Nowhere is not there" in done.warnings[0]
+    assert "plughw:CARD=Nowhere is not there" in done.warnings[0]
 
 
 @pytest.mark.parametrize(

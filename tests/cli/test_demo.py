@@ -190,7 +190,26 @@ def test_a_missing_part_is_named_with_what_to_install(
 def test_a_missing_pocketsphinx_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     assert main(["demo", "--device", "auto"]) == Exit.CONFIGURATION
-    assert "pip install 'edged[local]'" in capsys.readouterr().err
+    assert f"{sys.executable} -m pip install pocketsphinx" in capsys.readouterr().err
+
+
+def test_what_to_do_next_is_named_as_it_can_be_called_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts, elsewhere = tmp_path / "clone/.venv/bin", tmp_path / "else where"
+    scripts.mkdir(parents=True)
+    elsewhere.mkdir()
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(scripts))
+    monkeypatch.setenv("PATH", str(elsewhere))
+    assert demo.command(tmp_path / "clone") == f"{sys.executable} -m edged", "run from source"
+    for directory in (scripts, elsewhere):
+        (directory / "edged").touch(mode=0o755)
+    assert demo.command(tmp_path / "clone") == ".venv/bin/edged", "another edged on the path is not this one"
+    assert demo.command(elsewhere) == str(scripts / "edged")
+    monkeypatch.setenv("PATH", str(scripts))
+    assert demo.command(tmp_path / "clone") == "edged"
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(elsewhere))
+    assert demo.command(tmp_path / "clone") == f"'{elsewhere}/edged'"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the journal sink promises depends on journald's own settings, which are found where journald finds them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,10 @@ def test_what_raspberry_pi_os_ships_is_seen(root: Path) -> None:
     conf(root, "usr/lib/systemd/journald.conf.d/40-rpi-volatile-storage.conf", "volatile")
     [caution] = journal_cautions(root)
     assert "gone after a reboot" in caution
+    conf(root, "etc/systemd/journald.conf", "persistent")
+    assert list(journal_cautions(root)) == [caution], "a drop-in counts more, wherever it is"
+    conf(root, re.findall(r"/(etc/\S+)", caution)[0], "persistent")
+    assert list(journal_cautions(root)) == [], "what it advises helps"
 
 
 def test_a_journal_that_stores_nothing_is_named(root: Path) -> None:

@@ -52,8 +52,8 @@ def test_it_knows_when_the_microphone_is_open() -> None:
 
 def test_warnings_and_errors_are_told_and_the_rest_is_not() -> None:
     teller = Teller(cutting=False)
-    lost = line("microphone: microphone Device is not there", name="edged", level=logging.WARNING)
-    assert shown(teller.tell(lost)) == "warning: microphone: microphone Device is not there"
+    lost = line("microphone: plughw:CARD=Device is not there", name="edged", level=logging.WARNING)
+    assert shown(teller.tell(lost)) == "warning: microphone: plughw:CARD=Device is not there"
     assert shown(teller.tell(line("capture failed", level=logging.ERROR))) == "error: capture failed"
     assert teller.tell(line("connection closed in order")) is None
     assert teller.tell(line("still: no connection", level=logging.DEBUG)) is None

@@ -209,7 +209,8 @@ pidfile {directory}/pid
 @pytest.mark.parametrize("source", ["", "local stratum 5"])
 def test_a_real_chronyd_answers(tmp_path: Path, source: str) -> None:
     """In a network namespace of its own, and without touching the clock (-x)."""
-    program = shutil.which("chronyd", path=os.environ["PATH"] + ":/usr/sbin")
+    unpacked = Path(__file__).parents[2] / ".cache/chrony/usr"  # by script/setup
+    program = shutil.which("chronyd", path=f"{os.environ['PATH']}:/usr/sbin:{unpacked}/sbin")
     if not program or not shutil.which("unshare"):
         pytest.skip("chronyd is not installed")
     (tmp_path / "chrony.conf").write_text(CHRONY_CONFIGURATION.format(source=source, directory=tmp_path))
@@ -217,7 +218,7 @@ def test_a_real_chronyd_answers(tmp_path: Path, source: str) -> None:
     (tmp_path / "proc").mkdir()
     script = f"""
         ip link set lo up
-        {program} -x -d -u root -f {tmp_path}/chrony.conf >/dev/null 2>&1 &
+        LD_LIBRARY_PATH={":".join(map(str, unpacked.glob("lib/*-linux-*")))} {program} -x -d -u root -f {tmp_path}/chrony.conf >/dev/null 2>&1 &
         for i in $(seq 100); do
             state=$({sys.executable} -c '
 from edged.service.clock import Synchronization

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,9 @@ def audio(start: int, end: int, voiced: tuple[Range, ...] = (), run: str = "run-
     return PutAudio(run, start, pcm(start, end), voiced)
 
 
-def commit(what: Record, sinks: tuple[str, ...] = SINKS, committed_s: float | None = None) -> Commit:
-    at_s = boottime_s() if committed_s is None else committed_s
-    text = encode(what).decode()
-    return Commit(what, Entry(what.id, what.run, what.from_, what.to, text, ",".join(sinks), BOOT.boot_id, at_s, False))
+def commit(what: Record, sinks: tuple[str, ...] = SINKS, committed_s: float = -1.0) -> Commit:
+    text, names = encode(what).decode(), ",".join(sinks)
+    return Commit(what, Entry(what.id, what.run, what.from_, what.to, text, names, BOOT.boot_id, committed_s, False))
 
 
 class Bench:
@@ -83,9 +83,9 @@ class Bench:
         self.do(BeginRun(run), PutBoot(BOOT), PutAnchor(run.run, Anchor(0, run.started_s)))
 
     def do(self, *orders: Order) -> list[Event]:
-        """These in one transaction; returns what was told."""
+        """These in one transaction; returns what was told. Records without a time of commit are committed now."""
         before = len(self.events)
-        self.worker.serve(orders)
+        self.worker.serve([self._timed(order) for order in orders], self.now_s)
         return self.events[before:]
 
     def chores(self, later_s: float = 100.0) -> None:
@@ -95,6 +95,11 @@ class Bench:
             self.now_s = max(self.now_s, due_s)
             self.worker.chores.run(self.now_s)
         self.now_s = until_s
+
+    def _timed(self, order: Order) -> Order:
+        if isinstance(order, Commit) and order.entry.committed_s < 0:
+            return replace(order, entry=order.entry._replace(committed_s=self.now_s))
+        return order
 
     def move(self) -> None:
         """Everything to the disk, as at a stop."""

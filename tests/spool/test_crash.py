@@ -25,6 +25,7 @@ STEPS: tuple[tuple[str, tuple[Order, ...]], ...] = (
     ("do", tuple(audio(at, at + 1600) for at in range(9600, 16_000, 1600))),
     ("do", (commit(answer(1, 0, 4000)),)),
     ("do", (commit(answer(2, 8000, 12_000)), Mark("file", ("id-1",)))),
+    ("soon", ()),
     ("do", (Release("run-1", 12_000, 12_800), segment(0, 16_000))),
     ("later", ()),
     ("do", (segment(16_000, chain=0), audio(16_000, 19_200), audio(19_200, 20_000))),
@@ -46,8 +47,8 @@ def live(base: Path, say: Callable[[str], None]) -> None:
         if what == "do":
             told: list[Event] = bench.do(*orders)
             assert all(event.durable for event in told if isinstance(event, Committed))
-        elif what == "later":
-            bench.chores()
+        elif what in ("soon", "later"):
+            bench.chores(5 if what == "soon" else 100)
         else:
             bench.move()
         say(f"end {number}")
@@ -225,8 +226,8 @@ def check_after_power_cut(base: Path, journal: Path) -> None:
         for each in [*(pending.record for pending in bench.recovered.pending), *bench.recovered.kept]:
             assert not waiting.overlaps(each.from_, each.to)
             waiting.add(each.from_, each.to)
-        moved = Ranges([(0, 9600)] if 1 in ended else []) if 6 not in ended else Ranges([(0, 12_000), (12_800, 16_000)])
-        if 11 in ended:
+        moved = Ranges([(0, 9600)] if 1 in ended else []) if 7 not in ended else Ranges([(0, 12_000), (12_800, 16_000)])
+        if 12 in ended:
             moved = Ranges([(0, 12_000), (12_800, 21_600)])
         assert all(waiting.within(*piece) == [piece] for piece in moved), f"{moved} was on disk: {waiting}"
     finally:

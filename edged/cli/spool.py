@@ -1,0 +1,165 @@
+"""`edged spool`: what waits to be transcribed, its audio as files, and dropping what is too old to matter."""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from edged import config
+from edged.cli.common import add_configuration
+from edged.errors import Exit, UsageError
+from edged.service.clock import timestamp
+from edged.service.log import duration
+from edged.spool.look import Look, Progress, drop, export, look, older_than
+
+DESCRIPTION = """\
+Speech that is not transcribed yet lies in the spool: in spool.runtime_directory for some seconds, in spool.directory
+when it waits longer. All of this works while edged runs.
+
+  edged spool status                 how much waits, since when, and how much space it takes
+  edged spool export DIR             write it as WAV files named by time, with an index.json
+  edged spool drop --older-than 2d   forget what has waited longer; asks before it does
+"""
+EPILOG = """\
+Age is elapsed time, as far as it is known: audio from before a reboot whose clock was never set counts as no older than
+this boot.
+exit status: 0 done, also with nothing to do; 64 usage, or the answer was no; 70 the spool can't be read; 78 settings.
+"""
+
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+BAR: Final = 30
+"""Columns."""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser(
+        "spool",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    status = actions.add_parser("status", help="how much waits", description="How much waits, and since when.")
+    status.set_defaults(run=_status)
+    exporting = actions.add_parser(
+        "export",
+        help="write it as WAV files",
+        description="Write what waits as WAV files named by time (UTC), and an index.json that tells what is in each.",
+    )
+    exporting.add_argument("directory", metavar="DIR", type=Path, help="empty, or made if absent")
+    exporting.set_defaults(run=_export)
+    dropping = actions.add_parser(
+        "drop", help="forget some of it", description="Forget what has waited longer than a time; asks before it does."
+    )
+    dropping.add_argument(
+        "--older-than", metavar="AGE", required=True, type=_age_s, help="such as 90s, 30m, 12h, 2d or 1w"
+    )
+    dropping.add_argument("--yes", action="store_true", help="do not ask")
+    dropping.set_defaults(run=_drop)
+    for each in (status, exporting, dropping):
+        add_configuration(each)
+
+
+def _age_s(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number and s, m, h, d or w, such as 2d")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config, arguments.set).settings.spool
+    with look(settings) as seen:
+        for line in report(seen):
+            print(line)
+    return Exit.OK
+
+
+def report(seen: Look) -> list[str]:
+    """What `status` prints."""
+    lines = []
+    for store in seen.stores:
+        held_bytes = 2 * sum(store.held.values())
+        space_bytes = store.path.stat().st_size + store.log_bytes()
+        place = "in memory" if store.where == "runtime" else "on disk"
+        lines.append(
+            f"{place:<10} {held_bytes / 1e6:9.2f} MB of speech in {space_bytes / 1e6:.2f} MB of space: {store.path}"
+        )
+    records = [entry for store in seen.stores for entry in store.entries()]
+    undelivered = sum(not entry.done for entry in records)
+    lines.append(f"{'outbox':<10} {len(records):6} records, {undelivered} of them not delivered everywhere yet")
+    for path in sorted(path for directory in seen.paths for path in directory.glob("*.bad-*")):
+        if not path.name.endswith(("-wal", "-shm")):
+            lines.append(f"{'damaged':<10} {path.stat().st_size / 1e6:9.2f} MB set aside: {path}")
+    if not seen.backlogs:
+        return [*lines, "nothing waits to be transcribed"]
+    lines += ["", f"{'run':<14}{'from (UTC)':<26}{'waits':>12}{'MB':>10}{'pieces':>8}   oldest"]
+    for backlog in seen.backlogs:
+        first = backlog.stretches[0].start
+        wall_s = seen.wall_s(backlog, first)
+        doubt = "" if backlog.boot and backlog.boot.synchronized else "?"
+        since = "unknown" if wall_s is None else timestamp(wall_s) + doubt
+        samples = sum(each.end - each.start for each in backlog.stretches)
+        lines.append(
+            f"{backlog.run.run:<14}{since:<26}{duration(backlog.seconds):>12}{2 * samples / 1e6:>10.2f}"
+            f"{len(backlog.stretches):>8}   {duration(backlog.age_s)}"
+        )
+    total_s = sum(backlog.seconds for backlog in seen.backlogs)
+    return [*lines, f"{duration(total_s)} of speech wait in all"]
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config, arguments.set).settings.spool
+    directory: Path = arguments.directory
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise UsageError(f"{directory} is not empty: name another directory")
+        with look(settings) as seen:
+            index = export(seen, directory, _progress())
+        file = directory / "index.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{error.filename or directory}: {error.strerror}") from error
+    seconds = sum(each["seconds"] for each in index)
+    print(f"{duration(seconds)} of speech in {len(index)} files: {file}")
+    return Exit.OK
+
+
+def _drop(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config, arguments.set).settings.spool
+    with look(settings) as seen:
+        old = older_than(seen, arguments.older_than)
+        seconds = sum((end - start) / backlog.run.rate for backlog, ranges in old for start, end in ranges)
+    if not old:
+        print("nothing has waited that long")
+        return Exit.OK
+    question = f"{duration(seconds)} of speech of {len(old)} runs will never be transcribed."
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"{question} Say --yes if that is meant: there is nobody to ask")
+        if input(f"{question} Drop it? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("nothing was dropped")
+            return Exit.USAGE
+    with look(settings, to_read=False) as seen:
+        drop(seen, old, _progress())
+    print(f"{duration(seconds)} of speech dropped")
+    return Exit.OK
+
+
+def _progress() -> Progress:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda done, total: None
+
+    def show(done: float, total: float) -> None:
+        share = done / total if total else 1.0
+        end = "\n" if share >= 1 else ""
+        print(f"\r[{'#' * round(BAR * share):<{BAR}}] {share:4.0%}", end=end, file=sys.stderr, flush=True)
+
+    return show

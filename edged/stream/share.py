@@ -1,0 +1,49 @@
+"""How many connections there may be at a time, and who has them."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Final, Protocol
+
+LIMITED_S: Final = 600.0
+"""After the server has said that there are too many, one is used for so long: limits are rarely lifted in less."""
+
+ASK_S: Final = 5.0
+"""How often one who holds a connection is asked again to leave."""
+
+
+class Holder(Protocol):
+    """Has a connection, or wants one."""
+
+    def leave(self) -> None:
+        """Somebody else waits: end it as soon as that costs nothing."""
+
+
+class Share:
+    """`most` connections; who wants one more waits until another leaves."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limited_until = float("-inf")
+        self._holders: list[Holder] = []
+        self._changed = asyncio.Event()
+
+    async def take(self, holder: Holder) -> None:
+        """Returns when there is a connection for `holder`."""
+        while len(self._holders) >= (1 if time.monotonic() < self._limited_until else self._most):
+            for other in self._holders:
+                other.leave()
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ASK_S):
+                    await self._changed.wait()
+        self._holders.append(holder)
+
+    def give(self, holder: Holder) -> None:
+        """The connection has ended, or did not come about."""
+        self._holders.remove(holder)
+        self._changed.set()
+
+    def limited(self) -> None:
+        """The server says that there are too many."""
+        self._limited_until = time.monotonic() + LIMITED_S
