@@ -75,6 +75,8 @@ async def measure(script: Script, unkind: Unkindness) -> list[Row]:
                 "capture.path": str(directory / "speech.wav"),
                 "deepgram.url": server.url,
                 "transcripts.sinks": ["file"],
+                "spool.directory": str(directory / "spool"),
+                "spool.runtime_directory": str(directory / "runtime"),
                 "transcripts.file.path": str(directory / "transcripts.jsonl"),
             }
             command = [sys.executable, "-m", "edged", "run", "--config", str(directory / "edged.toml")]

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -96,6 +97,9 @@ class Books:
         self._account = account
         self._clock = Synchronization()
         self._made = 0
+        self._committing = 0
+        self._committed = asyncio.Event()
+        self._committed.set()
         self._ledgers = {run: _Ledger(self._maker(run, timeline), self._rate)}
         self._spool = Spool(settings.spool, call_soon, self._on_spool) if settings.spool.enabled else None
         self._ring: Ring | None = None
@@ -144,8 +148,14 @@ class Books:
         except OSError as error:
             log.warning("no ring in %s (%s): a kill would lose up to %g s more", ring.parent, error.strerror, RING_S)
 
+    async def flush(self, timeout_s: float) -> None:
+        """After the last effect: wait until every record is committed, so that the sinks have it before they close."""
+        with suppress(TimeoutError):  # then the spool stores it when it can, and it is delivered after the next start
+            async with asyncio.timeout(timeout_s):
+                await self._committed.wait()
+
     async def close(self, timeout_s: float) -> None:
-        """After the last effect: move what waits to the disk."""
+        """After the sinks: move what waits to the disk."""
         if self._ring:
             self._ring.close()
         if self._spool and not await self._spool.stop(timeout_s):
@@ -242,6 +252,8 @@ class Books:
         if record.clock == "unsynchronized" and self._once("clock"):
             log.warning("this machine's clock is not synchronised; until it is, records are marked so")
         if self._spool:
+            self._committing += 1
+            self._committed.clear()
             self._spool.commit(record)
         else:
             self._delivery.submit(record)
@@ -255,6 +267,9 @@ class Books:
     def _on_spool(self, event: items.Event) -> None:
         match event:
             case items.Committed(record, durable):
+                self._committing -= 1
+                if not self._committing:
+                    self._committed.set()
                 if not durable and self._once("not durable"):
                     log.warning("a record goes to the sinks without being spooled; this is said once")
                 self._delivery.submit(record)

@@ -136,13 +136,13 @@ class Daemon:
             deadline = time.monotonic() + wait_s
             await self._stop_capture(min(STOP_CAPTURE_S, wait_s))
             self._link.finish()
-            self._backfill.finish()
             await self._last_words(link, backfill, hurry, wait_s)
         finally:
             self._source.stop(0)  # after a fault it still runs, and soon there is no loop to deliver to
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._books.flush(LEAST_FLUSH_S)
             left_s = deadline - time.monotonic()
             undelivered = await self._delivery.close(max(LEAST_FLUSH_S, min(FLUSH_S, left_s)))
             await self._books.close(FLUSH_S)
@@ -152,10 +152,14 @@ class Daemon:
         self, link: asyncio.Task[None], backfill: asyncio.Task[None], hurry: asyncio.Task[Any], wait_s: float
     ) -> None:
         """Wait for what a lane has to say. At a recording's end for the backlog too; at a stop that stays spooled."""
-        talking = {link} if self._lane.backlog or self._lane.session else set()
-        waited = talking | ({backfill} if self._ended else set())
+        waited = {link} if self._lane.backlog or self._lane.session else set[asyncio.Task[None]]()
         until = time.monotonic() + wait_s
-        while waited and not hurry.done() and time.monotonic() < until:
+        while time.monotonic() < until and not hurry.done():
+            if not waited and self._ended and not backfill.done():
+                self._backfill.finish()  # not before: the link may still have handed something over
+                waited = {backfill}
+            if not waited:
+                break
             done, _ = await asyncio.wait(
                 {*waited, hurry}, timeout=until - time.monotonic(), return_when=asyncio.FIRST_COMPLETED
             )
@@ -179,7 +183,7 @@ class Daemon:
 
     @property
     def _left_s(self) -> float:
-        return self._lane.backlog / self._rate + self._backfill.left_s
+        return self._lane.account.speech_waiting / self._rate + self._backfill.left_s
 
     @property
     def summary(self) -> Summary:

@@ -27,7 +27,7 @@ from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import ScriptEngines
 from edged.recognizer.server import Server
-from edged.settings import Capture, Deepgram, Reconnect, Settings, Transcripts
+from edged.settings import Capture, Deepgram, Reconnect, Settings, Spool, Transcripts
 from edged.settings import Daemon as Process
 from edged.settings import File as FileSettings
 from edged.stream.lane import Lane
@@ -68,6 +68,7 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
             capture=Capture(source="wav", path=str(tmp_path / "speech.wav"), end_wait_s=20),
             deepgram=Deepgram(url=url, **{"replay_rate": SPEED, **deepgram}),
             reconnect=Reconnect(initial_s=0.05, max_s=0.05),
+            spool=Spool(directory=str(tmp_path / "spool"), runtime_directory=str(tmp_path / "runtime")),
             transcripts=Transcripts(sinks=["file"], file=FileSettings(path=str(tmp_path / "records.jsonl"))),
             daemon=Process(stop_s=stop_s),
         )

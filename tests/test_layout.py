@@ -86,7 +86,7 @@ OUTSIDE: dict[str, set[str]] = {
     # library: the files that may import it
     "alsaaudio": {"capture.alsa"},
     "pocketsphinx": {"recognizer.pocketsphinx"},
-    "systemd": {"transcripts.journal"},
+    "systemd": {"transcripts.reread"},
     "tomli": {"config"},
     "webrtcvad": {"gate.detectors"},
     "websockets": {"stream.connection", "recognizer.server", "recognizer.conversation"},

@@ -25,7 +25,7 @@ class Counters:
     """Largest magnitude since the start, 0 to 32768."""
     clipped: int = 0
     last_block_s: float | None = None
-    """`time.monotonic()` of the last block, or of opening the device; None while the device is not open. For `level.Watch`."""
+    """`time.monotonic()` of the last block, or of opening the device; None while it is not open. For `level.Watch`."""
 
 
 class Source(Protocol):

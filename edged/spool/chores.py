@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Final
 
-from edged.service.clock import boottime_s
 from edged.settings import Spool
 from edged.spool.database import Failed
 from edged.spool.dating import age_s
@@ -88,7 +87,7 @@ class Chores:
         """At a stop: everything to the disk, then nothing in the logs."""
         pair, inf = self._pair, float("inf")
         try:
-            while pair.memory and (now_s := boottime_s()) < until_s:
+            while pair.memory and (now_s := self._keeper.clock()) < until_s:
                 if not self._keeper.available("disk", now_s, at_once=True):
                     break
                 if not pair.move(now_s, audio_before_s=inf, records_before_s=inf, all_records=True):

@@ -34,7 +34,14 @@ class _Health:
 class Keeper:
     """One thread at a time. `pair` has what can be used now."""
 
-    def __init__(self, paths: Paths, sinks: Sequence[str], tell: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        sinks: Sequence[str],
+        tell: Callable[[Event], None],
+        clock: Callable[[], float] = boottime_s,
+    ) -> None:
+        self.clock = clock
         self.pair = Pair()
         self.here = Boot("", 0.0, False)
         """This boot; known after `start`, and the worker keeps it up to date."""
@@ -51,7 +58,7 @@ class Keeper:
 
         Raises ConfigurationError if only people can help.
         """
-        now_s = boottime_s()
+        now_s = self.clock()
         try:
             for where in ("disk", "runtime"):
                 self._open(where, now_s)
@@ -89,7 +96,7 @@ class Keeper:
 
     def failed(self, error: Failed) -> None:
         """It could not do something: set it aside if it is damaged, else try again later."""
-        store, now_s = error.store, boottime_s()
+        store, now_s = error.store, self.clock()
         where = store.where
         self._lose(where)
         if not error.damaged:
@@ -162,7 +169,7 @@ class Keeper:
         if self.introductions:
             with store.transaction():
                 for order in self.introductions.values():
-                    order.apply(self.pair, boottime_s())
+                    order.apply(self.pair, self.clock())
 
     def _again(self, where: Where, now_s: float) -> bool:
         store = self._health[where].store

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from edged.errors import EdgedError
-from edged.service.clock import boottime_s
 from edged.settings import Spool
 from edged.spool.chores import MB, Chores
 from edged.spool.database import Failed
@@ -62,19 +61,19 @@ class Worker:
     def stop(self, timeout_s: float) -> None:
         """Work off the queue, move everything to the disk, and end, within `timeout_s` if the disks allow it."""
         with self._ready:
-            self._stop_by_s = boottime_s() + timeout_s
+            self._stop_by_s = self._keeper.clock() + timeout_s
             self._ready.notify()
 
     def run(self) -> None:
         """Until it is stopped. Raises for mistakes of ours only."""
         try:
             if self._pair.memory:
-                self.chores.after_writes(boottime_s())
+                self.chores.after_writes(self._keeper.clock())
             while self._stop_by_s is None:
-                self.serve(self._next(), boottime_s())
-                self.chores.run(boottime_s())
+                self.serve(self._next(), self._keeper.clock())
+                self.chores.run(self._keeper.clock())
                 self._keeper.ask_again()
-            self.serve(self._next(), boottime_s())
+            self.serve(self._next(), self._keeper.clock())
             self.chores.move_all(self._stop_by_s)
         finally:
             self._keeper.close()
@@ -84,7 +83,7 @@ class Worker:
         """What is queued; waits for that, or until a chore is due."""
         with self._ready:
             while self._stop_by_s is None:
-                now_s = boottime_s()
+                now_s = self._keeper.clock()
                 blocked = self._pair.memory is None and now_s < self._keeper.retry_s("runtime")
                 if self._queue and not blocked:
                     break

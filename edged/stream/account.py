@@ -155,6 +155,16 @@ class Account:
                 voiced.add(a, b)
         return voiced.gaps(start, end)
 
+    @property
+    def speech_waiting(self) -> int:
+        """How many samples wait in stretches in which a voice was heard: not those of priming, or a mere hangover."""
+        return sum(
+            end - start
+            for segment in self.segments
+            for start, end in self.waiting.within(segment.start, segment.end)
+            if segment.voiced.overlaps(start, end)
+        )
+
     def oldest_audio(self) -> Range | None:
         """The piece of audio that has waited longest, as far as it waits."""
         first = self.waiting.first

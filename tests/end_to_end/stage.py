@@ -266,6 +266,8 @@ class Stage:
             "reconnect.max_s": 1,
             "reconnect.refused_s": 1,
             "transcripts.sinks": ["file"],
+            "spool.directory": str(run.directory / "spool"),
+            "spool.runtime_directory": str(run.directory / "runtime"),
             "transcripts.file.path": str(run.transcripts),
             "daemon.log_level": "debug",
         }

@@ -213,12 +213,13 @@ def test_a_real_chronyd_answers(tmp_path: Path, source: str) -> None:
     program = shutil.which("chronyd", path=f"{os.environ['PATH']}:/usr/sbin:{unpacked}/sbin")
     if not program or not shutil.which("unshare"):
         pytest.skip("chronyd is not installed")
+    libraries = ":".join(map(str, unpacked.glob("lib/*-linux-*")))
     (tmp_path / "chrony.conf").write_text(CHRONY_CONFIGURATION.format(source=source, directory=tmp_path))
     (tmp_path / "run/chrony").mkdir(parents=True)
     (tmp_path / "proc").mkdir()
     script = f"""
         ip link set lo up
-        LD_LIBRARY_PATH={":".join(map(str, unpacked.glob("lib/*-linux-*")))} {program} -x -d -u root -f {tmp_path}/chrony.conf >/dev/null 2>&1 &
+        LD_LIBRARY_PATH={libraries} {program} -x -d -u root -f {tmp_path}/chrony.conf >/dev/null 2>&1 &
         for i in $(seq 100); do
             state=$({sys.executable} -c '
 from edged.service.clock import Synchronization

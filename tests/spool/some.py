@@ -72,11 +72,11 @@ class Bench:
     def __init__(self, base: Path, *, here: Boot = BOOT, sinks: tuple[str, ...] = SINKS, **changes: Any) -> None:
         self.settings = settings(base, **changes)
         self.events: list[Event] = []
-        self.keeper = Keeper(Paths.of(self.settings), sinks, self.events.append)
+        self.now_s = boottime_s()
+        self.keeper = Keeper(Paths.of(self.settings), sinks, self.events.append, lambda: self.now_s)
         self.recovered: Recovered = self.keeper.start(lambda: here)
         self.worker = Worker(self.settings, self.keeper, self.events.append)
         self.pair = self.keeper.pair
-        self.now_s = boottime_s()
 
     def begin(self, run: Run | None = None) -> None:
         run = run or run_of()
@@ -103,7 +103,7 @@ class Bench:
 
     def move(self) -> None:
         """Everything to the disk, as at a stop."""
-        self.worker.chores.move_all(boottime_s() + 60)
+        self.worker.chores.move_all(self.now_s + 60)
 
     def load(self, start: int = 0, end: int = 1 << 40, run: str = "run-1") -> list[tuple[int, bytes]]:
         told: list[list[tuple[int, bytes]] | Exception] = []

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from edged.ranges import Ranges
 from edged.spool.orders import Mark, Release
@@ -30,6 +37,7 @@ class History(RuleBasedStateMachine):
         self.records: dict[str, tuple[str, int, int]] = {}
         self.marks: set[tuple[str, str]] = set()
         self.waiting: dict[str, Ranges] = {}
+        self.ends: dict[str, int] = {}
         self.silence: dict[str, Ranges] = {}
         self.voiced: dict[str, Ranges] = {}
 
@@ -44,6 +52,7 @@ class History(RuleBasedStateMachine):
         self.runs += 1
         self.run = f"run-{self.runs}"
         self.end, self.is_open = 0, False
+        self.ends[self.run] = 0
         self.waiting[self.run], self.silence[self.run], self.voiced[self.run] = Ranges(), Ranges(), Ranges()
         self.bench.begin(run_of(self.run))
 
@@ -56,6 +65,7 @@ class History(RuleBasedStateMachine):
         start, self.end = self.end, self.end + length
         heard = ((start, start + length // 2),) if voiced and length > 1 else ()
         self.bench.do(audio(start, self.end, heard, run=self.run))
+        self.ends[self.run] = self.end
         self.waiting[self.run].add(start, self.end)
         for low, high in heard:
             self.voiced[self.run].add(low, high)
@@ -69,7 +79,9 @@ class History(RuleBasedStateMachine):
     @rule(at=SPAN, which=st.integers(1, 9))
     def record(self, at: tuple[int, int], which: int) -> None:
         run = f"run-{1 + which % self.runs}"
-        start, end = at[0] * UNIT, (at[0] + at[1]) * UNIT
+        start, end = at[0] * UNIT, min((at[0] + at[1]) * UNIT, self.ends[run])  # nothing is answered before it is said
+        if start >= end:
+            return
         self.number += 1
         told = self.bench.do(commit(answer(self.number, start, end, run)))
         assert [event for event in told if getattr(event, "durable", False)]
@@ -133,23 +145,17 @@ class History(RuleBasedStateMachine):
         self.base.cleanup()
 
 
-History.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+def play(histories: int, steps: int) -> None:
+    how = settings(
+        max_examples=histories, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    run_state_machine_as_test(History, settings=how)  # type: ignore[no-untyped-call]
 
 
-class TestHistories(History.TestCase):
-    """Quick."""
-
-
-class Longer(History):
-    pass
+def test_any_history() -> None:
+    play(40, 25)
 
 
 @pytest.mark.slow
-class TestLongerHistories(Longer.TestCase):
-    """Any history."""
-
-    settings = settings(
-        max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+def test_any_long_history() -> None:
+    play(300, 50)

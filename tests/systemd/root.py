@@ -63,6 +63,8 @@ def root() -> Path:
 def _bootstrap(suite: str, directory: Path) -> None:
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
     call(
+        # it may leave /proc mounted in there, which would be in the way, and in danger, when the root is made anew
+        *("unshare", "-m", "--propagation", "private"),
         *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", f"--include={','.join(PACKAGES)}"),
         *('--aptopt=Acquire::Languages "none"', *EXCLUDED),
         *(suite, str(directory), f"deb [signed-by={keys}] {_mirror()} {suite} main"),
