@@ -6,6 +6,7 @@ anything about audio or words; what it owns is the order of starting and stoppin
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 import time
@@ -24,7 +25,10 @@ from edged.gate.detectors import webrtc
 from edged.gate.intake import Intake, Let
 from edged.key import Key
 from edged.service.log import Outage, duration
+from edged.service.notify import Notifier, watchdog_s
+from edged.service.status import Condition, line
 from edged.service.threads import Unawaited
+from edged.service.watchdog import Watchdog
 from edged.settings import Settings
 from edged.stream.backfill import Backfill
 from edged.stream.connection import tls_context
@@ -75,6 +79,12 @@ class Daemon:
         self._microphone = Outage(log, "microphone")
         self._signal = Outage(log, "microphone")
         self._watch = Watch()
+        self._notifier = Notifier(os.environ)
+        self._watchdog = Watchdog(watchdog_s(os.environ, os.getpid()), time.monotonic())
+        self._device: str | None = None
+        self._absent_since_s = time.monotonic()
+        self._fault: str | None = None
+        self._ending_at_s: float | None = None
         self._captured = self._holes = 0
         self._expected: int | None = None
         self._ended = False
@@ -120,6 +130,8 @@ class Daemon:
 
     async def _run(self) -> Exit:
         self._source.start()
+        self._notifier.ready()
+        self._tell_status()
         link = asyncio.create_task(self._link.run(), name="link")
         backfill = asyncio.create_task(self._backfill.run(), name="backfill")
         watch = asyncio.create_task(self._look_after(), name="watch")
@@ -133,7 +145,9 @@ class Daemon:
                 if task.done():
                     task.result()  # none ends before a stop, but by a fault of our own
             wait_s = self._settings.capture.end_wait_s if self._ended else self._settings.daemon.stop_s
-            deadline = time.monotonic() + wait_s
+            deadline = self._ending_at_s = time.monotonic() + wait_s
+            self._notifier.stopping(STOP_CAPTURE_S + wait_s + 2 * FLUSH_S)
+            self._tell_status()
             await self._stop_capture(min(STOP_CAPTURE_S, wait_s))
             self._link.finish()
             await self._last_words(link, backfill, hurry, wait_s)
@@ -227,7 +241,9 @@ class Daemon:
 
     def _on_hangup(self) -> None:
         log.info("reopening files")
+        self._notifier.reloading()
         self._delivery.reopen()
+        self._notifier.ready()
 
     # -- audio --------------------------------------------------------------------------------------------------------
 
@@ -244,13 +260,38 @@ class Daemon:
         before_s = 0.0
         while True:
             await asyncio.sleep(WATCH_S)
-            signal_ = self._watch.check(time.monotonic(), self._source.counters.last_block_s)
+            counters = self._source.counters
+            signal_ = self._watch.check(time.monotonic(), counters.last_block_s)
             if signal_:
                 self._on_signal(signal_)
+            self._watchdog.turn(counters.turned_s, open=counters.last_block_s is not None)
+            self._feed_watchdog()
+            self._tell_status()
             self._books.tick()
             self._lane.may_hand_over = self._books.keeps_backlog
             if time.monotonic() >= reported + BACKLOG_EVERY_S:
                 reported, before_s = time.monotonic(), self._report_backlog(before_s)
+
+    def _feed_watchdog(self) -> None:
+        if self._watchdog.due(time.monotonic()):
+            self._notifier.alive()
+
+    def _tell_status(self) -> None:
+        """`systemctl status` shows it."""
+        if not self._notifier.listening:
+            return
+        now_s, link, backlog_s = time.monotonic(), self._link, self._left_s
+        condition = Condition(
+            device=self._device,
+            absent_s=now_s - self._absent_since_s,
+            fault=self._fault,
+            link="streaming" if link.state == "connected" and backlog_s else link.state,
+            retry_s=None if link.retry_at_s is None else max(0.0, link.retry_at_s - now_s),
+            backlog_s=backlog_s,
+            waiting=max((counts.pending for counts in self._delivery.counts().values()), default=0),
+            ending_s=None if self._ending_at_s is None else max(0.0, self._ending_at_s - now_s),
+        )
+        self._notifier.status(line(condition))
 
     def _report_backlog(self, before_s: float) -> float:
         """Log what waits, if anything does; returns how much."""
@@ -274,12 +315,13 @@ class Daemon:
                 self._on_block(item)
             case Opened(device, granted):
                 log.info("capturing %s: %s", device, granted)
-                self._books.device = device
+                self._books.device = self._device = device
                 self._microphone.over()
                 self._lane.has_source, self._lane.parked = True, False
                 self._link.wake()
             case Lost(reason):
                 self._microphone.failed(reason)
+                self._device, self._absent_since_s = None, time.monotonic()
                 self._lane.has_source = False
                 for event in self._intake.finish():  # what was said so far is not held back until it returns
                     self._let(event)
@@ -295,6 +337,8 @@ class Daemon:
                 self._stop.set()
 
     def _on_block(self, block: Block) -> None:
+        self._watchdog.block(time.monotonic())
+        self._feed_watchdog()
         length = block.end - block.position
         if self._expected is not None and block.position != self._expected:
             self._holes += 1
@@ -320,6 +364,7 @@ class Daemon:
             self._books.effect(self.run_id, effect)
 
     def _on_signal(self, level: Level) -> None:
+        self._fault = level.text if level.fault else None
         if level.fault:
             self._signal.failed(level.text)
         else:

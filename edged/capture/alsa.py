@@ -212,6 +212,7 @@ class AlsaSource:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self.counters.turned_s = time.monotonic()
             try:
                 self._capture()
             except SourceError as error:
@@ -220,7 +221,7 @@ class AlsaSource:
                 logger.exception("capture failed")
                 self._say_lost(f"capture failed ({type(error).__name__}); it is tried again")
             while not self._stop.wait(RETRY_S) and not self._worth_a_try():
-                pass
+                self.counters.turned_s = time.monotonic()
 
     def _worth_a_try(self) -> bool:
         """Whether the device is there and free, as far as can be seen without opening it."""

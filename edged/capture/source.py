@@ -26,6 +26,8 @@ class Counters:
     clipped: int = 0
     last_block_s: float | None = None
     """`time.monotonic()` of the last block, or of opening the device; None while it is not open. For `level.Watch`."""
+    turned_s: float | None = None
+    """`time.monotonic()` of the last time that its thread looked for a device that is away, or began to open it."""
 
 
 class Source(Protocol):

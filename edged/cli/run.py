@@ -1,6 +1,7 @@
 """`edged run`: listen, transcribe and write down, until stopped."""
 
 import argparse
+import faulthandler
 import logging
 import os
 from pathlib import Path
@@ -9,8 +10,9 @@ import msgspec
 
 from edged import __version__, config, daemon
 from edged.cli.common import add_configuration
+from edged.contradictions import is_this_machine
 from edged.errors import ConfigurationError, Exit
-from edged.key import read_key
+from edged.key import NO_KEY, read_key
 from edged.service import log
 from edged.summary import Summary
 
@@ -35,10 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = config.load(arguments.config, arguments.set)
     settings = loaded.settings
     log.setup(settings.daemon.log_level)
+    faulthandler.enable()  # the watchdog's SIGABRT: where each thread was goes to the journal
     logger = logging.getLogger("edged")
     key = read_key(settings, os.environ)
     for warning in [*loaded.warnings, *([key.warning] if key and key.warning else [])]:
         logger.warning("%s", warning)
+    if key is None and not is_this_machine(settings.deepgram.url):
+        logger.warning("%s", NO_KEY)
     logger.info("edged %s starts", __version__)
 
     def on_end(summary: Summary) -> None:

@@ -51,13 +51,15 @@ class Locks:
     """Keeps other processes from the two directories as long as this one lives."""
 
     def __init__(self) -> None:
-        self._fds: list[int] = []
+        self._fds: dict[Where, int] = {}
 
     def take(self, where: Where, directory: Path) -> None:
-        """Make the directory if it is absent, and lock it.
+        """Make the directory if it is absent, and lock it, once.
 
         Raises ConfigurationError if somebody else has it or it can't be used as it is, OSError if it can't be now.
         """
+        if where in self._fds:
+            return
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -74,14 +76,14 @@ class Locks:
                 f"{OPTION[where]} = {directory} is in use by another edged (process {holder or 'unknown'}): "
                 "stop that one, or give this one directories of its own"
             ) from None
-        self._fds.append(fd)
+        self._fds[where] = fd
         with suppress(OSError):  # a full disk: the lock holds all the same, only nobody can say who has it
             os.ftruncate(fd, 0)
             os.pwrite(fd, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Let others in."""
-        for fd in self._fds:
+        for fd in self._fds.values():
             os.close(fd)
         self._fds.clear()
 

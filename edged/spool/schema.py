@@ -121,24 +121,25 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
-    for pragma in (
-        f"cache_size = -{CACHE_KIB}",
-        "temp_store = MEMORY",  # no file that nobody knows of
-        "auto_vacuum = INCREMENTAL",  # in a new file only
-        "journal_mode = WAL",
-        f"synchronous = {synchronous}",
-        "secure_delete = ON",
-        "wal_autocheckpoint = 0",  # it is done at the right moments, and truncates
-    ):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
     version = user_version(connection)
     if version > len(STEPS):
         raise ConfigurationError(
             f"{path} was written by a newer edged (its schema is {version}, this one knows {len(STEPS)}): "
             "install that version again, or move the file away"
         )
-    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise Damaged("it is a database, but not of edged")
+    if version == 0:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise Damaged("it is a database, but not of edged")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    for pragma in (
+        f"cache_size = -{CACHE_KIB}",
+        "temp_store = MEMORY",  # no file that nobody knows of
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        "secure_delete = ON",
+        "wal_autocheckpoint = 0",  # it is done at the right moments, and truncates
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
     for step in range(version, len(STEPS)):
         _migrate(connection, step)
     if path.stat().st_size <= CHECKED_BYTES:

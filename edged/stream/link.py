@@ -63,6 +63,8 @@ class Link:
         self.counts = Counts()
         self.state = "not connected"
         """For people, in a few words."""
+        self.retry_at_s: float | None = None
+        """While waiting to connect again: `time.monotonic()` of the next try."""
 
     def wake(self) -> None:
         """Something may be there to send, or to connect for."""
@@ -93,9 +95,10 @@ class Link:
             if isinstance(error, Limited):
                 self._share.limited()
             wait_s = self._backoff.wait_s(error, random.random())
-            self.state = f"{error}; trying again in {wait_s:.0f} s"
+            self.state, self.retry_at_s = str(error), time.monotonic() + wait_s
             self._tell(error, wait_s)
             await self._back_off(wait_s)
+            self.retry_at_s = None
 
     def _tell(self, error: Unreachable | Refused, wait_s: float) -> None:
         """Each reason of an outage is a warning once: the second may be what somebody has to do something about."""

@@ -149,7 +149,7 @@ def play(histories: int, steps: int) -> None:
     how = settings(
         max_examples=histories, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    run_state_machine_as_test(History, settings=how)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(History, settings=how)
 
 
 def test_any_history() -> None:

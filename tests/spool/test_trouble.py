@@ -92,16 +92,20 @@ def test_an_empty_file_is_a_new_database(tmp_path: Path) -> None:
 
 def test_damage_that_shows_while_it_is_used_is_dealt_with_too(tmp_path: Path) -> None:
     """A large file is not read whole at the start."""
-    bench = filled(tmp_path)
+    bench = filled(tmp_path, seconds=60)
     path = tmp_path / "runtime/spool.db"
     bench.pair.runtime.truncate()
+    path.write_bytes(overwritten(path.read_bytes()))  # under its hands; a part of it is in its cache
+    with pytest.raises(Unreadable, match="malformed"):
+        bench.load()
+    assert [event.where for event in bench.events if isinstance(event, SetAside)] == ["runtime"]
+    bench.do(audio(960_000, 961_600))
+    assert bench.waiting().within(900_000, 961_600) == [(960_000, 961_600)]
+    bench.move()
     bench.close()
     bench = Bench(tmp_path)
-    path.write_bytes(overwritten(path.read_bytes()))  # under its hands
-    bench.do(segment(64_000), audio(64_000, 65_600))
-    assert any(isinstance(event, SetAside) for event in bench.events)
-    bench.do(audio(65_600, 67_200))
-    assert bench.waiting().within(64_000, 67_200) == [(64_000, 67_200)]
+    [backlog] = bench.recovered.backlogs
+    assert backlog.stretches[-1][:3] == (960_000, 961_600, 0), "the new one was told of the run and the open segment"
     bench.close()
 
 
@@ -215,9 +219,9 @@ def test_a_full_disk_keeps_nothing_from_being_stored_in_memory(tmp_path: Path) -
 def test_a_record_is_never_held_back_by_a_disk_that_fails(tmp_path: Path) -> None:
     """Its audio is on the full disk; after a crash it is still known to be answered."""
     with small_disk(tmp_path / "small", 4096) as small:
-        bench = filled(tmp_path)
-        bench.close()
         bench = Bench(tmp_path, directory=str(small))
+        bench.begin()
+        bench.do(segment(0), audio(0, 32_000))
         bench.move()
         full = fill(small)
         told = bench.do(commit(answer(1, 8000, 24_000)))

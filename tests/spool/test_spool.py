@@ -1,0 +1,240 @@
+"""The spool as the event loop sees it, with its thread."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edged.errors import ConfigurationError
+from edged.ranges import Ranges
+from edged.service.clock import boottime_s
+from edged.spool.dating import Boot
+from edged.spool.items import Committed, Event, Failing, Recovered, Stretch, Working
+from edged.spool.spool import OVERDUE_S, Spool
+from tests.spool.some import BOOT, RATE, SINKS, answer, pcm, run_of, settings, with_spool
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if true():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("not within ten seconds")
+
+
+def speak(spool: Spool, start: int, end: int, run: str = "run-1") -> None:
+    for at in range(start, end, 1600):
+        spool.audio(run, at, pcm(at, min(at + 1600, end)))
+
+
+async def settled(spool: Spool) -> None:
+    """All that was ordered is done, and told."""
+    await spool.load("run-1", 0, 1)
+
+
+def test_what_waits_at_a_stop_is_there_at_the_next_start(tmp_path: Path) -> None:
+    """With its segments, what was heard as voice in it, and how to date it; all of it on the disk."""
+    began_s = boottime_s() - 30
+
+    async def first(spool: Spool, events: list[Event], recovered: Recovered) -> None:
+        assert (recovered.pending, recovered.kept, recovered.backlogs) == ((), (), ())
+        spool.boot(BOOT.wall_offset_s, synchronized=True)
+        spool.begin_run(run_of(boot_id=spool.boot_id, started_s=began_s))
+        spool.anchor("run-1", 0, began_s)
+        spool.segment_open("run-1", 0)
+        spool.audio("run-1", 0, pcm(0, 1600), [(800, 4000)])
+        speak(spool, 1600, 8000)
+        spool.segment_close("run-1", 8000, continues=True)
+        spool.segment_open("run-1", 8000, chain=0)
+        spool.anchor("run-1", 8000, began_s + 100)
+        speak(spool, 8000, 16_000)
+        spool.commit(answer(1, 0, 2000))
+        spool.delivered("file", ["id-1"])
+        spool.release("run-1", 12_000, 13_000)
+
+    async def second(spool: Spool, events: list[Event], recovered: Recovered) -> None:
+        [backlog] = recovered.backlogs
+        assert backlog.run == run_of(boot_id=spool.boot_id, started_s=began_s)
+        assert backlog.stretches == (
+            Stretch(2000, 8000, 0, True, ((2000, 4000),)),
+            Stretch(8000, 12_000, 0, False, ()),
+            Stretch(13_000, 16_000, 0, False, ()),
+        )
+        assert backlog.boot == Boot(spool.boot_id, BOOT.wall_offset_s, True)
+        assert backlog.line.at_s(9600) == pytest.approx(began_s + 100.1)
+        assert 0 < backlog.age_s < 60
+        [pending] = recovered.pending
+        assert pending == (answer(1, 0, 2000), ("journal",))
+        pieces = await spool.load("run-1", 0, 1 << 40)
+        assert Ranges((at, at + len(data) // 2) for at, data in pieces) == Ranges([(2000, 12_000), (13_000, 16_000)])
+        assert all(data == pcm(at, at + len(data) // 2) and len(data) <= 2 * RATE for at, data in pieces)
+
+    with_spool(tmp_path, first)
+    assert not [path for path in (tmp_path / "runtime").iterdir() if path.name.endswith("-wal")]
+    (tmp_path / "runtime/spool.db").unlink()  # as a reboot does
+    with_spool(tmp_path, second)
+
+
+def test_a_record_is_told_as_committed_once_and_in_order(tmp_path: Path) -> None:
+    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+        spool.begin_run(run_of())
+        for number in range(20):
+            spool.commit(answer(number, number * 10, number * 10 + 10))
+        with pytest.raises(ValueError, match="id-3"):
+            spool.commit(answer(3, 0, 10))
+        await settled(spool)
+        spool.tick(boottime_s() + 100)
+        assert events == [Committed(answer(number, number * 10, number * 10 + 10), True) for number in range(20)]
+
+    with_spool(tmp_path, body)
+
+
+def test_a_card_that_stalls_holds_no_record_back(tmp_path: Path) -> None:
+    """Told as not durable after `OVERDUE_S`, and not a second time; stored when the card moves again."""
+
+    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+        spool.begin_run(run_of())
+        speak(spool, 0, 3200)
+        await settled(spool)
+        other = sqlite3.connect(tmp_path / "runtime/spool.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")  # another process keeps it: the thread stands
+        spool.commit(answer(1, 0, 1600))
+        spool.tick(boottime_s() + OVERDUE_S - 1)
+        assert events == []
+        spool.tick(boottime_s() + OVERDUE_S)
+        assert events == [Committed(answer(1, 0, 1600), durable=False)]
+        await until(lambda: any(isinstance(event, Failing) for event in events))
+        other.close()
+        await until(lambda: Working("runtime") in events)
+        assert len([event for event in events if isinstance(event, Committed)]) == 1
+        assert [at for at, _ in await spool.load("run-1", 0, 3200)] == [1600]
+
+    with_spool(tmp_path, body)
+
+
+def test_calls_never_block_while_the_thread_does(tmp_path: Path) -> None:
+    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+        spool.begin_run(run_of())
+        await settled(spool)
+        other = sqlite3.connect(tmp_path / "runtime/spool.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        data = bytes(3200)
+        longest_s = 0.0
+        for at in range(0, 1600 * 200, 1600):
+            before_s = time.perf_counter()
+            spool.audio("run-1", at, data)
+            longest_s = max(longest_s, time.perf_counter() - before_s)
+        other.close()
+        assert longest_s < 0.4, "less than a connection waits for another one"
+        await until(lambda: Working("runtime") in events or not events)
+        assert sum(len(piece) for _, piece in await spool.load("run-1", 0, 1 << 40)) == 640_000
+
+    with_spool(tmp_path, body)
+
+
+def test_counters_tell_how_much_waits_and_since_when(tmp_path: Path) -> None:
+    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+        assert spool.backlog().seconds == 0
+        spool.begin_run(run_of(boot_id=spool.boot_id, started_s=boottime_s() - 50))
+        spool.segment_open("run-1", 0)
+        speak(spool, 0, 32_000)
+        await until(lambda: spool.backlog().seconds == 2)
+        counters = spool.backlog()
+        assert counters.bytes_in_memory == 64_000
+        assert counters.bytes_on_disk == 0
+        assert counters.oldest_s == pytest.approx(50, abs=5)
+        spool.release("run-1", 0, 32_000)
+        await until(lambda: not spool.backlog().seconds)
+        assert spool.backlog().oldest_s is None
+
+    with_spool(tmp_path, body)
+
+
+def test_with_durability_power_all_is_on_disk_within_sync_s(tmp_path: Path) -> None:
+    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+        spool.begin_run(run_of())
+        spool.segment_open("run-1", 0)
+        speak(spool, 0, 16_000)
+        spool.commit(answer(1, 0, 4000))
+        await until(lambda: spool.backlog().bytes_on_disk == 24_000)
+        assert spool.backlog().bytes_in_memory == 0
+        with sqlite3.connect(tmp_path / "disk/spool.db") as reader:
+            assert reader.execute("SELECT id FROM outbox").fetchall() == [("id-1",)]
+        reader.close()
+
+    with_spool(tmp_path, body, durability="power", sync_s=0.1)
+
+
+def test_what_a_sink_has_already_is_subtracted(tmp_path: Path) -> None:
+    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+        spool.begin_run(run_of())
+        speak(spool, 0, 16_000)
+        spool.subtract("run-1", [(0, 1600), (3200, 16_000)])
+        assert [at for at, _ in await spool.load("run-1", 0, 16_000)] == [1600]
+
+    with_spool(tmp_path, body)
+
+
+def test_a_run_that_a_ring_knows_of_is_put_beside_the_live_one(tmp_path: Path) -> None:
+    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+        spool.begin_run(run_of("run-2"))
+        spool.begin_run(run_of("run-1"), live=False)
+        spool.segment_open("run-2", 0)
+        spool.segment_open("run-1", 500)
+        spool.audio("run-1", 500, pcm(500, 1000))
+        spool.audio("run-2", 0, pcm(0, 1000))
+        spool.segment_close("run-1", 1000)
+        assert len(await spool.load("run-1", 0, 1000)) == len(await spool.load("run-2", 0, 1000)) == 1
+
+    with_spool(tmp_path, body)
+
+
+def test_a_second_spool_is_refused_and_the_first_lives(tmp_path: Path) -> None:
+    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+        second = Spool(settings(tmp_path), asyncio.get_running_loop().call_soon_threadsafe, events.append)
+        with pytest.raises(ConfigurationError, match="in use by another edged"):
+            await asyncio.to_thread(second.open, SINKS)
+        with pytest.raises(RuntimeError, match="not open"):
+            second.boot(0.0, synchronized=False)
+        assert await second.stop(1)
+        await settled(spool)
+
+    with_spool(tmp_path, body)
+
+
+def test_sinks_that_came_later_get_what_nobody_got_and_not_what_others_have(tmp_path: Path) -> None:
+    async def first(spool: Spool, events: list[Event], _: Recovered) -> None:
+        spool.begin_run(run_of())
+        spool.commit(answer(1, 0, 10))
+        spool.commit(answer(2, 10, 20))
+        spool.delivered("file", ["id-1"])
+        spool.delivered("journal", ["id-1"])
+
+    async def then() -> Recovered:
+        spool = Spool(settings(tmp_path), asyncio.get_running_loop().call_soon_threadsafe, print)
+        recovered = await asyncio.to_thread(spool.open, ["other"])
+        assert await spool.stop(10)
+        return recovered
+
+    with_spool(tmp_path, first)
+    recovered = asyncio.run(then())
+    assert [(each.record.id, each.lacking) for each in recovered.pending] == [("id-2", ("other",))]
+    assert [each.id for each in recovered.kept] == ["id-1"]
+
+
+def test_a_boot_that_was_ever_synchronised_stays_so(tmp_path: Path) -> None:
+    async def first(spool: Spool, events: list[Event], _: Recovered) -> None:
+        spool.boot(100.0, synchronized=False)
+        spool.begin_run(run_of(boot_id=spool.boot_id))
+        spool.segment_open("run-1", 0)
+        speak(spool, 0, 1600)
+        spool.boot(BOOT.wall_offset_s, synchronized=True)
+        spool.boot(7.0, synchronized=False)
+
+    with_spool(tmp_path, first)
+    with sqlite3.connect(tmp_path / "disk/spool.db") as reader:
+        assert reader.execute("SELECT wall_offset_s, synchronized FROM boots").fetchall() == [(BOOT.wall_offset_s, 1)]
+    reader.close()
