@@ -6,9 +6,7 @@ anything about audio or words; what it owns is the order of starting and stoppin
 
 import asyncio
 import logging
-import os
 import signal
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -25,10 +23,8 @@ from edged.gate.detectors import webrtc
 from edged.gate.intake import Intake, Let
 from edged.key import Key
 from edged.service.log import Outage, duration
-from edged.service.notify import Notifier, watchdog_s
-from edged.service.status import Condition, line
-from edged.service.threads import Unawaited
-from edged.service.watchdog import Watchdog
+from edged.service.manager import Manager
+from edged.service.status import Condition
 from edged.settings import Settings
 from edged.stream.backfill import Backfill
 from edged.stream.connection import tls_context
@@ -79,12 +75,7 @@ class Daemon:
         self._microphone = Outage(log, "microphone")
         self._signal = Outage(log, "microphone")
         self._watch = Watch()
-        self._notifier = Notifier(os.environ)
-        self._watchdog = Watchdog(watchdog_s(os.environ, os.getpid()), time.monotonic())
-        self._device: str | None = None
-        self._absent_since_s = time.monotonic()
-        self._fault: str | None = None
-        self._ending_at_s: float | None = None
+        self._manager = Manager()
         self._captured = self._holes = 0
         self._expected: int | None = None
         self._ended = False
@@ -97,8 +88,9 @@ class Daemon:
         self._handover = HandOver(lambda: loop.call_soon_threadsafe(self._on_captured))
         self._source: Source = open_source(self._settings.capture, self._handover.put)
         missing = await asyncio.to_thread(self._source.check)
-        self._lane.has_source = missing is None
-        if missing:
+        recording = self._settings.capture.source == "wav"
+        self._lane.has_source = recording or missing is None
+        if missing and not recording:  # what is wrong with a recording is told when it is played
             self._microphone.failed(missing)
         transcripts = self._settings.transcripts
         self._delivery = Delivery(
@@ -130,7 +122,7 @@ class Daemon:
 
     async def _run(self) -> Exit:
         self._source.start()
-        self._notifier.ready()
+        self._manager.ready()
         self._tell_status()
         link = asyncio.create_task(self._link.run(), name="link")
         backfill = asyncio.create_task(self._backfill.run(), name="backfill")
@@ -145,8 +137,8 @@ class Daemon:
                 if task.done():
                     task.result()  # none ends before a stop, but by a fault of our own
             wait_s = self._settings.capture.end_wait_s if self._ended else self._settings.daemon.stop_s
-            deadline = self._ending_at_s = time.monotonic() + wait_s
-            self._notifier.stopping(STOP_CAPTURE_S + wait_s + 2 * FLUSH_S)
+            deadline = time.monotonic() + wait_s
+            self._manager.stopping(wait_s, STOP_CAPTURE_S + 2 * FLUSH_S)
             self._tell_status()
             await self._stop_capture(min(STOP_CAPTURE_S, wait_s))
             self._link.finish()
@@ -187,10 +179,9 @@ class Daemon:
             log.warning("sink %s: stopped with %d records undelivered", sink, records)
         left_s = self._left_s
         if left_s:
-            kept = (
-                "it is spooled, and transcribed after the next start" if self._settings.spool.enabled else "it is lost"
-            )
-            log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, kept)
+            spools = self._settings.spool.enabled
+            fate = "it is kept, and transcribed after the next start" if spools else "it is lost"
+            log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, fate)
         if left_s or undelivered:
             return Exit.SPEECH_LEFT
         return Exit.INTERRUPTED if self._interrupted else Exit.OK
@@ -241,9 +232,9 @@ class Daemon:
 
     def _on_hangup(self) -> None:
         log.info("reopening files")
-        self._notifier.reloading()
+        self._manager.reloading()
         self._delivery.reopen()
-        self._notifier.ready()
+        self._manager.ready()
 
     # -- audio --------------------------------------------------------------------------------------------------------
 
@@ -264,34 +255,26 @@ class Daemon:
             signal_ = self._watch.check(time.monotonic(), counters.last_block_s)
             if signal_:
                 self._on_signal(signal_)
-            self._watchdog.turn(counters.turned_s, open=counters.last_block_s is not None)
-            self._feed_watchdog()
+            self._manager.turn(counters.turned_s, open=counters.last_block_s is not None)
             self._tell_status()
             self._books.tick()
             self._lane.may_hand_over = self._books.keeps_backlog
             if time.monotonic() >= reported + BACKLOG_EVERY_S:
                 reported, before_s = time.monotonic(), self._report_backlog(before_s)
 
-    def _feed_watchdog(self) -> None:
-        if self._watchdog.due(time.monotonic()):
-            self._notifier.alive()
-
     def _tell_status(self) -> None:
         """`systemctl status` shows it."""
-        if not self._notifier.listening:
+        if not self._manager.listens:
             return
-        now_s, link, backlog_s = time.monotonic(), self._link, self._left_s
-        condition = Condition(
-            device=self._device,
-            absent_s=now_s - self._absent_since_s,
-            fault=self._fault,
-            link="streaming" if link.state == "connected" and backlog_s else link.state,
-            retry_s=None if link.retry_at_s is None else max(0.0, link.retry_at_s - now_s),
-            backlog_s=backlog_s,
-            waiting=max((counts.pending for counts in self._delivery.counts().values()), default=0),
-            ending_s=None if self._ending_at_s is None else max(0.0, self._ending_at_s - now_s),
+        link, backlog_s = self._link, self._left_s
+        self._manager.tell(
+            Condition(
+                link="streaming" if link.state == "connected" and backlog_s else link.state,
+                retry_s=None if link.retry_at_s is None else max(0.0, link.retry_at_s - time.monotonic()),
+                backlog_s=backlog_s,
+                waiting=max((counts.pending for counts in self._delivery.counts().values()), default=0),
+            )
         )
-        self._notifier.status(line(condition))
 
     def _report_backlog(self, before_s: float) -> float:
         """Log what waits, if anything does; returns how much."""
@@ -315,13 +298,15 @@ class Daemon:
                 self._on_block(item)
             case Opened(device, granted):
                 log.info("capturing %s: %s", device, granted)
-                self._books.device = self._device = device
+                self._books.device = device
+                self._manager.captures(device)
                 self._microphone.over()
                 self._lane.has_source, self._lane.parked = True, False
                 self._link.wake()
             case Lost(reason):
                 self._microphone.failed(reason)
-                self._device, self._absent_since_s = None, time.monotonic()
+                self._signal = Outage(log, "microphone")  # what was wrong with its signal is no news any more
+                self._manager.captures(None)
                 self._lane.has_source = False
                 for event in self._intake.finish():  # what was said so far is not held back until it returns
                     self._let(event)
@@ -337,8 +322,7 @@ class Daemon:
                 self._stop.set()
 
     def _on_block(self, block: Block) -> None:
-        self._watchdog.block(time.monotonic())
-        self._feed_watchdog()
+        self._manager.block()
         length = block.end - block.position
         if self._expected is not None and block.position != self._expected:
             self._holes += 1
@@ -364,48 +348,8 @@ class Daemon:
             self._books.effect(self.run_id, effect)
 
     def _on_signal(self, level: Level) -> None:
-        self._fault = level.text if level.fault else None
+        self._manager.fault = level.text if level.fault else None
         if level.fault:
             self._signal.failed(level.text)
         else:
             self._signal.over(level.text)
-
-
-def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) -> Exit:
-    """Run the daemon in an event loop of its own. A fault of ours, in a callback or in any thread, ends it: raised."""
-    daemon = Daemon(settings, key)
-
-    async def main() -> Exit:
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(Unawaited())
-        faults: list[BaseException] = []
-
-        def failed(error: BaseException) -> None:
-            faults.append(error)
-            if len(faults) == 1:  # again would cut short what the first time began: the sinks' last records
-                task.cancel()
-
-        def on_exception(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-            error = context.get("exception")
-            failed(error if isinstance(error, BaseException) else RuntimeError(str(context["message"])))
-
-        def on_thread_exception(arguments: threading.ExceptHookArgs) -> None:
-            loop.call_soon_threadsafe(failed, arguments.exc_value or RuntimeError("a thread ended badly"))
-
-        loop.set_exception_handler(on_exception)
-        task = asyncio.create_task(daemon.run(), name="daemon")
-        threading.excepthook = on_thread_exception
-        try:
-            status = await task
-        except asyncio.CancelledError:
-            if not faults:
-                raise
-        finally:
-            threading.excepthook = threading.__excepthook__
-        if faults:
-            raise faults[0]
-        return status
-
-    status = asyncio.run(main())
-    on_end(daemon.summary)
-    return status

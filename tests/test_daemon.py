@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from edged import daemon
+from edged import daemon, process
 from edged.audio import Block, Captured, Ended, Lost, Opened, Overrun, Signal
 from edged.capture.source import Counters, Deliver
 from edged.capture.wavefile import WavSource
@@ -165,12 +166,12 @@ def test_nonsense_of_the_server_is_noted_once(
 
 
 def test_run_reports_at_the_end(settings: Callable[..., Settings]) -> None:
-    """`daemon.run` has a loop of its own; what it came to is told before it returns."""
+    """`process.run` has a loop of its own; what it came to is told before it returns."""
     told: list[Summary] = []
     made = settings(prime_s=0, stop_s=0)
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
-    assert daemon.run(made, None, told.append) in (Exit.OK, Exit.SPEECH_LEFT)
+    assert process.run(made, None, told.append) in (Exit.OK, Exit.SPEECH_LEFT)
     timer.join()
     assert told[0].connections == 0
 
@@ -289,7 +290,9 @@ def test_a_source_that_is_missing_is_waited_for(
     played(monkeypatch, missing="no card captures")
 
     async def act(server: Server) -> None:
-        task = asyncio.create_task(Daemon(settings(server.url), None).run())
+        made = settings(server.url)
+        made = replace(made, capture=replace(made.capture, source="alsa"))
+        task = asyncio.create_task(Daemon(made, None).run())
         while not (server.accounts and server.accounts[0].closed_at_s is not None):  # noqa: ASYNC110  it has no event
             await asyncio.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -366,7 +369,7 @@ def test_a_fault_ends_the_run_and_is_raised(
     for timer in timers:
         timer.start()
     with pytest.raises(OurFaultError):
-        daemon.run(settings(), None, lambda _: None)
+        process.run(settings(), None, lambda _: None)
     for timer in timers:
         timer.cancel()
         timer.join()

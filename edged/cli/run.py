@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from edged import __version__, config, daemon
+from edged import __version__, config, process
 from edged.cli.common import add_configuration
 from edged.contradictions import is_this_machine
 from edged.errors import ConfigurationError, Exit
@@ -54,4 +54,4 @@ def run(arguments: argparse.Namespace) -> int:
             except OSError as error:
                 raise ConfigurationError(f"--summary {arguments.summary}: {error.strerror}") from None
 
-    return Exit(daemon.run(settings, key, on_end))
+    return Exit(process.run(settings, key, on_end))

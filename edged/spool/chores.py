@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
+from edged.audio import BYTES_PER_SAMPLE
 from edged.settings import Spool
 from edged.spool.database import Failed
 from edged.spool.dating import age_s
 from edged.spool.items import Counters, Event, Evicted, Where
 from edged.spool.keeper import Keeper
-from edged.spool.recovery import line_of
+from edged.spool.recovery import known_boots, line_of
 
 TRUNCATE_S: Final[dict[Where, float]] = {"runtime": 2.0, "disk": 5.0}
 """How long copies of answered audio may stay in a log. On disk each time costs two syncs."""
@@ -43,6 +44,7 @@ class Chores:
         self._pair = keeper.pair
         self._tell = tell
         self._due: dict[Callable[[float], None], float] = {}
+        self._look_s = min(LOOK_S, settings.sync_s / 2)
         self._looked_s = float("-inf")
         self.counters = Counters()
 
@@ -53,7 +55,7 @@ class Chores:
 
     def after_writes(self, now_s: float) -> None:
         """Something has changed."""
-        self._plan(self._look, max(now_s, self._looked_s + LOOK_S))
+        self._plan(self._look, max(now_s, self._looked_s + self._look_s))
 
     def _look(self, now_s: float) -> None:
         """What is to be done, and when."""
@@ -61,10 +63,11 @@ class Chores:
         settings, pair = self._settings, self._pair
         self._plan(self._prune, now_s + PRUNE_S)
         if settings.durability == "power" or pair.indebted or self._too_much():
-            self._plan(self._move, now_s + settings.sync_s - LOOK_S)
+            self._plan(self._move, now_s + settings.sync_s - self._look_s)
         elif pair.memory and (first_s := pair.memory.first_s()) is not None:
             self._plan(self._move, max(now_s + settings.sync_s, first_s + settings.to_disk_s))
         for store in pair.stores:
+            store.notice_others()
             truncate = self._truncate_runtime if store.where == "runtime" else self._truncate_disk
             if store.log_bytes() > LOG_BYTES[store.where]:
                 self._plan(truncate, now_s)
@@ -141,7 +144,6 @@ class Chores:
         pair.prune(here.boot_id, KEEP_S, now_s)
         busy = any(store.held or store.has_text() for store in pair.stores)
         for store in pair.stores:
-            store.notice_others()
             store.shrink(SHRINK_PAGES)
         self._look(now_s)
         if not busy:
@@ -163,14 +165,15 @@ def count(keeper: Keeper, now_s: float) -> Counters:
     stores = [store for store in keeper.pair.stores if store.held]
     if not stores:
         return Counters(counted_s=now_s)
+    boots = known_boots(stores, keeper.here)
     for store in stores:
-        boots = store.boots() | {keeper.here.boot_id: keeper.here}
         for run in store.runs():
-            samples = store.held[run.run]
-            if samples:
-                held[store.where] += samples * 2
+            first = store.audio_ranges(run.run, most=1) if store.held[run.run] else []
+            if first:
+                samples = store.held[run.run]
+                held[store.where] += samples * BYTES_PER_SAMPLE
                 seconds += samples / run.rate
-                first = store.audio_ranges(run.run, most=1)[0][0]
-                captured_s = line_of(run, store.anchors(run.run)).at_s(first)
-                oldest_s = max(oldest_s, age_s(captured_s, boots.get(run.boot_id), keeper.here, now_s))
+                captured_s = line_of(run, store.anchors(run.run)).at_s(first[0][0])
+                age = age_s(captured_s, boots.get(run.boot_id), boots[keeper.here.boot_id], now_s)
+                oldest_s = max(oldest_s, age)
     return Counters(seconds, held["runtime"], held["disk"], oldest_s, now_s)

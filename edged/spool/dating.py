@@ -25,6 +25,11 @@ class Boot(NamedTuple):
     synchronized: bool
 
 
+def later(known: Boot | None, told: Boot) -> Boot:
+    """What holds of one boot when `told` follows on what is `known`: what was ever synchronised stays so."""
+    return known if known and known.synchronized and not told.synchronized else told
+
+
 class Line:
     """Positions of one run to seconds of its CLOCK_BOOTTIME: each anchor holds until the next.
 

@@ -21,7 +21,7 @@ from edged.spool.database import Failed
 from edged.spool.dating import Boot, age_s
 from edged.spool.files import Paths, this_boot
 from edged.spool.items import Backlog, Where
-from edged.spool.recovery import backlogs
+from edged.spool.recovery import backlogs, known_boots
 from edged.spool.store import Store, read_all
 
 LOADED_S: Final = 1
@@ -64,7 +64,7 @@ def look(settings: Spool, *, to_read: bool = True) -> Iterator[Look]:
             for store in _stores(paths, to_read=to_read):
                 stores.append(store)
                 stack.callback(store.close)
-            now_s = boottime_s()
+            now_s, here = boottime_s(), known_boots(stores, here)[here.boot_id]
             yield Look(paths, stores, backlogs(stores, here, now_s), here, now_s)
         except (Failed, sqlite3.Error) as error:
             raise EdgedError(f"the spool can't be read: {error}; are you root, or edged's user?") from error

@@ -20,7 +20,7 @@ from edged.spool.database import Failed
 from edged.spool.dating import Boot, age_s
 from edged.spool.items import Evicted, Run
 from edged.spool.records import Entry
-from edged.spool.recovery import line_of
+from edged.spool.recovery import known_boots, line_of
 from edged.spool.store import LONGEST, Piece, Segment, Store, read_all
 
 MOST_ROWS: Final = 160
@@ -231,12 +231,13 @@ class Pair:
         run = next((run for run in disk.runs() if disk.held[run.run]), None)
         if run is None:
             return []
-        return self._evict(run, disk.audio_ranges(run.run, most=EVICTED_ROWS), "max_mb")
+        rows = disk.audio_ranges(run.run, most=EVICTED_ROWS)
+        return self._evict(run, rows, "max_mb") if rows else []
 
     def evict_age(self, most_s: float, here: Boot, now_s: float) -> list[Evicted]:
         """Let speech go that is older, as far as that can be proved; some of it."""
+        boots = known_boots(self.stores, here)
         for store in reversed(self.stores):
-            boots = store.boots() | {here.boot_id: here}
             for run in store.runs():
                 if not store.held[run.run]:
                     continue
@@ -244,7 +245,7 @@ class Pair:
                 boot = boots.get(run.boot_id)
                 old = []
                 for start, end in store.audio_ranges(run.run, most=EVICTED_ROWS):
-                    if age_s(line.at_s(end), boot, here, now_s) <= most_s:
+                    if age_s(line.at_s(end), boot, boots[here.boot_id], now_s) <= most_s:
                         break
                     old.append((start, end))
                 if old:

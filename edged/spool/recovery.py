@@ -12,7 +12,7 @@ from itertools import pairwise
 import msgspec
 
 from edged.ranges import Ranges
-from edged.spool.dating import Anchor, Boot, Line, age_s
+from edged.spool.dating import Anchor, Boot, Line, age_s, later
 from edged.spool.items import Backlog, Pending, Recovered, Run, Stretch
 from edged.spool.records import Entry
 from edged.spool.store import Segment, Store
@@ -128,14 +128,10 @@ def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[Backlog]
     """What waits, by run, the oldest first. Reading only; in the order runtime, disk, so that nothing is missed that
     is moved meanwhile."""
     runs: dict[str, Run] = {}
-    boots: dict[str, Boot] = {}
     for store in reversed(stores):  # runs that are on disk began before those that are not
         runs |= {run.run: run for run in store.runs() if run.run not in runs}
-    for store in stores:
-        for id_, boot in store.boots().items():
-            if id_ not in boots or boot.synchronized >= boots[id_].synchronized:
-                boots[id_] = boot
-    boots[here.boot_id] = here
+    boots = known_boots(stores, here)
+    here = boots[here.boot_id]
     found = []
     for run in runs.values():
         waiting, voiced, anchors, segments = Ranges(), Ranges(), set[Anchor](), dict[int, Segment]()
@@ -160,6 +156,14 @@ def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[Backlog]
         backlog = Backlog(run, tuple(stretches), tuple(sorted(anchors)), own, 0.0)
         found.append(replace(backlog, age_s=age_s(backlog.line.at_s(waiting.first or 0), own, here, now_s)))
     return found
+
+
+def known_boots(stores: Sequence[Store], here: Boot) -> dict[str, Boot]:
+    """All that is known of boots, this one included."""
+    boots: dict[str, Boot] = {}
+    for boot in [*(boot for store in stores for boot in store.boots().values()), here]:
+        boots[boot.boot_id] = later(boots.get(boot.boot_id), boot)
+    return boots
 
 
 def _with_ends(segments: dict[int, Segment]) -> list[tuple[Segment, int]]:

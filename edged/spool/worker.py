@@ -13,6 +13,7 @@ from edged.errors import EdgedError
 from edged.settings import Spool
 from edged.spool.chores import MB, Chores
 from edged.spool.database import Failed
+from edged.spool.dating import later
 from edged.spool.items import Committed, Event
 from edged.spool.keeper import Keeper
 from edged.spool.orders import (
@@ -129,7 +130,7 @@ class Worker:
             if isinstance(order, PutBoot | PutSegment | PutAnchor) or (isinstance(order, BeginRun) and order.live):
                 keeper.introductions[type(order).__name__] = order
             if isinstance(order, PutBoot):
-                keeper.here = order.boot
+                keeper.here = later(keeper.here, order.boot)
         if not keeper.available("runtime", now_s):
             return False
         try:

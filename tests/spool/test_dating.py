@@ -1,6 +1,6 @@
 import pytest
 
-from edged.spool.dating import Anchor, Boot, Line, age_s
+from edged.spool.dating import Anchor, Boot, Line, age_s, later
 
 HERE = Boot("here", 1_800_000_000.0, True)
 BEFORE = Boot("before", 1_799_990_000.0, True)
@@ -37,3 +37,11 @@ def test_nor_does_a_clock_that_is_not_set_now() -> None:
 
 def test_a_clock_that_was_set_back_makes_nothing_younger_than_this_boot() -> None:
     assert age_s(100.0, BEFORE._replace(wall_offset_s=1_900_000_000.0), HERE, 400.0) == 400.0
+
+
+def test_a_boot_that_was_ever_synchronised_keeps_that_offset() -> None:
+    worse = BEFORE._replace(wall_offset_s=1.0, synchronized=False)
+    assert later(BEFORE, worse) == BEFORE
+    assert later(worse, BEFORE) == BEFORE
+    assert later(None, worse) == worse
+    assert later(BEFORE, BEFORE._replace(wall_offset_s=2.0)).wall_offset_s == 2.0

@@ -18,14 +18,7 @@ from edged.transcripts.record import Record
 from tests.systemd.conftest import ABSENT, KEY, MICROPHONE_DROP_IN, Recogniser, listening, put_key, words_of
 from tests.systemd.machine import Machine, Service
 
-DAEMON = Path(__file__).parents[2] / "edged" / "daemon.py"
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        "Notifier" not in DAEMON.read_text(), reason="edged/daemon.py does not tell systemd anything yet"
-    ),
-]
+pytestmark = pytest.mark.slow
 
 TRANSCRIPTS = f"MESSAGE_ID={MESSAGE_ID}"
 

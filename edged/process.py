@@ -1,0 +1,52 @@
+"""The process around the daemon: an event loop of its own, and an owner for every fault."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from edged.daemon import Daemon
+from edged.errors import Exit
+from edged.key import Key
+from edged.service.threads import Unawaited
+from edged.settings import Settings
+from edged.summary import Summary
+
+
+def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) -> Exit:
+    """Run the daemon in an event loop of its own. A fault of ours, in a callback or in any thread, ends it: raised."""
+    daemon = Daemon(settings, key)
+
+    async def main() -> Exit:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(Unawaited())
+        faults: list[BaseException] = []
+
+        def failed(error: BaseException) -> None:
+            faults.append(error)
+            if len(faults) == 1:  # again would cut short what the first time began: the sinks' last records
+                task.cancel()
+
+        def on_exception(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+            error = context.get("exception")
+            failed(error if isinstance(error, BaseException) else RuntimeError(str(context["message"])))
+
+        def on_thread_exception(arguments: threading.ExceptHookArgs) -> None:
+            loop.call_soon_threadsafe(failed, arguments.exc_value or RuntimeError("a thread ended badly"))
+
+        loop.set_exception_handler(on_exception)
+        task = asyncio.create_task(daemon.run(), name="daemon")
+        threading.excepthook = on_thread_exception
+        try:
+            status = await task
+        except asyncio.CancelledError:
+            if not faults:
+                raise
+        finally:
+            threading.excepthook = threading.__excepthook__
+        if faults:
+            raise faults[0]
+        return status
+
+    status = asyncio.run(main())
+    on_end(daemon.summary)
+    return status
