@@ -10,16 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
-from msgspec.structs import replace
-
-from edged.audio import BYTES_PER_SAMPLE, Block
+from edged.audio import Block
 from edged.errors import EdgedError
-from edged.gate.detectors import webrtc
 from edged.gate.gate import Close, Open
-from edged.gate.intake import Audio, Intake, Let
+from edged.gate.intake import Audio, Let
 from edged.ranges import Range
 from edged.service.clock import Synchronization, boottime_s, wall_offset_s
 from edged.service.log import Once, Outage, duration
@@ -28,13 +24,14 @@ from edged.spool import items
 from edged.spool.dating import Anchor, Line
 from edged.spool.files import RING, Paths
 from edged.spool.items import Backlog, Recovered, Run
-from edged.spool.ring import Kept, Ring, recover
+from edged.spool.ring import Kept, Ring
 from edged.spool.spool import Spool
 from edged.stream.account import Account, Released
 from edged.stream.lane import Evicted, Handed, LaneEffect, SetAside, Showing
 from edged.stream.scribe import Uttered
 from edged.stream.session import Noted
 from edged.stream.timeline import Timeline
+from edged.takeover import judged_again, left_behind, segments, stretches
 from edged.transcripts import delivery
 from edged.transcripts.delivery import Delivery
 from edged.transcripts.make import CaptureTimes, Maker
@@ -51,9 +48,6 @@ BOOT_EVERY_S: Final = 60.0
 
 CLOCK_STEP_S: Final = 0.5
 """A wall clock that has moved by more was set; less is what NTP slews in a minute."""
-
-BLOCK_S: Final = 0.1
-"""What a ring's audio is judged by, as a microphone's is."""
 
 
 @dataclass(slots=True)
@@ -137,7 +131,7 @@ class Books:
             partial(spool.open, self._settings.transcripts.sinks, wall_offset_s(), synchronized=state == "synchronized")
         )
         await self._take_up(recovered)
-        kept = await asyncio.to_thread(_kept, ring)
+        kept = await asyncio.to_thread(left_behind, ring)
         if kept:
             self._judge_again(spool, kept)
         spool.begin_run(
@@ -309,7 +303,7 @@ class Books:
                 backlog.seconds,
                 duration(backlog.age_s),
             )
-            self._on_backlog(backlog.run.run, backlog.run.rate, _stretches(backlog))
+            self._on_backlog(backlog.run.run, backlog.run.rate, stretches(backlog))
 
     async def _deliver_again(self, recovered: Recovered) -> None:
         """Look first whether a sink has them: a crash may have come between the writing and the mark."""
@@ -348,17 +342,9 @@ class Books:
 
     def _judge_again(self, spool: Spool, kept: Kept) -> None:
         """What the gate had not decided when its process was killed: wherever it hears a voice now, it opens."""
-        gate = replace(self._settings.gate, onset_ms=self._settings.gate.frame_ms)
-        intake = Intake(gate, kept.rate, webrtc(gate.aggressiveness, kept.rate))
         start = max(kept.position, kept.let_to)
-        pcm = memoryview(kept.pcm)[(start - kept.position) * BYTES_PER_SAMPLE :]
         at_s = kept.at_s + (start - kept.position) / kept.rate
-        let: list[Let] = []
-        size = round(BLOCK_S * kept.rate) * BYTES_PER_SAMPLE
-        for low in range(0, len(pcm), size):
-            after = low // BYTES_PER_SAMPLE
-            let += intake.block(Block(start + after, bytes(pcm[low : low + size]), at_s + after / kept.rate))
-        let += intake.finish()
+        let = judged_again(kept, self._settings.gate)
         if not let:
             return
         capture = self._settings.capture
@@ -369,7 +355,7 @@ class Books:
             self._ledgers[kept.run] = _Ledger(self._maker(kept.run, Line([Anchor(start, at_s)], kept.rate)), kept.rate)
         for event in let:
             self._store(spool, kept.run, event)
-        self._on_backlog(kept.run, kept.rate, _segments(let))
+        self._on_backlog(kept.run, kept.rate, segments(let))
 
     def _maker(self, run: str, times: CaptureTimes, state: Callable[[], str] | None = None) -> Maker:
         return Maker(self._settings, run, socket.gethostname(), times, state or self._clock, self._new_id)
@@ -378,39 +364,3 @@ class Books:
         """Of this process, whatever run the record is of: ids never come twice."""
         self._made += 1
         return f"{self._run}-{self._made}"
-
-
-def _kept(ring: Path) -> Kept | None:
-    try:
-        return recover(ring)
-    except OSError as error:
-        log.warning("%s can't be read (%s): what was undecided in it is lost", ring, error.strerror)
-        return None
-
-
-def _stretches(backlog: Backlog) -> tuple[Handed, ...]:
-    """What waits of a run, with the pieces of a long segment as one: nobody was silent between them."""
-    joined: list[Handed] = []
-    open_end: int | None = None
-    for start, end, _, continues, voiced in backlog.stretches:
-        if start == open_end:
-            joined[-1] = Handed(joined[-1].start, end, (*joined[-1].voiced, *voiced))
-        else:
-            joined.append(Handed(start, end, voiced))
-        open_end = end if continues else None
-    return tuple(joined)
-
-
-def _segments(let: list[Let]) -> tuple[Handed, ...]:
-    """What was let through, a stretch for each segment."""
-    stretches: list[Handed] = []
-    start, voiced = 0, list[Range]()
-    for event in let:
-        match event:
-            case Open(start):
-                voiced = []
-            case Audio():
-                voiced += event.voiced
-            case Close(end):
-                stretches.append(Handed(start, end, tuple(voiced)))
-    return tuple(stretches)

@@ -161,7 +161,7 @@ def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[Backlog]
 def known_boots(stores: Sequence[Store], here: Boot) -> dict[str, Boot]:
     """All that is known of boots, this one included."""
     boots: dict[str, Boot] = {}
-    for boot in [*(boot for store in stores for boot in store.boots().values()), here]:
+    for boot in [*(boot for store in reversed(stores) for boot in store.boots().values()), here]:
         boots[boot.boot_id] = later(boots.get(boot.boot_id), boot)
     return boots
 
