@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Final
 
 from edged.audio import Block
@@ -144,9 +145,11 @@ class Books:
 
     async def flush(self, timeout_s: float) -> None:
         """After the last effect: wait until every record is committed, so that the sinks have it before they close."""
-        with suppress(TimeoutError):  # then the spool stores it when it can, and it is delivered after the next start
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._committed.wait()
+        if self._spool:
+            self._spool.tick(inf)  # what can't be stored now may never be: the sinks are the last place for it
 
     async def close(self, timeout_s: float) -> None:
         """After the sinks: move what waits to the disk."""
@@ -196,8 +199,8 @@ class Books:
         while True:
             try:
                 return await self._spool.load(run, start, end)
-            except EdgedError as error:  # the disk can't be read now: it is looked at again
-                self._storing["disk"].failed(str(error))
+            except EdgedError as error:  # it can't be read now, which the spool has told of: it is looked at again
+                log.debug("the backlog waits: %s", error)
                 await asyncio.sleep(1.0)
 
     # -- words --------------------------------------------------------------------------------------------------------

@@ -81,6 +81,8 @@ class Ranges:
 
     def within(self, start: int, end: int) -> list[Range]:
         """The parts of the set inside `[start, end)`, in order."""
+        if start >= end:
+            return []
         low = bisect_right(self._ends, start)
         high = bisect_left(self._starts, end)
         return [(max(start, self._starts[i]), min(end, self._ends[i])) for i in range(low, high)]

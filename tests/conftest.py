@@ -1,15 +1,38 @@
-"""For all tests: no key of the developer's in them, and no skip where nothing may be skipped."""
+"""For all tests: no key of the developer's, no spool of this machine's, no skip where nothing may be skipped."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
+
+from edged.settings import Spool
+from edged.spool.files import LOCK
 
 for _name in ("DEEPGRAM_API_KEY", "CREDENTIALS_DIRECTORY"):
     os.environ.pop(_name, None)
 
 NO_SKIPS = bool(os.environ.get("EDGED_NO_SKIPS"))
 """Set where everything that tests need is there, as in CI: a skipped test is a failed one."""
+
+USUAL_SPOOL = tuple(Path(directory) / LOCK for directory in (Spool().directory, Spool().runtime_directory))
+"""Who opens a spool writes there; a service that runs on this machine all the while does not."""
+
+
+@pytest.fixture(autouse=True)
+def _no_spool_of_this_machine() -> Iterator[None]:
+    """No test uses the directories that are the defaults."""
+    before = [_changed_ns(lock) for lock in USUAL_SPOOL]
+    yield
+    assert [_changed_ns(lock) for lock in USUAL_SPOOL] == before, f"this machine's own spool was used: {USUAL_SPOOL}"
+
+
+def _changed_ns(file: Path) -> int | None:
+    """When it was written last; None if it is not there."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -79,6 +79,11 @@ def test_neighbours_are_joined() -> None:
     assert list(Ranges([(0, 10), (10, 20)])) == [(0, 20)]
 
 
+def test_within_nothing_is_nothing() -> None:
+    assert Ranges([(0, 10)]).within(5, 5) == []
+    assert Ranges([(0, 10)]).within(7, 3) == []
+
+
 def test_the_middle_can_be_taken_out() -> None:
     ranges = Ranges([(0, 30)])
     assert ranges.remove(10, 20) == 10

@@ -39,7 +39,7 @@ class Database:
         else:
             self._connection = schema.open_database(path, "OFF" if where == "runtime" else "FULL")
         self._held: Counter[str] | None = None
-        self._data_version = self.number("data_version")
+        self._data_version: int | None = None
         self.deleted = False
         """Audio or text was deleted since the log was truncated: copies may be in it."""
 
@@ -86,13 +86,18 @@ class Database:
         """Give space back, if most of the file is free; the log holds what this moves."""
         free, pages = self.number("freelist_count"), self.number("page_count")
         if free > pages // 2 and free > SLACK_PAGES:
-            self.rows(f"PRAGMA incremental_vacuum({most_pages})", (), "")
+            try:
+                self._connection.executescript(f"PRAGMA incremental_vacuum({most_pages})")  # `execute` frees one page
+            except sqlite3.Error as error:
+                raise self._failed(error) from error
+            self.deleted = True  # the file itself shrinks when the log is brought into it
 
     def notice_others(self) -> None:
         """If another process has written (`edged spool drop`), count anew, and empty the log of what it deleted."""
         version = self.number("data_version")
-        if version != self._data_version:
-            self._data_version, self._held, self.deleted = version, None, True
+        if self._data_version not in (version, None):
+            self._held, self.deleted = None, True
+        self._data_version = version
 
     def probe(self) -> None:
         """Write something, to see whether that is possible again."""

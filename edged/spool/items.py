@@ -1,4 +1,4 @@
-"""What goes into the spool, what comes out of it, and what it tells.  Pure."""
+"""What goes into the spool, what comes out of it, and what it tells."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,14 +126,17 @@ class Working(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Audio of a run that could not be stored could be now: whatever of it still waits may be given again."""
+    """Audio of a run that could not be stored, or was lost with a damaged file: give again what of it still waits.
+
+    Some of it may be there: that is no harm.
+    """
 
     run: str
     ranges: tuple[Range, ...]
 
 
 class SetAside(NamedTuple):
-    """A file was damaged; it now has another name, and a new one is in its place."""
+    """A file was damaged; it now has another name, and a new one is in its place. `Wanted` follows, if a run lives."""
 
     where: Where
     path: Path

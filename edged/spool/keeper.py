@@ -23,6 +23,10 @@ WAITS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Between tries of a database that fails; the last repeats. Sooner gains nothing, later loses trust."""
 
 
+EVER: Final = 1 << 62
+"""A position beyond any."""
+
+
 @dataclass
 class _Health:
     failures: int = 0
@@ -106,9 +110,9 @@ class Keeper:
         self._health[where].store = None
         try:
             self._tell(SetAside(where, schema.set_aside(store.path), str(error)))
-            self._open(where, now_s)
-        except (OSError, ConfigurationError, Failed) as again:
-            self._lose(where)
+            if self._open(where, now_s) and self.pair.run:
+                self.pair.dropped[self.pair.run.run].add(0, EVER)
+        except (OSError, ConfigurationError) as again:
             self._count(where, str(again), now_s)
 
     def works(self, where: Where) -> None:
@@ -158,10 +162,16 @@ class Keeper:
         if event:
             self._tell(event)
         self._health[where].store = store
-        self._use(store)
+        try:
+            self._use(store)
+        except Failed as error:
+            self._lose(where)
+            self._count(where, str(error), now_s)
+            return False
         return True
 
     def _use(self, store: Store) -> None:
+        store.notice_others()  # from now on
         if store.where == "disk":
             self.pair.use_disk(store)
             return

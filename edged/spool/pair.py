@@ -72,7 +72,7 @@ class Pair:
     @property
     def indebted(self) -> bool:
         """Something is to be told to the disk, apart from what is to be moved there."""
-        return bool(self._owed or self._ends)
+        return bool(self._ends or any(self._owed.values()))
 
     def may_be_on_disk(self, run: str) -> bool:
         """Whether audio of this run may lie there, even where it can't be looked at."""
@@ -96,8 +96,10 @@ class Pair:
         end = position + len(pcm) // BYTES_PER_SAMPLE
         if self.full:
             self.dropped[run].add(position, end)
-        elif not self._on_disk(run, position, end):
-            self.runtime.put_audio(run, position, pcm, voiced, now_s)
+        else:
+            self._owed[run].remove(position, end)
+            moved = self.disk.audio_ranges(run, position, end) if self.disk and self.disk.held[run] else ()
+            self.runtime.put_audio(run, position, pcm, voiced, now_s, moved)
 
     def segment(self, segment: Segment) -> None:
         """One begins or ends, within a transaction of the runtime database."""
@@ -264,7 +266,7 @@ class Pair:
 
     def prune(self, here: str, keep_s: float, now_s: float) -> None:
         """Forget records that were delivered `keep_s` ago, and runs, anchors and boots of which nothing waits."""
-        if self._owed:
+        if self.indebted:
             return  # the records say what is answered
         for store in self.stores:
             old = [

@@ -23,7 +23,7 @@ from edged.spool.keeper import Keeper
 from edged.spool.orders import BeginRun, Commit, Load, Mark, Order, PutAnchor, PutAudio, PutBoot, PutSegment, Release
 from edged.spool.records import Entry
 from edged.spool.store import Segment
-from edged.spool.worker import Worker
+from edged.spool.worker import Unreadable, Worker
 from edged.transcripts.record import Record, encode
 
 OVERDUE_S: Final = 3.0
@@ -42,6 +42,7 @@ class Spool:
         self._on_event = on_event
         self._sinks: tuple[str, ...] = ()
         self._worker: Worker | None = None
+        self._stopped = False
         self._open_segments: dict[str, Segment] = {}
         self._voiced: dict[str, Ranges] = defaultdict(Ranges)
         """Told with a piece of audio, but of the audio that follows it."""
@@ -148,6 +149,8 @@ class Spool:
         What is missing was answered or evicted. Includes all that was given before. Raises Unreadable if it can't be
         read now.
         """
+        if self._stopped:
+            raise Unreadable("the spool is closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[tuple[int, bytes]]] = loop.create_future()
 
@@ -177,20 +180,23 @@ class Spool:
                 self._happened(Committed(record, durable=False))
 
     async def stop(self, timeout_s: float) -> bool:
-        """Move everything to the disk and close, within `timeout_s`. Returns whether it came to its end.
+        """Move everything to the disk and close, within `timeout_s`; nothing that comes later is stored.
 
-        If not, the thread hangs in a write: it is left behind, and what is in memory does not outlive the boot.
+        Returns whether it came to its end. If not, the thread hangs in a write: it is left behind, and what is in
+        memory does not outlive the boot.
         """
-        worker, self._worker = self._worker, None
+        worker = self._worker
         if worker is None:
             return True
+        self._stopped = True
         worker.stop(timeout_s)
         return await asyncio.to_thread(worker.ended.wait, timeout_s)
 
     def _put(self, order: Order) -> None:
         if self._worker is None:
             raise RuntimeError("the spool is not open")
-        self._worker.put(order)
+        if not self._stopped:
+            self._worker.put(order)
 
     def _tell(self, event: Event) -> None:
         self._call(partial(self._happened, event))

@@ -96,10 +96,18 @@ class Store(Records):
             self._held = Counter(dict(self.rows(query, (), "ti")))
         return self._held
 
-    def put_audio(self, run: str, position: int, pcm: bytes, voiced: Sequence[Range], stored_s: float) -> None:
-        """At most `LONGEST` samples. What is here already is passed over."""
+    def put_audio(
+        self,
+        run: str,
+        position: int,
+        pcm: bytes,
+        voiced: Sequence[Range],
+        stored_s: float,
+        elsewhere: Iterable[Range] = (),
+    ) -> None:
+        """At most `LONGEST` samples. What is here already, or `elsewhere`, is passed over."""
         end = position + len(pcm) // BYTES_PER_SAMPLE
-        here = Ranges(self.audio_ranges(run, position, end))
+        here = Ranges([*self.audio_ranges(run, position, end), *elsewhere])
         for low, high in here.gaps(position, end):
             self._insert(run, position, low, high, voiced, pcm, stored_s)
 

@@ -98,9 +98,10 @@ class Account:
         if segment is None or segment.start == at:
             return
         later = Segment(at, segment.end, at, segment.closed, segment.continues)
-        for start, end in segment.voiced.within(at, segment.end):
+        told_to = max(segment.end, segment.voiced.end or 0)  # a voice is told of ahead of its audio
+        for start, end in segment.voiced.within(at, told_to):
             later.voiced.add(start, end)
-        segment.voiced.remove(at, segment.end)
+        segment.voiced.remove(at, told_to)
         segment.end, segment.closed, segment.continues = at, True, False
         i = self.segments.index(segment)
         self.segments.insert(i + 1, later)

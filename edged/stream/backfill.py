@@ -16,7 +16,7 @@ from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio
 from edged.settings import Settings
 from edged.stream.account import Released
-from edged.stream.lane import Handed, Lane, LaneEffect
+from edged.stream.lane import Handed, Lane, LaneEffect, SetAside
 from edged.stream.link import Link
 
 AHEAD_S: Final = 20.0
@@ -51,6 +51,11 @@ class _Job:
     stretches: deque[Handed] = field(default_factory=deque)
     sent_to: int = 0
 
+    @property
+    def left_s(self) -> float:
+        """Seconds of it that no lane has."""
+        return sum(stretch.end - stretch.start for stretch in self.stretches) / self.rate
+
 
 class Backfill:
     """One run after the other. What is added while it runs is taken up behind what is there of the same run."""
@@ -61,10 +66,14 @@ class Backfill:
         self._make_link = make_link
         self._on_effect = on_effect
         self._jobs: dict[str, _Job] = {}
+        self._aside: list[_Job] = []
+        """What ended connection after connection; it comes back after `ASIDE_S`."""
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._finish = False
         self._lane: Lane | None = None
+        self._lane_aside = 0
+        """Samples that the lane has set aside: not to be waited for."""
         self._link: Link | None = None
         self._done = Totals()
 
@@ -77,11 +86,9 @@ class Backfill:
 
     @property
     def left_s(self) -> float:
-        """Seconds of audio that are not answered yet."""
-        waiting = sum(
-            (stretch.end - stretch.start) / job.rate for job in self._jobs.values() for stretch in job.stretches
-        )
-        return waiting + (self._lane.backlog / self._lane.rate if self._lane else 0.0)
+        """Seconds of audio that are not answered yet, those that were set aside included."""
+        waiting_s = sum(job.left_s for job in [*self._jobs.values(), *self._aside])
+        return waiting_s + (self._lane.backlog / self._lane.rate if self._lane else 0.0)
 
     @property
     def totals(self) -> Totals:
@@ -96,7 +103,7 @@ class Backfill:
         )
 
     def finish(self) -> None:
-        """Return from `run` when nothing is left, instead of waiting for more."""
+        """Return from `run` when nothing is left but what was set aside, instead of waiting for more."""
         self._finish = True
         self._changed.set()
 
@@ -121,7 +128,7 @@ class Backfill:
         lane.has_source, lane.parked = False, True
         lane.sent_before(job.sent_to)
         link = self._make_link(lane, partial(self._effect, job, lane))
-        self._link, self._lane = link, lane
+        self._link, self._lane, self._lane_aside = link, lane, 0
         tasks = [asyncio.create_task(self._feed(job, lane, link)), asyncio.create_task(link.run())]
         try:
             for task in asyncio.as_completed(tasks):
@@ -134,18 +141,32 @@ class Backfill:
             self._link = self._lane = None
         if not job.stretches:
             del self._jobs[job.run]
-        left = tuple(Handed(start, end, ()) for start, end in lane.account.waiting)
+        left = [
+            Handed(start, end, tuple(segment.voiced.within(start, end)))
+            for segment in lane.account.segments
+            for start, end in lane.account.waiting.within(segment.start, segment.end)
+        ]
         if left:  # it was set aside: the other runs come first
-            asyncio.get_running_loop().call_later(ASIDE_S, self.add, job.run, job.rate, left)
+            aside = _Job(job.run, job.rate, deque(left), left[-1].end)
+            self._aside.append(aside)
+            asyncio.get_running_loop().call_later(ASIDE_S, self._again, aside)
+
+    def _again(self, aside: _Job) -> None:
+        self._aside.remove(aside)
+        self.add(aside.run, aside.rate, tuple(aside.stretches), aside.sent_to)
 
     async def _feed(self, job: _Job, lane: Lane, link: Link) -> None:
-        """Give the lane one stretch after the other, each as a segment that is over."""
+        """Give the lane one stretch after the other, each as a segment that is over.
+
+        One that lies before those was set aside, or found late: it ends this lane, and begins another.
+        """
         ahead = round(AHEAD_S * job.rate)
-        while job.stretches:
+        fed = 0
+        while job.stretches and job.stretches[0].start >= fed:
             start, end, voiced = job.stretches[0]
             self._let(job, lane, Open(start))
             while start < end:
-                while lane.backlog > ahead:
+                while lane.backlog - self._lane_aside > ahead:
                     self._room.clear()
                     await self._room.wait()
                 pieces = await self._load(job.run, start, min(end, start + ahead))
@@ -153,8 +174,10 @@ class Backfill:
                     self._let(job, lane, Audio(position, pcm, voiced))
                     voiced = ()
                 start = min(end, start + ahead)  # what is missing was evicted meanwhile
+                job.stretches[0] = Handed(start, end, voiced)
                 link.wake()
             job.stretches.popleft()
+            fed = end
             self._let(job, lane, Close(end))
             link.wake()
         link.finish(retry_aside=False)
@@ -164,6 +187,8 @@ class Backfill:
             self._effect(job, lane, effect)
 
     def _effect(self, job: _Job, lane: Lane, effect: LaneEffect) -> None:
-        if isinstance(effect, Released):
+        if isinstance(effect, SetAside):
+            self._lane_aside += effect.samples
+        if isinstance(effect, Released | SetAside):
             self._room.set()
         self._on_effect(job.run, effect)

@@ -20,24 +20,34 @@ class Holder(Protocol):
 
 
 class Share:
-    """`most` connections; who wants one more waits until another leaves."""
+    """`most` connections; who wants one more waits until another leaves, in order: who left comes last."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._limited_until = float("-inf")
         self._holders: list[Holder] = []
+        self._waiting: list[Holder] = []
         self._changed = asyncio.Event()
 
     async def take(self, holder: Holder) -> None:
         """Returns when there is a connection for `holder`."""
-        while len(self._holders) >= (1 if time.monotonic() < self._limited_until else self._most):
-            for other in self._holders:
-                other.leave()
-            self._changed.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ASK_S):
-                    await self._changed.wait()
-        self._holders.append(holder)
+        self._waiting.append(holder)
+        try:
+            while self._waiting[0] is not holder or len(self._holders) >= self._allowed:
+                for other in self._holders:
+                    other.leave()
+                self._changed.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ASK_S):
+                        await self._changed.wait()
+            self._holders.append(holder)
+        finally:
+            self._waiting.remove(holder)
+            self._changed.set()
+
+    @property
+    def _allowed(self) -> int:
+        return 1 if time.monotonic() < self._limited_until else self._most
 
     def give(self, holder: Holder) -> None:
         """The connection has ended, or did not come about."""

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import cache
 from itertools import pairwise
@@ -91,11 +91,19 @@ class Run:
                 )
             await until(lambda: begun in self.log or self.process.returncode is not None, "the start")
 
+    @property
+    def begun_playing_s(self) -> float:
+        """When its recording began to play, by the log: `time.time()`."""
+        (line,) = [line for line in self.log.splitlines() if " capturing " in line][:1]
+        return datetime.fromisoformat(line[:23]).timestamp()
+
     # -- what happens to it -------------------------------------------------------------------------------------------
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        self.process.send_signal(number)
+        """Send a signal, if it still runs."""
+        with suppress(ProcessLookupError):
+            # Not `send_signal`: that looks for the status, and so takes it from the loop, which then reports 255.
+            os.kill(self.process.pid, number)
 
     async def says(self, text: str, within_s: float = PATIENCE_S) -> None:
         """Wait for a text in its log."""

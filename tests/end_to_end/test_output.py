@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 
 from edged.recognizer.faults import Fault, Verb
-from tests.end_to_end.stage import Stage, speech
+from edged.recognizer.protocol import Limits
+from tests.end_to_end.stage import Run, Stage, speech
 from tests.end_to_end.test_stopping import free_port
 
 pytestmark = pytest.mark.slow
@@ -52,21 +53,44 @@ async def test_the_summary_agrees_with_everybody_else(stage: Stage) -> None:
 
 
 async def test_audio_beyond_the_bound_goes_oldest_first_and_is_counted(stage: Stage) -> None:
-    """`replay.max_s`: what is kept is the newest, whole words of it arrive when the server comes."""
+    """`replay.max_s`, without a spool: what is kept is the newest, whole words of it arrive when the server comes."""
     script = speech(count=5, silence_s=2)
     port = free_port()
-    small = {"replay.max_s": 10, "deepgram.inflight_s": 9, "deepgram.stall_s": 8}
+    small = {"replay.max_s": 10, "deepgram.inflight_s": 9, "deepgram.stall_s": 8, "spool.enabled": False}
     run = await stage.daemon(f"ws://127.0.0.1:{port}/v1/listen", script, small)
     await run.says("the recording has ended")
     server = await stage.recogniser(script, port=port)
     assert await run.ends() == 0
     assert server.accounts
-    assert run.summary["evicted_s"] > 3
-    warnings = [line for line in run.log.splitlines() if "WARNING" in line]
-    assert sum("more speech waits than replay.max_s = 10 allows" in line for line in warnings) == 1
-    assert 0 < len(run.words) < len(script.texts)
+    assert not (run.directory / "spool").exists()
+    check_evicted(run, "replay.max_s = 10")
     assert run.words == list(script.texts[-len(run.words) :]), "the newest, in order"
     run.check_positions()
+
+
+async def test_speech_beyond_the_spools_bound_goes_oldest_first_and_is_counted(stage: Stage) -> None:
+    """`spool.max_mb`: 1 MB is half a minute of speech; what came last is there when the server comes."""
+    script = speech(count=8, words_each=12, silence_s=1.2)
+    port = free_port()
+    small = {"spool.max_mb": 1, "spool.to_disk_s": 1, "spool.sync_s": 0.5}
+    more = {"backfill.after_s": 3, "deepgram.replay_rate": 10}
+    run = await stage.daemon(f"ws://127.0.0.1:{port}/v1/listen", script, {**small, **more})
+    await run.says("the recording has ended")
+    await stage.recogniser(script, port=port, limits=Limits(max_rate=1000))
+    assert await run.ends() == 0
+    check_evicted(run, "spool.max_mb")
+    words = [word.word for record in sorted(run.records, key=lambda record: record.from_) for word in record.words]
+    assert words == list(script.texts[-len(words) :]), "the newest, each once"
+    run.check_positions()
+    run.check_times()
+
+
+def check_evicted(run: Run, bound: str) -> None:
+    """Some of it was, which was said once; not all of it."""
+    assert run.summary["evicted_s"] > 3
+    warnings = [line for line in run.log.splitlines() if "WARNING" in line]
+    assert sum(f"more speech waits than {bound} allows" in line for line in warnings) == 1
+    assert 0 < len(run.words) < len(run.script.texts)
 
 
 async def test_the_console_is_plain_where_it_is_no_terminal(stage: Stage) -> None:

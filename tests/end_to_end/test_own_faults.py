@@ -28,7 +28,13 @@ PLACES = {
     "the lane is polled": "edged.daemon.Lane.poll = broken",
     "the connection is lost": "edged.daemon.Lane.lost = broken",
     "the connection is made": "import edged.stream.connection as c; c.Connection.open = broken",
-    "a record is made": "edged.daemon.Maker.record = broken",
+    "a record is made": "import edged.books as b; b.Maker.record = broken",
+    "a record is committed": "import edged.books as b; b.Spool.commit = broken",
+    "audio is spooled": "import edged.books as b; b.Spool.audio = broken",
+    "the spool's thread": "import edged.spool.worker as w; w.Worker.serve = broken",
+    "the spool tells": "import edged.books as b; b.Books._on_spool = broken",
+    "the backlog is waited for": "import edged.stream.backfill as b; b.Backfill.run = broken",
+    "the books are closed": "import edged.books as b; b.Books.close = broken",
     "a sink writes": "import edged.transcripts.jsonl as j; j.JsonLines.deliver = broken",
     "an interim is shown": "edged.daemon.Delivery.show_interim = broken",
     "the source is watched": "edged.daemon.Watch.check = broken",
@@ -67,10 +73,12 @@ async def test_a_fault_while_files_are_reopened(stage: Stage) -> None:
 async def test_what_was_recorded_before_a_fault_is_written(stage: Stage) -> None:
     """The sinks are given their time even then."""
     breaking = """
-record = edged.daemon.Maker.record
+from edged.books import Maker
+record, made = Maker.record, []
 def second(self, *arguments):
-    return broken() if self._made else record(self, *arguments)
-edged.daemon.Maker.record = second
+    made.append(self)
+    return broken() if len(made) > 1 else record(self, *arguments)
+Maker.record = second
 """
     script = speech(count=2)
     server = await stage.recogniser(script)

@@ -1,6 +1,8 @@
 """A process that dies between any two statements, or at any moment, loses nothing stored and doubles nothing."""
 
+import asyncio
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -17,7 +19,8 @@ import pytest
 from edged.ranges import Ranges
 from edged.spool.items import Committed, Event
 from edged.spool.orders import Commit, Mark, Order, PutAudio, Release
-from tests.spool.some import Bench, answer, audio, commit, run_of, segment
+from edged.spool.spool import Spool
+from tests.spool.some import SINKS, Bench, answer, audio, commit, pcm, run_of, segment, settings
 
 STEPS: tuple[tuple[str, tuple[Order, ...]], ...] = (
     ("do", (segment(0), *(audio(at, at + 1600) for at in range(0, 9600, 1600)))),
@@ -202,7 +205,7 @@ def test_sigkill_at_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> 
     started = time.monotonic()
     assert not dies(lambda: live(tmp_path / "whole", void))
     whole_s = time.monotonic() - started
-    for number in range(50):
+    for number in range(150):
         base = tmp_path / f"{number}"
         base.mkdir()
         child = os.fork()
@@ -242,3 +245,64 @@ def test_a_power_cut_takes_nothing_that_was_on_disk(tmp_path: Path) -> None:
         base.mkdir()
         assert dies(partial(live, base, journal(base / "said")), number)
         check_after_power_cut(base, base / "said")
+
+
+async def speak_for_ever(base: Path, say: Callable[[str], None]) -> None:
+    """With the thread, in real time (only faster): speech, moves to the disk, records of it all."""
+    spool = Spool(
+        settings(base, to_disk_s=1, sync_s=0.1), asyncio.get_running_loop().call_soon_threadsafe, lambda event: None
+    )
+    await asyncio.to_thread(spool.open, SINKS)
+    spool.begin_run(run_of(boot_id=spool.boot_id))
+    answered = 0
+    for number in itertools.count():
+        at = number * 1600
+        if number % 50 == 0:
+            spool.segment_close("run-1", at, continues=True)
+            spool.segment_open("run-1", at, chain=0)
+        spool.audio("run-1", at, pcm(at, at + 1600))
+        if number % 7 == 0:
+            upto = max(0, at - 16_000 * (number % 5)) - number % 1000
+            if upto > answered:
+                say(f"order {answered} {upto}")
+                spool.commit(answer(number, answered, upto))
+                answered = upto
+        if number % 10 == 0:
+            await spool.load("run-1", 0, 1)
+            say(f"stored {at + 1600}")
+        await asyncio.sleep(0.002)
+
+
+@pytest.mark.slow
+def test_sigkill_of_the_thread_at_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    for batch in range(6):
+        children = []
+        for number in range(9):
+            base = tmp_path / f"{batch}-{number}"
+            base.mkdir()
+            child = os.fork()
+            if child == 0:
+                with contextlib.suppress(BaseException):
+                    asyncio.run(speak_for_ever(base, journal(base / "said")))
+                os._exit(1)
+            children.append((child, base))
+        for child, _ in children:
+            time.sleep(chance.uniform(0, 0.5))
+            os.kill(child, signal.SIGKILL)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        for _, base in children:
+            check_speech(base)
+
+
+def check_speech(base: Path) -> None:
+    said = (base / "said").read_text().splitlines() if (base / "said").exists() else []
+    stored = max([0, *(int(line.split()[1]) for line in said if line.startswith("stored"))])
+    bench = Bench(base)
+    waiting = bench.waiting()
+    for each in bench.recovered.pending:
+        assert f"order {each.record.from_} {each.record.to}" in said
+        assert not waiting.overlaps(each.record.from_, each.record.to)
+        waiting.add(each.record.from_, each.record.to)
+    assert not waiting.gaps(0, stored)
+    bench.close()

@@ -99,6 +99,8 @@ def test_damage_that_shows_while_it_is_used_is_dealt_with_too(tmp_path: Path) ->
     with pytest.raises(Unreadable, match="malformed"):
         bench.load()
     assert [event.where for event in bench.events if isinstance(event, SetAside)] == ["runtime"]
+    bench.keeper.ask_again()
+    assert [event.run for event in bench.events if isinstance(event, Wanted)] == ["run-1"]
     bench.do(audio(960_000, 961_600))
     assert bench.waiting().within(900_000, 961_600) == [(960_000, 961_600)]
     bench.move()

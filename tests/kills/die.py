@@ -1,0 +1,233 @@
+"""`edged` that dies at a named point: `python -m tests.kills.die POINT NUMBER run ...`, by SIGKILL, the NUMBERth time.
+
+Nothing of this is in the product: functions of it are wrapped here, before its own main is called. What is wrapped
+must exist, so that a renamed function is an error and not a test that no longer tests.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from edged import books
+from edged.books import Books
+from edged.cli.main import main
+from edged.spool import keeper, recovery
+from edged.spool.chores import Chores
+from edged.spool.database import Database
+from edged.spool.orders import Commit
+from edged.spool.pair import Pair
+from edged.spool.ring import Ring
+from edged.spool.spool import Spool
+from edged.spool.worker import Worker
+from edged.transcripts import journal, reread
+from edged.transcripts.journal import Journal
+from edged.transcripts.jsonl import JsonLines
+
+AFTERWARDS_S = 0.4
+"""What other threads do meanwhile is done by then."""
+
+When = Literal["live", "backlog", "start", "stop", "sinks"]
+"""What must be going on for a point to be reached: anything; speech on disk; a start after a kill; SIGTERM; two
+sinks."""
+
+COPIED = "after speech is copied to disk"
+COMMITTED = "after a record is committed on disk"
+
+
+class Point(NamedTuple):
+    """Where to die."""
+
+    when: When
+    prepare: Callable[[], None]
+    first: str = COPIED
+    """For a start: where the process before it died."""
+
+
+POINTS: dict[str, Point] = {}
+_left = 1
+_inside: set[str] = set()
+
+
+def _die() -> None:
+    """At the NUMBERth call."""
+    global _left
+    _left -= 1
+    if _left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)  # a thread goes on for a moment until the signal is there
+
+
+def _wrap(owner: Any, name: str, before: Callable[..., Any] | None, after: Callable[..., Any] | None = None) -> None:
+    original = getattr(owner, name)
+
+    def wrapped(*args: Any, **options: Any) -> Any:
+        if before:
+            before(*args)
+        result = original(*args, **options)
+        if after:
+            after(*args)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def _within(owner: Any, name: str, mark: str, condition: Callable[..., bool] = lambda *_: True) -> None:
+    """While a method runs, `mark` is in `_inside`."""
+    _wrap(
+        owner,
+        name,
+        lambda *args: _inside.add(mark) if condition(*args) else None,
+        lambda *_: _inside.discard(mark),
+    )
+
+
+def point(name: str, when: When = "live", first: str = COPIED) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Name one."""
+
+    def enter(prepare: Callable[[], None]) -> Callable[[], None]:
+        POINTS[name] = Point(when, prepare, first)
+        return prepare
+
+    return enter
+
+
+def _at_commit(where: str, *, within: str, after: bool) -> None:
+    """At a database's COMMIT, while `within` goes on."""
+
+    def look(database: Database, statement: str, *_: object) -> None:
+        if statement == "COMMIT" and database.where == where and within in _inside:
+            _die()
+
+    _wrap(Database, "do", None if after else look, look if after else None)
+
+
+def _records(_: Worker, writes: list[object], *__: object) -> bool:
+    return any(isinstance(order, Commit) for order in writes)
+
+
+def _commit(where: str, *, after: bool) -> Callable[[], None]:
+    def prepare() -> None:
+        _within(Worker, "_write", "record", _records)
+        _at_commit(where, within="record", after=after)
+
+    return prepare
+
+
+def _move(where: str, *, after: bool, within: str = "move") -> Callable[[], None]:
+    def prepare() -> None:
+        _within(Pair, "move", "move")
+        _within(Chores, "move_all", "stop")
+        _at_commit(where, within=within, after=after)
+
+    return prepare
+
+
+for _when, _word in ((False, "before"), (True, "after")):
+    point(f"{_word} a record is committed in memory")(_commit("runtime", after=_when))
+    point(f"{_word} a record is committed on disk", "backlog")(_commit("disk", after=_when))
+    point(f"{_word} speech is copied to disk", "backlog")(_move("disk", after=_when))
+    point(f"{_word} copied speech is deleted in memory", "backlog")(_move("runtime", after=_when))
+    point(f"{_word} the copy at a stop", "stop")(_move("disk", after=_when, within="stop"))
+    point(f"{_word} the deletion at a stop", "stop")(_move("runtime", after=_when, within="stop"))
+
+
+def _around(owner: Any, name: str, *, after: bool) -> Callable[[], None]:
+    return lambda: _wrap(owner, name, None if after else lambda *_: _die(), (lambda *_: _die()) if after else None)
+
+
+point("before a line is written")(_around(JsonLines, "deliver", after=False))
+point("after a line is written and synced")(_around(JsonLines, "deliver", after=True))
+point("after a line is written, before it is synced")(_around(JsonLines, "_append", after=True))
+point("before a record is marked as delivered")(_around(Spool, "delivered", after=False))
+point("before committed words are told")(_around(Books, "_commit", after=False))
+point("between a block and the ring")(_around(Ring, "write", after=False))
+point("between audio and header of the ring")(_around(Ring, "_mark", after=False))
+point("between what the gate lets through and the spool")(_around(Spool, "audio", after=False))
+
+
+@point("in the middle of a line")
+def _torn() -> None:
+    def half(sink: JsonLines, line: bytes) -> None:
+        if _left <= 1:
+            os.write(sink._fd, line[: len(line) // 2])
+        _die()
+
+    _wrap(JsonLines, "_append", half)
+
+
+for _first in (COPIED, COMMITTED):
+    _so = f"at a start {_first}: "
+    point(_so + "before open segments are ended", "start", _first)(_around(recovery, "_close_segments", after=False))
+    point(_so + "when open segments are ended", "start", _first)(_around(recovery, "_close_segments", after=True))
+    point(_so + "when what is answered is deleted", "start", _first)(_around(recovery, "_drop_answered", after=True))
+    point(_so + "when doubles are deleted", "start", _first)(_around(recovery, "_drop_doubles", after=True))
+point("at a start, when the spool is open", "start")(_around(keeper.Keeper, "start", after=True))
+point("at a start, before the ring is judged", "start")(_around(Books, "_judge_again", after=False))
+point("at a start, when the ring is judged", "start")(_around(Books, "_judge_again", after=True))
+point("at a start, before there is a new ring", "start")(_around(books, "Ring", after=False))
+point("at a start, when there is a new ring", "start")(_around(books, "Ring", after=True))
+point("at a start, before records are delivered again", "start")(_around(Books, "_deliver_again", after=False))
+
+
+@point("the file has it, the journal does not", "sinks")
+def _file_first() -> None:
+    written = threading.Event()
+    _wrap(JsonLines, "deliver", None, lambda *_: written.set())
+
+    def wait(*_: object) -> None:
+        written.wait()
+        time.sleep(AFTERWARDS_S)
+        _die()
+
+    _wrap(Journal, "deliver", wait)
+
+
+@point("the journal has it, the file does not", "sinks")
+def _journal_first() -> None:
+    sent = threading.Event()
+    _wrap(Journal, "deliver", None, lambda *_: sent.set())
+
+    def wait(*_: object) -> None:
+        sent.wait()
+        time.sleep(AFTERWARDS_S)
+        _die()
+
+    _wrap(JsonLines, "deliver", wait)
+
+
+point("one of two sinks has it, and it is not marked", "sinks")(_around(Spool, "delivered", after=False))
+point("never", "sinks")(lambda: None)  # the same program, to go on with
+
+
+def use_journal(socket: str, directory: str) -> None:
+    """A journal of one's own."""
+    from systemd.journal import Reader
+
+    Journal.__init__.__defaults__ = (socket, journal.TIMEOUT_S)  # type: ignore[misc]
+
+    class Private(Reader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(path=directory)
+
+    sys.modules["systemd.journal"].Reader = Private  # type: ignore[attr-defined]
+    assert reread.in_journal
+
+
+def run() -> int:
+    """Returns the daemon's exit status, if it comes to that."""
+    global _left
+    _, name, number, *rest = sys.argv
+    _left = int(number)
+    if rest[0] == "--journal":
+        use_journal(rest[1], rest[2])
+        rest = rest[3:]
+    POINTS[name].prepare()
+    return main(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,238 @@
+"""A real daemon that hears a virtual microphone, and may die and be started as often as one likes."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Self
+
+from edged.capture.virtual import VirtualMicrophone
+from edged.recognizer.script import Script
+from edged.transcripts.record import Record, decode
+from tests.end_to_end.stage import KEY, Setting
+from tests.kills.ear import Ear, Verdict, expected, judge
+
+ROOT = Path(__file__).parents[2]
+C_SOURCE = ROOT / "script" / "virtual_microphone.c"
+PLUGIN = ROOT / ".cache" / "libasound_module_pcm_edged.so"
+
+PERIOD_MS = 100
+"""As users have it."""
+
+LOOK_S = 0.02
+"""How often the microphone's account is read: five times a period."""
+
+QUIET_S = 45.0
+"""At the end: when no word has come for so long, none comes. Longer than any wait of the daemon's."""
+
+
+class Cannot(Exception):
+    """This machine can't do it; says why."""
+
+
+@cache
+def plugin() -> Path:
+    """The virtual microphone's plug-in: script/setup's, or one compiled for now. Raises Cannot."""
+    if PLUGIN.exists() and PLUGIN.stat().st_mtime >= C_SOURCE.stat().st_mtime:
+        return PLUGIN
+    made = Path(mkdtemp(prefix="edged-plugin-")) / PLUGIN.name
+    command = ["gcc", "-O2", "-shared", "-fPIC", "-DPIC", "-o", str(made), str(C_SOURCE), "-lasound"]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Cannot("the virtual microphone can't be compiled: gcc and libasound2-dev are needed") from error
+    return made
+
+
+class Instance:
+    """One daemon after the other, all with the same microphone, spool and files."""
+
+    def __init__(self, directory: Path, script: Script, url: str, settings: Mapping[str, Setting]) -> None:
+        self.directory = directory
+        self.script = script
+        self.transcripts = directory / "out" / "transcripts.jsonl"
+        raw = directory / "speech.raw"
+        raw.write_bytes(script.pcm)
+        self.microphone = VirtualMicrophone(directory, plugin(), raw)
+        self.ear = Ear(script.rate, script.rate * PERIOD_MS // 1000)
+        self.starts = 0
+        self._process: asyncio.subprocess.Process | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._wall_offset_s = time.time() - time.monotonic()
+        (directory / "edged.toml").write_text("")
+        self.settings: dict[str, Setting] = {
+            "capture.device": self.microphone.name,
+            "capture.period_ms": PERIOD_MS,
+            "deepgram.url": url,
+            "reconnect.initial_s": 0.2,
+            "reconnect.max_s": 1,
+            "reconnect.refused_s": 1,
+            "transcripts.sinks": ["file"],
+            "transcripts.file.path": str(self.transcripts),
+            "spool.directory": str(directory / "spool"),
+            "spool.runtime_directory": str(directory / "runtime"),
+            "daemon.log_level": "debug",
+            **settings,
+        }
+
+    async def __aenter__(self) -> Self:
+        self._looking = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.kill()
+        if self._looking:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _look(self) -> None:
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """Read the microphone's account; a half-written one is read again the next time."""
+        try:
+            played = self.microphone.played
+        except ValueError:
+            return
+        if played:
+            self.ear.observe(played)
+
+    # -- the process --------------------------------------------------------------------------------------------------
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        """The present one, or the last."""
+        assert self._process, "never started"
+        return self._process
+
+    @property
+    def running(self) -> bool:
+        """Whether there is one."""
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self, program: Sequence[str] = ("edged",), environment: Mapping[str, str] | None = None) -> None:
+        """One more. `program`: the module to run, and arguments that come before the daemon's own."""
+        assert not self.running, "two at a time"
+        self.starts += 1
+        command = [sys.executable, "-m", *program, "run", "--config", str(self.directory / "edged.toml")]
+        for name, value in self.settings.items():
+            command += ["--set", f"{name}={json.dumps(value)}"]
+        clean = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        extra = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "DEEPGRAM_API_KEY": KEY}
+        with (self.directory / f"log{self.starts:03}").open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**clean, **extra, **self.microphone.environment, **(environment or {})},
+                cwd=self.directory,
+            )
+
+    async def says(self, text: str, within_s: float = 60.0) -> None:
+        """Wait for a text in the present process's log."""
+        await self.until(lambda: text in self.log or not self.running, f"{text!r} in the log", within_s)
+        assert text in self.log, f"ended without saying {text!r}:\n{self.last}"
+
+    async def until(self, condition: Callable[[], object], what: str, within_s: float = 60.0) -> None:
+        """Wait; fails if it does not come true."""
+        limit_s = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < limit_s, f"{what} did not come within {within_s:g} s:\n{self.last}"
+            await asyncio.sleep(0.03)
+
+    async def kill(self) -> None:
+        """SIGKILL, if there is one."""
+        if self.running:
+            self.process.kill()
+            await self.process.wait()
+            self.look()
+
+    async def stop(self, within_s: float = 60.0) -> int:
+        """SIGTERM; returns the status."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.ended(within_s)
+
+    async def ended(self, within_s: float = 60.0) -> int:
+        """Wait for its end."""
+        try:
+            status = await asyncio.wait_for(self.process.wait(), within_s)
+        except TimeoutError:
+            raise AssertionError(f"it still runs after {within_s:g} s:\n{self.last}") from None
+        self.look()
+        return status
+
+    # -- what came of it ----------------------------------------------------------------------------------------------
+
+    @property
+    def log(self) -> str:
+        """Of the present or last process."""
+        return (self.directory / f"log{self.starts:03}").read_text(errors="backslashreplace")
+
+    @property
+    def last(self) -> str:
+        """The end of it, for people."""
+        return f"{self.directory}, start {self.starts}:\n" + "\n".join(self.log.splitlines()[-30:])
+
+    @property
+    def logs(self) -> list[str]:
+        """Of all processes so far."""
+        return [path.read_text(errors="backslashreplace") for path in sorted(self.directory.glob("log*"))]
+
+    @property
+    def records(self) -> list[Record]:
+        """What the file sink wrote so far. Raises for a line that is no record."""
+        if not self.transcripts.exists():
+            return []
+        return [decode(line) for line in self.transcripts.read_bytes().splitlines()]
+
+    @property
+    def at(self) -> int:
+        """How far the room is, in samples; 0 before the first capture."""
+        played = self.microphone.played
+        return round((time.monotonic() - played.started_s) * self.script.rate) if played else 0
+
+    @property
+    def left_s(self) -> float:
+        """Until the last of the recording has sounded."""
+        return (len(self.script.pcm) // 2 - self.at) / self.script.rate
+
+    @property
+    def missing(self) -> int:
+        """Words that were heard and are not written yet."""
+        got = {word.word for record in self.records for word in record.words}
+        return sum(word.text not in got for word in expected(self.script, self.ear.certain()))
+
+    async def settled(self, quiet_s: float = QUIET_S) -> None:
+        """Wait until every word that was heard is written, or none has come for `quiet_s`."""
+        missing, since_s = self.missing, time.monotonic()
+        while missing and time.monotonic() < since_s + quiet_s and self.running:
+            await asyncio.sleep(0.3)
+            if (now := self.missing) != missing:
+                missing, since_s = now, time.monotonic()
+
+    def verdict(self) -> Verdict:
+        """Of everything up to now."""
+        played = self.microphone.played
+        room_s = played.started_s + self._wall_offset_s if played else 0.0
+        return judge(self.script, self.ear.certain(), self.records, room_s=room_s)
+
+    def faults_in_logs(self) -> list[str]:
+        """What must be in no log: a traceback, a word that was said, the key, raw bytes."""
+        found = []
+        for number, log in enumerate(self.logs, 1):
+            low = log.lower()
+            found += [f"start {number}: a traceback"] if "Traceback" in log else []
+            found += [f"start {number}: the key"] if KEY in log else []
+            found += [f"start {number}: bytes"] if "\\x" in log else []
+            found += [f"start {number}: the word {word}" for word in self.script.texts if word in low]
+        return found

@@ -1,0 +1,143 @@
+"""Deaths at named points: the real daemon dies just there, is started again, and its words are counted."""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edged.recognizer.handshake import PATH
+from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.server import Server
+from edged.recognizer.windows import Unkindness
+from edged.transcripts.journal import MESSAGE_ID
+from tests.journald import Journald
+from tests.kills.campaign import end, talk
+from tests.kills.die import POINTS
+from tests.kills.ear import Verdict
+from tests.kills.instance import Instance
+from tests.kills.network import Network
+
+LENGTH_S = 34.0
+OUTAGE_S = 9.0
+"""So long there is no network at first, where there must be a backlog: most of it on disk, with `to_disk_s` = 1."""
+
+TWICE = 2
+"""Each point is died at the second time: the first may be in the beginning, when there is nothing to lose."""
+
+AT_ONCE = 8
+"""Daemons at a time; a start costs half a second of a processor."""
+
+ONCE = frozenset({"stop", "start"})
+"""What comes once in a process."""
+
+
+@dataclass
+class Death:
+    """What became of one."""
+
+    point: str
+    verdict: Verdict
+    journal: Verdict | None
+    faults: list[str]
+
+    def __str__(self) -> str:
+        """In a line or some."""
+        return f"{self.point}: {self.verdict}" + (f"; in the journal: {self.journal}" if self.journal else "")
+
+
+async def die_everywhere(directory: Path, journald: Journald | None, seed: int = 1) -> dict[str, Death | Exception]:
+    """At each point once; without a journald of its own, not at those that need one."""
+    script = await asyncio.to_thread(talk, LENGTH_S, seed)
+    names = [name for name, point in POINTS.items() if name != "never" and (journald or point.when != "sinks")]
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int, name: str) -> Death:
+        async with free:
+            place = directory / f"{number:02}"
+            place.mkdir()
+            (place / "point").write_text(name + "\n")
+            return await die_at(name, place, script, journald, seed)
+
+    results = await asyncio.gather(*(one(i, name) for i, name in enumerate(names)), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, Exception):
+            raise result
+    return dict(zip(names, results, strict=True))  # type: ignore[arg-type]
+
+
+async def die_at(name: str, directory: Path, script: Script, journald: Journald | None, seed: int) -> Death:
+    """Bring about what the point needs, die there, go on, and compare."""
+    point = POINTS[name]
+    sinks = ["file", "journal"] if point.when == "sinks" else ["file"]
+    private = ["--journal", journald.socket, journald.directory] if journald and point.when == "sinks" else []
+
+    def dying(at: str, times: int) -> list[str]:
+        return ["tests.kills.die", at, str(times), *private]
+
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(Server(ScriptEngines(script), unkind=Unkindness.all(), seed=seed))
+        network = await stack.enter_async_context(Network(server.port))
+        instance = await stack.enter_async_context(
+            Instance(
+                directory,
+                script,
+                f"ws://127.0.0.1:{network.port}{PATH}",
+                {
+                    "transcripts.sinks": sinks,
+                    "spool.to_disk_s": 1,
+                    "spool.sync_s": 0.2,
+                    "daemon.stop_s": 1,
+                    "backfill.after_s": 2,
+                },
+            )
+        )
+        if point.when in ("backlog", "stop", "start"):
+            network.turn("refuse")
+        first = point.first if point.when == "start" else name
+        await instance.start(dying(first, 1 if point.when in ONCE else TWICE))
+        await instance.says("capturing")
+        if point.when in ("backlog", "start", "stop"):
+            await asyncio.sleep(OUTAGE_S)
+        if point.when in ("backlog", "start"):
+            network.turn("fine")
+        if point.when == "stop":
+            instance.process.send_signal(signal.SIGTERM)
+        await _died(instance, first)
+        if point.when == "start":
+            network.turn("refuse")
+            await instance.start(dying(name, 1))
+            await _died(instance, name)
+        network.turn("fine")
+        await _go_on(instance, dying("never", 1) if private else ["edged"])
+        verdict = instance.verdict()
+        journal = None
+        if journald and private:
+            entries = journald.read(f"MESSAGE_ID={MESSAGE_ID}")
+            journal = _in_journal(verdict, Counter(word for entry in entries for word in entry["MESSAGE"].split()))
+        return Death(name, verdict, journal, instance.faults_in_logs())
+
+
+async def _go_on(instance: Instance, program: list[str]) -> None:
+    await instance.start(program)
+    await asyncio.sleep(max(0.0, instance.left_s))
+    if program == ["edged"]:
+        await end(instance)
+        return
+    await instance.settled()
+    await instance.stop()
+
+
+async def _died(instance: Instance, name: str) -> None:
+    status = await instance.ended()
+    assert status == -signal.SIGKILL, f"{name!r} was not reached; it ended with {status}:\n{instance.last}"
+
+
+def _in_journal(verdict: Verdict, got: Mapping[str, int]) -> Verdict:
+    """The same words, in the journal. (Its texts have capitals and punctuation.)"""
+    bare = Counter[str]()
+    for text, times in got.items():
+        bare[text.lower().strip(".,?!")] += times
+    return replace(verdict, doubled=[text for text, times in bare.items() if times > 1])

@@ -1,0 +1,235 @@
+"""What a lane parts with: its connection, when another wants it, and a backlog that would delay live speech.
+
+A bench's positions and times are milliseconds.
+"""
+
+from typing import Any
+
+from edged.stream.lane import HandedOver, Lane, LaneEffect
+from tests.stream.some import METADATA, RATE, Bench, final
+
+
+class Parting(Bench):
+    """A bench whose lane hands over what has waited for 10 s."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.lane = Lane(self.settings, RATE, utterance_max_s=30, keep_max_s=120, hand_over_s=10)
+        self.handed: list[HandedOver] = []
+
+    def _do(self, effects: list[LaneEffect]) -> None:
+        super()._do(effects)
+        self.handed += [effect for effect in effects if isinstance(effect, HandedOver)]
+
+    @property
+    def stretches(self) -> list[tuple[int, int]]:
+        """Those handed over so far."""
+        return [(stretch.start, stretch.end) for handed in self.handed for stretch in handed.stretches]
+
+
+# -- the connection ---------------------------------------------------------------------------------------------------
+
+
+def test_a_lane_with_nothing_to_do_leaves_at_once() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.lane.leave()
+    bench.poll()
+    assert bench.said("CloseStream") == [0]
+
+
+def test_a_lane_leaves_no_speaker_in_mid_sentence() -> None:
+    """The segment ends, its last words are waited for, and only then the connection goes."""
+    bench = Bench()
+    bench.connect()
+    bench.open()
+    bench.hear(1000)
+    bench.lane.leave()
+    bench.hear(2000)
+    assert bench.said("CloseStream") == []
+    bench.close()
+    assert bench.said("Finalize") == [2000]
+    assert bench.said("CloseStream") == []
+    bench.serve(final(0, 2000, "ah@200-1800", from_finalize=True))
+    assert bench.texts == ["ah"]
+    assert bench.said("CloseStream") == [2000]
+    bench.serve(METADATA)
+    bench.lose(1000)
+    assert bench.waiting == []
+
+
+def test_a_lane_that_leaves_sends_nothing_of_the_next_segment() -> None:
+    """It waits for the next connection, where the lane does not leave any more."""
+    bench = Bench()
+    bench.say(1000)
+    bench.wait(1500)
+    bench.say(2500)
+    bench.connect()
+    bench.lane.leave()
+    bench.wait(3500)
+    bench.serve(final(0, 1000, "ah@200-800", from_finalize=True))
+    bench.wait(4000)
+    assert bench.sent() == [(0, 1000)]
+    assert len(bench.said("CloseStream")) == 1
+    bench.lose(1000)
+    assert bench.waiting == [(1500, 2500)]
+    assert bench.lane.has_work(bench.now)
+    bench.connect()
+    bench.wait(6000)
+    assert bench.sent() == [(1500, 2500)]
+    assert len(bench.said("CloseStream")) == 1
+
+
+# -- the backlog ------------------------------------------------------------------------------------------------------
+
+
+def test_a_backlog_goes_up_to_the_last_pause_and_live_speech_stays() -> None:
+    """Without a connection; `recorded`, `silence` and `evicted` have none of it."""
+    bench = Parting()
+    bench.say(4000)
+    bench.wait(5000)
+    bench.say(9000)
+    bench.wait(9500)
+    bench.open()
+    bench.hear(10_000)
+    assert bench.handed == []
+    bench.hear(10_100)
+    assert bench.stretches == [(0, 4000), (5000, 9000)]
+    assert bench.waiting == [(9500, 10_100)]
+    assert bench.lane.account.fates["handed over"] == 8000
+    assert sum(bench.lane.account.fates.values()) == 8000
+
+
+def test_a_backlog_is_parted_in_a_pause_of_a_segment() -> None:
+    """In its middle; which of the samples were voiced goes with each part."""
+    bench = Parting()
+    bench.open()
+    bench.hear(8000)
+    bench.hear(8400, voiced=False)
+    bench.hear(10_500)
+    assert bench.stretches == [(0, 8200)]
+    assert bench.waiting == [(8200, bench.at)]
+    (stretch,) = bench.handed[0].stretches
+    assert (stretch.voiced[0][0], stretch.voiced[-1][1]) == (0, 8000)
+    assert not bench.lane.account.voiced(8200, 8400)
+    assert bench.lane.account.voiced(8400, 8500)
+
+
+def test_without_a_pause_nothing_goes() -> None:
+    """It would cut a word in two."""
+    bench = Parting()
+    bench.open()
+    bench.hear(20_000)
+    assert bench.handed == []
+    assert bench.waiting == [(0, 20_000)]
+
+
+def test_nothing_goes_that_would_not_be_stored() -> None:
+    """The spool fails: memory is the only place there is. When it works again, the backlog goes."""
+    bench = Parting()
+    bench.lane.may_hand_over = False
+    bench.say(15_000)
+    assert bench.handed == []
+    bench.lane.may_hand_over = True
+    bench.open()
+    bench.hear(15_100)
+    assert bench.stretches == [(0, 15_000)]
+
+
+def test_a_backlog_that_becomes_too_old_in_silence_goes_when_a_connection_is_made() -> None:
+    bench = Parting()
+    bench.say(6000)
+    bench.open(12_000)
+    bench.hear(12_000, start=12_000)
+    bench.at = 12_000
+    bench.hear(12_100)
+    bench.lane.may_hand_over = False
+    bench.hear(12_200)
+    bench.lane.may_hand_over = True
+    bench.connect()
+    assert bench.stretches == [(0, 6000)]
+    assert bench.sent() == [(12_000, 12_200)]
+
+
+def test_what_is_being_sent_is_not_taken_from_its_connection() -> None:
+    """A server that lags: the segment that goes out stays, those behind it go."""
+    bench = Parting(replay_rate=1.05, inflight_s=300, stall_s=120)
+    bench.lane.may_hand_over = False
+    bench.say(12_000)
+    bench.wait(12_500)
+    bench.say(14_000)
+    bench.wait(14_500)
+    bench.connect()
+    bench.lane.may_hand_over = True
+    ((_, sent_to),) = bench.sent()
+    assert 0 < sent_to < 1000
+    bench.open()
+    bench.hear(14_600)
+    assert bench.stretches == [(12_500, 14_000)]
+    assert bench.waiting == [(0, 12_000), (14_500, 14_600)]
+
+
+def test_what_was_sent_before_is_a_replay_in_the_lane_that_gets_it() -> None:
+    """As its records say."""
+    bench = Parting()
+    bench.connect()
+    bench.say(2000)
+    bench.lose()
+    bench.wait(3000)
+    bench.say(5000)
+    bench.wait(12_000)
+    bench.open()
+    bench.hear(12_500)
+    (handed,) = bench.handed
+    assert handed.sent_to == 2000
+    assert bench.stretches == [(0, 2000), (3000, 5000)]
+    other = Bench()
+    other.lane.sent_before(handed.sent_to)
+    for start, end, voiced in handed.stretches:
+        assert voiced
+        other.open(start)
+        other.hear(end, start=start)
+        other.close()
+    other.connect()
+    other.wait(10_000)
+    other.serve(final(0, 2000, "ah@200-800"), final(2000, 4000, "oh@2500-3000"))
+    assert [(uttered.utterance.words[0].word, uttered.utterance.replayed) for uttered in other.uttered] == [
+        ("ah", True),
+        ("oh", False),
+    ]
+
+
+def test_of_a_draft_that_is_handed_over_the_finals_are_recorded() -> None:
+    """Up to the pause from which it would go on: what is recorded is not recognised again."""
+    bench = Parting()
+    bench.connect()
+    bench.open()
+    bench.hear(600)
+    bench.hear(1000, voiced=False)
+    bench.hear(2000)
+    bench.serve(final(0, 2000, "ah@200-600 oh@1000-1900"))
+    bench.hear(3000)
+    bench.close()
+    bench.lose()
+    bench.wait(12_000)
+    bench.open()
+    bench.hear(12_500)
+    assert bench.texts == ["ah"]
+    assert bench.stretches == [(800, 3000)]
+
+
+def test_what_lies_behind_the_last_pause_is_no_part_of_it() -> None:
+    """However many pieces a long segment is in by then."""
+    bench = Parting()
+    bench.lane.may_hand_over = False
+    bench.open()
+    bench.hear(8000)
+    bench.hear(8400, voiced=False)
+    bench.hear(12_000)
+    bench.close(continues=True)
+    bench.open()
+    bench.hear(14_000)
+    bench.lane.may_hand_over = True
+    bench.hear(14_100)
+    assert bench.stretches == [(0, 8200)]
+    assert bench.waiting == [(8200, 14_100)]

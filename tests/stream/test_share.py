@@ -1,0 +1,150 @@
+"""Who may have a connection, and who is asked to leave it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from edged.stream import share
+from edged.stream.share import Share
+
+
+class Lane:
+    """Someone who wants a connection."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.on_leave: Callable[[], None] = lambda: None
+
+    def leave(self) -> None:
+        self.asked += 1
+        self.on_leave()
+
+
+def play(body: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(10):
+            await body()
+
+    asyncio.run(main())
+
+
+async def taking(one: Share, holder: Lane) -> asyncio.Task[None]:
+    """Wants a connection; it has been as far as it comes at once."""
+    task = asyncio.create_task(one.take(holder))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return task
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits that a test can wait for."""
+    monkeypatch.setattr(share, "ASK_S", 0.02)
+
+
+def test_two_that_are_allowed_take_at_once_and_nobody_is_asked() -> None:
+    async def body() -> None:
+        one, live, behind = Share(2), Lane(), Lane()
+        await one.take(live)
+        await one.take(behind)
+        assert (live.asked, behind.asked) == (0, 0)
+
+    play(body)
+
+
+def test_where_one_is_allowed_the_holder_is_asked_to_leave_and_the_next_waits_until_it_did() -> None:
+    async def body() -> None:
+        one, live, behind = Share(1), Lane(), Lane()
+        await one.take(live)
+        waiting = await taking(one, behind)
+        assert live.asked == 1
+        assert not waiting.done()
+        one.give(live)
+        await waiting
+        assert behind.asked == 0
+
+    play(body)
+
+
+def test_a_holder_that_stays_is_asked_again() -> None:
+    """It may have begun another connection since: that forgets what the one before was asked."""
+
+    async def body() -> None:
+        one, live, behind = Share(1), Lane(), Lane()
+        await one.take(live)
+        asked = asyncio.Event()
+        live.on_leave = lambda: asked.set() if live.asked == 3 else None
+        waiting = await taking(one, behind)
+        await asked.wait()
+        assert not waiting.done()
+        one.give(live)
+        await waiting
+
+    play(body)
+
+
+def test_two_that_want_the_only_one_take_turns() -> None:
+    async def body() -> None:
+        one, turns = Share(1), list[str]()
+
+        async def work(name: str) -> None:
+            for _ in range(3):
+                me, left = Lane(), asyncio.Event()
+                me.on_leave = left.set
+                await one.take(me)
+                turns.append(name)
+                if len(turns) < 6:
+                    await left.wait()
+                one.give(me)
+
+        await asyncio.gather(work("live"), work("behind"))
+        assert turns == ["live", "behind"] * 3
+
+    play(body)
+
+
+def test_after_the_server_said_too_many_only_one_has_a_connection() -> None:
+    """Whoever was refused waits until the other has left, though two were allowed before."""
+
+    async def body() -> None:
+        one, live, behind = Share(2), Lane(), Lane()
+        await one.take(behind)
+        await one.take(live)
+        one.give(live)  # it was refused
+        one.limited()
+        waiting = await taking(one, live)
+        assert behind.asked == 1
+        assert not waiting.done()
+        one.give(behind)
+        await waiting
+
+    play(body)
+
+
+def test_two_are_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(share, "LIMITED_S", 0.05)
+
+    async def body() -> None:
+        one, live, behind = Share(2), Lane(), Lane()
+        one.limited()
+        await one.take(live)
+        waiting = await taking(one, behind)
+        assert not waiting.done()
+        await waiting
+
+    play(body)
+
+
+def test_one_who_gives_up_waiting_stands_in_nobodys_way() -> None:
+    async def body() -> None:
+        one, live, behind, third = Share(1), Lane(), Lane(), Lane()
+        await one.take(live)
+        waiting = await taking(one, behind)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        one.give(live)
+        await one.take(third)
+        assert third.asked == 0
+
+    play(body)
