@@ -34,7 +34,7 @@ from edged.stream.session import Noted
 from edged.stream.timeline import Timeline
 from edged.takeover import judged_again, left_behind, segments, stretches
 from edged.transcripts import delivery
-from edged.transcripts.delivery import Delivery
+from edged.transcripts.delivery import LOOSE, Delivery
 from edged.transcripts.make import CaptureTimes, Maker
 from edged.transcripts.record import Record
 from edged.transcripts.reread import rereaders
@@ -91,6 +91,8 @@ class Books:
         self._on_backlog = on_backlog
         self._account = account
         self._clock = Synchronization()
+        self._keeping = [sink for sink in settings.transcripts.sinks if sink not in LOOSE]
+        """Sinks that a record waits for."""
         self._made = 0
         self._committing = 0
         self._committed = asyncio.Event()
@@ -129,7 +131,7 @@ class Books:
         state = self._clock()
         ring = Paths.of(self._settings.spool).runtime / RING
         recovered = await asyncio.to_thread(
-            partial(spool.open, self._settings.transcripts.sinks, wall_offset_s(), synchronized=state == "synchronized")
+            partial(spool.open, self._keeping, wall_offset_s(), synchronized=state == "synchronized")
         )
         await self._take_up(recovered)
         kept = await asyncio.to_thread(left_behind, ring)
@@ -237,9 +239,9 @@ class Books:
         match event:
             case delivery.Died(_, error):
                 raise error
-            case delivery.Delivered(sink, ids) if self._spool:
+            case delivery.Delivered(sink, ids) if self._spool and sink in self._keeping:
                 self._spool.delivered(sink, ids)
-            case delivery.Evicted(sink, id_) if self._spool:
+            case delivery.Evicted(sink, id_) if self._spool and sink in self._keeping:
                 self._spool.delivered(sink, [id_])
 
     def _commit(self, record: Record) -> None:

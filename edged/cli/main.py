@@ -18,10 +18,11 @@ COMMANDS = {
     "devices": ("edged.cli.devices", "list the microphones, with the names to use for them"),
     "recognizer": ("edged.cli.recognizer", "a recogniser on this machine, without an account"),
     "demo": ("edged.cli.demo", "see it work, without microphone, key or network"),
+    "spool": ("edged.cli.spool", "speech that waits: show it, copy it out, delete it"),
     "service": ("edged.cli.service", "put the systemd service in place, or take it away"),
 }
 """Each command: the module that holds it, and its line in `edged --help`. The module is imported when it is used, and
-has `add(subparsers)`, which adds a parser with `run` as its default, and `run(arguments) -> int`, the exit status."""
+has `add(subparsers)`, which adds a parser that sets `run`: a function of the arguments that gives the exit status."""
 
 EPILOG = """\
 commands:

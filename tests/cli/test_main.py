@@ -201,7 +201,6 @@ def test_every_command_of_the_table_is_there() -> None:
     for module, _ in COMMANDS.values():
         imported: Any = __import__(module, fromlist=["add"])
         assert callable(imported.add)
-        assert callable(imported.run)
 
 
 def test_options_before_the_command_do_not_hide_it(capsys: pytest.CaptureFixture[str]) -> None:
