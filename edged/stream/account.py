@@ -93,8 +93,9 @@ class Account:
         self._tidy(segment.start, segment.end)
 
     def split(self, at: int) -> None:
-        """Part the segment that holds `at` in two, as if the gate had closed and opened there."""
-        segment = self.segment_at(at)
+        """Part the segment that holds `at` in two, as if the gate had closed and opened there. Or the open one's end."""
+        newest = self.segments[-1] if self.segments else None
+        segment = newest if newest and not newest.closed and at == newest.end else self.segment_at(at)
         if segment is None or segment.start == at:
             return
         later = Segment(at, segment.end, at, segment.closed, segment.continues)

@@ -15,12 +15,11 @@ from typing import Final, NamedTuple
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio
 from edged.settings import Settings
-from edged.stream.account import Released
 from edged.stream.lane import Handed, Lane, LaneEffect, SetAside
 from edged.stream.link import Link
 
 AHEAD_S: Final = 20.0
-"""Loaded ahead of the answers: enough to keep a connection busy, little enough to be no memory worth counting."""
+"""Loaded ahead of what is sent: enough to keep a connection busy, little enough to be no memory worth counting."""
 
 ASIDE_S: Final = 600.0
 """When what ended connection after connection is tried again."""
@@ -123,7 +122,7 @@ class Backfill:
             self._settings.deepgram,
             job.rate,
             utterance_max_s=self._settings.transcripts.max_s,
-            keep_max_s=inf,  # it is fed no more than AHEAD_S
+            keep_max_s=inf,  # it is fed no more than AHEAD_S beyond what it has sent
         )
         lane.has_source, lane.parked = False, True
         lane.sent_before(job.sent_to)
@@ -166,7 +165,7 @@ class Backfill:
             start, end, voiced = job.stretches[0]
             self._let(job, lane, Open(start))
             while start < end:
-                while lane.backlog - self._lane_aside > ahead:
+                while lane.unsent - self._lane_aside > ahead:
                     self._room.clear()
                     await self._room.wait()
                 pieces = await self._load(job.run, start, min(end, start + ahead))
@@ -189,6 +188,5 @@ class Backfill:
     def _effect(self, job: _Job, lane: Lane, effect: LaneEffect) -> None:
         if isinstance(effect, SetAside):
             self._lane_aside += effect.samples
-        if isinstance(effect, Released | SetAside):
-            self._room.set()
+        self._room.set()  # the server said something, so it has had something
         self._on_effect(job.run, effect)

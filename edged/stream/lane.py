@@ -183,6 +183,12 @@ class Lane:
         """Samples let through and not answered."""
         return self.account.waiting.total
 
+    @property
+    def unsent(self) -> int:
+        """Samples of the backlog that this connection, or the next one, has still to send."""
+        start = self._cursor if self.session else self._start()
+        return sum(b - a for a, b in self.account.waiting.within(start, self._end))
+
     def has_work(self, now: float) -> bool:
         """Something waits that a new connection would send."""
         self._look_aside(now)
@@ -469,6 +475,7 @@ class Lane:
         if self._ended_here >= SESSIONS_BEFORE_ASIDE:
             effects = [*scribe.close()]
             upto = self._next_pause(self._cursor)
+            self.account.split(upto)  # when the rest of the segment is answered, this is not
             self._aside.add(goes_on, upto)
             self._aside_at = now
             return [*effects, SetAside(sum(b - a for a, b in self.account.waiting.within(goes_on, upto)))]

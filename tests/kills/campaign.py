@@ -25,7 +25,7 @@ FINE_S = (3.0, 12.0)
 BAD_S = (1.0, 9.0)
 BAD: tuple[Weather, ...] = ("refuse", "refuse", "reset", "hole")
 
-MEAN_S = 6.0
+MEAN_S = 4.5
 """Between two kills, start of the process included: for the length of the recording."""
 
 

@@ -23,7 +23,7 @@ from edged.spool.pair import Pair
 from edged.spool.ring import Ring
 from edged.spool.spool import Spool
 from edged.spool.worker import Worker
-from edged.transcripts import journal, reread
+from edged.transcripts import journal
 from edged.transcripts.journal import Journal
 from edged.transcripts.jsonl import JsonLines
 
@@ -207,14 +207,9 @@ def use_journal(socket: str, directory: str) -> None:
     """A journal of one's own."""
     from systemd.journal import Reader
 
-    Journal.__init__.__defaults__ = (socket, journal.TIMEOUT_S)  # type: ignore[misc]
-
-    class Private(Reader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__(path=directory)
-
-    sys.modules["systemd.journal"].Reader = Private  # type: ignore[attr-defined]
-    assert reread.in_journal
+    original = Reader.__init__
+    Reader.__init__ = lambda reader: original(reader, path=directory)
+    Journal.__init__.__defaults__ = (socket, journal.TIMEOUT_S)
 
 
 def run() -> int:

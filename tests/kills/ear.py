@@ -55,7 +55,8 @@ class Verdict:
     """A word-by-word account. Good if nothing is in the lists."""
 
     expected: int
-    got: int
+    words: frozenset[str]
+    """Those that came."""
     lost: list[ScriptWord]
     doubled: list[str]
     unknown: list[str]
@@ -92,7 +93,7 @@ def judge(
     known = {word.text: word for word in script.words}
     return Verdict(
         expected=len(due),
-        got=got.total(),
+        words=frozenset(got),
         lost=[word for word in due if not got[word.text]],
         doubled=[text for text, times in got.items() if times > 1],
         unknown=[text for text in got if text not in known],

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,10 +48,13 @@ class Death:
         return f"{self.point}: {self.verdict}" + (f"; in the journal: {self.journal}" if self.journal else "")
 
 
-async def die_everywhere(directory: Path, journald: Journald | None, seed: int = 1) -> dict[str, Death | Exception]:
-    """At each point once; without a journald of its own, not at those that need one."""
+async def die_everywhere(
+    directory: Path, journald: Journald | None, seed: int = 1, only: Collection[str] = ()
+) -> dict[str, Death | Exception]:
+    """At each point once (or `only` at some); without a journald of its own, not at those that need one."""
     script = await asyncio.to_thread(talk, LENGTH_S, seed)
     names = [name for name, point in POINTS.items() if name != "never" and (journald or point.when != "sinks")]
+    names = [name for name in names if name in only or not only]
     free = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int, name: str) -> Death:
@@ -87,7 +90,7 @@ async def die_at(name: str, directory: Path, script: Script, journald: Journald 
                 f"ws://127.0.0.1:{network.port}{PATH}",
                 {
                     "transcripts.sinks": sinks,
-                    "spool.to_disk_s": 1,
+                    "spool.to_disk_s": 30 if point.when == "stop" else 1,
                     "spool.sync_s": 0.2,
                     "daemon.stop_s": 1,
                     "backfill.after_s": 2,
@@ -115,8 +118,9 @@ async def die_at(name: str, directory: Path, script: Script, journald: Journald 
         verdict = instance.verdict()
         journal = None
         if journald and private:
-            entries = journald.read(f"MESSAGE_ID={MESSAGE_ID}")
-            journal = _in_journal(verdict, Counter(word for entry in entries for word in entry["MESSAGE"].split()))
+            runs = {record.run for record in instance.records}
+            entries = [e for e in journald.read(f"MESSAGE_ID={MESSAGE_ID}") if e["EDGED_RUN"] in runs]
+            journal = _in_journal(verdict, script, Counter(word for e in entries for word in e["MESSAGE"].split()))
         return Death(name, verdict, journal, instance.faults_in_logs())
 
 
@@ -135,9 +139,10 @@ async def _died(instance: Instance, name: str) -> None:
     assert status == -signal.SIGKILL, f"{name!r} was not reached; it ended with {status}:\n{instance.last}"
 
 
-def _in_journal(verdict: Verdict, got: Mapping[str, int]) -> Verdict:
-    """The same words, in the journal. (Its texts have capitals and punctuation.)"""
-    bare = Counter[str]()
-    for text, times in got.items():
-        bare[text.lower().strip(".,?!")] += times
-    return replace(verdict, doubled=[text for text, times in bare.items() if times > 1])
+def _in_journal(verdict: Verdict, script: Script, texts: Mapping[str, int]) -> Verdict:
+    """The same, for the journal: it is to have each word that the file has. (Its texts have capitals and marks.)"""
+    got = Counter[str]()
+    for text, times in texts.items():
+        got[text.lower().strip(".,?!")] += times
+    lost = [word for word in script.words if word.text in verdict.words and not got[word.text]]
+    return replace(verdict, words=frozenset(got), lost=lost, doubled=[text for text, times in got.items() if times > 1])

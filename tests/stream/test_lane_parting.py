@@ -6,7 +6,7 @@ A bench's positions and times are milliseconds.
 from typing import Any
 
 from edged.stream.lane import HandedOver, Lane, LaneEffect
-from tests.stream.some import METADATA, RATE, Bench, final
+from tests.stream.some import METADATA, RATE, Bench, final, interim
 
 
 class Parting(Bench):
@@ -233,3 +233,52 @@ def test_what_lies_behind_the_last_pause_is_no_part_of_it() -> None:
     bench.hear(14_100)
     assert bench.stretches == [(0, 8200)]
     assert bench.waiting == [(8200, 14_100)]
+
+
+# -- what was set aside -----------------------------------------------------------------------------------------------
+
+
+def ended_three_times(bench: Bench) -> None:
+    """By what is sent within 1.5 s."""
+    bench.connect()
+    for _ in range(3):
+        bench.wait(bench.at + 1500)
+        bench.serve(interim(0, 1000))
+        bench.lose(1011)
+        bench.connect()
+    assert bench.aside
+
+
+def test_the_answer_to_the_rest_of_a_segment_settles_nothing_of_it_that_was_set_aside() -> None:
+    bench = Bench()
+    bench.open()
+    bench.hear(3000)
+    bench.hear(3400, voiced=False)
+    bench.hear(5000)
+    bench.close()
+    ended_three_times(bench)
+    bench.wait(bench.at + 3000)
+    assert bench.sent() == [(3200, 5000)]
+    bench.serve(final(0, 1800, "oh@300-1500", from_finalize=True))
+    assert bench.texts == ["oh"]
+    assert bench.waiting == [(0, 3200)]
+
+
+def test_nor_do_words_that_follow_in_a_segment_that_was_open_then() -> None:
+    """No pause was known: it was set aside as far as it had come."""
+    bench = Bench()
+    bench.open()
+    bench.hear(1500)
+    ended_three_times(bench)
+    aside = bench.aside
+    assert bench.waiting == [(0, aside)]
+    bench.hear(bench.at + 2000, start=1500)
+    end = bench.at
+    bench.close()
+    bench.wait(bench.at + 3000)
+    assert bench.sent()[0][0] >= aside
+    sent = sum(b - a for a, b in bench.sent())
+    bench.serve(final(0, sent, "oh@300-1500", from_finalize=True))
+    assert bench.texts == ["oh"]
+    assert bench.waiting == [(0, aside)]
+    assert end > aside

@@ -1,0 +1,16 @@
+"""These tests take minutes of real time, nearly all of it waiting: so what can go on at once does."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.kills.instance import Cannot, plugin
+
+
+@pytest.fixture(scope="session")
+def microphone() -> Path:
+    """The virtual one can be had here."""
+    try:
+        return plugin()
+    except Cannot as reason:
+        pytest.skip(str(reason))
