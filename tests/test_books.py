@@ -13,8 +13,10 @@ import pytest
 from edged import books as module
 from edged.audio import Block
 from edged.books import Books
+from edged.errors import EdgedError
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio
+from edged.ranges import Ranges
 from edged.recognizer.compose import place
 from edged.service.clock import boottime_s, timestamp, wall_offset_s
 from edged.settings import File, Settings, Spool, Transcripts
@@ -320,7 +322,7 @@ def test_what_waits_of_an_earlier_run_is_handed_to_backfill_and_dated_right(tmp_
         assert record.run == "run-1"
         assert record.delayed_s == pytest.approx(max(0.0, boottime_s() - AT_S - 11), abs=5)
         assert record.id not in {each.id for each in life.records[:1]}
-        assert await life.waiting("run-1") == [(8000, 16_000)]
+        assert Ranges(await life.waiting("run-1")) == Ranges([(8000, 16_000)])
 
     live(left, after, "run-2")
 
@@ -445,13 +447,11 @@ def test_while_a_database_fails_lanes_keep_their_backlog(tmp_path: Path, where: 
     """Both are needed: what is handed over may lie in either."""
 
     async def body(life: Life) -> None:
-        assert life.books.keeps_backlog
-        tell = life.books._on_spool
-        tell(items.Failing(where, "disk I/O error"))
-        tell(items.Failing(where, "disk I/O error"))
-        assert not life.books.keeps_backlog
-        tell(items.Working(where))
-        assert life.books.keeps_backlog
+        tell, kept = life.books._on_spool, [life.books.keeps_backlog]
+        for event in (items.Failing(where, "disk I/O error"), items.Failing(where, "again"), items.Working(where)):
+            tell(event)
+            kept.append(life.books.keeps_backlog)
+        assert kept == [True, False, False, True]
 
     live(tmp_path, body)
 
@@ -478,7 +478,7 @@ def test_what_could_not_be_stored_is_given_again_as_far_as_it_waits(tmp_path: Pa
 
 def test_a_backlog_that_can_not_be_read_now_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so at debug level only: the spool has told of its outage."""
-    load, failures = RealSpool.load, [files.ConfigurationError("not now")]
+    load, failures = RealSpool.load, [EdgedError("not now")]
 
     async def flaky(self: RealSpool, *arguments: Any) -> list[tuple[int, bytes]]:
         if failures:
@@ -491,5 +491,5 @@ def test_a_backlog_that_can_not_be_read_now_is_waited_for(tmp_path: Path, monkey
         assert life.books.keeps_backlog
 
     monkeypatch.setattr(RealSpool, "load", flaky)
-    monkeypatch.setattr(module.asyncio, "sleep", lambda _, sleep=asyncio.sleep: sleep(0))
+    monkeypatch.setattr(asyncio, "sleep", lambda _, sleep=asyncio.sleep: sleep(0))
     live(tmp_path, body)

@@ -93,7 +93,7 @@ class Account:
         self._tidy(segment.start, segment.end)
 
     def split(self, at: int) -> None:
-        """Part the segment that holds `at` in two, as if the gate had closed and opened there. Or the open one's end."""
+        """Part the segment that holds `at`, or the open one at its end, as if the gate had closed and opened there."""
         newest = self.segments[-1] if self.segments else None
         segment = newest if newest and not newest.closed and at == newest.end else self.segment_at(at)
         if segment is None or segment.start == at:

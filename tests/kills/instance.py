@@ -63,6 +63,8 @@ class Instance:
         self.microphone = VirtualMicrophone(directory, plugin(), raw)
         self.ear = Ear(script.rate, script.rate * PERIOD_MS // 1000)
         self.starts = 0
+        self.stopping = False
+        """SIGTERM was sent to the present process."""
         self._process: asyncio.subprocess.Process | None = None
         self._looking: asyncio.Task[None] | None = None
         self._wall_offset_s = time.time() - time.monotonic()
@@ -123,6 +125,7 @@ class Instance:
         """One more. `program`: the module to run, and arguments that come before the daemon's own."""
         assert not self.running, "two at a time"
         self.starts += 1
+        self.stopping = False
         command = [sys.executable, "-m", *program, "run", "--config", str(self.directory / "edged.toml")]
         for name, value in self.settings.items():
             command += ["--set", f"{name}={json.dumps(value)}"]
@@ -159,6 +162,7 @@ class Instance:
 
     async def stop(self, within_s: float = 60.0) -> int:
         """SIGTERM; returns the status."""
+        self.stopping = True
         self.process.send_signal(signal.SIGTERM)
         return await self.ended(within_s)
 

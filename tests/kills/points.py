@@ -27,7 +27,7 @@ OUTAGE_S = 9.0
 TWICE = 2
 """Each point is died at the second time: the first may be in the beginning, when there is nothing to lose."""
 
-AT_ONCE = 8
+AT_ONCE = 14
 """Daemons at a time; a start costs half a second of a processor."""
 
 ONCE = frozenset({"stop", "start"})

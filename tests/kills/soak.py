@@ -151,7 +151,9 @@ class Soak:
             (self.directory / name / "filler").unlink(missing_ok=True)
         if self._instance.running:
             self._instance.process.send_signal(signal.SIGCONT)
-        else:
+            if self._instance.stopping:
+                await self._instance.ended()
+        if not self._instance.running:
             await self._instance.start()
 
     async def _trouble(self, number: int, trouble: Callable[[random.Random], Awaitable[None]]) -> None:
