@@ -14,7 +14,7 @@ from math import inf
 from typing import Final
 
 from edged.audio import Block
-from edged.errors import EdgedError
+from edged.errors import EdgedError, SinkError
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio, Let
 from edged.ranges import Range
@@ -319,7 +319,11 @@ class Books:
         kept = {record.id for record in recovered.kept}
         for sink, held_by in rereaders(self._settings.transcripts).items():
             wanted = lacking.get(sink, set()) | (kept if sink == "journal" else set())
-            held = await asyncio.to_thread(held_by, wanted) if wanted else set()
+            try:
+                held = await asyncio.to_thread(held_by, wanted) if wanted else set()
+            except SinkError as error:  # the sink will say the same, and is tried until it can take them
+                log.warning("sink %s can't be read (%s): a record may be in it twice after a crash", sink, error)
+                continue
             if held is None:
                 log.info("the journal can't be read by this process: a record may be in it twice after a crash")
                 continue

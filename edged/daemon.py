@@ -179,8 +179,8 @@ class Daemon:
             log.warning("sink %s: stopped with %d records undelivered", sink, records)
         left_s = self._left_s
         if left_s:
-            spools = self._settings.spool.enabled
-            fate = "it is kept, and transcribed after the next start" if spools else "it is lost"
+            kept = self._books.keeps_backlog
+            fate = "it is kept, and transcribed after the next start" if kept else "it is lost"
             log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, fate)
         if left_s or undelivered:
             return Exit.SPEECH_LEFT

@@ -222,6 +222,8 @@ def test_at_the_end_the_sinks_get_even_what_can_not_be_stored(tmp_path: Path) ->
         holder.execute("BEGIN IMMEDIATE")
         life.utter(0, 16_000)
         await life.books.flush(0.05)
+        counts = life.delivery.counts()["file"]
+        assert counts.pending + counts.delivered == 1
         assert [record.to for record in await life.written(1)] == [16_000]
         holder.execute("ROLLBACK")
         holder.close()
@@ -371,14 +373,17 @@ def test_pieces_of_one_long_segment_are_one_stretch(tmp_path: Path) -> None:
     live(left, after, "run-2")
 
 
-SPOKEN = place([("one", 0.5, 0.9)], 1.4)
+SPOKEN = place([("one", 0.54, 0.9)], 1.4)
 
 
 def undecided(words: bool) -> Body:
-    """A second that was captured, and of which nothing was let through yet: with a word in it, or none."""
+    """Captured, and nothing of it was let through yet: the first 60 ms of a word are in it, or none.
+
+    That is too little to open the gate.
+    """
 
     async def before(life: Life) -> None:
-        start, end = (0, 12_000) if words else (0, 6400)
+        start, end = (0, 9600) if words else (0, 8000)
         anchor_s = life.timeline.observe(0, 1600, AT_S)
         for at in range(start, end, 1600):
             pcm = SPOKEN.pcm[2 * at : 2 * (at + 1600)]
@@ -395,13 +400,13 @@ def test_a_voice_that_the_gate_had_not_decided_on_is_let_through(tmp_path: Path)
         ((run, rate, stretches),) = life.backlog
         assert (run, rate) == ("run-1", RATE)
         ((start, end, voiced),) = stretches
-        assert start < SPOKEN.words[0].start < 12_000 <= end
+        assert start < SPOKEN.words[0].start < 9600 <= end
         assert voiced
         pieces = await life.books.load("run-1", 0, end)
         assert b"".join(pcm for _, pcm in pieces) == SPOKEN.pcm[2 * start : 2 * end]
         life.utter(SPOKEN.words[0].start, SPOKEN.words[0].end, "one", run="run-1")
         (record,) = await life.written(1)
-        assert record.start == timestamp(AT_S + 0.5 + 100 / RATE + wall_offset_s())
+        assert record.start == timestamp(AT_S + 0.54 + 100 / RATE + wall_offset_s())
         assert record.run == "run-1"
 
     live(left, after, "run-2")

@@ -188,12 +188,13 @@ def test_after_all_is_done_more_may_come() -> None:
     playing(body)
 
 
-def test_a_stretch_that_lies_before_those_at_work_is_taken_up_behind_them() -> None:
+def test_a_stretch_that_lies_before_those_at_work_is_taken_up_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Found late, on a disk that could not be read at first."""
+    monkeypatch.setattr(backfill, "AHEAD_S", 0.7)
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         play.backfill.add("a", RATE, STRETCHES[1:])
-        await until(play.words)
+        await until(lambda: play.loaded)
         play.backfill.add("a", RATE, STRETCHES[:1])
         await play.finished(task)
         play.check([*SCRIPT.texts[4:], *SCRIPT.texts[:4]])
@@ -259,7 +260,8 @@ def test_no_more_is_loaded_than_is_worth_while(monkeypatch: pytest.MonkeyPatch) 
     playing(body)
 
 
-def test_what_is_left_shrinks_to_nothing_and_is_never_counted_twice() -> None:
+def test_what_is_left_shrinks_to_nothing_and_is_never_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "AHEAD_S", 0.7)
     whole_s = sum(end - start for start, end, _ in STRETCHES) / RATE
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
