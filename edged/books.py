@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 from edged.audio import Block
 from edged.errors import EdgedError, SinkError
@@ -32,7 +32,7 @@ from edged.stream.lane import Evicted, Handed, LaneEffect, SetAside, Showing
 from edged.stream.scribe import Uttered
 from edged.stream.session import Noted
 from edged.stream.timeline import Timeline
-from edged.takeover import judged_again, left_behind, segments, stretches
+from edged.takeover import judged_again, known_to, left_behind, segments, stretches
 from edged.transcripts import delivery
 from edged.transcripts.delivery import LOOSE, Delivery
 from edged.transcripts.make import CaptureTimes, Maker
@@ -41,8 +41,9 @@ from edged.transcripts.reread import rereaders
 
 log = logging.getLogger("edged")
 
-RING_S: Final = 5.0
-"""Longer than pre-roll, onset and what is withheld of a hangover, at their longest."""
+RING_S: Final = 30.0
+"""Longer than pre-roll, onset and what is withheld of a hangover, at their longest; and than a card stalls, in which
+time nothing is stored. A megabyte of memory."""
 
 BOOT_EVERY_S: Final = 60.0
 """How often it is looked whether the clock was set meanwhile."""
@@ -68,6 +69,15 @@ class _Ledger:
     rate: int
     wall_offset_s: float | None = None
     """None: this boot's, as it is at the moment."""
+
+
+class _Rest(NamedTuple):
+    """What a ring held of a run that the spool did not."""
+
+    run: str
+    rate: int
+    line: Line
+    stretches: tuple[Handed, ...]
 
 
 class Books:
@@ -133,10 +143,8 @@ class Books:
         recovered = await asyncio.to_thread(
             partial(spool.open, self._keeping, wall_offset_s(), synchronized=state == "synchronized")
         )
-        await self._take_up(recovered)
         kept = await asyncio.to_thread(left_behind, ring)
-        if kept:
-            self._judge_again(spool, kept)
+        await self._take_up(recovered, self._judge_again(spool, kept, recovered) if kept else None)
         spool.begin_run(
             Run(self._run, spool.boot_id, self._rate, self._settings.capture.channel, self.device, boottime_s())
         )
@@ -175,8 +183,10 @@ class Books:
 
     def captured(self, block: Block, anchor_s: float | None, let_to: int) -> None:
         """A block was captured; the gate has let through up to `let_to`. `anchor_s`: the timeline begins or bends."""
-        if self._ring:
-            self._ring.write(block.position, block.pcm, let_to, block.at_s)
+        if self._ring and self._spool:
+            unstored = self._spool.unstored_from
+            kept_from = let_to if unstored is None else min(let_to, unstored)
+            self._ring.write(block.position, block.pcm, kept_from, block.at_s)
         if self._spool and anchor_s is not None:
             self._spool.anchor(self._run, block.position, anchor_s)
 
@@ -296,8 +306,8 @@ class Books:
                 self._spool.audio(self._run, *piece)
                 at = piece[0] + len(piece[1]) // 2
 
-    async def _take_up(self, recovered: Recovered) -> None:
-        """Deliver what a sink may lack, and have transcribed what waits."""
+    async def _take_up(self, recovered: Recovered, rest: _Rest | None = None) -> None:
+        """Deliver what a sink may lack, and have transcribed what waits, the `rest` from a ring included."""
         if recovered.unreadable:
             log.error("%d records in the spool can't be read by this version and stay there", recovered.unreadable)
         await self._deliver_again(recovered)
@@ -308,7 +318,11 @@ class Books:
                 backlog.seconds,
                 duration(backlog.age_s),
             )
-            self._on_backlog(backlog.run.run, backlog.run.rate, stretches(backlog))
+            mine = rest.stretches if rest and rest.run == backlog.run.run else ()
+            self._on_backlog(backlog.run.run, backlog.run.rate, stretches(backlog, mine))
+        if rest and rest.run not in {backlog.run.run for backlog in recovered.backlogs}:
+            self._ledgers[rest.run] = _Ledger(self._maker(rest.run, rest.line), rest.rate)
+            self._on_backlog(rest.run, rest.rate, rest.stretches)
 
     async def _deliver_again(self, recovered: Recovered) -> None:
         """Look first whether a sink has them: a crash may have come between the writing and the mark."""
@@ -349,22 +363,22 @@ class Books:
         offset_s = None if here else boot.wall_offset_s if boot else 0.0
         self._ledgers[run.run] = _Ledger(maker, run.rate, offset_s)
 
-    def _judge_again(self, spool: Spool, kept: Kept) -> None:
-        """What the gate had not decided when its process was killed: wherever it hears a voice now, it opens."""
-        start = max(kept.position, kept.let_to)
-        at_s = kept.at_s + (start - kept.position) / kept.rate
-        let = judged_again(kept, self._settings.gate)
-        if not let:
-            return
+    def _judge_again(self, spool: Spool, kept: Kept, recovered: Recovered) -> _Rest | None:
+        """What the gate had not decided, or the spool not stored, when its process was killed: wherever the gate hears
+        a voice now, it opens.
+        """
+        let = judged_again(kept, self._settings.gate, known_to(recovered, kept.run))
+        handed = segments(let)
+        if not handed:
+            return None
+        anchor = Anchor(handed[0].start, kept.at_s + (handed[0].start - kept.position) / kept.rate)
         capture = self._settings.capture
         run = Run(kept.run, spool.boot_id, kept.rate, capture.channel, capture.device, kept.at_s)
         spool.begin_run(run, live=False)
-        spool.anchor(kept.run, start, at_s)
-        if kept.run not in self._ledgers:
-            self._ledgers[kept.run] = _Ledger(self._maker(kept.run, Line([Anchor(start, at_s)], kept.rate)), kept.rate)
+        spool.anchor(kept.run, *anchor)
         for event in let:
             self._store(spool, kept.run, event)
-        self._on_backlog(kept.run, kept.rate, segments(let))
+        return _Rest(kept.run, kept.rate, Line([anchor], kept.rate), handed)
 
     def _maker(self, run: str, times: CaptureTimes, state: Callable[[], str] | None = None) -> Maker:
         return Maker(self._settings, run, socket.gethostname(), times, state or self._clock, self._new_id)

@@ -1,6 +1,7 @@
 """What an earlier process left behind, made into what this one works with: segments to transcribe."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio, Intake, Let
 from edged.ranges import Range
 from edged.settings import Gate
-from edged.spool.items import Backlog
+from edged.spool.items import Backlog, Recovered
 from edged.spool.ring import Kept, recover
 from edged.stream.lane import Handed
 
@@ -31,11 +32,14 @@ def left_behind(ring: Path) -> Kept | None:
         return None
 
 
-def judged_again(kept: Kept, settings: Gate) -> list[Let]:
-    """What the gate lets through of it, if one voiced frame is enough: the rest of the word was never captured."""
+def judged_again(kept: Kept, settings: Gate, after: int = 0) -> list[Let]:
+    """What the gate lets through of it, if one voiced frame is enough: the rest of the word was never captured.
+
+    What lies before `after` is known from elsewhere.
+    """
     gate = replace(settings, onset_ms=settings.frame_ms)
     intake = Intake(gate, kept.rate, webrtc(gate.aggressiveness, kept.rate))
-    start = max(kept.position, kept.let_to)
+    start = max(kept.position, kept.let_to, after)
     pcm = memoryview(kept.pcm)[(start - kept.position) * BYTES_PER_SAMPLE :]
     size = round(BLOCK_S * kept.rate) * BYTES_PER_SAMPLE
     let: list[Let] = []
@@ -45,16 +49,21 @@ def judged_again(kept: Kept, settings: Gate) -> list[Let]:
     return let + intake.finish()
 
 
-def stretches(backlog: Backlog) -> tuple[Handed, ...]:
-    """What waits of a run, with the pieces of a long segment as one: nobody was silent between them."""
+def known_to(recovered: Recovered, run: str) -> int:
+    """Up to where the spool knows the run's audio: it is taken in order, so that what lies before was dealt with."""
+    ends = [stretch.end for backlog in recovered.backlogs if backlog.run.run == run for stretch in backlog.stretches]
+    records = [*(pending.record for pending in recovered.pending), *recovered.kept]
+    return max([*ends, *(record.to for record in records if record.run == run)], default=0)
+
+
+def stretches(backlog: Backlog, rest: Iterable[Handed] = ()) -> tuple[Handed, ...]:
+    """What waits of a run, with the `rest` from elsewhere; neighbours as one: a word may lie across their border."""
     joined: list[Handed] = []
-    open_end: int | None = None
-    for start, end, _, continues, voiced in backlog.stretches:
-        if start == open_end:
+    for start, end, voiced in [*(Handed(s.start, s.end, s.voiced) for s in backlog.stretches), *rest]:
+        if joined and start == joined[-1].end:
             joined[-1] = Handed(joined[-1].start, end, (*joined[-1].voiced, *voiced))
         else:
             joined.append(Handed(start, end, voiced))
-        open_end = end if continues else None
     return tuple(joined)
 
 

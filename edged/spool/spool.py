@@ -7,7 +7,7 @@ stop. See `pair` for what goes where, `recovery` for the beginning, `worker` for
 
 import asyncio
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
@@ -29,6 +29,9 @@ from edged.transcripts.record import Record, encode
 OVERDUE_S: Final = 3.0
 """A record waits no longer for a card that stalls; most that do are back within a second or two."""
 
+GIVEN: Final = 1000
+"""Pieces: 100 s of audio that is not stored; nobody asks about more."""
+
 
 class Spool:
     """Made and used in the event loop, but for `open`. Events come through `call_soon`, in order."""
@@ -46,6 +49,9 @@ class Spool:
         self._open_segments: dict[str, Segment] = {}
         self._voiced: dict[str, Ranges] = defaultdict(Ranges)
         """Told with a piece of audio, but of the audio that follows it."""
+        self._live = ""
+        self._given: deque[Range] = deque(maxlen=GIVEN)
+        """Audio of the living run that was not stored yet when that was last looked at."""
         self._uncommitted: dict[str, tuple[Record, float]] = {}
         self.boot_id = ""
         """Of this boot; known once it is open."""
@@ -71,6 +77,7 @@ class Spool:
 
     def begin_run(self, run: Run, *, live: bool = True) -> None:
         """Before its first audio. Not `live`: an earlier one, of which a ring held audio that is not known here."""
+        self._live = run.run if live else self._live
         self._put(BeginRun(run, live))
 
     def boot(self, wall_offset_s: float, *, synchronized: bool) -> None:
@@ -94,6 +101,8 @@ class Spool:
         The same audio may be given again, as long as it waits.
         """
         end = position + len(pcm) // BYTES_PER_SAMPLE
+        if run == self._live:
+            self._given.append((position, end))
         told = self._voiced[run]
         for low, high in voiced:
             told.add(low, high)
@@ -163,6 +172,13 @@ class Spool:
 
         self._put(Load(run, start, end, lambda result: self._call(partial(settle, result))))
         return await answer
+
+    @property
+    def unstored_from(self) -> int | None:
+        """Where audio of the living run begins that a kill now would lose; None if all that was given is stored."""
+        while self._given and self._worker and self._given[0][1] <= self._worker.stored_to:
+            self._given.popleft()
+        return self._given[0][0] if self._given else None
 
     # -- state --------------------------------------------------------------------------------------------------------
 

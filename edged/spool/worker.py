@@ -22,6 +22,7 @@ from edged.spool.orders import (
     Load,
     Order,
     PutAnchor,
+    PutAudio,
     PutBoot,
     PutSegment,
     Write,
@@ -38,7 +39,7 @@ class Unreadable(EdgedError):
 
 
 class Worker:
-    """`put`, `stop` and `ended` are for any thread; the rest is the worker's own."""
+    """`put`, `stop`, `ended` and `stored_to` are for any thread; the rest is the worker's own."""
 
     def __init__(self, settings: Spool, keeper: Keeper, tell: Callable[[Event], None]) -> None:
         self._settings = settings
@@ -47,6 +48,8 @@ class Worker:
         self._tell = tell
         self.chores = Chores(settings, keeper, tell)
         self.ended = threading.Event()
+        self.stored_to = 0
+        """Of the living run's audio, what lies before this is stored."""
         self._ready = threading.Condition()
         self._queue: deque[Order] = deque()
         self._queued_bytes = 0
@@ -114,6 +117,10 @@ class Worker:
         """Everything that is to be written in one transaction; then what is to be read."""
         writes = [order for order in orders if not isinstance(order, Load)]
         stored = not writes or self._write(writes, now_s)
+        run = self._pair.run
+        ends = [order.end for order in writes if isinstance(order, PutAudio) and run and order.run == run.run]
+        if stored and ends:
+            self.stored_to = max(self.stored_to, *ends)
         for order in orders:
             if isinstance(order, Commit):
                 self._tell(Committed(order.record, durable=stored))
