@@ -28,7 +28,7 @@ from edged.spool.items import Backlog, Recovered, Run
 from edged.spool.ring import Kept, Ring
 from edged.spool.spool import Spool
 from edged.stream.account import Account, Released
-from edged.stream.lane import Evicted, Handed, LaneEffect, SetAside, Showing
+from edged.stream.effects import Evicted, Handed, LaneEffect, SetAside, Showing
 from edged.stream.scribe import Uttered
 from edged.stream.session import Noted
 from edged.stream.timeline import Timeline

@@ -28,7 +28,8 @@ from edged.service.status import Condition
 from edged.settings import Settings
 from edged.stream.backfill import Backfill
 from edged.stream.connection import tls_context
-from edged.stream.lane import HandedOver, Lane, LaneEffect
+from edged.stream.effects import HandedOver, LaneEffect
+from edged.stream.lane import Lane
 from edged.stream.link import Link
 from edged.stream.share import Share
 from edged.stream.timeline import Timeline

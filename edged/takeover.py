@@ -15,7 +15,7 @@ from edged.ranges import Range
 from edged.settings import Gate
 from edged.spool.items import Backlog, Recovered
 from edged.spool.ring import Kept, recover
-from edged.stream.lane import Handed
+from edged.stream.effects import Handed
 
 log = logging.getLogger("edged")
 

@@ -21,7 +21,8 @@ from edged.recognizer.windows import Quirks, Unkindness, Windows
 from edged.settings import Deepgram, Gate, Reconnect
 from edged.stream import deepgram
 from edged.stream.backoff import Backoff
-from edged.stream.lane import Evicted, Lane, LaneEffect, SetAside
+from edged.stream.effects import Evicted, LaneEffect, SetAside
+from edged.stream.lane import Lane
 from edged.stream.scribe import Uttered
 from edged.stream.session import Hangup, Send, State
 from edged.transcripts.utterance import Spoken, Utterance

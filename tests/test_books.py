@@ -23,7 +23,7 @@ from edged.settings import File, Settings, Spool, Transcripts
 from edged.spool import files, items
 from edged.spool.spool import Spool as RealSpool
 from edged.stream.account import Account, Released
-from edged.stream.lane import Evicted, Handed, SetAside
+from edged.stream.effects import Evicted, Handed, SetAside
 from edged.stream.scribe import Uttered
 from edged.stream.session import Noted
 from edged.stream.timeline import Timeline

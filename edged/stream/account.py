@@ -5,6 +5,7 @@ as long as it waits. What is answered is a set of ranges, never one number. (To 
 in the account of another lane.)
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass, field
@@ -60,6 +61,11 @@ class Account:
         self.segments: deque[Segment] = deque()
         """Those of which something waits, and the open one, in order."""
         self._audio: list[tuple[int, bytes]] = []
+
+    @property
+    def end(self) -> int:
+        """How far audio was let through."""
+        return self.segments[-1].end if self.segments else 0
 
     # -- from the gate ------------------------------------------------------------------------------------------------
 
@@ -156,6 +162,43 @@ class Account:
             for a, b in segment.voiced.within(start, end):
                 voiced.add(a, b)
         return voiced.gaps(start, end)
+
+    def quietest(self, start: int, end: int) -> int:
+        """The middle of the quietest sixteenth of `[start, end)`, or of all of it if none of it waits any more."""
+        middle, window = (start + end) // 2, max(2, (end - start) // 16)
+        found = [
+            (sum(map(abs, array("h", pcm))), abs(at + window // 2 - middle), at + window // 2)
+            for position in range(start, end - window + 1, window // 2)
+            for at, pcm in [self.read(position, window) or (end, b"")]
+            if at == position and len(pcm) == window * BYTES_PER_SAMPLE
+        ]
+        return min(found, default=(0, 0, middle))[2]
+
+    def next_pause(self, position: int, pause: int) -> int:
+        """The first place from `position` on where nobody speaks for `pause` samples; never in a word if it can be had.
+
+        If the open segment has none yet, it is the quietest place near its end.
+        """
+        open_one = self.segments[-1] if self.segments and not self.segments[-1].closed else None
+        segment = self.segment_at(position) or open_one
+        if segment is None:
+            return position
+        for start, end in self.quiet_runs(position, segment.end):
+            if end - start >= pause:
+                return (start + end) // 2
+        if segment is not open_one:
+            return segment.end
+        return self.quietest(segment.end - 3 * pause, segment.end)
+
+    def last_pause(self, pause: int) -> int | None:
+        """The last place where nobody speaks for `pause` samples."""
+        for segment in reversed(self.segments):
+            if segment.over:
+                return segment.end
+            for start, end in reversed(self.quiet_runs(segment.start, segment.end)):
+                if end - start >= pause:
+                    return (start + end) // 2
+        return None
 
     @property
     def speech_waiting(self) -> int:

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio
 from edged.settings import Settings
-from edged.stream.lane import Handed, Lane, LaneEffect, SetAside
+from edged.stream.effects import Handed, LaneEffect, SetAside
+from edged.stream.lane import Lane
 from edged.stream.link import Link
 
 AHEAD_S: Final = 20.0

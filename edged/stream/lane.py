@@ -2,99 +2,39 @@
 
 The law:
 - The session sends what waits, in order of position, from the cursor on; so replay and live audio are one thing.
-- Each segment's end is finalized, and what stays unanswered of it is waited for, not without limit: silence is
-  settled, the rest asked for again, then drained by CloseStream, then sent again.
-- After a break the lane goes on from the middle of the last pause inside the finals that are not recorded; without
-  one from the draft's start; after two breaks there, from the last final's end.
-- A range that ends three sessions is set aside, and tried again later; the queue goes on.
+- Each segment's end is finalized; what stays unanswered of it is for `tails`.
+- After a break it goes on where `breaks` says. What is set aside is tried again later; the queue goes on.
+- What is too much is for `parting`.
 - Calls in, lists of effects out; time is an argument (seconds, monotonic).
 """
 
-from collections import deque
-from dataclasses import dataclass
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from edged.audio import BYTES_PER_SAMPLE
 from edged.errors import Unreachable
 from edged.gate.gate import Open
 from edged.gate.intake import Audio, Let
-from edged.ranges import Range, Ranges
+from edged.ranges import Ranges
 from edged.settings import Deepgram
 from edged.stream import deepgram
-from edged.stream.account import Account, Released, Segment
-from edged.stream.scribe import Scribe, Uttered
-from edged.stream.session import (
-    Answer,
-    Flushed,
-    Hangup,
-    Interim,
-    Noted,
-    Send,
-    Session,
-    State,
-    UtteranceEnded,
-)
+from edged.stream.account import Account, Segment
+from edged.stream.breaks import Breaks, Ended
+from edged.stream.effects import HandedOver, LaneEffect, SetAside, Showing
+from edged.stream.parting import Parting
+from edged.stream.scribe import Scribe
+from edged.stream.session import Answer, Flushed, Hangup, Interim, Noted, Send, Session, State, UtteranceEnded
+from edged.stream.tails import Tails
 from edged.transcripts.utterance import PAUSE_MS
 
 MESSAGE_MS: Final = 100
 """Audio in one message: the server advises 20 to 250 ms."""
 
-PATIENCE: Final = 10
-"""A server that lags but keeps answering is given this many finalize timeouts for one segment's end."""
-
-BREAKS_WITHOUT_PROGRESS: Final = 2
-SESSIONS_BEFORE_ASIDE: Final = 3
 ASIDE_S: Final = 600.0
 """When what was set aside is tried again."""
 
 SOURCELESS_S: Final = 60.0
 """A connection outlives the microphone by this: a replug takes less, and without audio it is held for nothing."""
-
-
-class Showing(NamedTuple):
-    """What is being said at the moment, for people only."""
-
-    text: str
-
-
-class Evicted(NamedTuple):
-    """Audio was dropped unanswered, because more waits than may."""
-
-    samples: int
-
-
-class SetAside(NamedTuple):
-    """Audio has ended session after session; it is kept, and tried later."""
-
-    samples: int
-
-
-class Handed(NamedTuple):
-    """A stretch of one segment that waits no longer in this lane; nobody speaks at its ends."""
-
-    start: int
-    end: int
-    voiced: tuple[Range, ...]
-
-
-class HandedOver(NamedTuple):
-    """Backlog for another lane, so that it does not delay live speech. `sent_to`: it was sent before, up to there."""
-
-    stretches: tuple[Handed, ...]
-    sent_to: int
-
-
-LaneEffect = Send | Hangup | Noted | Uttered | Showing | Evicted | SetAside | HandedOver | Released
-
-
-@dataclass(slots=True)
-class Tail:
-    """A segment whose end was sent, and since when an answer is waited for."""
-
-    segment: Segment
-    asked_at: float
-    tries: int = 1
 
 
 class Lane:
@@ -112,9 +52,8 @@ class Lane:
         """`keep_max_s` bounds the audio in memory; with `hand_over_s` what has waited so long is handed over."""
         self._settings = settings
         self.rate = rate
-        self._keep_max = keep_max_s * rate
-        self._hand_over_after = None if hand_over_s is None else round(hand_over_s * rate)
         self._message = MESSAGE_MS * rate // 1000
+        self._pause = PAUSE_MS * rate // 1000
         self.account = Account()
         self._scribe = Scribe(self.account, rate, round(utterance_max_s * rate))
         self.session: Session | None = None
@@ -130,7 +69,7 @@ class Lane:
         self._cursor = 0
         self._last: Segment | None = None
         """The segment of the last audio sent on this session, until its end has been finalized."""
-        self._tails: deque[Tail] = deque()
+        self._tails = Tails(settings, self.account, self._scribe)
         self._sent_to = 0
         """No position beyond this has ever been sent; what is sent below it is sent again."""
         self._may_finalize = settings.finalize != "off"
@@ -140,11 +79,14 @@ class Lane:
         self._flushed = False
         self._finishing = self._leaving = False
         self._retry_aside = True
-        self._break_at: int | None = None
-        self._covered_at_break: int | None = None
-        self._breaks = 0
-        self._ended_here = 0
-        """Sessions that gave results, and still ended at this point."""
+        self._breaks = Breaks()
+        self._parting = Parting(
+            self.account,
+            self._scribe,
+            keep_max=keep_max_s * rate,
+            after=None if hand_over_s is None else round(hand_over_s * rate),
+            pause=self._pause,
+        )
         self._aside = Ranges()
         self._aside_at = 0.0
 
@@ -157,7 +99,7 @@ class Lane:
             return []
         if isinstance(event, Audio):
             self.account.append(event.position, event.pcm, event.voiced)
-            return self._told(self._bounded())
+            return self._told([*self._part(), *self._parting.excess()])
         segment = self.account.segments[-1]
         self.account.close(continues=event.continues)
         if not segment.over:
@@ -187,7 +129,7 @@ class Lane:
     def unsent(self) -> int:
         """Samples of the backlog that this connection, or the next one, has still to send."""
         start = self._cursor if self.session else self._start()
-        return sum(b - a for a, b in self.account.waiting.within(start, self._end))
+        return sum(b - a for a, b in self.account.waiting.within(start, self.account.end))
 
     def has_work(self, now: float) -> bool:
         """Something waits that a new connection would send."""
@@ -215,8 +157,8 @@ class Lane:
         if session.state is State.DRAINING:
             deadlines.append(self._drain_by(session))
         else:
-            if self._tails:
-                deadlines.append(self._tail_deadline(self._tails[0], session))
+            tail_by = self._tails.deadline(session)
+            deadlines += [] if tail_by is None else [tail_by]
             following = self._next(self._cursor)
             if following:
                 room_at = session.room_at(len(following[1]) // BYTES_PER_SAMPLE, now)
@@ -232,7 +174,7 @@ class Lane:
         if self.session is not None:
             raise RuntimeError("a lane has one session at a time")
         self._look_aside(now)
-        effects = self._hand_over()
+        effects = self._part()
         self.session = Session(self._settings, self.rate, now, may_finalize=self._may_finalize)
         self.parked = False
         self._request_id = request_id
@@ -262,7 +204,7 @@ class Lane:
                         effect = effect._replace(speech_final=False)
                     effects += scribe.answer(effect, session.map, self._request_id)
                     if effect.from_finalize and self._tails:
-                        effects += self._on_finalized(self._tails[0], session.map.reached(effect.reach))
+                        effects += self._tails.finalized(session.map.reached(effect.reach))
                     effects.append(Showing(scribe.text))
                 case Interim(words):
                     scribe.interim(words, session.map)
@@ -340,7 +282,7 @@ class Lane:
             following = self._next(self._cursor)
             segment = self.account.segment_at(following[0]) if following else None
             if self._last and self._last.over and segment is not self._last:
-                effects += self._end_segment(session, self._last, now)
+                effects += session.finalize() if self._tails.sent(self._last, now) == "finalize" else []
                 self._last = None
             if following is None or segment is None or (self._leaving and self._last is None):
                 return effects
@@ -353,12 +295,6 @@ class Lane:
             self.sent_samples += length
             self._scribe.resent.add(position, min(position + length, self._sent_to))
             self._sent_to = max(self._sent_to, position + length)
-
-    def _end_segment(self, session: Session, segment: Segment, now: float) -> list[LaneEffect]:
-        if not self._unanswered(segment):
-            return []
-        self._tails.append(Tail(segment, now))
-        return [*session.finalize()]
 
     def _at_rest(self, session: Session, now: float) -> list[LaneEffect]:
         """Everything was sent: end, prime, or close after long silence."""
@@ -401,162 +337,58 @@ class Lane:
         """A server that lags is waited for as long as it goes on answering."""
         return max(self._drain_from or 0.0, session.last_result_at) + 2 * self._settings.finalize_timeout_s
 
-    # -- tails --------------------------------------------------------------------------------------------------------
-
-    def _unanswered(self, segment: Segment) -> bool:
-        return self.account.waiting.overlaps(segment.start, segment.end)
-
-    def _tail_deadline(self, tail: Tail, session: Session) -> float:
-        timeout_s = self._settings.finalize_timeout_s
-        return min(max(tail.asked_at, session.last_result_at) + timeout_s, tail.asked_at + PATIENCE * timeout_s)
-
-    def _on_finalized(self, tail: Tail, reached: int) -> list[LaneEffect]:
-        """A Finalize was answered. If that reaches the last voiced frame, it was all there is."""
-        segment = tail.segment
-        return [*self._scribe.settle(segment)] if segment.voiced_end <= reached <= segment.end else []
-
     def _see_to_tails(self, session: Session, now: float) -> list[LaneEffect]:
-        effects: list[LaneEffect] = []
-        while self._tails:
-            tail = self._tails[0]
-            if self._unanswered(tail.segment):
-                if now < self._tail_deadline(tail, session):
-                    break
-                effects += self._scribe.settle_silence(tail.segment)
-                if self._unanswered(tail.segment):
-                    effects += self._insist(tail, session, now)
-                    break
-                if not session.heard:
-                    session.over()
-                    self.parked = True
-                    why = "the server stays mute; connecting again when somebody speaks"
-                    return [*effects, Hangup(Unreachable(why))]
-            self._tails.popleft()
-        return effects
-
-    def _insist(self, tail: Tail, session: Session, now: float) -> list[LaneEffect]:
-        """No answer for audio in which something was heard: record what has come, and ask for the rest once more."""
-        effects: list[LaneEffect] = []
-        if self._scribe.draft and self._scribe.draft.chain == tail.segment.chain:
-            effects += self._scribe.commit()
-        if tail.tries > 1 or not self._may_finalize:
-            return [*effects, *self._drain(session, now)]
-        tail.tries, tail.asked_at = 2, now
-        return [*effects, *session.finalize()]
+        uttered, then = self._tails.poll(session, now, may_ask=self._may_finalize)
+        if then == "finalize":
+            return [*uttered, *session.finalize()]
+        if then == "drain":
+            return [*uttered, *self._drain(session, now)]
+        if then == "mute":
+            session.over()
+            self.parked = True
+            why = "the server stays mute; connecting again when somebody speaks"
+            return [*uttered, Hangup(Unreachable(why))]
+        return [*uttered]
 
     # -- breaks and bounds --------------------------------------------------------------------------------------------
 
     def _go_back(self, session: Session, now: float) -> list[LaneEffect]:
         """Decide where the next session goes on."""
-        scribe = self._scribe
         first = self._next(0)
-        goes_on = scribe.resume_point() if scribe.draft else first[0] if first else None
-        if goes_on is None:
+        ended = Ended(self._cursor if session.map.sent else 0, session.results > 0, self._flushed)
+        goes_on = self._breaks.after(ended, self._scribe, first[0] if first else None)
+        if goes_on is None or goes_on.then == "replay":
             return []
-        covered = scribe.draft.end if scribe.draft else goes_on
-        if covered == self._covered_at_break:  # nothing new since the last break: no reason to go back further
-            self._breaks += 1
-        elif goes_on == self._break_at:
-            self._breaks, self._ended_here = BREAKS_WITHOUT_PROGRESS, 0
-        else:
-            self._break_at, self._breaks, self._ended_here = goes_on, 1, 0
-        if covered == self._covered_at_break or self._breaks >= BREAKS_WITHOUT_PROGRESS:
-            goes_on = covered
-        else:
-            scribe.cut_back(goes_on)
-        self._covered_at_break = goes_on
-        sent = self._cursor > goes_on and session.map.sent > 0
-        self._ended_here += sent and session.results > 0
-        if self._breaks >= BREAKS_WITHOUT_PROGRESS and self._flushed and sent:
-            # The server has flushed everything, twice, and this is still uncovered: it has nothing to say of it.
-            effects: list[LaneEffect] = [*scribe.close()]
-            self.account.release(goes_on, self._cursor, "silence")
+        if goes_on.then == "silence":
+            effects: list[LaneEffect] = [*self._scribe.close()]
+            self.account.release(goes_on.at, self._cursor, "silence")
             return effects
-        if self._ended_here >= SESSIONS_BEFORE_ASIDE:
-            effects = [*scribe.close()]
-            upto = self._next_pause(self._cursor)
-            self.account.split(upto)  # when the rest of the segment is answered, this is not
-            self._aside.add(goes_on, upto)
-            self._aside_at = now
-            return [*effects, SetAside(sum(b - a for a, b in self.account.waiting.within(goes_on, upto)))]
-        return []
+        upto = self.account.next_pause(self._cursor, self._pause)
+        if upto <= goes_on.at:
+            return []
+        effects = [*self._scribe.close()]
+        self.account.split(upto)  # when the rest of the segment is answered, this is not
+        self._aside.add(goes_on.at, upto)
+        self._aside_at = now
+        return [*effects, SetAside(sum(b - a for a, b in self.account.waiting.within(goes_on.at, upto)))]
 
     def _look_aside(self, now: float) -> None:
         """Try again what was set aside: after a while, or when there is nothing else to end with."""
         due = now >= self._aside_at + ASIDE_S
         if self._aside and (due or (self._finishing and self._retry_aside and not self._next(self._start()))):
             self._aside = Ranges()
-            self._breaks = self._ended_here = 0
+            self._breaks.forget()
 
     def _told(self, effects: list[LaneEffect]) -> list[LaneEffect]:
         """With what left the account meanwhile, behind the records that released it."""
         released, self.account.released = self.account.released, []
         return [*effects, *released] if released else effects
 
-    def _bounded(self) -> list[LaneEffect]:
-        """Keep at most `keep_max_s` of audio: the oldest goes first, but what finals have covered is recorded."""
-        effects = self._hand_over()
-        evicted = 0
-        while self.account.waiting.total > self._keep_max:
-            oldest = self.account.oldest_audio()
-            if oldest is None:
-                break
-            draft = self._scribe.draft
-            if draft and draft.start < oldest[1] and draft.end > oldest[0]:
-                effects += self._scribe.close()
-            else:
-                evicted += self.account.release(*oldest, "evicted")
-        if evicted:
-            effects.append(Evicted(evicted))
-        return effects
-
-    def _hand_over(self) -> list[LaneEffect]:
-        """Part with a backlog that would delay live speech, up to the last pause; not with what is being sent."""
-        after, account = self._hand_over_after, self.account
-        first = account.waiting.following(self._cursor if self.session else 0)
-        if after is None or not self.may_hand_over or first is None or self._end - first[0] <= after:
+    def _part(self) -> list[LaneEffect]:
+        if not self.may_hand_over:
             return []
-        low = first[0]
-        if self.session:  # from the next segment on: this one is cut by nothing
-            low = next((s.start for s in account.segments if s.start >= low and s.start == s.chain), self._end)
-        upto = self._last_pause()
-        if upto is None or upto <= low:
-            return []
-        draft = self._scribe.draft
-        effects: list[LaneEffect] = [*self._scribe.close()] if draft and draft.start < upto and not self.session else []
-        account.split(upto)
-        stretches = tuple(
-            Handed(start, end, tuple(segment.voiced.within(start, end)))
-            for segment in list(account.segments)
-            for start, end in account.waiting.within(max(low, segment.start), min(segment.end, upto))
-        )
-        account.release(low, upto, "handed over")
-        self._aside.remove(low, upto)
-        return [*effects, HandedOver(stretches, self._sent_to)] if stretches else effects
-
-    @property
-    def _end(self) -> int:
-        """How far audio was let through."""
-        return self.account.segments[-1].end if self.account.segments else 0
-
-    def _next_pause(self, position: int) -> int:
-        """The first place from `position` on where nobody speaks, as far as it is known: never in a word."""
-        pause = PAUSE_MS * self.rate // 1000
-        segment = self.account.segment_at(position)
-        if segment is None:
-            return position
-        for start, end in self.account.quiet_runs(position, segment.end):
-            if end - start >= pause:
-                return (start + end) // 2
-        return segment.end
-
-    def _last_pause(self) -> int | None:
-        """The last place where nobody speaks."""
-        pause = PAUSE_MS * self.rate // 1000
-        for segment in reversed(self.account.segments):
-            if segment.over:
-                return segment.end
-            for start, end in reversed(self.account.quiet_runs(segment.start, segment.end)):
-                if end - start >= pause:
-                    return (start + end) // 2
-        return None
+        uttered, stretches = self._parting.backlog(self._cursor if self.session else None)
+        if not stretches:
+            return [*uttered]
+        self._aside.remove(stretches[0].start, stretches[-1].end)
+        return [*uttered, HandedOver(stretches, self._sent_to)]

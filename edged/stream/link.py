@@ -14,7 +14,8 @@ from edged.service.log import Outage
 from edged.settings import Settings
 from edged.stream.backoff import Backoff
 from edged.stream.connection import Closed, Connection, Secret
-from edged.stream.lane import Lane, LaneEffect
+from edged.stream.effects import LaneEffect
+from edged.stream.lane import Lane
 from edged.stream.session import Hangup, Send, Session, State
 from edged.stream.share import Share
 

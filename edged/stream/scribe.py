@@ -14,7 +14,7 @@ from edged.stream import deepgram
 from edged.stream.account import Account, Segment
 from edged.stream.session import Answer
 from edged.stream.timeline import StreamMap
-from edged.transcripts.utterance import LEAD_MS, LONGEST_WORD_S, PAUSE_MS, Draft, Spoken, Utterance
+from edged.transcripts.utterance import JITTER_MS, LEAD_MS, LONGEST_WORD_S, PAUSE_MS, Draft, Spoken, Utterance
 
 
 class Uttered(NamedTuple):
@@ -32,6 +32,7 @@ class Scribe:
         self._longest = longest
         self._pause = PAUSE_MS * rate // 1000
         self._lead = LEAD_MS * rate // 1000
+        self._jitter = JITTER_MS * rate // 1000
         self.draft: Draft | None = None
         self._interim: list[Spoken] = []
         self.resent = Ranges()
@@ -117,7 +118,7 @@ class Scribe:
             self._settle_wordless(draft)
             return []
         to = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
-        return [self._record(draft, min(draft.end, max(to, draft.words[-1].middle + 1)))]
+        return [self._record(draft, min(draft.end, max(to, draft.words[-1].middle + 1, draft.start + 1)))]
 
     def close(self) -> list[Uttered]:
         """End the draft as it is, without keeping any of it back."""
@@ -136,6 +137,22 @@ class Scribe:
             raise ValueError("nothing is drafted")
         pause = self.draft.last_pause(self._account.quiet_runs, self._pause)
         return self.draft.start if pause is None else pause
+
+    def between_words(self, beyond: int) -> int:
+        """Where to go on beyond a position if no pause was heard. Raises ValueError without a draft.
+
+        Where it is quietest, near the widest gap between two words or behind the last word. A draft without words is
+        kept short, and may hold the beginning of one: that is its start.
+        """
+        draft = self.draft
+        if draft is None:
+            raise ValueError("nothing is drafted")
+        if not draft.words:
+            return draft.start
+        gap = draft.widest_gap(beyond + self._jitter)
+        if gap is None:
+            gap = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
+        return self._account.quietest(gap - self._jitter, min(gap + self._jitter, draft.end))
 
     def cut_back(self, position: int) -> None:
         """Discard what was drafted after a resume point: it will be recognised again."""

@@ -12,6 +12,9 @@ PAUSE_MS = 150
 LONGEST_WORD_S = 2.0
 """A window without words may end in mid-word: this much before its end is kept until the next answer."""
 
+JITTER_MS = 80
+"""A recogniser's word times are off by as much."""
+
 LEAD_MS = 300
 """Of a long pause this much is left to what follows: words may begin too softly for the detector."""
 
@@ -87,7 +90,7 @@ class Draft:
         In the last pause after its last word: `lead` before the pause's end, or half way. Without a pause, right after
         the last word; without a word either, at its end.
         """
-        after = min(self.words[-1].end, self.end) if self.words else self.start
+        after = max(self.start, min(self.words[-1].end, self.end)) if self.words else self.start
         quiet = quiet_runs(after, self.end)
         for start, end in reversed(quiet):
             if end - start >= pause:
@@ -101,12 +104,16 @@ class Draft:
         """Where a draft that has grown over `longest` samples is parted: in the widest gap between two words."""
         if len(self.words) < 2 or self.end - self.words[0].start <= longest:
             return None
+        middle = self.widest_gap(self.start)
+        return middle if middle is not None and middle < self.end else None
+
+    def widest_gap(self, beyond: int) -> int | None:
+        """The middle of the widest gap between two words, of those beyond a position; None if there is none."""
         gaps = [
             (after.start - before.end, (before.end + after.start) // 2)
             for before, after in zip(self.words, self.words[1:], strict=False)
         ]
-        _, middle = max(gaps)
-        return middle if self.start < middle < self.end else None
+        return max(((gap, middle) for gap, middle in gaps if middle > beyond), default=(0, None))[1]
 
     def take(self, to: int, replayed: Callable[[int, int], bool]) -> Utterance:
         """Part off what lies before `to` as an utterance; the rest stays, with `to` as its start.

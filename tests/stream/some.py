@@ -9,7 +9,8 @@ from typing import Any
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio
 from edged.settings import Deepgram
-from edged.stream.lane import Evicted, Lane, LaneEffect, SetAside
+from edged.stream.effects import Evicted, LaneEffect, SetAside
+from edged.stream.lane import Lane
 from edged.stream.scribe import Uttered
 from edged.stream.session import Hangup, Noted, Send
 

@@ -222,3 +222,28 @@ class Law(RuleBasedStateMachine):
 
 TestLaw = Law.TestCase
 TestLaw.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("loud", "where"),
+    [
+        ([(0, 100)], 50),
+        ([(0, 50), (60, 100)], 55),
+        ([(0, 20), (26, 100)], 23),
+    ],
+)
+def test_the_quietest_place_is_where_least_is_heard_and_else_in_the_middle(
+    loud: list[tuple[int, int]], where: int
+) -> None:
+    made = Account()
+    made.open(0)
+    made.append(0, array("h", [9 * any(a <= at < b for a, b in loud) for at in range(100)]).tobytes())
+    assert abs(made.quietest(0, 100) - where) <= 5
+
+
+def test_what_no_longer_waits_is_not_the_quietest() -> None:
+    made = account((0, 100))
+    made.release(0, 60, "recorded")
+    assert made.quietest(0, 100) in range(60, 70)
+    made.release(60, 100, "recorded")
+    assert made.quietest(0, 100) == 50

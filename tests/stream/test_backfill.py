@@ -21,7 +21,8 @@ from edged.spool.items import Run
 from edged.spool.spool import Spool
 from edged.stream import backfill
 from edged.stream.backfill import Backfill
-from edged.stream.lane import Lane, LaneEffect, SetAside
+from edged.stream.effects import LaneEffect, SetAside
+from edged.stream.lane import Lane
 from edged.stream.link import Link
 from edged.stream.scribe import Uttered
 from edged.stream.share import Share

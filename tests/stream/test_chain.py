@@ -124,6 +124,23 @@ def test_histories_of_many_faults_lose_and_double_no_word(seed: int) -> None:
     assert_every_word_once(history(seed, faults))
 
 
+@pytest.mark.parametrize("seed", [6, 84, 118, 141, 147, 195])
+def test_a_network_that_breaks_again_and_again_in_talk_without_a_pause_loses_no_word(seed: int) -> None:
+    """Breaks 1 to 6 s apart. Going on from the end of a forced final, as it once did, lost a word of most of these."""
+    rng = random.Random(seed)
+    script = compose(sentences(8, 12), silence_s=0.3, seed=seed, pause_s=(0.0, 0.05))
+    one = World(script, unkind=Unkindness.all(), seed=seed)
+    length_s = len(script.pcm) / 2 / script.rate
+    at_s = 0.0
+    while (at_s := at_s + rng.uniform(1, 6)) < length_s:
+        advance(one, at_s)
+        one.connect_at = min(one.connect_at, one.now + 1)
+        one.reset()
+    one.play_out()
+    one.check_account()
+    assert_every_word_once(one)
+
+
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 11), st.lists(FAULT, max_size=5))

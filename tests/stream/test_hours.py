@@ -12,7 +12,8 @@ from edged.recognizer.compose import compose, sentences
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import Script
 from edged.recognizer.windows import Unkindness
-from edged.stream.lane import Handed, HandedOver, Lane, LaneEffect
+from edged.stream.effects import Handed, HandedOver, LaneEffect
+from edged.stream.lane import Lane
 from tests.simulation import BLOCK_S, World
 
 AHEAD_S = 20.0

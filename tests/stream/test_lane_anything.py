@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.stream.some import METADATA, Bench, results, utterance_end
@@ -56,7 +56,16 @@ def play(bench: Bench, steps: list[tuple[str, Any]]) -> None:
             bench.poll()
 
 
+LATE_WORD = [
+    ("hear", 2503),
+    ("say", ((0, 2501), [], True, False, False)),
+    ("say", ((2501, 1), [(0, 0)], True, True, False)),
+]
+"""A word that is said to lie before all that is still drafted."""
+
+
 @settings(max_examples=150, deadline=None)
+@example(LATE_WORD, "auto")
 @given(st.lists(STEP, max_size=40), st.sampled_from(["auto", "message", "off"]))
 def test_whatever_the_server_says_the_lane_goes_on(steps: list[tuple[str, Any]], finalize: str) -> None:
     """The bench checks the account at each step, and that no deadline lies in the past."""
@@ -64,7 +73,7 @@ def test_whatever_the_server_says_the_lane_goes_on(steps: list[tuple[str, Any]],
     play(bench, steps)
     for uttered in bench.uttered:
         assert uttered.utterance.words, "a record of nothing"
-        assert uttered.utterance.start <= uttered.utterance.end
+        assert uttered.utterance.start < uttered.utterance.end
     account = bench.lane.account
     for segment, following in pairwise(account.segments):
         assert segment.end <= following.start

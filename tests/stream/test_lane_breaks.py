@@ -63,17 +63,41 @@ def test_without_a_pause_it_goes_on_from_the_start_of_the_open_record() -> None:
     assert bench.texts == []
 
 
-def test_after_two_breaks_without_a_pause_it_goes_on_from_the_last_finals_end() -> None:
+def test_after_two_breaks_without_a_pause_it_goes_on_from_the_widest_gap_between_two_words() -> None:
+    """Not from the last final's end: a forced final ends in mid-word."""
     bench = Bench()
     bench.connect()
     bench.open()
     bench.hear(4000)
-    bench.serve(final(0, 3000, "ah@500-900 oh@1000-1900"))
+    bench.serve(final(0, 3000, "ah@500-900 oh@910-1900"))
     assert again(bench) == [(0, 4000)]
-    bench.serve(final(0, 3200, "ah@500-900 oh@1000-1900"))
-    assert again(bench) == [(3200, 4000)]
-    bench.serve(final(0, 800, "eh@100-700", speech_final=True))
-    assert bench.texts == ["ah oh eh"]
+    bench.serve(final(0, 3200, "ah@500-900 oh@910-1900 eh@2000-2950"))
+    [(at, end)] = again(bench)
+    assert 1900 < at < 2000
+    assert end == 4000
+    bench.serve(final(0, 2000, "eh@50-1000 uh@1200-1800", speech_final=True))
+    assert bench.texts == ["ah oh eh uh"]
+
+
+def test_each_further_break_there_goes_on_beyond_what_was_tried() -> None:
+    """With one word more it goes on behind that; with none the third session is the last: it may be poison."""
+    bench = Bench()
+    bench.connect()
+    bench.open()
+    bench.hear(4000)
+    for spoken in ("ah@500-900", "ah@500-900"):
+        bench.serve(final(0, 3000, spoken))
+        again(bench)
+    [(first, _)] = bench.sent()
+    assert abs(first - 900) <= 10
+    bench.serve(final(0, 1500, "oh@100-1000"))
+    [(then, _)] = again(bench)
+    assert 1820 < then < 1980
+    for _ in range(2):
+        assert not bench.aside
+        bench.serve(final(0, 500))
+        again(bench)
+    assert bench.aside
 
 
 def test_an_open_record_outlives_its_session() -> None:

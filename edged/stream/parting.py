@@ -1,0 +1,55 @@
+"""What a lane parts with: backlog that would delay live speech, and what is more than may be kept. Pure."""
+
+from edged.stream.account import Account
+from edged.stream.effects import Evicted, Handed
+from edged.stream.scribe import Scribe, Uttered
+
+
+class Parting:
+    """The bounds of a lane. All lengths are in samples."""
+
+    def __init__(self, account: Account, scribe: Scribe, *, keep_max: float, after: int | None, pause: int) -> None:
+        """More than `keep_max` is never kept; what has waited `after` is handed over (None: never), up to a `pause`."""
+        self._account = account
+        self._scribe = scribe
+        self._keep_max = keep_max
+        self._after = after
+        self._pause = pause
+
+    def backlog(self, sending_from: int | None) -> tuple[list[Uttered], tuple[Handed, ...]]:
+        """Part with a backlog, up to the last pause; not with the segment that a session is sending."""
+        account = self._account
+        first = account.waiting.following(sending_from or 0)
+        if self._after is None or first is None or account.end - first[0] <= self._after:
+            return [], ()
+        low = first[0]
+        if sending_from is not None:  # from the next segment on: this one is cut by nothing
+            low = next((s.start for s in account.segments if s.start >= low and s.start == s.chain), account.end)
+        upto = account.last_pause(self._pause)
+        if upto is None or upto <= low:
+            return [], ()
+        draft = self._scribe.draft
+        uttered = self._scribe.close() if draft and draft.start < upto and sending_from is None else []
+        account.split(upto)
+        stretches = tuple(
+            Handed(start, end, tuple(segment.voiced.within(start, end)))
+            for segment in list(account.segments)
+            for start, end in account.waiting.within(max(low, segment.start), min(segment.end, upto))
+        )
+        account.release(low, upto, "handed over")
+        return uttered, stretches
+
+    def excess(self) -> list[Uttered | Evicted]:
+        """Of what is more than may be kept the oldest goes, but what finals have covered of it is recorded."""
+        effects: list[Uttered | Evicted] = []
+        evicted = 0
+        while self._account.waiting.total > self._keep_max:
+            oldest = self._account.oldest_audio()
+            if oldest is None:
+                break
+            draft = self._scribe.draft
+            if draft and draft.start < oldest[1] and draft.end > oldest[0]:
+                effects += self._scribe.close()
+            else:
+                evicted += self._account.release(*oldest, "evicted")
+        return [*effects, Evicted(evicted)] if evicted else effects
