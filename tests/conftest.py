@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from edged.settings import Spool
@@ -11,6 +12,13 @@ from edged.spool.files import LOCK
 
 for _name in ("DEEPGRAM_API_KEY", "CREDENTIALS_DIRECTORY"):
     os.environ.pop(_name, None)
+
+hypothesis.settings.register_profile(
+    "edged",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a busy machine is no fault of a test's
+)
+hypothesis.settings.load_profile("edged")
 
 NO_SKIPS = bool(os.environ.get("EDGED_NO_SKIPS"))
 """Set where everything that tests need is there, as in CI: a skipped test is a failed one."""

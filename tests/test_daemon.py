@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,22 @@ def signals() -> Iterator[None]:
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
+
+
+def send(*numbers: signal.Signals, after_s: float = 0.0) -> threading.Thread:
+    """Send signals to this process, each `after_s` after the daemon handles it: before, they would end pytest."""
+
+    def sending() -> None:
+        for number in numbers:
+            end = time.monotonic() + 20
+            while signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler) and time.monotonic() < end:
+                time.sleep(0.002)
+            time.sleep(after_s)
+            os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=sending)
+    thread.start()
+    return thread
 
 
 @pytest.fixture(autouse=True)
@@ -169,10 +186,9 @@ def test_run_reports_at_the_end(settings: Callable[..., Settings]) -> None:
     """`process.run` has a loop of its own; what it came to is told before it returns."""
     told: list[Summary] = []
     made = settings(prime_s=0, stop_s=0)
-    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
+    sending = send(signal.SIGTERM, after_s=0.1)
     assert process.run(made, None, told.append) in (Exit.OK, Exit.SPEECH_LEFT)
-    timer.join()
+    sending.join()
     assert told[0].connections == 0
 
 
@@ -202,9 +218,10 @@ def test_a_stop_is_bounded(settings: Callable[..., Settings], caplog: pytest.Log
     """`stop_s`, and the status and the log say that something is left."""
 
     async def act(server: Server) -> None:
-        asyncio.get_running_loop().call_later(2 / SPEED, os.kill, os.getpid(), signal.SIGTERM)
+        sending = send(signal.SIGTERM, after_s=2 / SPEED)
         run = Daemon(settings(stop_s=0.1), None)
         assert await run.run() is Exit.SPEECH_LEFT
+        sending.join()
         assert run.summary.left_s > 1
 
     with_server(act)
@@ -215,9 +232,9 @@ def test_a_second_signal_cuts_it_short(settings: Callable[..., Settings]) -> Non
     """Whatever `stop_s` is: far beyond what `with_server` waits."""
 
     async def act(server: Server) -> None:
-        for at_s in (2, 4):
-            asyncio.get_running_loop().call_later(at_s / SPEED, os.kill, os.getpid(), signal.SIGTERM)
+        sending = send(signal.SIGTERM, signal.SIGTERM, after_s=2 / SPEED)
         assert await Daemon(settings(stop_s=300), None).run() is Exit.SPEECH_LEFT
+        sending.join()
 
     with_server(act)
 
@@ -225,13 +242,13 @@ def test_a_second_signal_cuts_it_short(settings: Callable[..., Settings]) -> Non
 def test_sighup_reopens_the_file(settings: Callable[..., Settings], tmp_path: Path) -> None:
     """It was renamed: the record is in a new one."""
 
-    def rotate() -> None:
+    async def act(server: Server) -> None:
+        task = asyncio.create_task(Daemon(settings(server.url), None).run())
+        while not server.received_samples:  # noqa: ASYNC110  it has no event
+            await asyncio.sleep(0.002)
         (tmp_path / "records.jsonl").rename(tmp_path / "records.1")
         os.kill(os.getpid(), signal.SIGHUP)
-
-    async def act(server: Server) -> None:
-        asyncio.get_running_loop().call_later(1 / SPEED, rotate)
-        assert await Daemon(settings(server.url), None).run() is Exit.OK
+        assert await task is Exit.OK
 
     with_server(act)
     assert words(tmp_path) == ["one", "two", "three"]
@@ -362,15 +379,11 @@ def test_a_fault_ends_the_run_and_is_raised(
 ) -> None:
     """In a callback, a task, a signal's handler or a thread: never a hang, never swallowed."""
     monkeypatch.setattr(owner, name, broken)
-    timers = [
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGHUP)),
-        threading.Timer(20, os.kill, (os.getpid(), signal.SIGTERM)),  # so that a failing test ends
-    ]
-    for timer in timers:
-        timer.start()
+    stop = threading.Timer(20, os.kill, (os.getpid(), signal.SIGTERM))  # so that a failing test ends
+    stop.start()
+    sending = send(signal.SIGHUP, after_s=0.1)
     with pytest.raises(OurFaultError):
         process.run(settings(), None, lambda _: None)
-    for timer in timers:
-        timer.cancel()
-        timer.join()
+    stop.cancel()
+    sending.join()
     assert threading.excepthook is threading.__excepthook__
