@@ -35,7 +35,7 @@ NO_CREDENTIAL = "none"
 
 NO_KEY = (
     "no API key: put it into a file and name that in deepgram.api_key_file, or set DEEPGRAM_API_KEY; for the service, "
-    f"LoadCredential={CREDENTIAL}:FILE"
+    f"put it into /etc/credstore/{CREDENTIAL}"
 )
 """For a Deepgram server; one on this machine needs none."""
 

@@ -3,6 +3,9 @@
 from edged.errors import Refused, Unreachable
 from edged.settings import Reconnect
 
+LONGEST_RETRY_AFTER_S = 3600.0
+"""A server that asks for more is asked again anyway: it may have meant something else."""
+
 
 class Backoff:
     """Exponential with full jitter: each wait is drawn between 0 and a limit that doubles from `initial_s` to `max_s`.
@@ -21,7 +24,7 @@ class Backoff:
             return self._settings.refused_s * (0.9 + 0.1 * chance)
         limit_s = min(self._settings.max_s, self._settings.initial_s * 2.0 ** min(self._failures, 32))
         self._failures += 1
-        return max(limit_s * chance, error.retry_after_s or 0.0)
+        return max(limit_s * chance, min(error.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S))
 
     def proved(self) -> None:
         """The server gave a result: the next failure is a first one again."""

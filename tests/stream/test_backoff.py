@@ -40,6 +40,10 @@ def test_retry_after_is_honoured() -> None:
     assert Backoff(SETTINGS).wait_s(Unreachable("busy", retry_after_s=0.1), 1.0) == 0.5
 
 
+def test_but_not_for_a_year() -> None:
+    assert Backoff(SETTINGS).wait_s(Unreachable("busy", retry_after_s=3e7), 1.0) == 3600
+
+
 def test_years_of_failures_are_counted_without_harm() -> None:
     backoff = Backoff(SETTINGS)
     assert [backoff.wait_s(LOST, 1.0) for _ in range(5000)][-1] == 30
