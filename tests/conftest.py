@@ -27,6 +27,20 @@ USUAL_SPOOL = tuple(Path(directory) / LOCK for directory in (Spool().directory, 
 """Who opens a spool writes there; a service that runs on this machine all the while does not."""
 
 
+LONGEST_FIRST = ("vm", "systemd", "package", "kills", "end_to_end", "test_hours", "test_crash")
+"""What takes minutes of real time is begun first: with several workers the others go on beside it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """By folder or file, in that order; the rest as collected."""
+
+    def rank(item: pytest.Item) -> int:
+        parts = (*item.path.parts, item.path.stem)
+        return next((i for i, name in enumerate(LONGEST_FIRST) if name in parts), len(LONGEST_FIRST))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(autouse=True)
 def _no_spool_of_this_machine() -> Iterator[None]:
     """No test uses the directories that are the defaults."""
