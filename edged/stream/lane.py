@@ -223,6 +223,8 @@ class Lane:
         if session is None:
             return []
         effects: list[LaneEffect] = [*session.poll(now)]
+        if self._aside and now >= self._aside_at + ASIDE_S:
+            self.leave()  # a connection sends in order of position: what was set aside needs another
         self.keepalives += sum(1 for e in effects if isinstance(e, Send) and e.data == deepgram.KEEP_ALIVE)
         if session.state is State.DRAINING and now >= self._drain_by(session):
             session.over()

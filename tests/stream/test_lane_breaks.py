@@ -175,8 +175,8 @@ def test_a_range_that_ends_three_sessions_is_set_aside_and_the_queue_goes_on() -
     assert bench.waiting == [(0, 2500)]
 
 
-def test_what_was_set_aside_is_tried_again_later() -> None:
-    """By the next connection after ten minutes."""
+def set_aside() -> Bench:
+    """What was said up to 2000 has ended three sessions, and another is open."""
     bench = Bench()
     bench.connect()
     bench.say(2000, silence=500)
@@ -185,6 +185,13 @@ def test_what_was_set_aside_is_tried_again_later() -> None:
         bench.serve(interim(0, 1000))
         bench.lose(1011)
         bench.connect()
+    assert bench.aside == 2500
+    return bench
+
+
+def test_what_was_set_aside_is_tried_again_later() -> None:
+    """By the next connection after ten minutes."""
+    bench = set_aside()
     bench.lose()
     bench.wait(bench.at + 600_000)
     assert bench.lane.has_work(bench.now)
@@ -194,15 +201,31 @@ def test_what_was_set_aside_is_tried_again_later() -> None:
     assert bench.texts == ["ah"]
 
 
-def test_at_the_end_what_was_set_aside_is_tried_once_more() -> None:
-    bench = Bench()
+def test_a_connection_that_holds_is_ended_for_it_where_nobody_speaks() -> None:
+    """A connection sends in order of position: what was set aside needs another."""
+    bench = set_aside()
+    bench.say(bench.at + 1000)
+    [(start, end)] = bench.sent()
+    bench.serve(final(0, end - start, "oh@100-900"))
+    bench.wait(bench.at + 597_000)
+    assert not bench.said("CloseStream")
+    bench.open()
+    bench.hear(bench.at + 6000)
+    assert not bench.said("CloseStream")
+    bench.close()
+    [(_, first), (second, last)] = bench.sent()
+    bench.serve(final(first - start, first - start + last - second, from_finalize=True))
+    bench.wait(bench.at + 3000)
+    assert len(bench.said("CloseStream")) == 1
+    bench.lose(1000)
+    assert bench.lane.has_work(bench.now)
     bench.connect()
-    bench.say(2000, silence=500)
-    for _ in range(3):
-        bench.wait(bench.at + 2600)
-        bench.serve(interim(0, 1000))
-        bench.lose(1011)
-        bench.connect()
+    bench.wait(bench.at + 3000)
+    assert bench.sent() == [(0, 2500)]
+
+
+def test_at_the_end_what_was_set_aside_is_tried_once_more() -> None:
+    bench = set_aside()
     bench.lane.finish()
     bench.poll()
     bench.lose(1000)
