@@ -163,9 +163,9 @@ class Account:
                 voiced.add(a, b)
         return voiced.gaps(start, end)
 
-    def quietest(self, start: int, end: int) -> int:
-        """The middle of the quietest sixteenth of `[start, end)`, or of all of it if none of it waits any more."""
-        middle, window = (start + end) // 2, max(2, (end - start) // 16)
+    def quietest(self, start: int, end: int, window: int) -> int:
+        """The middle of the quietest `window` samples in `[start, end)`, or of them all if none waits any more."""
+        middle = (start + end) // 2
         found = [
             (sum(map(abs, array("h", pcm))), abs(at + window // 2 - middle), at + window // 2)
             for position in range(start, end - window + 1, window // 2)
@@ -188,7 +188,7 @@ class Account:
                 return (start + end) // 2
         if segment is not open_one:
             return segment.end
-        return self.quietest(segment.end - 3 * pause, segment.end)
+        return self.quietest(segment.end - 10 * pause, segment.end, pause // 15)  # words are shorter than 1.5 s
 
     def last_pause(self, pause: int) -> int | None:
         """The last place where nobody speaks for `pause` samples."""

@@ -152,7 +152,7 @@ class Scribe:
         gap = draft.widest_gap(beyond + self._jitter)
         if gap is None:
             gap = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
-        return self._account.quietest(gap - self._jitter, min(gap + self._jitter, draft.end))
+        return self._account.quietest(gap - self._jitter, min(gap + self._jitter, draft.end), self._jitter // 8)
 
     def cut_back(self, position: int) -> None:
         """Discard what was drafted after a resume point: it will be recognised again."""

@@ -238,12 +238,12 @@ def test_the_quietest_place_is_where_least_is_heard_and_else_in_the_middle(
     made = Account()
     made.open(0)
     made.append(0, array("h", [9 * any(a <= at < b for a, b in loud) for at in range(100)]).tobytes())
-    assert abs(made.quietest(0, 100) - where) <= 5
+    assert abs(made.quietest(0, 100, 10) - where) <= 5
 
 
 def test_what_no_longer_waits_is_not_the_quietest() -> None:
     made = account((0, 100))
     made.release(0, 60, "recorded")
-    assert made.quietest(0, 100) in range(60, 70)
+    assert made.quietest(0, 100, 10) in range(60, 70)
     made.release(60, 100, "recorded")
-    assert made.quietest(0, 100) == 50
+    assert made.quietest(0, 100, 10) == 50
