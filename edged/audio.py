@@ -6,6 +6,8 @@ count: audio that was lost moves it on by as much as is known to be missing.
 
 from typing import NamedTuple
 
+from edged.troubles import Trouble
+
 BYTES_PER_SAMPLE = 2
 """Signed 16-bit little-endian, the one format inside edged: webrtcvad and `linear16` both take it."""
 
@@ -40,6 +42,7 @@ class Lost(NamedTuple):
 
     reason: str
     """One line for people: what happened, and what to do if something can be done."""
+    trouble: Trouble | None = None
 
 
 class Overrun(NamedTuple):
@@ -59,6 +62,7 @@ class Signal(NamedTuple):
     """e.g. `delivers digital silence: is it muted, or its volume at 0?`, to be read after `microphone: `."""
     fault: bool
     """False when it is right again."""
+    trouble: Trouble | None = None
 
 
 class Ended(NamedTuple):

@@ -14,6 +14,9 @@ Anything else that is raised is our own fault: a traceback, and exit 70.
 """
 
 from enum import IntEnum
+from typing import Self
+
+from edged.troubles import Trouble
 
 
 class Exit(IntEnum):
@@ -32,6 +35,13 @@ class EdgedError(Exception):
     """Its text is one line, made for the person who runs the machine."""
 
     exit_status = Exit.OUR_FAULT
+    trouble: Trouble | None = None
+    """What the journal knows it by."""
+
+    def known_as(self, trouble: Trouble) -> Self:
+        """The same, of a kind that has an explanation of its own."""
+        self.trouble = trouble
+        return self
 
 
 class UsageError(EdgedError):
@@ -44,6 +54,7 @@ class ConfigurationError(EdgedError):
     """The settings can't be used: `problems` lists all of them, a line each."""
 
     exit_status = Exit.CONFIGURATION
+    trouble = Trouble.CONFIGURATION
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -53,15 +64,20 @@ class ConfigurationError(EdgedError):
 class SourceError(EdgedError):
     """Audio can't be had at the moment (absent, unplugged, busy)."""
 
+    trouble = Trouble.MICROPHONE_ABSENT
+
 
 class SourceMismatch(SourceError):
     """The source is there but can't give what the settings ask for."""
 
     exit_status = Exit.CONFIGURATION
+    trouble = Trouble.CONFIGURATION
 
 
 class Unreachable(EdgedError):
     """No connection, or a lost one; `retry_after_s` is what the server asked for, if it did."""
+
+    trouble = Trouble.NETWORK
 
     def __init__(self, text: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(text)
@@ -75,9 +91,13 @@ class Limited(Unreachable):
 class Refused(EdgedError):
     """The server said no and will say it again until somebody changes something."""
 
+    trouble = Trouble.REFUSED
+
 
 class SinkError(EdgedError):
     """A sink could not take all records of one call; the first `delivered` of them it has for good, the others not."""
+
+    trouble = Trouble.SINK
 
     def __init__(self, text: str, *, delivered: int = 0) -> None:
         super().__init__(text)

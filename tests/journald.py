@@ -61,6 +61,7 @@ class Journald:
         wait_for(lambda: self._inode() not in (0, before))
         # the socket for standard error is made after the native one
         wait_for(lambda: (self.root / "run/systemd/journal/stdout").exists())
+        wait_for(lambda: any((self.root / "run/log/journal").iterdir()))
 
     def kill(self) -> None:
         """Its socket stays, and refuses."""

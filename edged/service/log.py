@@ -1,4 +1,7 @@
-"""The daemon's own log: standard error, one line an event; never transcripts, audio or keys.
+"""The daemon's own log: one line an event; never transcripts, audio or keys.
+
+It goes to standard error, but for what the message catalogue explains: under the journal those lines go there by its
+native protocol, as a line of standard error can't carry the id by which `journalctl -x` finds the explanation.
 
 Manners: the first failure of an outage is a WARNING, its repeats are DEBUG, the recovery is INFO with how long it
 lasted (`Outage`); what can come back a thousand times is said once (`Once`); our own bugs are ERRORs with a traceback.
@@ -6,13 +9,17 @@ lasted (`Outage`); what can come back a thousand times is said once (`Once`); ou
 
 import logging
 import os
+import socket
 import sys
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from datetime import datetime
 from typing import Literal
 
 from edged.service.clock import boottime_s
+from edged.service.journal import SOCKET_PATH, datagram, send
+from edged.troubles import Trouble
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -26,18 +33,26 @@ ONCE_MOST = 1000
 """Keys that one `Once` remembers: a server that sends a new kind of nonsense each time must not fill the memory."""
 
 
-def setup(level: Level) -> None:
+ERASE = "\r\x1b[K"
+"""To the line's beginning, and erase it."""
+
+
+def setup(level: Level, *, over_interims: bool = False) -> None:
     """Send the log to standard error, for the journal if that is what it is connected to, for people otherwise.
 
     `level` is for edged alone. Other libraries get WARNING and above: websockets at DEBUG logs every frame, so audio,
-    transcripts and, in the handshake, the key.
+    transcripts and, in the handshake, the key. `over_interims`: what is being said may stand in a terminal's last line;
+    an event is written over it, and it comes back below with the next word.
     """
-    handler = _Handler(sys.stderr)
-    if to_journal():
+    in_journal = to_journal()
+    handler = _Journal(sys.stderr) if in_journal else _Handler(sys.stderr)
+    if in_journal:
         handler.setFormatter(JournalFormatter())
     else:
-        colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-        handler.setFormatter(PlainFormatter(colour=colour))
+        able = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        handler.setFormatter(
+            PlainFormatter(colour=able and "NO_COLOR" not in os.environ, over_interims=able and over_interims)
+        )
     handler.addFilter(not_chatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -73,6 +88,30 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for 
         """Standard error is full, closed or a broken pipe."""
 
 
+class _Journal(_Handler):
+    """Standard error that is the journal, with another way into it for lines that have a trouble's id."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """By the other way if that can be done at once."""
+        trouble = getattr(record, "trouble", None)
+        if trouble is None or not explained(_text(record), trouble, record.levelno):
+            super().emit(record)
+
+
+def explained(text: str, trouble: Trouble, level: int) -> bool:
+    """Hand a line to journald with the id by which it is explained; False if that can't be done without waiting."""
+    priority = str(PRIORITIES.get(level, 6))
+    fields = {"MESSAGE": text, "MESSAGE_ID": trouble, "PRIORITY": priority, "SYSLOG_IDENTIFIER": "edged"}
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            connection.setblocking(False)
+            connection.connect(SOCKET_PATH)
+            send(connection, datagram(fields.items()))
+    except OSError:
+        return False
+    return True
+
+
 def one_line(text: str) -> str:
     r"""The text on one line: newlines, escapes and other control characters are written as `\n`, `\x1b`, ..."""
     if text.isprintable():
@@ -80,19 +119,24 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-class _Formatter(logging.Formatter):
+def _text(record: logging.LogRecord) -> str:
+    head = f"{record.name.removeprefix('edged.')}: " if record.name != "edged" else ""
+    return head + one_line(record.getMessage())
+
+
+class _Formatter(ABC, logging.Formatter):
     """Each event is one line; a traceback follows on lines of its own that can't be mistaken for events."""
 
     def format(self, record: logging.LogRecord) -> str:
-        head = f"{record.name.removeprefix('edged.')}: " if record.name != "edged" else ""
-        lines = [head + one_line(record.getMessage())]
+        lines = [_text(record)]
         if record.exc_info and record.exc_info[1]:
             for part in traceback.format_exception(record.exc_info[1]):
                 lines += ["| " + one_line(line) for line in part.rstrip("\n").split("\n")]
         return "\n".join(self.line(record, text) for text in lines)
 
+    @abstractmethod
     def line(self, record: logging.LogRecord, text: str) -> str:
-        raise NotImplementedError
+        """One line of it."""
 
 
 class JournalFormatter(_Formatter):
@@ -106,9 +150,13 @@ class JournalFormatter(_Formatter):
 class PlainFormatter(_Formatter):
     """`2026-11-20 09:15:02.120 WARNING stream: connection lost`, in local time."""
 
-    def __init__(self, *, colour: bool = False) -> None:
+    def __init__(self, *, colour: bool = False, over_interims: bool = False) -> None:
         super().__init__()
         self._colour = colour
+        self._before = ERASE if over_interims else ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._before + super().format(record)
 
     def line(self, record: logging.LogRecord, text: str) -> str:
         """One line of it."""
@@ -124,9 +172,16 @@ class Outage:
     `what` begins each line, e.g. `sink file`. Use it from one thread.
     """
 
-    def __init__(self, log: logging.Logger, what: str, clock: Callable[[], float] = boottime_s) -> None:
+    def __init__(
+        self,
+        log: logging.Logger,
+        what: str,
+        clock: Callable[[], float] = boottime_s,
+        trouble: Trouble | None = None,
+    ) -> None:
         self._log = log
         self._what = what
+        self._trouble = trouble
         self._clock = clock
         self._since_s: float | None = None
 
@@ -135,11 +190,11 @@ class Outage:
         """From the first `failed` to `over`."""
         return self._since_s is not None
 
-    def failed(self, why: str) -> None:
-        """It failed (again)."""
+    def failed(self, why: str, trouble: Trouble | None = None) -> None:
+        """It failed (again). `trouble`: what the journal knows it by, if it is not the one of the whole outage."""
         if self._since_s is None:
             self._since_s = self._clock()
-            self._log.warning("%s: %s", self._what, why)
+            self._log.warning("%s: %s", self._what, why, extra={"trouble": trouble or self._trouble})
         else:
             self._log.debug("%s: still: %s", self._what, why)
 

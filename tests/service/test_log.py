@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.service.log import Once, Outage, duration, one_line
+from edged.troubles import Trouble
 from tests.journald import Journald
 
 EVENTS = """
@@ -88,12 +89,10 @@ def test_a_stream_that_is_not_standard_error_is_not_the_journal() -> None:
     assert run(EVENTS, JOURNAL_STREAM="1:2").splitlines()[0][0].isdigit()
 
 
-@pytest.mark.parametrize(
-    ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
-)
-def test_colours_are_for_terminals_and_for_those_who_want_them(environment: dict[str, str], coloured: bool) -> None:
+def on_a_terminal(program: str, **environment: str) -> bytes:
+    """What a terminal is sent on its standard error."""
     outside, inside = pty.openpty()
-    run(EVENTS, stderr=inside, **({"TERM": "xterm"} | environment))
+    run(program, stderr=inside, **({"TERM": "xterm"} | environment))
     os.close(inside)
     shown = b""
     try:
@@ -102,8 +101,35 @@ def test_colours_are_for_terminals_and_for_those_who_want_them(environment: dict
     except OSError:
         pass  # how a terminal's other end says that all is read
     os.close(outside)
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_colours_are_for_terminals_and_for_those_who_want_them(environment: dict[str, str], coloured: bool) -> None:
+    shown = on_a_terminal(EVENTS, **environment)
     assert (b"\x1b[33m" in shown) == coloured
     assert (b"\x1b" in shown) == coloured
+
+
+WITH_INTERIMS = """
+import logging
+from edged.service.log import setup
+from edged.transcripts.console import Console
+setup("info", over_interims=True)
+console = Console(2)
+console.show_interim("turn the")
+logging.getLogger("edged").info("connected")
+console.show_interim("turn the light")
+"""
+
+
+def test_an_event_is_written_over_what_is_being_said_which_comes_back_below_it() -> None:
+    lines = on_a_terminal(WITH_INTERIMS, NO_COLOR="1").decode().split("\r\n")
+    last = [line.rpartition("\r\x1b[K")[2] for line in lines]
+    assert [last[0][24:], last[1]] == ["INFO    connected", "turn the light"]
+    assert "\x1b" not in on_a_terminal(WITH_INTERIMS, TERM="dumb").decode(), "where lines can't be overwritten"
 
 
 def test_a_standard_error_that_is_gone_or_full_disturbs_nobody() -> None:
@@ -130,6 +156,40 @@ def test_a_real_journal_gets_the_priorities(journald: Journald) -> None:
         ("4", r"stream.session: two\nlines, \x1b[31m and a \r"),
         ("3", "stream.session: worse"),
         ("2", "worst"),
+    ]
+
+
+TROUBLED = """
+import logging
+from edged.service import log
+from edged.troubles import Trouble
+log.SOCKET_PATH = {socket!r}
+log.setup("info")
+logger = logging.getLogger("edged.daemon")
+logger.warning("no %s", "microphone\\n", extra={{"trouble": Trouble.MICROPHONE_ABSENT}})
+log.Outage(logger, "recogniser", trouble=Trouble.NETWORK).failed("refused", Trouble.KEY_REFUSED)
+logger.warning("said by no catalogue")
+"""
+
+
+def test_a_trouble_goes_to_the_journal_with_the_id_of_its_explanation(journald: Journald) -> None:
+    """And to it alone; other lines go on by standard error."""
+    assert run(IN_A_JOURNAL + TROUBLED.format(socket=journald.socket)) == "<4>daemon: said by no catalogue\n"
+    for trouble, text in (
+        (Trouble.MICROPHONE_ABSENT, r"daemon: no microphone\n"),
+        (Trouble.KEY_REFUSED, "daemon: recogniser: refused"),
+    ):
+        (entry,) = journald.wait_for(1, f"MESSAGE_ID={trouble}")
+        assert (entry["MESSAGE"], entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) == (text, "4", "edged")
+
+
+@pytest.mark.parametrize("journal", [IN_A_JOURNAL, ""], ids=["a journal that is gone", "no journal"])
+def test_a_trouble_is_a_line_on_standard_error_everywhere_else(journal: str) -> None:
+    lines = run(journal + TROUBLED.format(socket="/nowhere/socket")).splitlines()
+    assert [line.partition("daemon: ")[2] for line in lines] == [
+        r"no microphone\n",
+        "recogniser: refused",
+        "said by no catalogue",
     ]
 
 
