@@ -10,7 +10,7 @@
  * - `control` is a file that holds one word: `unplug` (dead until closed, and not to be opened while the word stands),
  *   `busy`, `eio`, `stall` (nothing arrives), `overrun` (once; the file is removed then), `mute` (exact zeros).
  * - `state` is a file that holds the room's start in nanoseconds of CLOCK_MONOTONIC, and the samples (of one channel)
- *   that were delivered up to, and are played up to.
+ *   that were delivered up to, are played up to, and have come in one piece since.
  * - `ctl` of the same type is a mixer with one capture volume (0-100) and switch, kept in the file `mixer`: 2 numbers.
  */
 #include <alsa/asoundlib.h>
@@ -42,6 +42,7 @@ struct microphone {
 	uint64_t start_ns;    /* when frame 0 of this run of the stream was captured */
 	uint64_t base;        /* its frame in the room */
 	uint64_t filled;      /* frames put into the ring since */
+	uint64_t since;       /* the room's frame from which on all came in one piece */
 	uint64_t stalled_ns;  /* since when nothing arrives, or 0 */
 };
 
@@ -100,6 +101,7 @@ static void stall(struct microphone *m, int on)
 		uint64_t stood = now - m->stalled_ns;
 		m->start_ns += stood;
 		m->base += frames_in(m, stood);
+		m->since = m->base + m->filled;
 		m->stalled_ns = 0;
 		tick(m);
 	}
@@ -127,12 +129,13 @@ static uint64_t room_start_ns(struct microphone *m)
 
 static void note(struct microphone *m, uint64_t room_ns)
 {
-	char text[64];
+	char text[96];
 	int fd = m->state ? open(m->state, O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : -1;
 	if (fd < 0)
 		return;
-	int n = snprintf(text, sizeof text, "%020llu %020llu %020llu\n", (unsigned long long)room_ns,
-			 (unsigned long long)(m->base + m->io.appl_ptr), (unsigned long long)(m->base + arrived(m)));
+	int n = snprintf(text, sizeof text, "%020llu %020llu %020llu %020llu\n", (unsigned long long)room_ns,
+			 (unsigned long long)(m->base + m->io.appl_ptr), (unsigned long long)(m->base + arrived(m)),
+			 (unsigned long long)m->since);
 	if (pwrite(fd, text, (size_t)n, 0) != n)
 		SNDERR("virtual microphone: can't write %s", m->state);
 	close(fd);
@@ -148,7 +151,7 @@ static int on_start(snd_pcm_ioplug_t *io)
 	if (!room)
 		room = now;
 	m->start_ns = now;
-	m->base = frames_in(m, now - room);
+	m->base = m->since = frames_in(m, now - room);
 	m->filled = 0;
 	m->stalled_ns = 0;
 	note(m, room);

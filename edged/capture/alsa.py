@@ -11,7 +11,9 @@ from the significant bits and can write past its end, so only S16 is ever asked 
 """
 
 import ctypes
+import errno
 import logging
+import os
 import threading
 import time
 from typing import Any
@@ -104,6 +106,21 @@ def title(index: int) -> str | None:
         return None
 
 
+def is_defined(device: str) -> bool:
+    """False if ALSA's configuration has no such name: then waiting for a microphone is no help, as far as can be known.
+
+    What stands behind a name is not looked at. `default` is given the benefit of the doubt: it comes with the first
+    card.
+    """
+    library = ctypes.CDLL("libasound.so.2")
+    library.snd_config_update()
+    whole, found = ctypes.c_void_p.in_dll(library, "snd_config"), ctypes.c_void_p()
+    error: int = library.snd_config_search_definition(whole, b"pcm", os.fsencode(device), ctypes.byref(found))
+    if found:
+        library.snd_config_delete(found)
+    return error != -errno.ENOENT or device == "default"
+
+
 def open_pcm(device: str, settings: Capture) -> tuple[Any, str]:
     """An open PCM, and in words what was granted. Raises SourceError, or SourceMismatch naming what it can do."""
     period = settings.rate * settings.period_ms // 1000
@@ -119,6 +136,9 @@ def open_pcm(device: str, settings: Capture) -> tuple[Any, str]:
             periods=max(2, settings.buffer_ms // settings.period_ms),
         )
     except alsaaudio.ALSAAudioError as error:
+        if not is_defined(device):
+            text = f"no ALSA device is called {device}: correct capture.device (`edged devices` lists all)"
+            raise SourceError(text) from error
         raise cards.explained(error, device) from error
     granted = pcm.info()
     wanted = (settings.rate, settings.channels, "S16_LE")
@@ -181,17 +201,17 @@ class AlsaSource:
         self._silence = DigitalSilence(settings.rate, settings.channels, settings.channel)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
-        self._lost: str | None = None
+        self._lost: Lost | None = None
         self._volume_fault: str | None = None
 
-    def check(self) -> str | None:
+    def check(self) -> Lost | None:
         """See `Source.check`."""
         try:
             open_pcm(self._choose(), self._settings)[0].close()
         except SourceMismatch:
             raise
         except SourceError as error:
-            return str(error)
+            return Lost(str(error), error.trouble)
         return None
 
     def start(self) -> None:
@@ -216,10 +236,10 @@ class AlsaSource:
             try:
                 self._capture()
             except SourceError as error:
-                self._say_lost(str(error))
+                self._say_lost(Lost(str(error), error.trouble))
             except Exception as error:  # our own fault, but a daemon that goes deaf for it would be a worse one
                 logger.exception("capture failed")
-                self._say_lost(f"capture failed ({type(error).__name__}); it is tried again")
+                self._say_lost(Lost(f"capture failed ({type(error).__name__}); it is tried again"))
             while not self._stop.wait(RETRY_S) and not self._worth_a_try():
                 self.counters.turned_s = time.monotonic()
 
@@ -232,14 +252,14 @@ class AlsaSource:
         card = cards.find(self._device)
         return card is not None and cards.holder(card) is None
 
-    def _say_lost(self, reason: str) -> None:
+    def _say_lost(self, lost: Lost) -> None:
         """Once an outage; a later reason goes to the log only."""
         self.counters.last_block_s = None
         if self._lost is None:
-            self._deliver(Lost(reason))
-        elif self._lost != reason:
-            logger.warning("%s", reason)
-        self._lost = reason
+            self._deliver(lost)
+        elif self._lost != lost:
+            logger.warning("%s", lost.reason, extra={"trouble": lost.trouble})
+        self._lost = lost
 
     def _capture(self) -> None:
         """Opens, and delivers until told to stop. Raises SourceError when the device is gone."""
@@ -301,12 +321,13 @@ class AlsaSource:
             counters.lost_samples += placed.lost_samples
             if not told:
                 self._deliver(Overrun(placed.lost_samples))
-        self._deliver(Block(placed.position, pcm, placed.at_s))
         counters.blocks += 1
         counters.last_block_s = time.monotonic()
         self._level.hear(pcm)
         counters.peak, counters.clipped = self._level.peak, self._level.clipped
-        if signal := self._silence.hear(pcm, frames):
+        signal = self._silence.hear(pcm, frames)
+        self._deliver(Block(placed.position, pcm, placed.at_s))  # who is woken wants the interpreter, so this is last
+        if signal:
             self._deliver(signal)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edged.errors import SourceError, SourceMismatch
+from edged.troubles import Trouble
 
 SYSFS = Path("/sys/class/sound")
 PROC = Path("/proc")
@@ -100,11 +101,13 @@ def explained(error: Exception, device: str) -> SourceError:
     if text == os.strerror(errno.EBUSY):
         card = find(device)
         held = card and holder(card)
-        return SourceError(f"{device} is held by {held or 'another process'}; it is used as soon as it is free")
+        busy = SourceError(f"{device} is held by {held or 'another process'}; it is used as soon as it is free")
+        return busy.known_as(Trouble.MICROPHONE_BUSY)
     if text in (os.strerror(errno.ENODEV), os.strerror(errno.ENOENT), os.strerror(errno.ENXIO)):
         return SourceError(f"{device} is not there; it is used as soon as it is (`edged devices` lists all)")
     if text in (os.strerror(errno.EACCES), os.strerror(errno.EPERM)):
-        return SourceError(f"{device} may not be opened by this user: add it to the group `audio`")
+        forbidden = SourceError(f"{device} may not be opened by this user: add it to the group `audio`")
+        return forbidden.known_as(Trouble.MICROPHONE_FORBIDDEN)
     if text == os.strerror(errno.EINVAL):
         return SourceMismatch(f"{device} can't do what is asked for, or its ALSA definition is wrong")
     return SourceError(f"{device} fails: {text}")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edged.audio import Captured
+from edged.audio import Captured, Lost
 from edged.settings import Capture
 
 Deliver = Callable[[Captured], None]
@@ -37,7 +37,7 @@ class Source(Protocol):
     def counters(self) -> Counters:
         """Kept up to date while it runs."""
 
-    def check(self) -> str | None:
+    def check(self) -> Lost | None:
         """Before `start`: tries what the settings ask for, and closes again.
 
         Returns what is missing at the moment (absent, busy: the run may begin, it is waited for), or None.

@@ -20,6 +20,8 @@ class Played(NamedTuple):
     """Samples of one channel up to which a reader was served."""
     played: int
     """Samples up to which the room had come at that moment."""
+    since: int
+    """The sample from which on all came in one piece: after an opening, an overrun or a stall it is another one."""
 
 
 class VirtualMicrophone:
@@ -123,10 +125,11 @@ class VirtualMicrophone:
     def played(self) -> Played | None:
         """How far it is; None before the first capture."""
         try:
-            started_ns, delivered, played = self._state.read_text().split()
+            started_ns, *samples = map(int, self._state.read_text().split())
+            delivered, played, since = samples
         except FileNotFoundError:
             return None
-        return Played(int(started_ns) / 1e9, int(delivered), int(played))
+        return Played(started_ns / 1e9, delivered, played, since)
 
     def _order(self, word: str) -> None:
         """Put in place whole: the plug-in reads it at any moment."""

@@ -1,15 +1,17 @@
 """A recording as a source, paced in real time: the same path as a microphone, for trying out, tests and measuring."""
 
+import shlex
 import struct
 import threading
 import time
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from edged.audio import BYTES_PER_SAMPLE, Block, Ended, Opened, Signal
+from edged.audio import BYTES_PER_SAMPLE, Block, Ended, Lost, Opened, Signal
 from edged.capture.level import Level, pick
 from edged.capture.source import Counters, Deliver
 from edged.errors import ConfigurationError
+from edged.files import open_file
 from edged.settings import Capture
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
@@ -92,11 +94,12 @@ class WavSource:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
 
-    def check(self) -> str | None:
+    def check(self) -> Lost | None:
         """See `Source.check`: raises ConfigurationError unless it can be played."""
         file, wav = self._open()
         file.close()
-        return self._cut_short(wav)
+        cut_short = self._cut_short(wav)
+        return Lost(cut_short) if cut_short else None
 
     def start(self) -> None:
         """See `Source.start`. Raises ConfigurationError."""
@@ -113,13 +116,13 @@ class WavSource:
     def _open(self) -> tuple[BinaryIO, Wav]:
         path = self._path
         try:
-            file = path.open("rb")
+            file = open_file(path)
         except OSError as error:
             raise ConfigurationError(f"capture.path: {path} can't be read: {error.strerror}") from error
         try:
             wav = parse(file)
             self._require(wav)
-        except (ValueError, OSError) as error:  # OSError: it is a directory, or the disk is bad
+        except (ValueError, OSError) as error:  # OSError: the disk is bad
             file.close()
             raise ConfigurationError(f"capture.path: {path} {error}") from error
         file.seek(wav.offset)
@@ -131,7 +134,7 @@ class WavSource:
         if wav.bits != 8 * BYTES_PER_SAMPLE or wav.rate != settings.rate:
             raise ValueError(
                 f"has {wav.bits} bits at {wav.rate} Hz, but 16 bits at {settings.rate} Hz are needed: convert it with"
-                f" `sox {path} -b 16 -r {settings.rate} converted.wav`"
+                f" `sox {shlex.quote(str(path))} -b 16 -r {settings.rate} converted.wav` (`sudo apt install sox`)"
             )
         if settings.channel >= wav.channels:
             raise ValueError(f"has {wav.channels} channel(s), so there is no capture.channel = {settings.channel}")

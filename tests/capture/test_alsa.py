@@ -215,7 +215,7 @@ def test_a_device_that_is_absent_or_busy_at_start_is_waited_for(
     source = AlsaSource(settings(), tape.put)
     missing = source.check()
     assert missing is not None
-    assert reason in missing
+    assert reason in missing.reason
     running(source)
     assert reason in tape.wait(Lost).reason
     virtual.resume()
@@ -399,4 +399,4 @@ def test_auto_stays_with_its_choice(tmp_path: Path, tape: Tape, monkeypatch: pyt
     for _ in range(2):
         missing = source.check()
         assert missing is not None
-        assert "plughw:CARD=First" in missing
+        assert "plughw:CARD=First" in missing.reason

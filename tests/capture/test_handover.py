@@ -2,11 +2,12 @@
 
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.audio import Block, Captured, Lost, Opened
-from edged.capture.handover import HandOver
+from edged.capture.handover import COMPANY, HandOver
 
 
 def block(position: int, samples: int = 10) -> Block:
@@ -33,7 +34,7 @@ def test_news_is_never_dropped_blocks_only_at_the_bound_and_the_oldest_first(ste
             waiting.remove(blocks[0])
             dropped += 1
     assert hand_over.take() == waiting
-    assert (hand_over.dropped_blocks, hand_over.dropped_samples) == (dropped, 10 * dropped)
+    assert hand_over.dropped_samples == 10 * dropped
     assert len(woken) == wakes, "one wake-up until the items are taken"
 
 
@@ -75,3 +76,24 @@ def test_a_wake_up_may_take_at_once() -> None:
     hand_over.put(Opened("a", "b"))
     hand_over.put(block(0))
     assert taken == [Opened("a", "b"), block(0)]
+
+
+@pytest.mark.parametrize(
+    ("items", "wakes"),
+    [
+        (["quiet"] * (COMPANY - 1), 0),
+        (["quiet"] * COMPANY, 1),
+        (["quiet", "voice"], 1),
+        (["quiet", "news"], 1),
+        (["voice", *["quiet"] * 3 * COMPANY], 1),
+    ],
+)
+def test_blocks_that_may_wait_are_handed_over_together_or_with_what_may_not(items: list[str], wakes: int) -> None:
+    woken: list[None] = []
+    hand_over = HandOver(lambda: woken.append(None), may_wait=lambda block: block.position % 20 == 0)
+    put: list[Captured] = []
+    for number, item in enumerate(items):
+        put.append(Lost("gone") if item == "news" else block(20 * number + 10 * (item == "voice")))
+        hand_over.put(put[-1])
+    assert len(woken) == wakes
+    assert hand_over.take() == put, "who asks gets all of it, in order"

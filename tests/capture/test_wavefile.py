@@ -101,7 +101,9 @@ def test_a_recording_that_was_cut_short_is_played_as_far_as_it_goes_and_says_so(
     whole = recording(file, audio).read_bytes()
     file.write_bytes(whole[: 44 + 6401])
     source = WavSource(wav(file), tape.put, speed=100)
-    assert "is cut short: 1.0 s are promised, 0.2 s are there" in (source.check() or "")
+    missing = source.check()
+    assert missing is not None
+    assert "is cut short: 1.0 s are promised, 0.2 s are there" in missing.reason
     running(source)
     tape.wait(Ended)
     assert tape.all(Signal)[0].fault
