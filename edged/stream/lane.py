@@ -11,11 +11,10 @@ The law:
 from math import inf
 from typing import Final
 
-from edged.audio import BYTES_PER_SAMPLE
 from edged.errors import Unreachable
 from edged.gate.gate import Open
 from edged.gate.intake import Audio, Let
-from edged.ranges import Ranges
+from edged.ranges import Range, Ranges
 from edged.settings import Deepgram
 from edged.stream import deepgram
 from edged.stream.account import Account, Segment
@@ -32,6 +31,9 @@ MESSAGE_MS: Final = 100
 
 ASIDE_S: Final = 600.0
 """When what was set aside is tried again."""
+
+UNQUIET_S: Final = 2.0
+"""A voice at the end of a segment may be a word's beginning: a connection is not left for so long."""
 
 SOURCELESS_S: Final = 60.0
 """A connection outlives the microphone by this: a replug takes less, and without audio it is held for nothing."""
@@ -69,6 +71,8 @@ class Lane:
         self._cursor = 0
         self._last: Segment | None = None
         """The segment of the last audio sent on this session, until its end has been finalized."""
+        self._quiet_end = True
+        """Nobody spoke at the end of the segment that was sent last."""
         self._tails = Tails(settings, self.account, self._scribe)
         self._sent_to = 0
         """No position beyond this has ever been sent; what is sent below it is sent again."""
@@ -80,13 +84,8 @@ class Lane:
         self._finishing = self._leaving = False
         self._retry_aside = True
         self._breaks = Breaks()
-        self._parting = Parting(
-            self.account,
-            self._scribe,
-            keep_max=keep_max_s * rate,
-            after=None if hand_over_s is None else round(hand_over_s * rate),
-            pause=self._pause,
-        )
+        after = None if hand_over_s is None else round(hand_over_s * rate)
+        self._parting = Parting(self.account, self._scribe, keep_max=keep_max_s * rate, after=after, pause=self._pause)
         self._aside = Ranges()
         self._aside_at = 0.0
 
@@ -137,16 +136,13 @@ class Lane:
         return self._next(self._start()) is not None
 
     def wants_priming(self) -> bool:
-        """The connection needs audio to live, and there is nothing to send."""
+        """The connection needs audio to live, and has not enough to send."""
         session = self.session
-        return (
-            session is not None
-            and session.state is State.OPEN
-            and not session.heard
-            and self._settings.prime_s > 0
-            and session.map.sent < self._settings.prime_max_s * self.rate
-            and self._next(self._cursor) is None
-        )
+        if session is None or session.state is not State.OPEN or session.heard or self._settings.prime_s <= 0:
+            return False
+        waits = self.unsent
+        enough_s = self._settings.prime_s if waits else self._settings.prime_max_s
+        return session.map.sent + waits < enough_s * self.rate
 
     def next_deadline(self, now: float) -> float | None:
         """When `poll` wants to be called again, unless something else happens before; None without a session."""
@@ -161,7 +157,7 @@ class Lane:
             deadlines += [] if tail_by is None else [tail_by]
             following = self._next(self._cursor)
             if following:
-                room_at = session.room_at(len(following[1]) // BYTES_PER_SAMPLE, now)
+                room_at = session.room_at(following[1] - following[0], now)
                 deadlines += [] if room_at is None else [room_at]
             elif (idle_limit_s := self._idle_limit_s()) is not None:
                 deadlines.append(self._last_audio_at + idle_limit_s)
@@ -179,7 +175,7 @@ class Lane:
         self.parked = False
         self._request_id = request_id
         self._cursor = self._start()
-        self._last = None
+        self._last, self._quiet_end = None, True
         self._last_audio_at = now
         self._drain_from = None
         self._prime_asked = self._flushed = self._leaving = False
@@ -235,7 +231,7 @@ class Lane:
             effects += self._see_to_tails(session, now)
         if session.state is State.OPEN and self._next(self._cursor) is None:
             effects += self._at_rest(session, now)
-        elif session.state is State.OPEN and self._leaving and self._last is None and not self._tails:
+        elif session.state is State.OPEN and self._leaving and self._may_leave and not self._tails:
             effects += self._drain(session, now)
         return self._told(effects)
 
@@ -266,15 +262,15 @@ class Lane:
         """Where a new session begins: after the draft, or with whatever has waited longest."""
         return self._scribe.draft.end if self._scribe.draft else 0
 
-    def _next(self, cursor: int) -> tuple[int, bytes] | None:
-        """The audio to send at or after the cursor, in a piece for one message."""
-        while (following := self.account.read(cursor, self._message)) is not None:
-            position, pcm = following
-            aside = self._aside.following(position)
-            if aside is None or aside[0] >= position + len(pcm) // BYTES_PER_SAMPLE:
+    def _next(self, cursor: int) -> Range | None:
+        """Where the audio is to send at or after the cursor, for one message."""
+        while (following := self.account.ahead(cursor, self._message)) is not None:
+            start, end = following
+            aside = self._aside.following(start) if self._aside else None
+            if aside is None or aside[0] >= end:
                 return following
-            if aside[0] > position:
-                return position, pcm[: (aside[0] - position) * BYTES_PER_SAMPLE]
+            if aside[0] > start:
+                return start, aside[0]
             cursor = aside[1]
         return None
 
@@ -285,18 +281,23 @@ class Lane:
             segment = self.account.segment_at(following[0]) if following else None
             if self._last and self._last.over and segment is not self._last:
                 effects += session.finalize() if self._tails.sent(self._last, now) == "finalize" else []
+                self._quiet_end = self._last.end - self._last.voiced_end >= self._pause
                 self._last = None
-            if following is None or segment is None or (self._leaving and self._last is None):
+            if following is None or segment is None or (self._leaving and self._may_leave):
                 return effects
-            position, pcm = following
-            length = len(pcm) // BYTES_PER_SAMPLE
-            if session.room(now) < length:
+            start, end = following
+            if session.room(now) < end - start:
                 return effects
-            effects += session.audio(position, pcm, now)
-            self._last, self._cursor, self._last_audio_at = segment, position + length, now
-            self.sent_samples += length
-            self._scribe.resent.add(position, min(position + length, self._sent_to))
-            self._sent_to = max(self._sent_to, position + length)
+            effects += session.audio(start, self.account.cut(start, end), now)
+            self._last, self._cursor, self._last_audio_at = segment, end, now
+            self.sent_samples += end - start
+            self._scribe.resent.add(start, min(end, self._sent_to))
+            self._sent_to = max(self._sent_to, end)
+
+    @property
+    def _may_leave(self) -> bool:
+        """A gate with a second opinion can close on noise just where somebody begins to speak in it."""
+        return self._last is None and self._quiet_end
 
     def _at_rest(self, session: Session, now: float) -> list[LaneEffect]:
         """Everything was sent: end, prime, or close after long silence."""
@@ -326,7 +327,7 @@ class Lane:
         if self._open_segment() or self._tails:
             return None
         if self._leaving:
-            return 0.0
+            return 0.0 if self._quiet_end else UNQUIET_S
         limits_s = [self._settings.idle_close_s or inf, inf if self.has_source else SOURCELESS_S]
         return None if min(limits_s) == inf else min(limits_s)
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 from edged.errors import Limited, Refused, Unreachable
 from edged.service.log import Outage
 from edged.settings import Settings
 from edged.stream.backoff import Backoff
+from edged.stream.bell import Bell
 from edged.stream.connection import Closed, Connection, Secret
 from edged.stream.effects import LaneEffect
 from edged.stream.lane import Lane
@@ -20,6 +22,9 @@ from edged.stream.session import Hangup, Send, Session, State
 from edged.stream.share import Share
 
 log = logging.getLogger(__name__)
+
+PAUSE_S = 30.0
+"""Nearly everybody who speaks stops once in so long; a television does not."""
 
 MOST_REASONS = 10
 """Different warnings in one outage: a server that words each refusal anew must not fill the log."""
@@ -53,7 +58,7 @@ class Link:
         self._share = share
         self._on_effect = on_effect
         self._backoff = Backoff(settings.reconnect)
-        self._wake = asyncio.Event()
+        self._wake = Bell()
         self._outage = Outage(log, "recogniser")
         self._reasons: set[str] = set()
         """Those that the present outage has had."""
@@ -61,6 +66,10 @@ class Link:
         """The last connection did not end in order."""
         self._finish = asyncio.Event()
         self._checked = False
+        self._leave_at_s = inf
+        """When the present connection is given up for somebody else's sake."""
+        self.presses = False
+        """What waits comes near a bound: see `Share`."""
         self.counts = Counts()
         self.state = "not connected"
         """For people, in a few words."""
@@ -69,11 +78,16 @@ class Link:
 
     def wake(self) -> None:
         """Something may be there to send, or to connect for."""
-        self._wake.set()
+        self._wake.ring()
 
-    def leave(self) -> None:
-        """Another connection is wanted, and there may be no more: end this one as soon as that costs nothing."""
+    def leave(self, *, soon: bool) -> None:
+        """Another connection is wanted, and there may be no more: end this one as soon as that costs nothing.
+
+        `soon`: after `PAUSE_S` in mid-speech; what is not answered then is sent again on the next one.
+        """
         self._lane.leave()
+        if soon:
+            self._leave_at_s = min(self._leave_at_s, time.monotonic() + PAUSE_S)
         self.wake()
 
     def finish(self, *, retry_aside: bool = True) -> None:
@@ -106,15 +120,15 @@ class Link:
         reason = str(error).partition(" (request ")[0]
         text = f"{error}; trying again in {wait_s:.1f} s"
         if self._outage.lasting and reason not in self._reasons and len(self._reasons) < MOST_REASONS:
-            log.warning("recogniser: %s", text)
+            log.warning("recogniser: %s", text, extra={"trouble": error.trouble})
         else:
-            self._outage.failed(text)
+            self._outage.failed(text, error.trouble)
         self._reasons.add(reason)
 
     async def _worth_connecting(self) -> bool:
         """Wait until there is reason to connect; False when finished and nothing is left."""
         while True:
-            self._wake.clear()
+            self._wake.hush()
             if self._lane.has_work(time.monotonic()):
                 return True
             if self._finish.is_set():
@@ -123,7 +137,7 @@ class Link:
             if hold and (self._lane.has_source or not self._checked):
                 return True
             self.state = "not connected: nobody speaks"
-            await self._wake.wait()
+            await self._wake.heard()
 
     async def _connect_and_converse(self) -> Unreachable | Refused | None:
         """One connection's life. Returns why it must be made again after a wait, or None if it ended in order."""
@@ -143,11 +157,15 @@ class Link:
         session = self._lane.session
         if session is None:
             raise RuntimeError("a lane that is connected has a session")
+        self._leave_at_s = inf
         closed = await self._converse(connection, session)
         asked = session.state is State.DRAINING
         self._do(self._lane.lost(time.monotonic(), closed.code))
         if asked and closed.code == 1000 and (session.results or self._lane.parked or self._finish.is_set()):
             log.info("connection closed in order")
+            return None
+        if time.monotonic() >= self._leave_at_s and closed.code is None:
+            log.info("connection given up in mid-speech: the backlog can't wait any longer")
             return None
         self._lost = True
         return closed.error
@@ -182,12 +200,12 @@ class Link:
                 self._backoff.proved()
                 self._outage.over()
                 self._reasons.clear()
-            self._wake.set()
+            self._wake.ring()
 
     async def _write(self, connection: Connection) -> None:
         lane = self._lane
         while True:
-            self._wake.clear()
+            self._wake.hush()
             for effect in lane.poll(time.monotonic()):
                 match effect:
                     case Send(data):
@@ -202,10 +220,11 @@ class Link:
                         )
                     case _:
                         self._on_effect(effect)
-            deadline = lane.next_deadline(time.monotonic())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
-                    await self._wake.wait()
+            if time.monotonic() >= self._leave_at_s:
+                raise Closed(None, Unreachable("another needs the connection"))
+            deadline_s = lane.next_deadline(time.monotonic())
+            by_s = min(self._leave_at_s, inf if deadline_s is None else deadline_s)
+            await self._wake.heard(by_s=None if by_s == inf else by_s)
 
     async def _back_off(self, wait_s: float) -> None:
         """Wait. Audio does not shorten it; the order to finish does, once: a last try before the end."""

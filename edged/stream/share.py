@@ -15,12 +15,19 @@ ASK_S: Final = 5.0
 class Holder(Protocol):
     """Has a connection, or wants one."""
 
-    def leave(self) -> None:
-        """Somebody else waits: end it as soon as that costs nothing."""
+    @property
+    def presses(self) -> bool:
+        """It can't wait any longer: it goes before all others, and is not asked to leave for one that can."""
+
+    def leave(self, *, soon: bool) -> None:
+        """Somebody else waits: end it as soon as that costs nothing; `soon`: even if it costs something."""
 
 
 class Share:
-    """`most` connections; who wants one more waits until another leaves, in order: who left comes last."""
+    """`most` connections; who wants one more waits until another leaves, in order: who left comes last.
+
+    With one for both, live speech and backlog take turns so; and where backlog comes near a bound, it goes first.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -33,9 +40,10 @@ class Share:
         """Returns when there is a connection for `holder`."""
         self._waiting.append(holder)
         try:
-            while self._waiting[0] is not holder or len(self._holders) >= self._allowed:
+            while self._first is not holder or len(self._holders) >= self._allowed:
                 for other in self._holders:
-                    other.leave()
+                    if holder.presses or not other.presses:
+                        other.leave(soon=holder.presses)
                 self._changed.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ASK_S):
@@ -44,6 +52,11 @@ class Share:
         finally:
             self._waiting.remove(holder)
             self._changed.set()
+
+    @property
+    def _first(self) -> Holder:
+        """Of those who wait."""
+        return next((holder for holder in self._waiting if holder.presses), self._waiting[0])
 
     @property
     def _allowed(self) -> int:

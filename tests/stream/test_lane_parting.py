@@ -46,7 +46,8 @@ def test_a_lane_leaves_no_speaker_in_mid_sentence() -> None:
     bench.open()
     bench.hear(1000)
     bench.lane.leave()
-    bench.hear(2000)
+    bench.hear(1800)
+    bench.hear(2000, voiced=False)
     assert bench.said("CloseStream") == []
     bench.close()
     assert bench.said("Finalize") == [2000]
@@ -59,10 +60,28 @@ def test_a_lane_leaves_no_speaker_in_mid_sentence() -> None:
     assert bench.waiting == []
 
 
+def test_where_a_voice_was_heard_at_the_end_of_a_segment_it_leaves_a_little_later() -> None:
+    """A word may have begun there: a gate with a second opinion closes on noise, and opens again at that very sample."""
+    bench = Bench()
+    bench.connect()
+    bench.say(1000)
+    bench.lane.leave()
+    bench.serve(final(0, 1000, "ah@200-800", from_finalize=True))
+    bench.wait(1200)
+    assert bench.said("CloseStream") == []
+    bench.open(1000)
+    bench.hear(2000, start=1000)
+    bench.close()
+    bench.serve(final(1000, 2000, "oh@1000-1900", from_finalize=True))
+    assert bench.texts == ["ah", "oh"]
+    bench.wait(6000)
+    assert len(bench.said("CloseStream")) == 1
+
+
 def test_a_lane_that_leaves_sends_nothing_of_the_next_segment() -> None:
     """It waits for the next connection, where the lane does not leave any more."""
     bench = Bench()
-    bench.say(1000)
+    bench.say(800, silence=200)
     bench.wait(1500)
     bench.say(2500)
     bench.connect()

@@ -6,6 +6,7 @@ import pytest
 
 from edged.errors import Refused, Unreachable
 from edged.stream.deepgram import closure, refusal
+from edged.troubles import Trouble
 
 
 @pytest.mark.parametrize(
@@ -30,16 +31,54 @@ def test_a_wrong_key_is_named_by_where_it_is_from() -> None:
     assert "the key from /etc/edged/key is wrong" in str(refusal(401, {}, b"", "/etc/edged/key"))
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 511])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_refusal_that_passes_is_retried_soon(status: int) -> None:
     assert isinstance(refusal(status, {}, b""), Unreachable)
 
 
-@pytest.mark.parametrize("status", [200, 301, 302, 307])
-def test_a_page_instead_of_the_recogniser_is_a_captive_portal(status: int) -> None:
-    error = refusal(status, {"location": "http://login.example/"}, b"<html><body>Log in</body></html>")
+PAGE = b"<html><body>Log in</body></html>"
+HTML = {"content-type": "Text/HTML; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        *((status, {"location": "http://login.example/"}) for status in (200, 301, 302, 307)),
+        *((status, HTML) for status in (200, 400, 402, 403, 404, 405, 451, 511)),
+        (511, {}),
+        (511, {"content-type": "application/json"}),
+    ],
+)
+def test_a_page_instead_of_the_recogniser_is_a_captive_portal(status: int, headers: dict[str, str]) -> None:
+    """It goes away when somebody logs in: tried again soon, with the jitter that `Unreachable` means."""
+    error = refusal(status, headers, PAGE, "/etc/edged/key")
     assert isinstance(error, Unreachable)
-    assert "captive portal" in str(error)
+    assert f"a web page answered instead of the recogniser (HTTP {status}): a captive portal or a proxy?" in str(error)
+    assert error.trouble is Trouble.PORTAL
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (403, {"content-type": "application/json"}),
+        (404, {"content-type": "text/plain"}),
+        (403, {}),
+        (403, {**HTML, "dg-request-id": "01a07aad"}),
+        (404, {**HTML, "dg-error": "no"}),
+        (401, HTML),
+    ],
+)
+def test_a_refusal_of_the_recogniser_itself_is_none(status: int, headers: dict[str, str]) -> None:
+    """It says so in no page, or in headers of its own. 401 is about the key whoever says it."""
+    assert isinstance(refusal(status, headers, PAGE), Refused)
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_a_busy_server_may_say_so_in_a_page(status: int) -> None:
+    """What stands in front of it does: then Retry-After counts."""
+    error = refusal(status, {**HTML, "retry-after": "7"}, PAGE)
+    assert isinstance(error, Unreachable)
+    assert error.retry_after_s == 7
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,15 @@ from edged.stream.share import Share
 class Lane:
     """Someone who wants a connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, presses: bool = False) -> None:
         self.asked = 0
+        self.soon = False
+        self.presses = presses
         self.on_leave: Callable[[], None] = lambda: None
 
-    def leave(self) -> None:
+    def leave(self, *, soon: bool) -> None:
         self.asked += 1
+        self.soon = soon
         self.on_leave()
 
 
@@ -100,6 +103,55 @@ def test_two_that_want_the_only_one_take_turns() -> None:
 
         await asyncio.gather(work("live"), work("behind"))
         assert turns == ["live", "behind"] * 3
+
+    play(body)
+
+
+def test_who_presses_goes_first_and_others_leave_for_it_soon() -> None:
+    """Whoever came before it."""
+
+    async def body() -> None:
+        one, live, other, behind = Share(1), Lane(), Lane(), Lane(presses=True)
+        await one.take(live)
+        third = await taking(one, other)
+        assert (live.asked, live.soon) == (1, False)
+        waiting = await taking(one, behind)
+        assert live.soon
+        one.give(live)
+        await waiting
+        one.give(behind)
+        await third
+
+    play(body)
+
+
+@pytest.mark.parametrize(("presses", "asked"), [(False, 0), (True, 1)])
+def test_who_presses_is_asked_to_leave_only_by_others_who_do(presses: bool, asked: int) -> None:
+    async def body() -> None:
+        one, behind = Share(1), Lane(presses=True)
+        await one.take(behind)
+        waiting = await taking(one, Lane(presses=presses))
+        assert behind.asked == asked
+        one.give(behind)
+        await waiting
+
+    play(body)
+
+
+def test_one_who_begins_to_press_while_it_waits_goes_before_the_others() -> None:
+    async def body() -> None:
+        one, live, other, behind = Share(1), Lane(), Lane(), Lane()
+        await one.take(live)
+        third, waiting = await taking(one, other), await taking(one, behind)
+        behind.presses = True
+        soon = asyncio.Event()
+        live.on_leave = lambda: soon.set() if live.soon else None
+        await soon.wait()
+        one.give(live)
+        await waiting
+        assert not third.done()
+        one.give(behind)
+        await third
 
     play(body)
 

@@ -1,0 +1,26 @@
+"""Which certificates are trusted."""
+
+import ssl
+from pathlib import Path
+
+from edged.errors import ConfigurationError
+from edged.files import open_file
+from edged.settings import Deepgram
+
+
+def tls_context(settings: Deepgram) -> ssl.SSLContext | None:
+    """Verifying always; None for ws://. Raises ConfigurationError if `ca_file` can't be used."""
+    return trust(settings.ca_file) if settings.url.lower().startswith("wss:") else None
+
+
+def trust(ca_file: str | None) -> ssl.SSLContext:
+    """What this file vouches for, or what the system trusts. Raises ConfigurationError."""
+    try:
+        if ca_file:
+            open_file(Path(ca_file)).close()  # OpenSSL would wait for a pipe
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise ConfigurationError(f'[deepgram] ca_file = "{ca_file}" holds no certificate in PEM form') from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f'[deepgram] ca_file = "{ca_file}" can\'t be read: {why}') from None

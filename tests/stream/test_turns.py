@@ -1,0 +1,115 @@
+"""Live speech and backlog, with one connection for both: they take turns, and a backlog that presses goes first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from edged.gate.gate import Open
+from edged.gate.intake import Audio
+from edged.recognizer.compose import compose, sentences
+from edged.stream import link, share
+from edged.stream.effects import LaneEffect
+from edged.stream.lane import Lane
+from edged.stream.link import Link
+from edged.stream.scribe import Uttered
+from edged.stream.share import Share
+from edged.takeover import segments
+from tests.stream.behind import Play, let_through, playing, until
+
+TELEVISION = compose([*sentences(3, 4), " ".join(sentences(12, 4)[3:])], lead_s=0.6, silence_s=1.2, tail_s=0.6)
+"""Three sentences, and one that does not end: 36 words."""
+
+RATE = TELEVISION.rate
+LET = let_through(TELEVISION)
+*BEHIND, ON_AIR = segments(LET)
+assert len(BEHIND) == 3
+
+
+def words(first: int, last: int | None = None) -> list[str]:
+    return [word.text for word in TELEVISION.words[first:last]]
+
+
+class Live:
+    """The other lane, with what does not end."""
+
+    def __init__(self, play: Play) -> None:
+        play.share = Share(1)
+        self.words: list[str] = []
+        self.lane = Lane(play.settings.deepgram, RATE, utterance_max_s=5, keep_max_s=120)
+        self.link = Link(play.settings, self.lane, None, None, play.share, self.effect)
+
+    def effect(self, effect: LaneEffect) -> None:
+        if isinstance(effect, Uttered):
+            self.words += (word.word for word in effect.utterance.words)
+
+    async def speak(self) -> None:
+        """Ten times as fast as people do, as the recogniser here can follow."""
+        for event in LET[LET.index(Open(ON_AIR.start)) :]:
+            self.lane.let(event)
+            self.link.wake()
+            await asyncio.sleep(0.01 if isinstance(event, Audio) else 0)
+
+
+@asynccontextmanager
+async def on_air(play: Play) -> AsyncIterator[Live]:
+    """Somebody speaks, and has the connection."""
+    live = Live(play)
+    tasks = [asyncio.create_task(live.link.run()), asyncio.create_task(live.speak())]
+    try:
+        await until(lambda: live.words)
+        yield live
+        await tasks[1]
+        live.link.finish()
+        await tasks[0]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits that a test can wait for."""
+    monkeypatch.setattr(share, "ASK_S", 0.02)
+    monkeypatch.setattr(link, "PAUSE_S", 0.1)
+
+
+@pytest.mark.parametrize("presses", [False, True])
+def test_a_backlog_that_presses_does_not_wait_until_a_speaker_makes_a_pause(presses: bool) -> None:
+    """One that does not press comes when he has ended. Either way each word comes once."""
+
+    async def body(play: Play, task: "asyncio.Task[None]") -> None:
+        spoken: list[int] = []
+        async with on_air(play) as live:
+            play.backfill.press(presses=presses)
+            play.backfill.add("a", RATE, tuple(BEHIND))
+            await until(lambda: len(play.words()) == 12)
+            spoken.append(len(live.words))
+        await play.finished(task)
+        assert play.words() == words(0, 12)
+        assert live.words == words(12)
+        assert (spoken[0] < 36) is presses
+        assert all(account.close_code == 1000 for account in play.server.accounts) is not presses
+
+    playing(body, TELEVISION)
+
+
+def test_one_who_begins_to_press_is_heard(caplog: pytest.LogCaptureFixture) -> None:
+    """While it waits already."""
+    caplog.set_level("INFO")
+
+    async def body(play: Play, task: "asyncio.Task[None]") -> None:
+        async with on_air(play) as live:
+            play.backfill.add("a", RATE, tuple(BEHIND))
+            await asyncio.sleep(0.05)
+            play.backfill.press(presses=True)
+            await until(lambda: len(play.words()) == 12)
+            assert len(live.words) < 36
+        assert live.words == words(12)
+        assert live.link.counts.reconnects == 0, "nobody lost it"
+
+    playing(body, TELEVISION)
+    assert caplog.text.count("connection given up in mid-speech: the backlog can't wait any longer") == 1
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]

@@ -1,0 +1,180 @@
+"""Why there is no connection, over real sockets: each reason is told apart, for what to do about it differs."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from edged.errors import Refused, Unreachable
+from edged.key import Key
+from edged.settings import Deepgram
+from edged.stream.connection import Connection
+from tests.stream.wire import KEY, converse, forever, settings, unreachable
+
+
+def refused(answer: Callable[[ServerConnection, Request], Response], key: Key | None = KEY) -> Unreachable | Refused:
+    """What opening raises when a server gives this answer."""
+
+    async def main() -> Unreachable | Refused:
+        async with serve(forever, "127.0.0.1", 0, process_request=answer) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            with pytest.raises((Unreachable, Refused)) as error:
+                await Connection.open(settings(port), 16_000, key, None)
+            assert isinstance(error.value, Unreachable | Refused)
+            return error.value
+
+    return asyncio.run(main())
+
+
+def test_a_wrong_key_is_named_by_its_origin() -> None:
+    """Never by itself, not even if the server says it."""
+    error = refused(lambda server, _: server.respond(401, f'{{"err_msg":"no such key: {KEY.reveal()}"}}'))
+    assert isinstance(error, Refused)
+    assert "HTTP 401: the key from file /etc/edged/deepgram-api-key is wrong" in str(error)
+    assert '"no such key: <key>"' in str(error)
+
+
+def test_a_missing_key_is_named_as_that() -> None:
+    """401 without a key sent."""
+    error = refused(lambda server, _: server.respond(401, "{}"), key=None)
+    assert "HTTP 401: no key was given" in str(error)
+
+
+def test_retry_after_is_kept() -> None:
+    """In seconds."""
+
+    def answer(server: ServerConnection, _: Request) -> Response:
+        response = server.respond(429, "")
+        response.headers["Retry-After"] = "17"
+        return response
+
+    error = refused(answer)
+    assert isinstance(error, Unreachable)
+    assert error.retry_after_s == 17
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """The recogniser sends none: it is a captive portal's."""
+
+    def answer(server: ServerConnection, _: Request) -> Response:
+        response = server.respond(302, "")
+        response.headers["Location"] = "ws://127.0.0.1:1/"
+        return response
+
+    assert "a captive portal" in str(refused(answer))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "what answered is no WebSocket server"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nHi!\n", "a web page answered"),
+        (b"", "what answered is no WebSocket server"),
+    ],
+)
+def test_something_else_answers(said: bytes, reason: str) -> None:
+    """It is said what that may be."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            with pytest.raises(Unreachable, match=reason):
+                await Connection.open(settings(server.sockets[0].getsockname()[1]), 16_000, KEY, None)
+
+    asyncio.run(main())
+
+
+def test_a_server_that_never_answers() -> None:
+    """`open_timeout_s` bounds all of it."""
+
+    gone = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    async def main() -> None:
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(Unreachable, match=r"no connection within 0\.1 s"):
+                await Connection.open(settings(port, open_timeout_s=0.1), 16_000, KEY, None)
+            await gone.wait()
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Whatever the developer's environment says."""
+    for name in ("ws_proxy", "wss_proxy", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "socks_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("no_proxy")
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("ws://127.0.0.1:1/v1/listen", "connection refused: nothing listens at the address of the server"),
+        ("wss://recogniser.invalid/v1/listen", "the server's name can't be looked up"),
+        ("wss://recogniser..invalid/v1/listen", "the address of the server can't be used"),
+        (f"wss://{'a' * 64}.invalid/v1/listen", "the address of the server can't be used"),
+    ],
+)
+def test_no_server_at_all(url: str, reason: str) -> None:
+    """Told apart: what to do about it differs."""
+    assert reason in asyncio.run(unreachable(Deepgram(url=url)))
+
+
+ELSEWHERE = "0.0.0.0"
+"""Leads to this machine, but is not known as that: a proxy is asked for it."""
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "reason"),
+    [
+        (
+            "http://127.0.0.1:1",
+            Unreachable,
+            "connection refused: nothing listens at the address of the proxy that http_proxy names",
+        ),
+        ("http://proxy.invalid", Unreachable, "the name of the proxy that http_proxy names can't be looked up"),
+        ("gopher://user:secret@127.0.0.1:1", Refused, "http_proxy in the environment names no proxy that can be used"),
+        ("socks5://user:secret@127.0.0.1:1", Refused, "http_proxy in the environment names a SOCKS proxy"),
+        ("http://u%ff:secret@127.0.0.1:1", Unreachable, "the proxy that http_proxy names"),
+    ],
+)
+def test_no_proxy_where_the_environment_names_one(
+    no_proxy: pytest.MonkeyPatch, address: str, error: type[Exception], reason: str
+) -> None:
+    """The proxy is named as what is wrong, and its address, which may have a password, is not shown."""
+    no_proxy.setenv("http_proxy", address)
+    with pytest.raises(error) as raised:
+        asyncio.run(Connection.open(Deepgram(url=f"ws://{ELSEWHERE}:2/v1/listen"), 16_000, KEY, None))
+    assert reason in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_no_proxy_gets_the_key_for_a_server_on_this_machine(no_proxy: pytest.MonkeyPatch) -> None:
+    """Over ws:// it could read it, and all that is said."""
+    no_proxy.setenv("http_proxy", "http://127.0.0.1:1")
+    no_proxy.setenv("all_proxy", "socks5://127.0.0.1:1")
+
+    async def handler(server: ServerConnection) -> None:
+        await server.send("here")
+
+    async def client(connection: Connection) -> None:
+        assert await connection.receive() == "here"
+
+    converse(handler, client)
