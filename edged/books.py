@@ -5,39 +5,41 @@ Without a spool records are committed by being handed to the sinks, and audio is
 
 import asyncio
 import logging
-import socket
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from edged.audio import Block
-from edged.errors import EdgedError, SinkError
+from edged.errors import EdgedError
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio, Let
-from edged.ranges import Range
+from edged.ledgers import Ledgers
+from edged.ranges import Range, Ranges
 from edged.service.clock import Synchronization, boottime_s, wall_offset_s
 from edged.service.log import Once, Outage, duration
 from edged.settings import Settings
 from edged.spool import items
-from edged.spool.dating import Anchor, Line
+from edged.spool.chores import HOUR_S, MB
 from edged.spool.files import RING, Paths
-from edged.spool.items import Backlog, Recovered, Run
+from edged.spool.items import Recovered, Run
 from edged.spool.ring import Kept, Ring
 from edged.spool.spool import Spool
 from edged.stream.account import Account, Released
+from edged.stream.backfill import Missing
 from edged.stream.effects import Evicted, Handed, LaneEffect, SetAside, Showing
 from edged.stream.scribe import Uttered
 from edged.stream.session import Noted
 from edged.stream.timeline import Timeline
-from edged.takeover import judged_again, known_to, left_behind, segments, stretches
+from edged.takeover import from_ring, held_by_sinks, joined, judged_again, known_to, left_behind, stretches
 from edged.transcripts import delivery
 from edged.transcripts.delivery import LOOSE, Delivery
-from edged.transcripts.make import CaptureTimes, Maker
+from edged.transcripts.reconcile import reconcile
 from edged.transcripts.record import Record
-from edged.transcripts.reread import rereaders
+from edged.troubles import Trouble
 
 log = logging.getLogger("edged")
 
@@ -47,6 +49,11 @@ time nothing is stored. A megabyte of memory."""
 
 BOOT_EVERY_S: Final = 60.0
 """How often it is looked whether the clock was set meanwhile."""
+
+NEAR: Final = 0.8
+"""Of a bound of the spool: from there on its backlog goes first. A fifth of a week is a day and a half."""
+
+_TOO_MUCH: Final = "more speech waits than {} allows: the oldest goes"
 
 CLOCK_STEP_S: Final = 0.5
 """A wall clock that has moved by more was set; less is what NTP slews in a minute."""
@@ -59,29 +66,13 @@ class Counts:
     utterances: int = 0
     words: int = 0
     evicted_s: float = 0.0
-
-
-@dataclass
-class _Ledger:
-    """What is known of one run: how its records are made, and how its boot's time becomes wall time."""
-
-    maker: Maker
-    rate: int
-    wall_offset_s: float | None = None
-    """None: this boot's, as it is at the moment."""
-
-
-class _Rest(NamedTuple):
-    """What a ring held of a run that the spool did not."""
-
-    run: str
-    rate: int
-    line: Line
-    stretches: tuple[Handed, ...]
+    ignored_messages: int = 0
 
 
 class Books:
-    """Made and used in the event loop. `on_backlog` gets what another lane shall transcribe: run, rate, stretches."""
+    """Made and used in the event loop. `on_backlog` gets what another lane shall transcribe: run, rate, stretches;
+    `on_evicted` gets what the spool let go of that, run, start, end, and returns how many seconds nobody has now.
+    """
 
     def __init__(
         self,
@@ -91,6 +82,7 @@ class Books:
         delivery: Delivery,
         call_soon: Callable[[Callable[[], None]], object],
         on_backlog: Callable[[str, int, tuple[Handed, ...]], None],
+        on_evicted: Callable[[str, int, int], float],
         account: Account,
     ) -> None:
         self._settings = settings
@@ -99,37 +91,49 @@ class Books:
         self._timeline = timeline
         self._delivery = delivery
         self._on_backlog = on_backlog
+        self._on_evicted = on_evicted
         self._account = account
         self._clock = Synchronization()
         self._keeping = [sink for sink in settings.transcripts.sinks if sink not in LOOSE]
         """Sinks that a record waits for."""
-        self._made = 0
         self._committing = 0
         self._committed = asyncio.Event()
         self._committed.set()
-        self._ledgers = {run: _Ledger(self._maker(run, timeline), self._rate)}
+        self._ledgers = Ledgers(settings, run, timeline, self._clock)
         self._spool = Spool(settings.spool, call_soon, self._on_spool) if settings.spool.enabled else None
+        self._started_s = boottime_s()
         self._ring: Ring | None = None
         self._boot_at_s = float("-inf")
         self._boot_offset_s = 0.0
         self._once = Once()
-        self._eviction = Outage(log, "spool" if self._spool else "replay")
-        self._storing = {where: Outage(log, f"spool ({where})") for where in ("runtime", "disk")}
+        self._eviction = Outage(log, "spool" if self._spool else "replay", trouble=Trouble.EVICTION)
+        self._storing = {where: Outage(log, f"spool ({where})", trouble=Trouble.SPOOL) for where in ("runtime", "disk")}
         self.counts = Counts()
 
     @property
     def device(self) -> str:
         """What is captured, for the records."""
-        return self._ledgers[self._run].maker.device
+        return self._ledgers.device
 
     @device.setter
     def device(self, name: str) -> None:
-        self._ledgers[self._run].maker.device = name
+        known, self._ledgers.device = self._ledgers.device, name
+        if self._spool and name != known:
+            self._begin_run(self._spool)
 
     @property
     def keeps_backlog(self) -> bool:
         """What a lane hands over is stored: memory is a cache only."""
         return self._spool is not None and not any(outage.lasting for outage in self._storing.values())
+
+    @property
+    def backlog_presses(self) -> bool:
+        """It comes near a bound of the spool, where the oldest is lost."""
+        if self._spool is None:
+            return False
+        bounds, waits = self._settings.spool, self._spool.backlog()
+        aged = (waits.oldest_s or 0.0) / (bounds.max_age_h * HOUR_S)
+        return max(aged, waits.bytes_on_disk / (bounds.max_mb * MB)) > NEAR
 
     # -- beginning and end --------------------------------------------------------------------------------------------
 
@@ -144,14 +148,21 @@ class Books:
             partial(spool.open, self._keeping, wall_offset_s(), synchronized=state == "synchronized")
         )
         kept = await asyncio.to_thread(left_behind, ring)
-        await self._take_up(recovered, self._judge_again(spool, kept, recovered) if kept else None)
-        spool.begin_run(
-            Run(self._run, spool.boot_id, self._rate, self._settings.capture.channel, self.device, boottime_s())
-        )
+        if kept:
+            log.warning(
+                "the process before this one was killed; what it had captured is taken up",
+                extra={"trouble": Trouble.KILLED},
+            )
+        await self._take_up(self._judge_again(spool, kept, recovered) if kept else recovered)
+        self._begin_run(spool)
         try:
-            self._ring = await asyncio.to_thread(Ring, ring, self._run, self._rate, RING_S)
+            self._ring = await asyncio.to_thread(Ring, ring, self._run, spool.boot_id, self._rate, RING_S)
         except OSError as error:
             log.warning("no ring in %s (%s): a kill would lose up to %g s more", ring.parent, error.strerror, RING_S)
+
+    def _begin_run(self, spool: Spool) -> None:
+        capture = self._settings.capture
+        spool.begin_run(Run(self._run, spool.boot_id, self._rate, capture.channel, self.device, self._started_s))
 
     async def flush(self, timeout_s: float) -> None:
         """After the last effect: wait until every record is committed, so that the sinks have it before they close."""
@@ -163,8 +174,9 @@ class Books:
 
     async def close(self, timeout_s: float) -> None:
         """After the sinks: move what waits to the disk."""
-        if self._ring:
-            self._ring.close()
+        ring, self._ring = self._ring, None  # a capture thread that did not stop in time may still deliver
+        if ring:
+            ring.close()
         if self._spool and not await self._spool.stop(timeout_s):
             log.warning("the spool could not be moved to disk in %.1f s: it does not outlive the boot", timeout_s)
 
@@ -217,30 +229,27 @@ class Books:
 
     # -- words --------------------------------------------------------------------------------------------------------
 
-    def effect(self, run: str, effect: LaneEffect) -> None:
+    def effect(self, run: str, effect: LaneEffect | Missing) -> None:
         """A lane that transcribes this run has something to say."""
         match effect:
             case Uttered(utterance):
-                ledger = self._ledgers[run]
-                offset_s = wall_offset_s()
-                own_s = ledger.wall_offset_s
-                # In the time of the run's own boot, which may be another one.
-                now_s = boottime_s() + (0.0 if own_s is None else offset_s - own_s)
-                record = ledger.maker.record(utterance, now_s, offset_s if own_s is None else own_s)
-                self._commit(record)
+                self._commit(self._ledgers.record(run, utterance))
             case Released(start, end, fate):
                 if self._spool and fate in ("silence", "evicted"):
                     self._spool.release(run, start, end)
             case Showing(text):
                 self._delivery.show_interim(text)
             case Evicted(samples):
-                self._evicted(samples / self._rate, f"replay.max_s = {self._settings.replay.max_s:g}")
+                self._evicted(samples / self._rate, _TOO_MUCH.format(f"replay.max_s = {self._settings.replay.max_s:g}"))
+            case Missing(samples):
+                self._evicted(self._ledgers.seconds(run, samples), "speech that waited is not in the spool any more")
             case SetAside(samples):
                 log.warning(
                     "%.1f s of audio ended three connections in a row; it is set aside and tried again later",
-                    samples / self._ledgers[run].rate,
+                    self._ledgers.seconds(run, samples),
                 )
             case Noted(kind):
+                self.counts.ignored_messages += 1
                 if self._once(kind):
                     log.info("the server sent %s; ignored (this is said once)", kind)
 
@@ -259,7 +268,10 @@ class Books:
         self.counts.words += len(record.words)
         self._eviction.over()
         if record.clock == "unsynchronized" and self._once("clock"):
-            log.warning("this machine's clock is not synchronised; until it is, records are marked so")
+            log.warning(
+                "this machine's clock is not synchronised; until it is, records are marked so",
+                extra={"trouble": Trouble.CLOCK},
+            )
         if self._spool:
             self._committing += 1
             self._committed.clear()
@@ -267,9 +279,9 @@ class Books:
         else:
             self._delivery.submit(record)
 
-    def _evicted(self, seconds: float, bound: str) -> None:
+    def _evicted(self, seconds: float, why: str) -> None:
         self.counts.evicted_s += seconds
-        self._eviction.failed(f"more speech waits than {bound} allows: the oldest goes")
+        self._eviction.failed(why)
 
     # -- what the spool tells -----------------------------------------------------------------------------------------
 
@@ -282,8 +294,9 @@ class Books:
                 if not durable and self._once("not durable"):
                     log.warning("a record goes to the sinks without being spooled; this is said once")
                 self._delivery.submit(record)
-            case items.Evicted(_, _, _, seconds, bound):
-                self._evicted(seconds, f"spool.{bound}")
+            case items.Evicted(run, start, end, _, bound):
+                if lost_s := self._on_evicted(run, start, end):  # what a lane has in memory is not lost
+                    self._evicted(lost_s, _TOO_MUCH.format(f"spool.{bound}"))
             case items.Failing(where, text):
                 self._storing[where].failed(text)
             case items.Working(where):
@@ -292,7 +305,11 @@ class Books:
                 if run == self._run:
                     self._give_again(ranges)
             case items.SetAside(where, path, text):
-                log.error("the spool (%s) was damaged: %s; it is kept as %s", where, text, path)
+                log.error(
+                    "the spool (%s) was damaged: %s; it is kept as %s",
+                    *(where, text, path),
+                    extra={"trouble": Trouble.SPOOL_DAMAGED},
+                )
             case items.Found(recovered):
                 self._found = asyncio.get_running_loop().create_task(self._take_up(recovered))
 
@@ -306,84 +323,58 @@ class Books:
                 self._spool.audio(self._run, *piece)
                 at = piece[0] + len(piece[1]) // 2
 
-    async def _take_up(self, recovered: Recovered, rest: _Rest | None = None) -> None:
-        """Deliver what a sink may lack, and have transcribed what waits, the `rest` from a ring included."""
+    async def _take_up(self, recovered: Recovered) -> None:
+        """Deliver what a sink may lack, and have transcribed what waits."""
         if recovered.unreadable:
             log.error("%d records in the spool can't be read by this version and stay there", recovered.unreadable)
-        await self._deliver_again(recovered)
+        answered = await self._deliver_again(recovered)
         for backlog in recovered.backlogs:
-            self._know(backlog)
+            run = backlog.run
+            waiting = stretches(backlog, answered[run.run])
+            if not waiting:
+                continue
+            self._ledgers.know(backlog, here=run.boot_id == recovered.boot_id)
             log.info(
                 "%.1f s of speech of an earlier run wait to be transcribed; the oldest was said %s ago",
-                backlog.seconds,
+                sum(end - start for start, end, _ in waiting) / run.rate,
                 duration(backlog.age_s),
             )
-            mine = rest.stretches if rest and rest.run == backlog.run.run else ()
-            self._on_backlog(backlog.run.run, backlog.run.rate, stretches(backlog, mine))
-        if rest and rest.run not in {backlog.run.run for backlog in recovered.backlogs}:
-            self._ledgers[rest.run] = _Ledger(self._maker(rest.run, rest.line), rest.rate)
-            self._on_backlog(rest.run, rest.rate, rest.stretches)
+            self._on_backlog(run.run, run.rate, waiting)
 
-    async def _deliver_again(self, recovered: Recovered) -> None:
-        """Look first whether a sink has them: a crash may have come between the writing and the mark."""
-        lacking: dict[str, set[str]] = {}
-        for pending in recovered.pending:
-            for sink in pending.lacking:
-                lacking.setdefault(sink, set()).add(pending.record.id)
-        kept = {record.id for record in recovered.kept}
-        for sink, held_by in rereaders(self._settings.transcripts).items():
-            wanted = lacking.get(sink, set()) | (kept if sink == "journal" else set())
-            try:
-                held = await asyncio.to_thread(held_by, wanted) if wanted else set()
-            except SinkError as error:  # the sink will say the same, and is tried until it can take them
-                log.warning("sink %s can't be read (%s): a record may be in it twice after a crash", sink, error)
-                continue
-            if held is None:
-                log.info("the journal can't be read by this process: a record may be in it twice after a crash")
-                continue
-            if self._spool and held & lacking.get(sink, set()):
-                self._spool.delivered(sink, held & lacking[sink])
-            lacking[sink] = wanted - held
-        records = {record.id: record for record in [*(p.record for p in recovered.pending), *recovered.kept]}
-        for id_, record in records.items():
-            sinks = [sink for sink, ids in lacking.items() if id_ in ids]
-            if sinks:
-                self._delivery.submit(record, sinks)
+    async def _deliver_again(self, recovered: Recovered) -> dict[str, Ranges]:
+        """Look first what the sinks have: a crash may have come between the writing and the mark, or the commit.
 
-    def _know(self, backlog: Backlog) -> None:
-        """How to make records of an earlier run."""
-        run, boot = backlog.run, backlog.boot
-        here = self._spool is not None and run.boot_id == self._spool.boot_id
-        state: Callable[[], str] = self._clock
-        if not here:
-            known = "unknown" if boot is None else "synchronized" if boot.synchronized else "unsynchronized"
-            state = lambda: known  # noqa: E731  as short as what it stands for
-        maker = self._maker(run.run, backlog.line, state)
-        maker.device, maker.channel = run.device, run.channel
-        offset_s = None if here else boot.wall_offset_s if boot else 0.0
-        self._ledgers[run.run] = _Ledger(maker, run.rate, offset_s)
+        Returns, by run, what records answer that were found there only: it waits no longer.
+        """
+        answered: dict[str, Ranges] = defaultdict(Ranges)
+        spool = self._spool
+        if spool is None:
+            return answered
+        held = await held_by_sinks(self._settings.transcripts, recovered)
+        settled = reconcile(recovered.pending, recovered.kept, held, self._keeping)
+        for sink, ids in settled.delivered.items():
+            spool.delivered(sink, ids)
+        for record, sinks in settled.adopted:
+            spool.adopt(record, sinks)
+            answered[record.run].add(record.from_, record.to)
+        if settled.adopted:
+            log.info(
+                "%d records were delivered, and their commit lost: they are in the spool now", len(settled.adopted)
+            )
+        for record, lacking in settled.again:
+            self._delivery.submit(record, lacking)
+        return answered
 
-    def _judge_again(self, spool: Spool, kept: Kept, recovered: Recovered) -> _Rest | None:
-        """What the gate had not decided, or the spool not stored, when its process was killed: wherever the gate hears
-        a voice now, it opens.
+    def _judge_again(self, spool: Spool, kept: Kept, recovered: Recovered) -> Recovered:
+        """With what the gate had not decided, or the spool not stored, when its process was killed: wherever the gate
+        hears a voice now, it opens.
         """
         let = judged_again(kept, self._settings.gate, known_to(recovered, kept.run))
-        handed = segments(let)
-        if not handed:
-            return None
-        anchor = Anchor(handed[0].start, kept.at_s + (handed[0].start - kept.position) / kept.rate)
-        capture = self._settings.capture
-        run = Run(kept.run, spool.boot_id, kept.rate, capture.channel, capture.device, kept.at_s)
-        spool.begin_run(run, live=False)
-        spool.anchor(kept.run, *anchor)
+        rest = from_ring(kept, let, recovered, self._settings.capture)
+        if rest is None:
+            return recovered
+        spool.begin_run(rest.run, live=False)
+        spool.anchor(kept.run, *rest.anchors[0])
         for event in let:
             self._store(spool, kept.run, event)
-        return _Rest(kept.run, kept.rate, Line([anchor], kept.rate), handed)
-
-    def _maker(self, run: str, times: CaptureTimes, state: Callable[[], str] | None = None) -> Maker:
-        return Maker(self._settings, run, socket.gethostname(), times, state or self._clock, self._new_id)
-
-    def _new_id(self) -> str:
-        """Of this process, whatever run the record is of: ids never come twice."""
-        self._made += 1
-        return f"{self._run}-{self._made}"
+        return joined(recovered, rest)

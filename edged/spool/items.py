@@ -1,5 +1,6 @@
 """What goes into the spool, what comes out of it, and what it tells."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -80,6 +81,9 @@ class Recovered(NamedTuple):
     """Oldest run first; none without a stretch."""
     unreadable: int
     """Records in the outbox that this version can't read."""
+    runs: Mapping[str, Run]
+    """All that is known of runs and boots, by name: a ring may hold more of one of which nothing waits here."""
+    boots: Mapping[str, Boot]
 
 
 @dataclass(frozen=True)

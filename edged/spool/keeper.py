@@ -76,7 +76,7 @@ class Keeper:
                 return recovered(self.pair.stores, self._sinks, self.here, now_s)
             except Failed as error:  # one less to use, or a new one in its place
                 self.failed(error)
-        return Recovered(self.here.boot_id, (), (), (), 0)
+        return Recovered(self.here.boot_id, (), (), (), 0, {}, {self.here.boot_id: self.here})
 
     def available(self, where: Where, now_s: float, *, at_once: bool = False) -> bool:
         """Whether it can be used; tries again what failed, when it is time for that or `at_once`."""

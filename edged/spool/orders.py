@@ -16,6 +16,9 @@ from edged.spool.records import Entry
 from edged.spool.store import LONGEST, Segment
 from edged.transcripts.record import Record
 
+ROW_BYTES = 16_000
+"""0.5 s at 16 kHz: five blocks in the time of one; and an answer that ends in the middle of a row copies little."""
+
 
 @dataclass(frozen=True, slots=True)
 class BeginRun:
@@ -142,6 +145,23 @@ def size_bytes(order: Order) -> int:
     if isinstance(order, PutAudio):
         return len(order.pcm) + 200
     return len(order.entry.record) + 1000 if isinstance(order, Commit) else 200
+
+
+def joined(orders: Iterable[Write]) -> list[Write]:
+    """The same in fewer rows: audio that follows on audio goes with it, up to a row's length."""
+    all_: list[Write] = []
+    for order in orders:
+        last = all_[-1] if all_ else None
+        if (
+            isinstance(order, PutAudio)
+            and isinstance(last, PutAudio)
+            and (order.run, order.position) == (last.run, last.end)
+            and len(last.pcm) + len(order.pcm) <= ROW_BYTES
+        ):
+            all_[-1] = PutAudio(last.run, last.position, last.pcm + order.pcm, last.voiced + order.voiced)
+        else:
+            all_.append(order)
+    return all_
 
 
 def compressed(orders: Iterable[Write], dropped: dict[str, Ranges]) -> list[Write]:

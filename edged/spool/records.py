@@ -31,9 +31,11 @@ class Records(Database):
     # -- runs, boots, anchors -----------------------------------------------------------------------------------------
 
     def put_run(self, run: Run) -> None:
-        """The first one stays."""
+        """The first one stays, but for its device."""
         self.do(
-            "INSERT OR IGNORE INTO runs (run, boot_id, rate, channel, device, started_s) VALUES (?, ?, ?, ?, ?, ?)", run
+            "INSERT INTO runs (run, boot_id, rate, channel, device, started_s) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (run) DO UPDATE SET device = excluded.device WHERE device <> excluded.device",
+            run,
         )
 
     def runs(self) -> list[Run]:

@@ -100,9 +100,9 @@ def recovered(stores: Sequence[Store], sinks: Sequence[str], here: Boot, now_s: 
             pending.append(Pending(record, lacking))
         else:
             kept.append(record)
-    return Recovered(
-        here.boot_id, tuple(pending), tuple(kept), tuple(backlogs(stores, here, now_s)), unreadable=unreadable
-    )
+    waiting = tuple(backlogs(stores, here, now_s))
+    runs, boots = known_runs(stores), known_boots(stores, here)
+    return Recovered(here.boot_id, tuple(pending), tuple(kept), waiting, unreadable, runs, boots)
 
 
 def in_order(entries: Sequence[Entry], here: Boot) -> list[Entry]:
@@ -127,13 +127,10 @@ def _record(entry: Entry) -> Record | None:
 def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[Backlog]:
     """What waits, by run, the oldest first. Reading only; in the order runtime, disk, so that nothing is missed that
     is moved meanwhile."""
-    runs: dict[str, Run] = {}
-    for store in reversed(stores):  # runs that are on disk began before those that are not
-        runs |= {run.run: run for run in store.runs() if run.run not in runs}
     boots = known_boots(stores, here)
     here = boots[here.boot_id]
     found = []
-    for run in runs.values():
+    for run in known_runs(stores).values():
         waiting, voiced, anchors, segments = Ranges(), Ranges(), set[Anchor](), dict[int, Segment]()
         for store in stores:
             if not store.held[run.run]:
@@ -156,6 +153,14 @@ def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[Backlog]
         backlog = Backlog(run, tuple(stretches), tuple(sorted(anchors)), own, 0.0)
         found.append(replace(backlog, age_s=age_s(backlog.line.at_s(waiting.first or 0), own, here, now_s)))
     return found
+
+
+def known_runs(stores: Sequence[Store]) -> dict[str, Run]:
+    """By name, the oldest first; as the first of the stores has them, where the latest is told."""
+    runs: dict[str, Run] = {}
+    for store in reversed(stores):  # runs that are on disk began before those that are not
+        runs |= {run.run: run for run in store.runs()}
+    return runs
 
 
 def known_boots(stores: Sequence[Store], here: Boot) -> dict[str, Boot]:

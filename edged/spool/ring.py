@@ -15,12 +15,16 @@ from typing import Final, NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE
 
-HEADER: Final = struct.Struct("<4s I Q q q q q d I 32s")
-"""Magic, rate, number of the write, capacity, start, end, let_to, at_s of the end, the run's name: length, bytes."""
+HEADER: Final = struct.Struct("<4s I Q q q q q d 33p 65p")
+"""Magic, rate, number of the write, capacity, start, end, let_to, at_s of the end, the run's name, the boot's id."""
 
 CHECKSUM: Final = struct.Struct("<I")
 
-MAGIC: Final = b"EDR1"
+MAGIC: Final = b"EDR2"
+"""With the version of what follows: a ring of another one is nothing that makes sense."""
+
+NAME_BYTES: Final = 32
+BOOT_BYTES: Final = 64
 
 PLACES: Final = (0, 256)
 DATA: Final = 512
@@ -28,6 +32,9 @@ DATA: Final = 512
 
 LARGEST_S: Final = 1.0
 """A block may be as long as this: so much more than it keeps does the file hold. Capture's longest is 0.5 s."""
+
+
+_Header = tuple[bytes, int, int, int, int, int, int, float, bytes, bytes]
 
 
 class Kept(NamedTuple):
@@ -41,18 +48,19 @@ class Kept(NamedTuple):
     let_to: int
     """What lies before this was let through, and so was given to the spool. May lie outside of the audio."""
     at_s: float
-    """When the first sample was captured: CLOCK_BOOTTIME."""
+    """When the first sample was captured: CLOCK_BOOTTIME of the boot."""
+    boot_id: str
 
 
 class Ring:
     """Written by one thread. `write` takes microseconds: it only copies."""
 
-    def __init__(self, path: Path, run: str, rate: int, seconds: float) -> None:
-        """A new one, in place of what was there. Raises OSError, and ValueError for a name over 32 bytes."""
+    def __init__(self, path: Path, run: str, boot_id: str, rate: int, seconds: float) -> None:
+        """A new one, in place of what was there. Raises OSError, and ValueError for a name or id that is too long."""
         self._path = path
-        self._run = run.encode()
-        if len(self._run) > 32:
-            raise ValueError("a run's name has 32 bytes at most")
+        self._run, self._boot_id = run.encode(), boot_id.encode()
+        if len(self._run) > NAME_BYTES or len(self._boot_id) > BOOT_BYTES:
+            raise ValueError(f"a run's name has {NAME_BYTES} bytes at most, a boot's id {BOOT_BYTES}")
         self._rate = rate
         self._keeps = round(seconds * rate)
         self._largest = round(LARGEST_S * rate)
@@ -113,8 +121,8 @@ class Ring:
             self._end,
             let_to,
             self._end_at_s,
-            len(self._run),
             self._run,
+            self._boot_id,
         )
         place = PLACES[self._number % 2]
         self._map[place : place + HEADER.size + CHECKSUM.size] = header + CHECKSUM.pack(zlib.crc32(header))
@@ -132,8 +140,8 @@ def recover(path: Path) -> Kept | None:
     headers = [header for place in PLACES if (header := _header(data, place)) is not None]
     if not headers:
         return None
-    _, rate, _, capacity, start, end, let_to, at_s, named, run = max(headers, key=lambda header: header[2])
-    sound = rate > 0 and 0 <= start < end and end - start <= capacity and named <= 32
+    _, rate, _, capacity, start, end, let_to, at_s, run, boot_id = max(headers, key=lambda header: header[2])
+    sound = rate > 0 and 0 <= start < end and end - start <= capacity
     if not sound or len(data) != DATA + capacity * BYTES_PER_SAMPLE:
         return None
     audio = data[DATA:]
@@ -141,13 +149,14 @@ def recover(path: Path) -> Kept | None:
     first = min(length, capacity - low)
     pcm = audio[low * BYTES_PER_SAMPLE : (low + first) * BYTES_PER_SAMPLE]
     pcm += audio[: (length - first) * BYTES_PER_SAMPLE]
-    return Kept(run[:named].decode("utf-8", "replace"), rate, start, pcm, let_to, at_s - length / rate)
+    begins_s = at_s - length / rate
+    return Kept(run.decode("utf-8", "replace"), rate, start, pcm, let_to, begins_s, boot_id.decode("utf-8", "replace"))
 
 
-def _header(data: bytes, place: int) -> tuple[bytes, int, int, int, int, int, int, float, int, bytes] | None:
+def _header(data: bytes, place: int) -> _Header | None:
     header = data[place : place + HEADER.size]
     checksum = data[place + HEADER.size : place + HEADER.size + CHECKSUM.size]
     if len(checksum) < CHECKSUM.size or header[:4] != MAGIC or CHECKSUM.unpack(checksum)[0] != zlib.crc32(header):
         return None
-    fields: tuple[bytes, int, int, int, int, int, int, float, int, bytes] = HEADER.unpack(header)
+    fields: _Header = HEADER.unpack(header)
     return fields

@@ -76,7 +76,10 @@ class Spool:
     # -- from the gate ------------------------------------------------------------------------------------------------
 
     def begin_run(self, run: Run, *, live: bool = True) -> None:
-        """Before its first audio. Not `live`: an earlier one, of which a ring held audio that is not known here."""
+        """Before its first audio, and when its device changes.
+
+        Not `live`: an earlier one, of which a ring held audio that is not known here.
+        """
         self._live = run.run if live else self._live
         self._put(BeginRun(run, live))
 
@@ -126,27 +129,20 @@ class Spool:
             raise ValueError(f"record {record.id} is being committed already")
         now_s = boottime_s()
         self._uncommitted[record.id] = record, now_s
-        entry = Entry(
-            id=record.id,
-            run=record.run,
-            start=record.from_,
-            end=record.to,
-            record=encode(record).decode(),
-            sinks=",".join(self._sinks),
-            boot_id=self.boot_id,
-            committed_s=now_s,
-            done=not self._sinks,
-        )
-        self._put(Commit(record, entry))
+        self._put(Commit(record, self._entry(record, now_s)))
 
     def release(self, run: str, start: int, end: int) -> None:
         """Audio waits no longer: it is silence, or was evicted."""
         self._put(Release(run, start, end))
 
-    def subtract(self, run: str, ranges: Iterable[Range]) -> None:
-        """A sink already has records of these: a power cut rolled their commit back."""
-        for start, end in ranges:
-            self.release(run, start, end)
+    def adopt(self, record: Record, sinks: Iterable[str]) -> None:
+        """These sinks have a record that is not here: a power cut rolled its commit back, or it was never committed.
+
+        It is stored and its audio released, in one transaction, and nothing is told of it.
+        """
+        self._put(Commit(record, self._entry(record, boottime_s())))
+        for sink in sinks:
+            self.delivered(sink, [record.id])
 
     def delivered(self, sink: str, ids: Iterable[str]) -> None:
         """The sink has these records for good (or will never get them)."""
@@ -207,6 +203,19 @@ class Spool:
         self._stopped = True
         worker.stop(timeout_s)
         return await asyncio.to_thread(worker.ended.wait, timeout_s)
+
+    def _entry(self, record: Record, now_s: float) -> Entry:
+        return Entry(
+            id=record.id,
+            run=record.run,
+            start=record.from_,
+            end=record.to,
+            record=encode(record).decode(),
+            sinks=",".join(self._sinks),
+            boot_id=self.boot_id,
+            committed_s=now_s,
+            done=not self._sinks,
+        )
 
     def _put(self, order: Order) -> None:
         if self._worker is None:

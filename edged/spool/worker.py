@@ -7,6 +7,7 @@ transaction. What exceeds the queue's bound is compressed, which leaves audio ou
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from edged.errors import EdgedError
@@ -27,11 +28,16 @@ from edged.spool.orders import (
     PutSegment,
     Write,
     compressed,
+    joined,
     size_bytes,
 )
 
 QUEUE_BYTES: Final = 4 << 20
 """Two minutes of speech: cards stall for seconds, rarely for a minute."""
+
+GATHER_S: Final = 2.0
+"""New audio is stored together with what follows: one transaction instead of twenty. Until then the ring holds it,
+which is 15 times as long. With `durability = "power"` nothing waits."""
 
 
 class Unreadable(EdgedError):
@@ -53,14 +59,21 @@ class Worker:
         self._ready = threading.Condition()
         self._queue: deque[Order] = deque()
         self._queued_bytes = 0
+        self._due_s = inf
+        """When the queue is to be worked off."""
+        self._gather_s = GATHER_S if settings.durability == "process" else 0.0
         self._stop_by_s: float | None = None
 
     def put(self, order: Order) -> None:
-        """Have it done. Never blocks."""
+        """Have it done; new audio soon, all else (and the audio before it) at once. Never blocks."""
+        gathered = isinstance(order, PutAudio | PutSegment | PutAnchor)
+        due_s = self._keeper.clock() + (self._gather_s if gathered else 0.0)
         with self._ready:
             self._queue.append(order)
             self._queued_bytes += size_bytes(order)
-            self._ready.notify()
+            if due_s < self._due_s or self._queued_bytes > QUEUE_BYTES:
+                self._due_s = min(due_s, self._due_s)
+                self._ready.notify()
 
     def stop(self, timeout_s: float) -> None:
         """Work off the queue, move everything to the disk, and end, within `timeout_s` if the disks allow it."""
@@ -88,19 +101,20 @@ class Worker:
         with self._ready:
             while self._stop_by_s is None:
                 now_s = self._keeper.clock()
-                blocked = self._pair.memory is None and now_s < self._keeper.retry_s("runtime")
-                if self._queue and not blocked:
+                blocked_to_s = self._keeper.retry_s("runtime") if self._pair.memory is None else -inf
+                work_s = max(self._due_s, blocked_to_s) if self._queue else inf
+                if work_s <= now_s:
                     break
                 if self._queued_bytes > QUEUE_BYTES:
                     self._compress()
-                dues_s = [self.chores.due_s, self._keeper.retry_s("runtime") if blocked and self._queue else None]
-                due_s = min((each for each in dues_s if each is not None), default=None)
-                if due_s is not None and due_s <= now_s:
+                due_s = min(work_s, inf if self.chores.due_s is None else self.chores.due_s)
+                if due_s <= now_s:
                     return []
-                self._ready.wait(None if due_s is None else due_s - now_s)
+                self._ready.wait(None if due_s == inf else due_s - now_s)
             orders = list(self._queue)
             self._queue.clear()
             self._queued_bytes = 0
+            self._due_s = inf
             return orders
 
     def _compress(self) -> None:
@@ -115,11 +129,11 @@ class Worker:
 
     def serve(self, orders: Sequence[Order], now_s: float) -> None:
         """Everything that is to be written in one transaction; then what is to be read."""
-        writes = [order for order in orders if not isinstance(order, Load)]
+        writes = joined(order for order in orders if not isinstance(order, Load))
         stored = not writes or self._write(writes, now_s)
         run = self._pair.run
         ends = [order.end for order in writes if isinstance(order, PutAudio) and run and order.run == run.run]
-        if stored and ends:
+        if stored and ends and not self._pair.full:
             self.stored_to = max(self.stored_to, *ends)
         for order in orders:
             if isinstance(order, Commit):
@@ -130,6 +144,7 @@ class Worker:
             with self._ready:
                 self._queue.extendleft(reversed(writes))
                 self._queued_bytes += sum(map(size_bytes, writes))
+                self._due_s = now_s
 
     def _write(self, writes: Sequence[Write], now_s: float) -> bool:
         pair, keeper = self._pair, self._keeper

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from edged.errors import SinkError
-from edged.service.log import duration
+from edged.service.log import ERASE, duration
 from edged.transcripts.record import Record
 
 LATE_S = 10.0
@@ -22,9 +22,6 @@ LATE_S = 10.0
 
 DEFAULT_COLUMNS = 80
 """Of a terminal that doesn't know its width."""
-
-ERASE = "\r\x1b[K"
-"""To the line's beginning, and erase it."""
 
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 

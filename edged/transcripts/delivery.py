@@ -18,6 +18,7 @@ from edged.errors import SinkError
 from edged.service.log import Outage
 from edged.transcripts.outbox import Counts, Outbox
 from edged.transcripts.record import Record
+from edged.troubles import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +211,7 @@ class _Worker:
         self._outbox = outbox
         self._waits_s = waits_s
         self._tell = tell
-        self._outage = Outage(log, f"sink {name}")
+        self._outage = Outage(log, f"sink {name}", trouble=Trouble.SINK)
         self._failures = 0
         self._failed_at_s = 0.0
         self._lost = 0

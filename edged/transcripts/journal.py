@@ -2,27 +2,21 @@
 
 It speaks journald's native protocol itself instead of calling systemd-python's `sendv`, which (version 235) answers
 "sent" when there is no journal at all, and holds the interpreter's lock while it sends: with journald stopped for 4 s
-the event loop stood still for 4 s. The protocol is stable and documented (systemd's JOURNAL_NATIVE_PROTOCOL):
-a datagram of fields, or, when that is too large, a sealed memory file passed in an empty one.
+the event loop stood still for 4 s.
 
 journald accepts before it stores: it syncs every 5 minutes, may be volatile, and may drop at its rate limit. A record
 delivered here is in journald's hands, not yet on disk.
 """
 
 import errno
-import fcntl
-import os
 import socket
-import struct
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from edged.errors import SinkError
+from edged.service.journal import SOCKET_PATH, datagram, send
 from edged.transcripts.record import Record
-
-SOCKET_PATH = "/run/systemd/journal/socket"
 
 MESSAGE_ID = "7c5fa3b1d86e4e0f9a40c2d1f6b8e913"
 """Of every transcript, and of nothing else: `journalctl MESSAGE_ID=...` shows them all. Never changes."""
@@ -33,9 +27,6 @@ TIMEOUT_S = 10.0
 INFO = 6
 """syslog's priority."""
 
-TOO_LARGE = {errno.EMSGSIZE, errno.ENOBUFS}
-"""A datagram over the socket's buffer (212,992 bytes by default): some 2,000 words."""
-
 ADVICE = {
     errno.ENOENT: "there is no journal on this machine: start systemd-journald, or choose other transcripts.sinks",
     errno.ECONNREFUSED: "journald does not run: start systemd-journald",
@@ -43,6 +34,7 @@ ADVICE = {
 }
 
 _json = msgspec.json.Encoder()
+_decode = msgspec.json.Decoder().decode
 
 
 class Journal:
@@ -92,7 +84,7 @@ class Journal:
 
 def entry(record: Record) -> bytes:
     """The record in journald's native format."""
-    return b"".join(_field(name, value) for name, value in fields(record))
+    return datagram(fields(record))
 
 
 def fields(record: Record) -> Iterator[tuple[str, str]]:
@@ -106,28 +98,21 @@ def fields(record: Record) -> Iterator[tuple[str, str]]:
         if name == "text" or value is None:
             continue
         text = value if isinstance(value, str) else _json.encode(value).decode()
-        yield f"EDGED_{name.strip('_').upper()}", text
+        yield _name(name), text
 
 
-def _field(name: str, value: str) -> bytes:
-    """`NAME=value`, or with its length (64 bits, little-endian) if there is a newline in it."""
-    data = value.encode()
-    if b"\n" not in data:
-        return name.encode() + b"=" + data + b"\n"
-    return name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
+def record_of(entry: Mapping[str, object]) -> Record:
+    """The record that an entry (by systemd's `Reader`) was made of.
+
+    Raises KeyError or msgspec.ValidationError for what is none, or of another version.
+    """
+    values: dict[str, object] = {}
+    for each in msgspec.structs.fields(Record):
+        value = entry.get(_name(each.name)) if each.name == "language" else entry[_name(each.name)]
+        is_text = value is None or each.type in (str, str | None)
+        values[each.encode_name] = value if is_text else _decode(str(value))
+    return msgspec.convert(values, Record)
 
 
-def send(connection: socket.socket, data: bytes) -> None:
-    """One entry, whatever its size. Raises OSError."""
-    try:
-        connection.send(data)
-    except OSError as error:
-        if error.errno not in TOO_LARGE:
-            raise
-        with open(os.memfd_create("edged-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "wb", buffering=0) as file:
-            file.write(data)
-            # journald reads it where it is, so it wants to be sure that nobody changes it any more
-            seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-            fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals)
-            passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [file.fileno()]).tobytes())
-            connection.sendmsg([b""], [passed])
+def _name(field: str) -> str:
+    return "MESSAGE" if field == "text" else f"EDGED_{field.strip('_').upper()}"

@@ -12,7 +12,6 @@ something was made in it.
 import errno
 import logging
 import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,20 +34,8 @@ CHUNK_BYTES = 65_536
 """Read backwards in steps of this: some hundred records."""
 
 LOOK_BACK_BYTES = 64 << 20
-"""How far back ids are looked for in one file: `max_pending` (10,000) long records (6 kB, 30 s of fast speech)."""
+"""How far back a file is read: `max_pending` (10,000) long records (6 kB, 30 s of fast speech)."""
 
-ROTATED = r"(\.1|-\d{8}[-\d]*)"
-"""How logrotate names the last file, without and with `dateext`."""
-
-ROTATED_MOST = 2
-"""Predecessors that are looked into: somebody may rotate between two crashes."""
-
-
-class _Id(msgspec.Struct):
-    id: str
-
-
-_decode_id = msgspec.json.Decoder(_Id).decode
 _decode_record = msgspec.json.Decoder(Record).decode
 
 
@@ -227,62 +214,6 @@ class JsonLines:
         else:
             os.write(fd, b"\n")
             log.warning("%s ended without a newline: added it", self._path)
-
-
-def ids_at_end(path: str | Path, wanted: set[str]) -> set[str]:
-    """Which of the `wanted` ids the file holds, or the one it was rotated from; looked for from the end backwards.
-
-    Stops when all are found, or after `LOOK_BACK_BYTES` of a file. Looks into `path`, and into what logrotate makes
-    of it (`path.1`, `path-YYYYMMDD`), the newest `ROTATED_MOST` of them; not into compressed ones: logrotate's
-    `delaycompress` keeps the last one readable. Files that don't exist hold nothing; raises SinkError for one that
-    can't be read. Lines that are no records are passed over.
-    """
-    path = Path(path)
-    missing = set(wanted)
-    for file in [path, *_rotated(path)]:
-        if not missing:
-            break
-        try:
-            for line in _lines_backwards(file):
-                with suppress(msgspec.MsgspecError):
-                    missing.discard(_decode_id(line).id)
-                    if not missing:
-                        break
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise SinkError(explain(error, file)) from error
-    return wanted - missing
-
-
-def _rotated(path: Path) -> list[Path]:
-    """The file's predecessors, newest first."""
-    name = re.compile(re.escape(path.name) + ROTATED)
-    found = []
-    with suppress(FileNotFoundError), os.scandir(path.parent) as entries:
-        for entry in entries:
-            if name.fullmatch(entry.name):
-                with suppress(FileNotFoundError):  # rotated away meanwhile
-                    found.append((entry.stat().st_mtime_ns, Path(entry.path)))
-    return [file for _, file in sorted(found, reverse=True)[:ROTATED_MOST]]
-
-
-def _lines_backwards(path: Path) -> Iterator[bytes]:
-    """Lines without their newlines, the last first; a torn one at either end of what is read is among them."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        at_bytes = os.fstat(fd).st_size
-        stop_bytes = max(0, at_bytes - LOOK_BACK_BYTES)
-        rest = b""
-        while at_bytes > stop_bytes:
-            begin_bytes = max(stop_bytes, at_bytes - CHUNK_BYTES)
-            first, *lines = (os.pread(fd, at_bytes - begin_bytes, begin_bytes) + rest).split(b"\n")
-            yield from reversed(lines)
-            rest = first
-            at_bytes = begin_bytes
-        yield rest
-    finally:
-        os.close(fd)
 
 
 def _after_last_newline(fd: int, size_bytes: int) -> bytes:

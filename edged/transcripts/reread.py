@@ -2,46 +2,160 @@
 
 import grp
 import os
-from collections.abc import Callable
-from typing import Final
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
 
+import msgspec
+
+from edged.errors import SinkError
 from edged.settings import Transcripts
-from edged.transcripts.journal import MESSAGE_ID
-from edged.transcripts.jsonl import ids_at_end
+from edged.transcripts.files import explain
+from edged.transcripts.journal import MESSAGE_ID, record_of
+from edged.transcripts.jsonl import CHUNK_BYTES, LOOK_BACK_BYTES
+from edged.transcripts.reconcile import Asked, Held
+from edged.transcripts.record import Record, decode
+
+RANGES_BYTES: Final = 2 << 20
+"""How far back a file, its predecessors included, is looked through for ranges: 1,500 records of 10 words, four hours
+of speech without a pause. A commit that was lost is seconds old, and the microphone waits for this: 0.1 s on a Pi."""
+
+RANGES_ENTRIES: Final = 1500
+"""The same for a journal, in entries of one run."""
 
 JOURNAL_GROUPS: Final = ("systemd-journal", "adm")
 """Who is in one of these reads all of the journal."""
 
-Held = Callable[[set[str]], set[str] | None]
-"""Which of these ids a sink holds; None if it can't be read. Blocks."""
+ROTATED: Final = r"(\.1|-\d{8}[-\d]*)"
+"""How logrotate names the last file, without and with `dateext`."""
+
+ROTATED_MOST: Final = 2
+"""Predecessors that are looked into: somebody may rotate between two crashes."""
 
 
-def rereaders(settings: Transcripts) -> dict[str, Held]:
+Look = Callable[[Asked], Held | None]
+"""None if the sink can't be read. Blocks; raises SinkError."""
+
+
+class _Place(msgspec.Struct):
+    """What a line says first: few of them are looked at more closely."""
+
+    id: str
+    run: str = ""
+    from_: int = msgspec.field(name="from", default=0)
+    to: int = 0
+
+
+_decode_place = msgspec.json.Decoder(_Place).decode
+
+
+def rereaders(settings: Transcripts) -> dict[str, Look]:
     """By sink; none for the console, which keeps nothing."""
-    found: dict[str, Held] = {}
+    found: dict[str, Look] = {}
     if "file" in settings.sinks:
-        found["file"] = lambda wanted: ids_at_end(settings.file.path, wanted)
+        found["file"] = lambda asked: in_file(settings.file.path, asked)
     if "journal" in settings.sinks:
         found["journal"] = in_journal
     return found
 
 
-def in_journal(wanted: set[str]) -> set[str] | None:
-    """See `Held`. An index look-up for each id: fast whatever the size of the journal."""
+# -- the file ---------------------------------------------------------------------------------------------------------
+
+
+def in_file(path: str | Path, asked: Asked) -> Held:
+    """See `Look`; looked for from the end backwards.
+
+    Stops when all ids are found, or after `LOOK_BACK_BYTES` of a file; for ranges after `RANGES_BYTES` of all of them.
+    Looks into `path`, and into what logrotate makes of it (`path.1`, `path-YYYYMMDD`), the newest `ROTATED_MOST` of
+    them; not into compressed ones: logrotate's `delaycompress` keeps the last one readable. Files that don't exist
+    hold nothing; raises SinkError for one that can't be read. Lines that are no records are passed over.
+    """
+    path = Path(path)
+    missing = set(asked.ids)
+    records: list[Record] = []
+    left_bytes = RANGES_BYTES if asked.ranges else 0
+    for file in [path, *_rotated(path)]:
+        try:
+            for line in _lines_backwards(file):
+                if not missing and left_bytes <= 0:
+                    break
+                with suppress(msgspec.MsgspecError):
+                    place = _decode_place(line)
+                    missing.discard(place.id)
+                    if left_bytes > 0 and _concerns(asked, place.run, place.from_, place.to):
+                        records.append(decode(line))
+                left_bytes -= len(line) + 1
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise SinkError(explain(error, file)) from error
+    return Held(asked.ids - missing, tuple(reversed(records)))
+
+
+def _concerns(asked: Asked, run: str, start: int, end: int) -> bool:
+    return run in asked.ranges and asked.ranges[run].overlaps(start, end)
+
+
+def _rotated(path: Path) -> list[Path]:
+    """The file's predecessors, newest first."""
+    name = re.compile(re.escape(path.name) + ROTATED)
+    found = []
+    with suppress(FileNotFoundError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if name.fullmatch(entry.name):
+                with suppress(FileNotFoundError):  # rotated away meanwhile
+                    found.append((entry.stat().st_mtime_ns, Path(entry.path)))
+    return [file for _, file in sorted(found, reverse=True)[:ROTATED_MOST]]
+
+
+def _lines_backwards(path: Path) -> Iterator[bytes]:
+    """Lines without their newlines, the last first; a torn one at either end of what is read is among them."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        at_bytes = os.fstat(fd).st_size
+        stop_bytes = max(0, at_bytes - LOOK_BACK_BYTES)
+        rest = b""
+        while at_bytes > stop_bytes:
+            begin_bytes = max(stop_bytes, at_bytes - CHUNK_BYTES)
+            first, *lines = (os.pread(fd, at_bytes - begin_bytes, begin_bytes) + rest).split(b"\n")
+            yield from reversed(lines)
+            rest = first
+            at_bytes = begin_bytes
+        yield rest
+    finally:
+        os.close(fd)
+
+
+# -- the journal ------------------------------------------------------------------------------------------------------
+
+
+def in_journal(asked: Asked) -> Held | None:
+    """See `Look`. An index look-up for each id and each run: fast whatever the size of the journal."""
     if not may_read_journal():
         return None
     from systemd.journal import Reader  # here, not above: only a start after a crash needs it
 
-    held: set[str] = set()
     with Reader() as reader:
-        for id_ in wanted:
-            reader.flush_matches()
-            reader.add_match(MESSAGE_ID=MESSAGE_ID)
-            reader.add_match(EDGED_ID=id_)
-            reader.seek_head()
-            if reader.get_next():
-                held.add(id_)
-    return held
+        ids = {id_ for id_ in asked.ids if next(_backwards(reader, EDGED_ID=id_), None)}
+        records = []
+        for run, ranges in asked.ranges.items():
+            for entry in islice(_backwards(reader, EDGED_RUN=run), RANGES_ENTRIES):
+                with suppress(msgspec.MsgspecError, KeyError):  # of another version: of no use here
+                    record = record_of(entry)
+                    if ranges.overlaps(record.from_, record.to):
+                        records.append(record)
+    return Held(frozenset(ids), tuple(reversed(records)))
+
+
+def _backwards(reader: Any, **match: str) -> Iterator[Mapping[str, Any]]:
+    """Our entries with this field, the last first."""
+    reader.flush_matches()
+    reader.add_match(MESSAGE_ID=MESSAGE_ID, **match)
+    reader.seek_tail()
+    return iter(reader.get_previous, {})
 
 
 def may_read_journal() -> bool:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edged.audio import BYTES_PER_SAMPLE
 from edged.ranges import Range, Ranges
@@ -22,6 +22,8 @@ from edged.spool.store import Segment
 from edged.spool.worker import Worker
 from edged.transcripts.record import Record, encode
 from tests.transcripts.some import record
+
+Told = TypeVar("Told")
 
 RATE = 16_000
 BOOT = Boot("boot-1", 1_700_000_000.0, True)
@@ -100,6 +102,17 @@ class Bench:
         if isinstance(order, Commit) and order.entry.committed_s < 0:
             return replace(order, entry=order.entry._replace(committed_s=self.now_s))
         return order
+
+    def speak(self, start: int, end: int, run: str = "run-1", *, chores_s: float = 0.0) -> None:
+        """Audio in blocks of 100 ms, with what is due after each."""
+        for at in range(start, end, 1600):
+            self.do(audio(at, min(at + 1600, end), run=run))
+            if chores_s:
+                self.chores(chores_s)
+
+    def told(self, kind: type[Told]) -> list[Told]:
+        """All events of a kind so far."""
+        return [event for event in self.events if isinstance(event, kind)]
 
     def move(self) -> None:
         """Everything to the disk, as at a stop."""

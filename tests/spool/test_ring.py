@@ -12,7 +12,7 @@ BLOCK = 1600
 
 
 def filled(path: Path, blocks: int, seconds: float = 1.0) -> Ring:
-    ring = Ring(path, "run-1", RATE, seconds)
+    ring = Ring(path, "run-1", "boot-1", RATE, seconds)
     for start in range(0, blocks * BLOCK, BLOCK):
         ring.write(start, pcm(start, start + BLOCK), max(0, start - BLOCK), 100 + start / RATE)
     return ring
@@ -88,15 +88,15 @@ def test_a_file_cut_short_is_nothing(tmp_path: Path) -> None:
 
 def test_a_new_ring_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
     filled(tmp_path / "ring", 30)
-    Ring(tmp_path / "ring", "run-2", RATE, 1.0)
+    Ring(tmp_path / "ring", "run-2", "boot-1", RATE, 1.0)
     assert recover(tmp_path / "ring") is None
 
 
 def test_a_block_longer_than_it_can_take_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="too long"):
-        Ring(tmp_path / "ring", "run-1", RATE, 2.0).write(0, bytes(2 * (RATE + 1)), 0, 0.0)
+        Ring(tmp_path / "ring", "run-1", "boot-1", RATE, 2.0).write(0, bytes(2 * (RATE + 1)), 0, 0.0)
     with pytest.raises(ValueError, match="32 bytes"):
-        Ring(tmp_path / "ring", "x" * 33, RATE, 2.0)
+        Ring(tmp_path / "ring", "x" * 33, "boot-1", RATE, 2.0)
 
 
 def test_sigkill_at_any_moment_leaves_true_audio(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_sigkill_at_any_moment_leaves_true_audio(tmp_path: Path) -> None:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            ring = Ring(path, "run-1", RATE, 0.5)
+            ring = Ring(path, "run-1", "boot-1", RATE, 0.5)
             for i, block in enumerate(blocks):
                 ring.write(i * 160, block, 0, 0.0)
                 if i == 100 + number * 97:

@@ -18,8 +18,10 @@ import pytest
 from edged.errors import SinkError
 from edged.settings import File
 from edged.transcripts import jsonl
-from edged.transcripts.jsonl import JsonLines, ids_at_end
+from edged.transcripts.jsonl import JsonLines
+from edged.transcripts.reconcile import Asked
 from edged.transcripts.record import decode, encode
+from edged.transcripts.reread import in_file
 from tests.transcripts.some import record, records, remount, small_disk
 
 
@@ -249,7 +251,8 @@ def test_what_others_wrote_behind_a_failed_write_is_never_cut_off(
         with path.open("ab") as other:
             other.write(b"\n" + encode(record(3)) + b"\n")
     file.deliver([record(2)])
-    assert ids_at_end(path, {"id-1", "id-2", "id-3"}) == {"id-1", "id-2", "id-3"}
+    ids = frozenset({"id-1", "id-2", "id-3"})
+    assert in_file(path, Asked(ids, {})).ids == ids
     assert "somebody else wrote behind it" in caplog.text
 
 
@@ -372,52 +375,6 @@ def test_a_place_that_is_not_ours_gives_one_clear_line(tmp_path: Path) -> None:
         sink(directory / "t.jsonl").reopen()
     assert "\n" not in str(caught.value)
     assert str(directory / "t.jsonl") in str(caught.value)
-
-
-class TestIdsAtEnd:
-    def test_ids_are_found_from_the_end_across_chunks_and_torn_lines(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(jsonl, "CHUNK_BYTES", 50)
-        path = tmp_path / "t.jsonl"
-        path.write_bytes(b"".join(encode(each) + b"\n" for each in records(1, 20)) + b'{"id":"id-21","te')
-        wanted = {"id-1", "id-7", "id-20", "id-21", "id-99"}
-        assert ids_at_end(path, wanted) == {"id-1", "id-7", "id-20"}
-
-    def test_a_last_line_without_a_newline_counts(self, tmp_path: Path) -> None:
-        (tmp_path / "t.jsonl").write_bytes(encode(record(1)))
-        assert ids_at_end(tmp_path / "t.jsonl", {"id-1"}) == {"id-1"}
-
-    def test_an_id_inside_a_text_is_no_id(self, tmp_path: Path) -> None:
-        path = tmp_path / "t.jsonl"
-        sink(path).deliver([record(1, text='"id":"id-2"', request_id="id-3")])
-        assert ids_at_end(path, {"id-2", "id-3"}) == set()
-
-    @pytest.mark.parametrize("rotated", ["t.jsonl.1", "t.jsonl-20261120", "t.jsonl-20261120-1763600000"])
-    def test_the_rotated_predecessor_is_looked_into(self, tmp_path: Path, rotated: str) -> None:
-        path = tmp_path / "t.jsonl"
-        sink(tmp_path / rotated).deliver([record(1)])
-        assert ids_at_end(path, {"id-1"}) == {"id-1"}
-        sink(path).deliver([record(2)])
-        assert ids_at_end(path, {"id-1", "id-2", "id-3"}) == {"id-1", "id-2"}
-
-    @pytest.mark.parametrize("other", ["t.jsonl.torn", "t.jsonl.1.gz", "other.jsonl.1", "t.jsonl.11"])
-    def test_other_files_are_not(self, tmp_path: Path, other: str) -> None:
-        sink(tmp_path / other).deliver([record(1)])
-        assert ids_at_end(tmp_path / "t.jsonl", {"id-1"}) == set()
-
-    def test_looking_back_is_bounded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        path = tmp_path / "t.jsonl"
-        sink(path).deliver(records(1, 9))
-        monkeypatch.setattr(jsonl, "LOOK_BACK_BYTES", len(encode(record(9))) + 10)
-        assert ids_at_end(path, {"id-1", "id-9"}) == {"id-9"}
-
-    def test_nothing_there_holds_nothing(self, tmp_path: Path) -> None:
-        assert ids_at_end(tmp_path / "absent" / "t.jsonl", {"id-1"}) == set()
-
-    def test_what_cannot_be_read_is_an_error(self, tmp_path: Path) -> None:
-        with pytest.raises(SinkError, match="it is a directory"):
-            ids_at_end(tmp_path, {"id-1"})
 
 
 def test_every_line_decodes_to_the_record_that_was_delivered(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""What goes when there is too much of it, or when it is too old: the oldest, counted."""
+
+from pathlib import Path
+
+from edged.ranges import Ranges
+from edged.spool.chores import MB
+from edged.spool.items import Evicted
+from edged.spool.orders import Mark, Release
+from tests.spool.some import SINKS, Bench, answer, audio, commit, run_of, segment
+
+
+def test_beyond_max_mb_the_oldest_on_disk_goes_and_is_counted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, max_mb=1, runtime_max_mb=1)
+    bench.begin()
+    bench.do(segment(0))
+    for start in range(0, 1_600_000, 16_000):
+        bench.speak(start, start + 16_000)
+        bench.chores(1)
+    bench.chores()
+    evicted = bench.told(Evicted)
+    waiting = bench.waiting()
+    assert {event.bound for event in evicted} == {"max_mb"}
+    assert round(sum(event.seconds for event in evicted) * 16_000) + waiting.total == 1_600_000
+    assert waiting == Ranges([(waiting.first or 0, 1_600_000)])
+    assert waiting.first
+    assert bench.pair.disk is not None
+    assert bench.pair.disk.used_bytes() <= MB
+    assert bench.pair.runtime.used_bytes() <= MB
+    bench.close()
+
+
+def test_speech_older_than_max_age_goes_wherever_it_lies(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, max_age_h=1)
+    bench.begin(run_of(started_s=bench.now_s))
+    bench.do(segment(0), audio(0, 16_000))
+    bench.move()
+    bench.do(audio(16_000, 32_000))
+    bench.chores(3000)
+    assert bench.waiting() == Ranges([(0, 32_000)])
+    bench.chores(1000)
+    evicted = bench.told(Evicted)
+    assert sum(event.seconds for event in evicted) == 2
+    assert {event.bound for event in evicted} == {"max_age_h"}
+    assert not bench.waiting()
+    bench.close()
+
+
+def test_records_stay_for_an_hour_after_they_were_delivered(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.begin()
+    bench.do(segment(0), audio(0, 32_000), commit(answer(1, 0, 8000)), commit(answer(2, 8000, 9000)))
+    bench.do(*(Mark(sink, ("id-1",)) for sink in SINKS))
+    bench.chores(3000)
+    bench.close()
+    bench = Bench(tmp_path)
+    assert [each.id for each in bench.recovered.kept] == ["id-1"]
+    assert [each.record.id for each in bench.recovered.pending] == ["id-2"]
+    bench.now_s += 4000
+    bench.do(Release("run-1", 0, 1))
+    bench.chores(100)
+    bench.close()
+    bench = Bench(tmp_path)
+    assert bench.recovered.kept == ()
+    assert [each.record.id for each in bench.recovered.pending] == ["id-2"]
+    bench.close()

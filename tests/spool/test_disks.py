@@ -1,0 +1,159 @@
+"""Disks and memory that are full, or can't be read or written for a while: states, not deaths."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edged.ranges import Ranges
+from edged.spool.items import Committed, Failing, Found, Wanted, Working
+from edged.spool.keeper import WAITS_S
+from edged.spool.orders import Release
+from edged.spool.worker import QUEUE_BYTES, Unreadable
+from tests.spool.some import Bench, answer, audio, commit, run_of, segment
+from tests.transcripts.some import remount, small_disk
+
+ROOMY_KB = 4096
+
+
+@pytest.fixture
+def small(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of so many kilobytes."""
+    with small_disk(tmp_path / "small", getattr(request, "param", ROOMY_KB)) as disk:
+        yield disk
+
+
+def of(kilobytes: int) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("small", [kilobytes], indirect=True)
+
+
+def grow(small: Path, megabytes: int) -> None:
+    """Somebody makes room."""
+    remount(small, f"size={megabytes}m")
+
+
+def fill(small: Path) -> Path:
+    """Leave no room; returns the file that took it."""
+    path = small / "other"
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return path
+
+
+def retry(bench: Bench) -> None:
+    bench.chores(sum(WAITS_S))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, small: Path) -> Iterator[Bench]:
+    """Its disk is the small one, and two seconds are on it."""
+    one = Bench(tmp_path, directory=str(small))
+    one.begin()
+    one.do(segment(0), audio(0, 32_000))
+    one.move()
+    yield one
+    one.close()
+
+
+@of(256)
+def test_a_full_disk_keeps_nothing_from_being_stored_in_memory(small: Path, bench: Bench) -> None:
+    bench.speak(32_000, 192_000)
+    bench.chores()
+    assert bench.told(Failing)[0].where == "disk"
+    assert bench.pair.runtime.held["run-1"] >= 160_000
+    grow(small, 4)
+    retry(bench)
+    assert bench.told(Working) == [Working("disk")]
+    assert bench.pair.disk is not None
+    assert bench.pair.disk.held == {"run-1": 192_000}
+    assert bench.waiting() == Ranges([(0, 192_000)])
+
+
+def test_a_record_is_never_held_back_by_a_disk_that_fails(tmp_path: Path, small: Path, bench: Bench) -> None:
+    """Its audio is on the full disk; after a crash it is still known to be answered."""
+    full = fill(small)
+    told = bench.do(commit(answer(1, 8000, 24_000)))
+    assert [event for event in told if isinstance(event, Committed)] == [Committed(answer(1, 8000, 24_000), True)]
+    assert bench.keeper.failing("disk")
+    with pytest.raises(Unreadable):
+        bench.load()
+    bench.close()
+    full.unlink()
+    again = Bench(tmp_path, directory=str(small))
+    assert not again.waiting().overlaps(8000, 24_000)
+    assert [each.record.id for each in again.recovered.pending] == ["id-1"]
+    again.close()
+
+
+def test_what_was_answered_while_the_disk_failed_is_deleted_when_it_works(small: Path, bench: Bench) -> None:
+    full = fill(small)
+    bench.do(commit(answer(1, 0, 16_000)), Release("run-1", 20_000, 24_000))
+    full.unlink()
+    retry(bench)
+    bench.chores()
+    assert bench.pair.disk is not None
+    assert Ranges(bench.pair.disk.audio_ranges("run-1")) == Ranges([(16_000, 20_000), (24_000, 32_000)])
+
+
+def test_a_disk_that_can_not_be_read_at_the_start_is_found_later(tmp_path: Path, small: Path, bench: Bench) -> None:
+    bench.do(commit(answer(1, 0, 8000)))
+    bench.move()
+    bench.close()
+    remount(small, "ro")
+    again = Bench(tmp_path, directory=str(small))
+    assert again.recovered.backlogs == ()
+    again.begin(run_of("run-2"))
+    again.do(segment(0, run="run-2"), audio(0, 1600, run="run-2"))
+    remount(small, "rw")
+    retry(again)
+    [found] = [event.recovered for event in again.told(Found)]
+    assert [(each.run.run, each.seconds) for each in found.backlogs] == [("run-1", 1.5)]
+    assert [each.record.id for each in found.pending] == ["id-1"]
+    assert again.waiting("run-2") == Ranges([(0, 1600)])
+    again.close()
+
+
+@of(256)
+def test_memory_that_is_full_too_leaves_audio_out_and_asks_for_it_later(tmp_path: Path, small: Path) -> None:
+    bench = Bench(tmp_path, directory=str(small), runtime_max_mb=1)
+    bench.begin()
+    bench.do(segment(0))
+    bench.speak(0, 960_000, chores_s=0.1)
+    assert bench.pair.runtime.held["run-1"] < 480_000, "a megabyte and little more"
+    grow(small, 8)
+    retry(bench)
+    bench.do(segment(0))
+    bench.keeper.ask_again()
+    [wanted] = bench.told(Wanted)
+    assert wanted.run == "run-1"
+    for start, end in wanted.ranges:
+        bench.speak(start, end)
+    assert bench.waiting() == Ranges([(0, 960_000)])
+    bench.close()
+
+
+@of(128)
+def test_no_memory_at_all_delays_nothing_and_everything_comes_later(tmp_path: Path, small: Path) -> None:
+    """Records are told as not durable; the queue is bounded; what still waits is asked for."""
+    bench = Bench(tmp_path, runtime_directory=str(small))
+    bench.begin()
+    bench.do(segment(0))
+    bench.speak(0, 80_000)
+    assert bench.told(Failing)[0].where == "runtime"
+    bench.do(commit(answer(1, 0, 4000)))
+    assert [event.durable for event in bench.told(Committed)] == [False]
+    for start in range(80_000, 80_000 + QUEUE_BYTES, 1600):
+        bench.worker.put(audio(start, start + 1600))
+    grow(small, 20)
+    bench.worker._compress()
+    assert bench.worker._queued_bytes < 100_000
+    bench.now_s += 100
+    bench.do(*bench.worker._queue)
+    bench.keeper.ask_again()
+    assert bench.told(Working) == [Working("runtime")]
+    [wanted] = bench.told(Wanted)
+    assert wanted.ranges[-1][1] >= 80_000 + QUEUE_BYTES
+    assert not bench.waiting().overlaps(0, 4000)
+    bench.close()

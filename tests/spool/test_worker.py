@@ -1,0 +1,81 @@
+"""What the spool's thread says is stored, is stored: a ring keeps the rest."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+from edged.ranges import Ranges
+from edged.spool.items import Event, Recovered
+from edged.spool.spool import Spool
+from tests.spool.some import Bench, answer, audio, commit, pcm, run_of, segment, with_spool
+
+
+def test_audio_of_the_living_run_is_stored_up_to_its_last_piece(tmp_path: Path) -> None:
+    """Not that of a run found in a ring, and nothing is stored by a record, a release or a segment."""
+    bench = Bench(tmp_path)
+    bench.begin(run_of("run-2"))
+    bench.do(segment(0, run="run-2"), commit(answer(1, 0, 9000, "run-2")), audio(0, 8000, run="run-1"))
+    assert bench.worker.stored_to == 0
+    bench.do(audio(1600, 3200, run="run-2"), audio(3200, 4800, run="run-2"))
+    assert bench.worker.stored_to == 4800
+    bench.do(audio(0, 1600, run="run-2"))
+    assert bench.worker.stored_to == 4800, "given again: what came later is stored all the same"
+    bench.close()
+
+
+def test_audio_that_has_no_room_is_not_stored(tmp_path: Path) -> None:
+    """The disk can't be used, and memory has taken what it may."""
+    bench = Bench(tmp_path, runtime_max_mb=1)
+    bench.begin()
+    bench.pair.disk = None
+    start, end = 0, 0
+    while not bench.pair.full:
+        start, end = end, end + 16_000
+        assert end < 1_000_000
+        bench.do(audio(start, end))
+    assert bench.worker.stored_to == start == bench.waiting().end
+    bench.close()
+
+
+def test_audio_that_a_database_did_not_take_is_not_stored(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.begin()
+    bench.do(audio(0, 1600))
+    other = sqlite3.connect(tmp_path / "runtime/spool.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    bench.do(audio(1600, 3200))
+    assert bench.worker.stored_to == 1600
+    other.close()
+    bench.now_s += 100
+    bench.do(*bench.worker._queue)
+    assert bench.worker.stored_to == 3200
+    assert bench.waiting() == Ranges([(0, 3200)])
+    bench.close()
+
+
+def test_where_audio_begins_that_a_kill_would_lose_is_known_at_any_moment(tmp_path: Path) -> None:
+    """None once all is stored; of the living run only."""
+
+    async def all_stored(spool: Spool) -> None:
+        async with asyncio.timeout(10):
+            while spool.unstored_from is not None:  # noqa: ASYNC110  it has no event
+                await asyncio.sleep(0.01)
+
+    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+        spool.begin_run(run_of("run-1"), live=False)
+        spool.begin_run(run_of("run-2"))
+        spool.audio("run-2", 0, pcm(0, 1600))
+        await all_stored(spool)
+        other = sqlite3.connect(tmp_path / "runtime/spool.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        spool.audio("run-1", 0, pcm(0, 1600))
+        known = [spool.unstored_from]
+        spool.audio("run-2", 1600, pcm(1600, 3200))
+        spool.audio("run-2", 3200, pcm(3200, 4800))
+        assert [*known, spool.unstored_from] == [None, 1600]
+        other.close()
+        await all_stored(spool)
+        pieces = await spool.load("run-2", 0, 4800)
+        assert Ranges((at, at + len(data) // 2) for at, data in pieces) == Ranges([(0, 4800)])
+
+    with_spool(tmp_path, body, durability="power")
