@@ -16,26 +16,29 @@ from edged.audio import Block, Captured, Ended, Lost, Opened, Overrun
 from edged.audio import Signal as Level
 from edged.books import Books
 from edged.capture.handover import HandOver
-from edged.capture.level import Watch
-from edged.capture.source import Source, open_source
+from edged.capture.level import Loudness, Watch, dbfs
+from edged.capture.source import Counters, Source, open_source
 from edged.errors import Exit
+from edged.gate.alert import Alert
 from edged.gate.detectors import webrtc
-from edged.gate.intake import Intake, Let
+from edged.gate.intake import Let
+from edged.hearing import Hearing
 from edged.key import Key
 from edged.service.log import Outage, duration
 from edged.service.manager import Manager
 from edged.service.status import Condition
 from edged.settings import Settings
 from edged.stream.backfill import Backfill
-from edged.stream.connection import tls_context
 from edged.stream.effects import HandedOver, LaneEffect
 from edged.stream.lane import Lane
 from edged.stream.link import Link
 from edged.stream.share import Share
 from edged.stream.timeline import Timeline
+from edged.stream.tls import tls_context
 from edged.summary import Summary
 from edged.transcripts.delivery import Delivery
 from edged.transcripts.sinks import open_sinks
+from edged.troubles import Trouble
 
 log = logging.getLogger("edged")
 
@@ -62,7 +65,8 @@ class Daemon:
         self._rate = settings.capture.rate
         self.run_id = uuid.uuid4().hex[:12]
         self._timeline = Timeline(self._rate)
-        self._intake = Intake(settings.gate, self._rate, webrtc(settings.gate.aggressiveness, self._rate))
+        self._hearing = Hearing(settings.gate, self._rate)
+        self._alert = Alert(settings.gate, self._rate, webrtc(settings.gate.aggressiveness, self._rate))
         spools = settings.spool.enabled
         self._lane = Lane(
             settings.deepgram,
@@ -75,10 +79,11 @@ class Daemon:
         self._share = Share(2 if settings.backfill.enabled else 1)
         self._microphone = Outage(log, "microphone")
         self._signal = Outage(log, "microphone")
-        self._watch = Watch()
+        self._watch, self._loudness = Watch(), Loudness()
         self._manager = Manager()
-        self._captured = self._holes = 0
+        self._captured = self._holes = self._dropped = 0
         self._expected: int | None = None
+        self._priming = False
         self._ended = False
         self._signalled = self._interrupted = False
 
@@ -86,13 +91,13 @@ class Daemon:
         """Run until the recording ends or a signal stops it. Raises ConfigurationError or SourceMismatch at first."""
         loop = asyncio.get_running_loop()
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
-        self._handover = HandOver(lambda: loop.call_soon_threadsafe(self._on_captured))
+        self._handover = HandOver(lambda: loop.call_soon_threadsafe(self._on_captured), may_wait=self._alert.may_wait)
         self._source: Source = open_source(self._settings.capture, self._handover.put)
         missing = await asyncio.to_thread(self._source.check)
         recording = self._settings.capture.source == "wav"
         self._lane.has_source = recording or missing is None
         if missing and not recording:  # what is wrong with a recording is told when it is played
-            self._microphone.failed(missing)
+            self._microphone.failed(missing.reason, missing.trouble)
         transcripts = self._settings.transcripts
         self._delivery = Delivery(
             open_sinks(transcripts), transcripts.max_pending, lambda event: self._books.delivered(event)
@@ -104,6 +109,7 @@ class Daemon:
             self._delivery,
             loop.call_soon_threadsafe,
             lambda run, rate, stretches: self._backfill.add(run, rate, stretches),
+            lambda run, start, end: self._backfill.forget(run, start, end),
             self._lane.account,
         )
         self._link = self._make_link(self._lane, self._on_effect)
@@ -122,6 +128,7 @@ class Daemon:
         return Link(self._settings, lane, self._key, self._tls, self._share, on_effect)
 
     async def _run(self) -> Exit:
+        self._hearing.announce()
         self._source.start()
         self._manager.ready()
         self._tell_status()
@@ -194,7 +201,7 @@ class Daemon:
     @property
     def summary(self) -> Summary:
         """What the run came to so far."""
-        counts, behind = self._books.counts, self._backfill.totals
+        counts, behind, heard = self._books.counts, self._backfill.totals, self._source.counters
         sent_s = self._lane.sent_samples / self._rate + behind.sent_s
         return Summary(
             run=self.run_id,
@@ -208,6 +215,13 @@ class Daemon:
             holes=self._holes,
             evicted_s=counts.evicted_s,
             left_s=self._left_s,
+            ignored_messages=counts.ignored_messages,
+            peak_dbfs=dbfs(heard.peak) if self._captured else None,
+            clipped=heard.clipped,
+            overruns=heard.overruns,
+            lost_s=heard.lost_samples / self._rate,
+            dropped_s=self._dropped / self._rate,
+            judged_late_s=self._hearing.late_s,
             usd_estimated=sent_s / 60 * self._settings.deepgram.usd_per_minute,
         )
 
@@ -243,7 +257,7 @@ class Daemon:
         if not await asyncio.to_thread(self._source.stop, timeout_s):
             log.warning("the capture thread hangs in the sound driver; it is left behind")
         self._on_captured()
-        for event in self._intake.finish():
+        for event in self._hearing.finish():
             self._let(event)
 
     async def _look_after(self) -> None:
@@ -256,12 +270,20 @@ class Daemon:
             signal_ = self._watch.check(time.monotonic(), counters.last_block_s)
             if signal_:
                 self._on_signal(signal_)
+            self._tell_loudness(counters)
             self._manager.turn(counters.turned_s, open=counters.last_block_s is not None)
             self._tell_status()
             self._books.tick()
             self._lane.may_hand_over = self._books.keeps_backlog
+            self._backfill.press(presses=self._books.backlog_presses)
             if time.monotonic() >= reported + BACKLOG_EVERY_S:
                 reported, before_s = time.monotonic(), self._report_backlog(before_s)
+
+    def _tell_loudness(self, counters: Counters) -> None:
+        if self._settings.capture.source == "alsa":  # a recording is as it is
+            is_open = self._settings.gate.enabled and self._hearing.is_open
+            if text := self._loudness.check(counters.peak, counters.clipped, is_open=is_open):
+                log.warning("microphone: %s", text)
 
     def _tell_status(self) -> None:
         """`systemctl status` shows it."""
@@ -286,12 +308,27 @@ class Daemon:
         if shrinks_by_s > 0:
             log.info("backlog: %s of speech, done in about %s", duration(left_s), duration(left_s / shrinks_by_s))
         else:
-            log.warning("backlog: %s of speech, and it does not shrink (%s)", duration(left_s), self._link.state)
+            log.warning(
+                "backlog: %s of speech, and it does not shrink (%s)",
+                *(duration(left_s), self._link.state),
+                extra={"trouble": Trouble.BACKLOG},
+            )
         return left_s
 
     def _on_captured(self) -> None:
+        self._priming = self._lane.wants_priming()  # blocks that come together prime it together
         for item in self._handover.take():
             self._on_item(item)
+        self._tell_dropped()
+        self._alert.on = self._hearing.is_open or self._lane.wants_priming()
+
+    def _tell_dropped(self) -> None:
+        """Once each time that this loop stood still for longer than the hand-over holds."""
+        lost = self._handover.dropped_samples - self._dropped
+        if lost:
+            self._dropped += lost
+            text = "%.1f s of audio lost: edged stood still for too long; is this machine overloaded?"
+            log.warning(text, lost / self._rate)
 
     def _on_item(self, item: Captured) -> None:
         match item:
@@ -304,12 +341,12 @@ class Daemon:
                 self._microphone.over()
                 self._lane.has_source, self._lane.parked = True, False
                 self._link.wake()
-            case Lost(reason):
-                self._microphone.failed(reason)
+            case Lost(reason, trouble):
+                self._microphone.failed(reason, trouble)
                 self._signal = Outage(log, "microphone")  # what was wrong with its signal is no news any more
                 self._manager.captures(None)
                 self._lane.has_source = False
-                for event in self._intake.finish():  # what was said so far is not held back until it returns
+                for event in self._hearing.finish():  # what was said so far is not held back until it returns
                     self._let(event)
                 self._link.wake()
             case Overrun(lost):
@@ -330,10 +367,10 @@ class Daemon:
         self._expected = block.end
         self._captured += length
         anchor_s = self._timeline.observe(block.position, length, block.at_s)
-        let = self._intake.block(block, forced=self._lane.wants_priming())
+        let = self._hearing.block(block, forced=self._priming)
         for event in let:
             self._let(event)
-        self._books.captured(block, anchor_s, self._intake.let_to)
+        self._books.captured(block, anchor_s, self._hearing.let_to)
         if let:
             self._link.wake()
 
@@ -343,6 +380,7 @@ class Daemon:
             self._on_effect(effect)
 
     def _on_effect(self, effect: LaneEffect) -> None:
+        self._hearing.learn(effect)
         if isinstance(effect, HandedOver):
             self._backfill.add(self.run_id, self._rate, effect.stretches, effect.sent_to)
         else:
@@ -351,6 +389,6 @@ class Daemon:
     def _on_signal(self, level: Level) -> None:
         self._manager.fault = level.text if level.fault else None
         if level.fault:
-            self._signal.failed(level.text)
+            self._signal.failed(level.text, level.trouble)
         else:
             self._signal.over(level.text)

@@ -1,6 +1,7 @@
 """The process around the daemon: an event loop of its own, and an owner for every fault."""
 
 import asyncio
+import ctypes
 import threading
 from collections.abc import Callable
 
@@ -11,9 +12,13 @@ from edged.service.threads import Unawaited
 from edged.settings import Settings
 from edged.summary import Summary
 
+M_ARENA_MAX = -8
+"""Of glibc's mallopt(3)."""
+
 
 def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) -> Exit:
     """Run the daemon in an event loop of its own. A fault of ours, in a callback or in any thread, ends it: raised."""
+    _share_one_heap()
     daemon = Daemon(settings, key)
 
     async def main() -> Exit:
@@ -50,3 +55,12 @@ def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) 
     status = asyncio.run(main())
     on_end(daemon.summary)
     return status
+
+
+def _share_one_heap() -> None:
+    """Once, before there are threads: glibc gives each a heap of its own, so that none waits for another.
+
+    Here one runs at a time anyway, and each heap keeps what it once held: a megabyte less of resident memory.
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # musl has none, and no such heaps
+        mallopt(M_ARENA_MAX, 1)

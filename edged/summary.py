@@ -19,6 +19,19 @@ class Summary(Struct, kw_only=True):
     left_s: float
     """Speech that was not transcribed when the run ended."""
     usd_estimated: float
+    ignored_messages: int = 0
+    """Of the server: of an unknown kind, unreadable, or complaints. The first of each kind is in the log."""
+    peak_dbfs: float | None = None
+    """The loudest sample, to within 0.8 % of full scale; None if nothing was captured."""
+    clipped: int = 0
+    """Samples at either end of the scale."""
+    overruns: int = 0
+    lost_s: float = 0.0
+    """Not captured since the first block: overruns, and a microphone that was away. Estimated."""
+    dropped_s: float = 0.0
+    """Captured, and lost since edged stood still for too long."""
+    judged_late_s: float = 0.0
+    """The gate was behind: this machine is slow for its second opinion."""
     saved: float = 0.0
 
     def __post_init__(self) -> None:
@@ -27,12 +40,22 @@ class Summary(Struct, kw_only=True):
 
     def line(self) -> str:
         """For people, at the end of a run."""
+        more = [
+            f"{_counted(self.ignored_messages, 'message')} ignored" if self.ignored_messages else "",
+            f"peak {self.peak_dbfs:.1f} dBFS" if self.peak_dbfs is not None else "",
+            f"{_counted(self.clipped, 'sample')} clipped" if self.clipped else "",
+            _counted(self.overruns, "overrun") if self.overruns else "",
+            f"{self.lost_s:.1f} s lost" if self.lost_s else "",
+            f"{self.dropped_s:.1f} s dropped" if self.dropped_s else "",
+            f"{self.judged_late_s:.1f} s judged late" if self.judged_late_s else "",
+        ]
         return (
             f"captured {self.captured_s:.1f} s, sent {self.sent_s:.1f} s (saved {self.saved:.0%}, "
             f"about {self.usd_estimated:.4f} USD sent), {_counted(self.keepalives, 'keep-alive')}, "
             f"{_counted(self.connections, 'connection')} ({_counted(self.reconnects, 'reconnect')}), "
             f"{_counted(self.utterances, 'utterance')}, {_counted(self.words, 'word')}, "
             f"{_counted(self.holes, 'hole')}, {self.evicted_s:.1f} s evicted, {self.left_s:.1f} s left"
+            + "".join(f", {each}" for each in more if each)
         )
 
 

@@ -116,11 +116,11 @@ def with_server(act: Callable[[Server], Awaitable[None]], **options: Any) -> Non
 class Played:
     """A source that delivers these items at once."""
 
-    def __init__(self, items: list[Captured], deliver: Deliver, missing: str | None = None) -> None:
+    def __init__(self, items: list[Captured], deliver: Deliver, missing: Lost | None = None) -> None:
         self.counters = Counters()
         self._items, self._deliver, self._missing = items, deliver, missing
 
-    def check(self) -> str | None:
+    def check(self) -> Lost | None:
         return self._missing
 
     def start(self) -> None:
@@ -131,7 +131,7 @@ class Played:
         return True
 
 
-def played(monkeypatch: pytest.MonkeyPatch, *items: Captured, missing: str | None = None) -> None:
+def played(monkeypatch: pytest.MonkeyPatch, *items: Captured, missing: Lost | None = None) -> None:
     """The next daemon hears this."""
     monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Played([*items], deliver, missing))
 
@@ -172,11 +172,13 @@ def test_the_key_goes_to_the_server(settings: Callable[..., Settings], tmp_path:
 def test_nonsense_of_the_server_is_noted_once(
     settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each kind of it."""
+    """Each kind of it; all of it is counted."""
 
     async def act(server: Server) -> None:
+        daemon = Daemon(settings(server.url), None)
         with caplog.at_level(logging.INFO, "edged"):
-            assert await Daemon(settings(server.url), None).run() is Exit.OK
+            assert await daemon.run() is Exit.OK
+        assert daemon.summary.ignored_messages >= 2
 
     with_server(act, faults=[Fault(Verb.GARBAGE, in_word=0), Fault(Verb.GARBAGE, in_word=1)])
     assert caplog.text.count("the server sent text that is not JSON; ignored") == 1
@@ -304,7 +306,7 @@ def test_a_source_that_is_missing_is_waited_for(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The run begins; the connection is a check of the key and ends in order."""
-    played(monkeypatch, missing="no card captures")
+    played(monkeypatch, missing=Lost("no card captures"))
 
     async def act(server: Server) -> None:
         made = settings(server.url)
@@ -327,7 +329,7 @@ def test_a_source_that_can_never_do_it_ends_the_run(
     """Before anything is started."""
 
     class Mismatched(Played):
-        def check(self) -> str | None:
+        def check(self) -> Lost | None:
             raise SourceMismatch("it can do 48000 Hz only")
 
     monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Mismatched([], deliver))

@@ -42,6 +42,20 @@ def test_the_line_names_every_figure() -> None:
     )
 
 
+def test_ignored_messages_are_named_if_there_were_any() -> None:
+    """There are none with a server that keeps to the protocol."""
+    one = msgspec.structs.replace(made(100.0, 25.0), ignored_messages=1)
+    assert one.line() == f"{made(100.0, 25.0).line()}, 1 message ignored"
+
+
+def test_the_signals_figures_follow_where_there_is_something_to_tell() -> None:
+    heard = msgspec.structs.replace(
+        made(100.0, 25.0), peak_dbfs=-0.04, clipped=7, overruns=2, lost_s=0.31, dropped_s=5.0
+    )
+    more = ", peak -0.0 dBFS, 7 samples clipped, 2 overruns, 0.3 s lost, 5.0 s dropped"
+    assert heard.line() == made(100.0, 25.0).line() + more
+
+
 def test_what_there_is_one_of_is_not_many() -> None:
     counts = dict.fromkeys(("keepalives", "connections", "reconnects", "utterances", "words", "holes"), 1)
     line = msgspec.structs.replace(made(100.0, 25.0), **counts).line()

@@ -5,6 +5,7 @@ import os
 import sys
 from typing import Any
 
+from edged.addresses import without_secrets
 from edged.cli.common import add_configuration
 from edged.cli.say import say
 from edged.cli.surroundings import look
@@ -14,7 +15,8 @@ from edged.key import Key, may_be_named
 from edged.options import options, sample, sections, toml, toml_key
 
 DESCRIPTION = """\
-Look at the settings, and at what they meet on this machine: files, certificates, the source of audio, the journal.
+Look at the settings, and at what they meet on this machine: files, certificates, the source of audio, the spool's
+directories, the journal.
 If something is wrong, all of it is listed, a line each, with what is allowed instead. If nothing is, the settings that
 hold are printed, as TOML, with the origin of each; of the API key only whether there is one. Nothing is changed or
 connected; the microphone is opened for a moment, to see what it can do.
@@ -76,7 +78,8 @@ def effective(loaded: Loaded, key: Key | None) -> list[str]:
                 lines.append(f"# {option.key}: none")
             else:
                 hidden = option.name == "deepgram.api_key_file" and not may_be_named(value)
-                lines.append(_line(option.key, "(not shown)" if hidden else value, loaded.origins[option.name]))
+                shown = without_secrets(value) if option.name == "deepgram.url" else value
+                lines.append(_line(option.key, "(not shown)" if hidden else shown, loaded.origins[option.name]))
     return lines
 
 

@@ -14,15 +14,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import edged
+from edged.addresses import without_secrets
 from edged.capture.virtual import VirtualMicrophone
+from edged.contradictions import contradictions
 from edged.demo import report, room
 from edged.demo.play import Plan, Played, play
 from edged.demo.room import Room
 from edged.demo.words import Span, by_sentence
 from edged.errors import ConfigurationError, Exit, UsageError
+from edged.key import read_key
 from edged.recognizer.pocketsphinx import MISSING
-from edged.settings import Deepgram, Gate
-from edged.transcripts.console import DIM, ERASE, NORMAL
+from edged.service.log import ERASE
+from edged.settings import Deepgram, Gate, Settings
+from edged.transcripts.console import DIM, NORMAL
 
 PLUGIN = Path(edged.__file__).parents[1] / ".cache" / "libasound_module_pcm_edged.so"
 """Where script/setup puts the virtual microphone: it is made for the demo and tests, and not installed."""
@@ -47,8 +51,8 @@ examples:
   edged demo --device plughw:CARD=Device         your own voice (`edged devices` lists microphones); still all local
   edged demo --device plughw:CARD=Device --api-key-file deepgram-api-key
                                                  and Deepgram: the audio goes there, and is paid for
-exit status: 0 every sentence gave a transcript (with --device: all speech was transcribed), 75 not so,
-  64 the command line can't be followed, 78 something is missing (the line says what), 130 interrupted
+exit status: 0 every sentence gave a transcript (with --device: all speech was transcribed), 75 not so, or nothing was
+  captured, 64 the command line can't be followed, 78 something is missing (the line says what), 130 interrupted
 """
 
 
@@ -80,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--seconds goes with --device, and is more than 0")
     local = arguments.url is None and arguments.api_key_file is None
     known = arguments.device is None
-    problems = _missing(local=local, known=known)
+    problems = [*_missing(local=local, known=known), *_elsewhere(arguments.url, arguments.api_key_file)]
     if problems:
         raise ConfigurationError(*problems)
     with ExitStack() as stack:
@@ -93,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
             played = asyncio.run(play(plan, _say))
         except asyncio.CancelledError:  # a second Ctrl-C
             return Exit.INTERRUPTED
-        status = _report(played, heard)
+        status = _report(played, heard, arguments.device)
     if arguments.keep:
         _print(f"Everything is in {directory}.")
     if status == Exit.OK:
@@ -112,6 +116,17 @@ def _missing(*, local: bool, known: bool) -> list[str]:
         problems.append("the recorded sentences are not installed: sudo apt install pocketsphinx-testdata")
     if local and importlib.util.find_spec("pocketsphinx") is None:
         problems.append(MISSING)
+    return problems
+
+
+def _elsewhere(url: str | None, key_file: Path | None) -> list[str]:
+    """What is wrong with the recogniser that was named."""
+    settings = Settings(deepgram=Deepgram(url=url or Deepgram().url, api_key_file=str(key_file) if key_file else None))
+    problems = [finding.text for finding in contradictions(settings)]
+    try:
+        read_key(settings, {})
+    except ConfigurationError as error:
+        problems += error.problems
     return problems
 
 
@@ -171,12 +186,12 @@ def _introduce(heard: Room | None, device: str | None, listen_s: float, url: str
             "and wrong about many words."
         )
     else:
-        _paragraph(f"Not local: what is heard is sent to {url or Deepgram().url}.")
+        _paragraph(f"Not local: what is heard is sent to {without_secrets(url or Deepgram().url)}.")
     _paragraph("Real: `edged run`, its capture through ALSA, its gate, its WebSocket connection, its transcripts.")
     _print("")
 
 
-def _report(played: Played, heard: Room | None) -> int:
+def _report(played: Played, heard: Room | None, device: str | None) -> int:
     """Show what came of it; returns the exit status."""
     status = Exit.INTERRUPTED if played.interrupted else played.status if played.status >= 0 else Exit.OUR_FAULT
     if played.summary is None:
@@ -184,6 +199,12 @@ def _report(played: Played, heard: Room | None) -> int:
     _print("")
     for line in report.account(played.summary):
         _print(line)
+    if not played.summary.captured_s:
+        _print("")
+        _paragraph(
+            f"Nothing was captured: {device} has given no sound. `{command(Path.cwd())} devices` lists microphones."
+        )
+        return status or Exit.SPEECH_LEFT
     if heard is None:
         return status
     _print("")

@@ -5,14 +5,27 @@ import argparse
 from edged.capture.devices import converter_warning, devices
 from edged.errors import Exit
 
+DESCRIPTION = """\
+List the cards that capture: the name for capture.device, what the card can do by itself (plughw: converts the rest),
+and the process that holds it. Cards that nobody holds are opened for a moment.
+"""
+EPILOG = """\
+exit status: 0, also if there is none; 64 the command line can't be followed
+
+examples:
+  edged devices
+  edged run --set capture.device=plughw:CARD=Device      with a name from the list
+"""
+
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command."""
     parser = subparsers.add_parser(
         "devices",
         help="list the microphones",
-        description="Lists the cards that capture: the name for capture.device, what the card can do by itself (plughw"
-        " converts the rest), and the process that holds it.",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
 

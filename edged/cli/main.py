@@ -1,16 +1,20 @@
 """The command line: finds the command, and turns what it raises into a line for people and an exit status."""
 
 import argparse
+import difflib
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from typing import NoReturn
 
 from edged import __version__
+from edged.cli.early import settle_signals
 from edged.cli.say import say
 from edged.errors import ConfigurationError, EdgedError, Exit
+from edged.troubles import Trouble
 
 COMMANDS = {
     "run": ("edged.cli.run", "listen, transcribe and write down, until stopped"),
@@ -18,6 +22,7 @@ COMMANDS = {
     "devices": ("edged.cli.devices", "list the microphones, with the names to use for them"),
     "recognizer": ("edged.cli.recognizer", "a recogniser on this machine, without an account"),
     "demo": ("edged.cli.demo", "see it work, without microphone, key or network"),
+    "gate": ("edged.cli.gate", "what would be sent of a recording, or in this room"),
     "spool": ("edged.cli.spool", "speech that waits: show it, copy it out, delete it"),
     "service": ("edged.cli.service", "put the systemd service in place, or take it away"),
 }
@@ -61,9 +66,20 @@ class Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """What is none of the choices, with the one that was perhaps meant."""
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(each) for each in action.choices]
+        meant = difflib.get_close_matches(str(value), choices, 1)
+        hint = f"did you mean {meant[0]}?" if meant else f"there are {', '.join(choices)}"
+        raise argparse.ArgumentError(action, f"there is no {str(value)!r}: {hint}")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status comes back, whatever happens."""
+    if argv is None and sys.argv[1:2] == ["run"]:  # the process is ours, and its daemon's signals too
+        settle_signals()
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):  # file names need not be text in this locale
             reconfigure(errors="backslashreplace")
@@ -72,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a closed pipe is expected
     except EdgedError as error:
         for problem in error.problems if isinstance(error, ConfigurationError) else (str(error),):
-            say(problem)
+            _tell(problem, error.trouble)
         return error.exit_status
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
@@ -86,7 +102,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _command(argv: list[str]) -> int:
+def _tell(problem: str, trouble: Trouble | None) -> None:
+    """On standard error; as a service to the journal, which can explain it."""
+    from edged.service.log import explained, one_line, to_journal  # here, not above: `edged --version` does without
+
+    if trouble is None or not to_journal() or not explained(one_line(problem), trouble, logging.ERROR):
+        say(problem)
+
+
+def whole_parser(commands: Collection[str] = COMMANDS.keys()) -> Parser:
+    """The parser of the command line; of other commands than those asked for it knows the names only."""
     parser = Parser(
         prog="edged",
         description="Always-on transcription: a microphone in, a transcript log out.",
@@ -95,12 +120,16 @@ def _command(argv: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", help="one of those below", dest="command", required=True)
-    wanted = next((argument for argument in argv if not argument.startswith("-")), None)
     for name, (module, _) in COMMANDS.items():
-        if name == wanted:
+        if name in commands:
             import_module(module).add(subparsers)
         else:
             subparsers.add_parser(name)  # so that it is one of the choices
+    return parser
+
+
+def _command(argv: list[str]) -> int:
+    parser = whole_parser([argument for argument in argv if not argument.startswith("-")][:1])
     try:
         arguments = parser.parse_args(argv)
     except SystemExit as leaving:  # argparse's way out, for --help too; always with a number

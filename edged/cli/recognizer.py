@@ -9,6 +9,7 @@ import ssl
 from pathlib import Path
 
 from edged.errors import Exit, UsageError
+from edged.files import open_file
 from edged.recognizer.engine import Engines
 from edged.recognizer.faults import parse
 from edged.recognizer.pocketsphinx import PocketsphinxEngines
@@ -157,7 +158,8 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
 
 def _key(path: Path) -> str:
     try:
-        key = path.read_text(encoding="utf-8").strip()
+        with open_file(path) as file:
+            key = file.read().decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--api-key-file {path}: {getattr(error, 'strerror', None) or 'not a text file'}") from error
     if not key or any(character.isspace() for character in key):

@@ -25,6 +25,7 @@ FILES = {
     "edged@.service": "etc/systemd/system/edged@.service",
     "edged.sysusers": "etc/sysusers.d/edged.conf",
     "edged.logrotate": "etc/logrotate.d/edged",
+    "edged.catalog": "usr/local/lib/systemd/catalog/edged.catalog",
 }
 """What is put in place, and where."""
 
@@ -44,9 +45,19 @@ DESCRIPTION = f"""\
 install: puts edged.service and edged@.service in place, to run this very edged, makes its user, and the sample
   configuration if there is none. Nothing is started. It refuses an edged in a home directory, which the service can't
   see, and prints the commands for one in {ENVIRONMENT}.
+
 uninstall: stops the services and takes away what install has put in place. The configuration, the key, transcripts and
   speech that is not yet transcribed stay; it says where.
+
 Both need root and systemd. The Debian package does all of this by itself.
+"""
+
+EPILOG = """\
+exit status: 0 done; 64 not root, or usage; 78 something stands in the way (the line says what)
+
+examples:
+  sudo edged service install
+  sudo edged service uninstall
 """
 
 
@@ -56,6 +67,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "service",
         help="put the systemd service in place, or take it away",
         description=DESCRIPTION,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("action", choices=("install", "uninstall"))
@@ -64,6 +76,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns the exit status. Raises UsageError, or ConfigurationError for what stands in the way."""
+    if arguments.action == "install" and (reason := packaged(Path("/"))):
+        raise ConfigurationError(reason)
     if os.geteuid():
         raise UsageError(f"this needs root: sudo {sys.executable} -m edged service {arguments.action}")
     if arguments.action == "uninstall":
@@ -127,13 +141,15 @@ def made_for(program: Path, text: str) -> str:
     return f"{OURS}\n{text.replace('ExecStart=/usr/bin/edged ', f'ExecStart={program} ')}"
 
 
+def packaged(root: Path) -> str | None:
+    """A line if a distribution's package has brought the service already."""
+    unit = next((root / each for each in PACKAGED if (root / each).exists()), None)
+    return None if unit is None else f"the package edged is installed ({unit}), and brings its service along"
+
+
 def in_the_way(root: Path) -> list[str]:
     """A line for each file that is not ours; `root` is `/`."""
-    problems = [
-        f"the package edged is installed ({root / each}), and brings its service along"
-        for each in PACKAGED
-        if (root / each).exists()
-    ][:1]
+    problems = list(filter(None, [packaged(root)]))
     for place in FILES.values():
         if (file := root / place).exists() and not is_ours(file):
             problems.append(f"{file} is not by `edged service install`: move it away")
@@ -163,6 +179,7 @@ def _install(root: Path, me: Installation) -> int:
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
     _call("systemd-sysusers", str(root / FILES["edged.sysusers"]))
+    _call("journalctl", "--update-catalog")
     if runs(root):
         _call("systemctl", "daemon-reload")
     store = f"/etc/credstore/{CREDENTIAL}"
@@ -192,6 +209,8 @@ def _uninstall(root: Path) -> int:
             (root / FILES[name]).unlink()
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
+    if "edged.catalog" in ours:
+        _call("journalctl", "--update-catalog")
     if runs(root):
         _call("systemctl", "daemon-reload")
     print(

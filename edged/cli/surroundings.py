@@ -1,20 +1,22 @@
-"""What the settings meet on this machine: the key, files, the source of audio, the journal.
+"""What the settings meet on this machine: the key, files, the source of audio, the spool's room, the journal.
 
 Changes nothing. The microphone is opened for a moment: there is no other way to know what it can do.
 """
 
 import os
-import ssl
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from edged.addresses import is_this_machine
 from edged.capture.source import open_source
-from edged.contradictions import is_this_machine
-from edged.errors import ConfigurationError, SourceMismatch
+from edged.cli.storage import spool_cautions, spool_problems
+from edged.errors import ConfigurationError, Refused, SourceMismatch
 from edged.key import NO_KEY, Key, read_key
 from edged.options import toml
 from edged.settings import Settings
+from edged.stream.proxy import proxy_for
+from edged.stream.tls import trust
 
 
 class Surroundings(NamedTuple):
@@ -32,9 +34,14 @@ def look(settings: Settings, environ: Mapping[str, str], ignore: Collection[str]
     seen = Surroundings(None, [], [])
     if "deepgram.api_key_file" not in ignore:
         seen = seen._replace(key=_key(settings, environ, seen))
-    _certificates(settings, seen)
+    if "deepgram.ca_file" not in ignore:
+        _certificates(settings, seen)
+    if "deepgram.url" not in ignore:
+        _proxy(settings, environ, seen)
     if not any(option.startswith("capture.") for option in ignore):  # what is left of them was not asked for
         _source(settings, seen)
+    seen.problems.extend(spool_problems(settings.spool))
+    seen.warnings.extend(spool_cautions(settings.spool, settings.capture.rate))
     if "journal" in settings.transcripts.sinks:
         seen.warnings.extend(journal_cautions(Path("/")))
     if "file" in settings.transcripts.sinks:
@@ -58,12 +65,16 @@ def _key(settings: Settings, environ: Mapping[str, str], seen: Surroundings) -> 
 def _certificates(settings: Settings, seen: Surroundings) -> None:
     if file := settings.deepgram.ca_file:
         try:
-            ssl.create_default_context(cafile=file)
-        except ssl.SSLError:
-            seen.problems.append(f"[deepgram] ca_file = {toml(file)} holds no certificate in PEM form")
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            seen.problems.append(f"[deepgram] ca_file = {toml(file)} can't be read: {why}")
+            trust(file)
+        except ConfigurationError as error:
+            seen.problems.extend(error.problems)
+
+
+def _proxy(settings: Settings, environ: Mapping[str, str], seen: Surroundings) -> None:
+    try:
+        proxy_for(settings.deepgram.url, environ)
+    except Refused as error:  # as a warning: the service's environment may be another
+        seen.warnings.append(str(error))
 
 
 def _source(settings: Settings, seen: Surroundings) -> None:
@@ -75,13 +86,16 @@ def _source(settings: Settings, seen: Surroundings) -> None:
     except SourceMismatch as error:
         seen.problems.append(str(error))
         return
-    if missing:
-        seen.warnings.append(missing)
+    mistaken = False
     if settings.capture.source == "alsa":
-        from edged.capture.devices import converter_warning  # it needs ALSA: a machine without may play recordings
+        from edged.capture.alsa import is_defined  # it needs ALSA: a machine without may play recordings
+        from edged.capture.devices import converter_warning
 
+        mistaken = settings.capture.device != "auto" and not is_defined(settings.capture.device)
         if text := converter_warning():
             seen.warnings.append(text)
+    if missing:
+        (seen.problems if mistaken else seen.warnings).append(missing.reason)
 
 
 def _transcripts(file: Path, seen: Surroundings) -> None:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE, Block
 from edged.errors import ConfigurationError
-from edged.gate.detectors import webrtc
-from edged.gate.intake import Audio, Intake
+from edged.gate.detectors import intake
+from edged.gate.intake import Audio
 from edged.settings import Deepgram, Gate
 
 RECORDINGS = Path("/usr/share/pocketsphinx/test/data/librivox")
@@ -19,7 +19,7 @@ RATE = 16_000
 LEAD_S = 3.0
 """Longer than the 1.5 s that prime the connection."""
 SILENCES_S = (6.5, 6.5, 11.5, 6.5)
-"""Between the sentences: long enough for one KeepAlive (0.8 s of hangover and 4 s), the third for two."""
+"""Between the sentences: long enough for one KeepAlive (1 s of hangover and 4 s), the third for two."""
 TAIL_S = 4.0
 """After the last sentence: hangover, and time for its transcript to come."""
 QUIET = 8
@@ -90,8 +90,8 @@ def compose(recordings: list[tuple[str, bytes]]) -> Room:
 
 def sent_s(room: Room, position: int, gate: Gate, deepgram: Deepgram) -> float:
     """About how many seconds of audio the recogniser has had when `position` has been sent (right to half a second)."""
-    intake = Intake(gate, RATE, webrtc(gate.aggressiveness, RATE))
-    let = [*intake.block(Block(0, room.pcm, 0.0)), *intake.finish()]
+    gated = intake(gate, RATE)
+    let = [*gated.block(Block(0, room.pcm, 0.0)), *gated.finish()]
     sent = sum(
         max(0, min(position, item.position + len(item.pcm) // BYTES_PER_SAMPLE) - item.position)
         for item in let

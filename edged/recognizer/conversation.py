@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from edged.audio import BYTES_PER_SAMPLE
 from edged.recognizer import messages
 from edged.recognizer.account import Account
+from edged.recognizer.decoding import DECODERS
 from edged.recognizer.engine import Engine
 from edged.recognizer.faults import Fault, Orders, Verb
 from edged.recognizer.handshake import Query
@@ -119,6 +120,8 @@ class Conversation:
 
     async def _take(self, message: bytes | str) -> bool:
         """Process a message, and what was ordered to go wrong with it; False when nothing is to follow."""
+        if isinstance(message, bytes):
+            message = DECODERS[self._query.encoding](message)
         samples = len(message) // BYTES_PER_SAMPLE if isinstance(message, bytes) else 0
         self.account.arrived(self._common.clock(), _kind(message), samples)
         if isinstance(message, bytes) and message and self._query.rate:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from edged.recognizer.decoding import DECODERS
+
 T = TypeVar("T")
 
 PATH = "/v1/listen"
@@ -33,6 +35,8 @@ class Query:
     vad_events: bool = False
     punctuate: bool = False
     diarize: bool = False
+    encoding: str = "linear16"
+    """Of `DECODERS`."""
 
 
 class Refusal(NamedTuple):
@@ -122,6 +126,7 @@ def parse(query: str) -> Query:
         endpointing = 0.01 if wanted is None else wanted / 1000
     return Query(
         rate=rate,
+        encoding=_one(values, "encoding", str) or "linear16",
         model=model,
         interim_results=interims,
         endpointing_s=endpointing,
@@ -139,8 +144,8 @@ def _rate(values: Mapping[str, list[str]]) -> int:
         return CONTAINER_RATE
     if encoding is None:
         raise QueryError("sample_rate was given without encoding.")
-    if encoding != "linear16":
-        raise QueryError("This server takes one encoding: set encoding=linear16.")
+    if encoding not in DECODERS:
+        raise QueryError(f"This server takes {' and '.join(DECODERS)}: set encoding to one of them.")
     if rate is None:
         raise QueryError("encoding was given without sample_rate.")
     return rate

@@ -13,7 +13,6 @@ import socket
 import ssl
 import time
 import uuid
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -69,7 +68,6 @@ class Server:
         """Of the connections let in, in order."""
         self.refused: list[tuple[float, int]] = []
         """When, and with which status."""
-        self.open_connections = 0
         self.host = host
         self.port = port
         self._engines = engines
@@ -81,7 +79,7 @@ class Server:
         self._seed = seed
         self._common = Common(Orders(tuple(faults)), clock, engines.heavy, clock())
         self._history = history
-        self._admitted: weakref.WeakKeyDictionary[ServerConnection, Conversation] = weakref.WeakKeyDictionary()
+        self._open: set[ServerConnection] = set()
         self._stopping = asyncio.Event()
         self._listener: Listener | None = None
         self._connections = 0
@@ -92,6 +90,11 @@ class Server:
         host = socket.gethostname() if self.host in ("", "0.0.0.0", "::") else self.host  # noqa: S104
         host = f"[{host}]" if ":" in host else host
         return f"{'wss' if self._tls else 'ws'}://{host}:{self.port}{handshake.PATH}"
+
+    @property
+    def open_connections(self) -> int:
+        """Let in, and not ended."""
+        return len(self._open)
 
     @property
     def received_samples(self) -> int:
@@ -135,7 +138,7 @@ class Server:
                 async with asyncio.timeout(2 * CLOSE_TIMEOUT_S):
                     await self._listener.wait_closed()
             except TimeoutError:  # a client that takes nothing holds up even the close
-                for connection in list(self._admitted):
+                for connection in list(self._open):
                     connection.transport.abort()
                 await self._listener.wait_closed()
 
@@ -151,8 +154,38 @@ class Server:
         query = handshake.check(request.path, authorization, self._keys, request_id)
         if isinstance(query, Query) and query.rate and (objection := self._engines.objection(query.rate)):
             query = handshake.refusal(400, request_id, code="INVALID_QUERY_PARAMETER", text=objection)
-        if isinstance(query, Refusal):
-            return self._refuse(query)
+        return self._refuse(query) if isinstance(query, Refusal) else None
+
+    def _refuse(self, refusal: Refusal) -> Response:
+        self.refused.append((self._common.clock(), refusal.status))
+        del self.refused[:-KEPT]
+        log.info("refused with status %d", refusal.status)
+        body = refusal.body.encode()
+        headers = Headers([*refusal.headers, ("Content-Length", str(len(body))), ("Connection", "close")])
+        if refusal.error:
+            headers["dg-error"] = refusal.error
+        return Response(refusal.status, http.HTTPStatus(refusal.status).phrase, headers, body)
+
+    def _sign(self, connection: ServerConnection, request: Request, response: Response) -> None:
+        """Every answer carries the request id, refusals and websockets' own included."""
+        response.headers["dg-request-id"] = str(connection.id)
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        """Nothing is made for a connection before its handshake is done, and nothing of it stays but its account."""
+        self._open.add(connection)
+        try:
+            conversation = await self._conversation(connection)
+            self.accounts.append(conversation.account)
+            del self.accounts[:-KEPT]
+            await conversation.hold()
+        finally:
+            self._open.discard(connection)
+
+    async def _conversation(self, connection: ServerConnection) -> Conversation:
+        request, request_id = connection.request, str(connection.id)
+        if request is None:
+            raise RuntimeError("a connection is handled before its handshake is done")
+        query = handshake.parse(urlsplit(request.path).query)
         number, self._connections = self._connections, self._connections + 1
         engine = await self._common.call(self._engines.open, query.rate)
         rng = random.Random(f"{self._seed}/{number}")
@@ -173,32 +206,7 @@ class Server:
             arrivals=deque(maxlen=self._history),
             said=deque(maxlen=self._history),
         )
-        self._admitted[connection] = Conversation(connection, session, engine, query, account, self._common)
-        return None
-
-    def _refuse(self, refusal: Refusal) -> Response:
-        self.refused.append((self._common.clock(), refusal.status))
-        del self.refused[:-KEPT]
-        log.info("refused with status %d", refusal.status)
-        body = refusal.body.encode()
-        headers = Headers([*refusal.headers, ("Content-Length", str(len(body))), ("Connection", "close")])
-        if refusal.error:
-            headers["dg-error"] = refusal.error
-        return Response(refusal.status, http.HTTPStatus(refusal.status).phrase, headers, body)
-
-    def _sign(self, connection: ServerConnection, request: Request, response: Response) -> None:
-        """Every answer carries the request id, refusals and websockets' own included."""
-        response.headers["dg-request-id"] = str(connection.id)
-
-    async def _handle(self, connection: ServerConnection) -> None:
-        conversation = self._admitted[connection]
-        self.accounts.append(conversation.account)
-        del self.accounts[:-KEPT]
-        self.open_connections += 1
-        try:
-            await conversation.hold()
-        finally:
-            self.open_connections -= 1
+        return Conversation(connection, session, engine, query, account, self._common)
 
 
 def _faulty(fault: Fault, request_id: str) -> Refusal:

@@ -17,13 +17,20 @@ from edged.capture.virtual import VirtualMicrophone
 from edged.cli import demo
 from edged.cli.main import main
 from edged.demo import room
+from edged.demo.play import Plan, Played
 from edged.errors import Exit
 from edged.recognizer.compose import compose
 from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
+from edged.summary import Summary
 from tests.capture.conftest import plugin as plugin  # a fixture
 
+FIGURES = (
+    *("captured_s", "sent_s", "keepalives", "connections", "reconnects", "utterances", "words", "holes"),
+    *("evicted_s", "left_s"),
+)
+"""Of a summary."""
 DEMO = (sys.executable, "-m", "edged", "demo")
 
 
@@ -157,15 +164,53 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, plugin: Path) -> None:
     assert asyncio.run(asyncio.wait_for(interrupt(), 30)) == Exit.INTERRUPTED
 
 
-def test_a_microphone_that_the_daemon_refuses_ends_it_with_the_daemons_words_and_status(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    url = "http://127.0.0.1:1/v1/listen"
+NOWHERE = "ws://127.0.0.1:1/v1/listen"
+
+
+def test_a_microphone_that_the_daemon_refuses_ends_it_with_the_daemons_words_and_status(
+    tmp_path: Path, plugin: Path
+) -> None:
+    (tmp_path / "audio.raw").touch()
+    microphone = VirtualMicrophone(tmp_path, plugin, tmp_path / "audio.raw", rate=48_000)
     done = subprocess.run(
-        [*DEMO, "--device", "null", "--url", url, "--keep", kept], capture_output=True, text=True, check=False
+        [*DEMO, "--device", microphone.name, "--url", NOWHERE],
+        env=os.environ | microphone.environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == Exit.CONFIGURATION
-    assert "edged: [deepgram] url" in done.stdout
+    assert f"edged: {microphone.name} can't do 16000 Hz" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_microphone_that_gave_nothing_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def played(plan: Plan, _: object) -> Played:
+        return Played(0, False, Summary(run="r", usd_estimated=0.0, **dict.fromkeys(FIGURES, 0)), [], None)
+
+    monkeypatch.setattr(demo, "play", played)
+    assert main(["demo", "--device", "plughw:CARD=Absent", "--url", NOWHERE]) == Exit.SPEECH_LEFT
+    last = capsys.readouterr().out.rpartition("\n\n")[2]
+    assert last.startswith("Nothing was captured: plughw:CARD=Absent has given no sound.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--url", "foo"], 'url = "foo" has no scheme: did you mean "wss://foo"?'),
+        (["--api-key-file", "/absent"], "the key can't be read from file /absent"),
+    ],
+)
+def test_a_recogniser_that_cant_be_used_is_refused_before_anything_is_promised(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--device", "auto", *arguments]) == Exit.CONFIGURATION
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert says in line
 
 
 # What is missing.

@@ -48,7 +48,8 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
     assert main([name, "--help"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"usage: edged {name} ")
-    assert len(out.splitlines()) >= 6
+    assert re.search("^exit status: ", out, re.MULTILINE | re.IGNORECASE)
+    assert re.search(rf"^ +((sudo )?edged {name}\b|e\.g\.)", out, re.MULTILINE), "an example"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,25 @@ def test_a_wrong_command_line_is_64_and_one_clear_line(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines()[-1].startswith("edged")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("chek", "check"),
+        ("servic", "service"),
+        ("spool stat", "status"),
+        ("recognizer --engine pocketsphnix", "pocketsphinx"),
+    ],
+)
+def test_what_was_perhaps_meant_is_named(words: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 64
+    assert capsys.readouterr().err.endswith(f"there is no '{words.split()[-1]}': did you mean {meant}?\n")
+
+
+def test_what_resembles_nothing_gets_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["xyz"]) == 64
+    assert capsys.readouterr().err.endswith(f"there is no 'xyz': there are {', '.join(COMMANDS)}\n")
 
 
 def command(monkeypatch: pytest.MonkeyPatch, raises: BaseException | None = None, returns: int = 0) -> None:

@@ -9,7 +9,7 @@ import pytest
 import edged
 from edged.cli import service
 from edged.cli.main import main
-from edged.cli.service import FILES, OURS, Installation, in_the_way, is_ours, made_for, templates
+from edged.cli.service import FILES, HIDDEN, OURS, PACKAGED, Installation, in_the_way, is_ours, made_for, templates
 from edged.errors import ConfigurationError
 
 PROGRAM = Path("/opt/edged/bin/edged")
@@ -24,9 +24,7 @@ def at(program: str, *needs: str) -> Installation:
 @pytest.mark.parametrize(
     "installation",
     [
-        at("/home/pi/venv/bin/edged"),
-        at("/root/venv/bin/edged"),
-        at("/tmp/venv/bin/edged"),
+        *(at(f"/{hidden}/venv/bin/edged") for hidden in HIDDEN),
         at(str(HERE), "/opt/edged/bin/python", "/home/pi/.pyenv/versions/3.13/bin/python3.13"),
     ],
 )
@@ -93,7 +91,7 @@ def test_what_is_not_ours_is_never_overwritten(tmp_path: Path) -> None:
 def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """systemd's programs, which write down how they were called."""
     noted = tmp_path / "calls"
-    for name in ("systemctl", "systemd-sysusers"):
+    for name in ("systemctl", "systemd-sysusers", "journalctl"):
         program = tmp_path / "bin" / name
         program.parent.mkdir(exist_ok=True)
         program.write_text(f'#!/bin/sh\necho "{name} $*" >>{noted}\n')
@@ -122,13 +120,17 @@ def test_install_and_uninstall_undo_each_other_but_for_what_is_the_users(
     assert "/var/log/edged" in capsys.readouterr().out
     assert service._uninstall(root) == 0
     assert "nothing here" in capsys.readouterr().err
+    installing = [
+        f"systemd-sysusers {root}/etc/sysusers.d/edged.conf",
+        "journalctl --update-catalog",
+        "systemctl daemon-reload",
+    ]
     assert Path(calls[0]).read_text().splitlines() == [
-        f"systemd-sysusers {root}/etc/sysusers.d/edged.conf",
-        "systemctl daemon-reload",
-        f"systemd-sysusers {root}/etc/sysusers.d/edged.conf",
-        "systemctl daemon-reload",
+        *installing,
+        *installing,
         "systemctl stop edged.service edged@*.service",
         "systemctl disable edged.service edged@.service",
+        "journalctl --update-catalog",
         "systemctl daemon-reload",
     ]
 
@@ -164,3 +166,12 @@ def test_the_command_refuses_and_prints_the_way_out(
     said = capsys.readouterr()
     assert "/home/pi/venv/bin/edged is below /home" in said.err
     assert said.out.splitlines()[0] == "  sudo python3 -m venv /opt/edged"
+
+
+def test_with_the_package_there_is_nothing_to_install(tmp_path: Path) -> None:
+    """Asked for before root is, which would not help."""
+    assert service.packaged(tmp_path) is None
+    unit = tmp_path / PACKAGED[0]
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Unit]\n")
+    assert "the package edged is installed" in (service.packaged(tmp_path) or "")

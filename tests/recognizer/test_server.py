@@ -1,18 +1,26 @@
 """The server over real sockets: who is let in, what it remembers, how it ends."""
 
 import asyncio
+import gc
 import json
+import socket
 import ssl
+import struct
 import subprocess
+import threading
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
 
+from edged.recognizer.engine import Engine
 from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.script import ScriptEngines
 from edged.recognizer.server import Server
 from tests.recognizer.common import FULL, ONE_SENTENCE, RATE, USUAL, pcm, words
-from tests.recognizer.wire import CLOSE_STREAM, client, collect, refused, send, serve
+from tests.recognizer.wire import AT_ONCE, CLOSE_STREAM, client, collect, refused, send, serve
 
 
 def test_a_refusal_carries_request_id_error_and_body() -> None:
@@ -163,9 +171,10 @@ def test_hang_never_answers_the_handshake() -> None:
     asyncio.run(main())
 
 
-async def _until_struck(server: Server) -> None:
-    while server.ordered:  # noqa: ASYNC110 - what strikes is in the kernel's hands meanwhile
-        await asyncio.sleep(0.01)
+async def _until(there: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not there():  # noqa: ASYNC110 - what comes about is in the kernel's hands meanwhile
+            await asyncio.sleep(0.01)
 
 
 def test_an_ended_server_frees_black_holes_and_hanging_handshakes() -> None:
@@ -175,8 +184,70 @@ def test_an_ended_server_frees_black_holes_and_hanging_handshakes() -> None:
             await asyncio.sleep(0.05)
             connection = await connect(f"{server.url}?{FULL}", ping_interval=None)
             await connection.send(bytes(320))
-            await asyncio.wait_for(_until_struck(server), 5)
+            await _until(lambda: not server.ordered)
         assert (await hanging).response.status_code == 503
         await connection.wait_closed()
 
     asyncio.run(asyncio.wait_for(main(), 10))
+
+
+class Remembered(ScriptEngines):
+    """Knows which of its engines are still alive; loading one takes as long as it is told to."""
+
+    def __init__(self, *, heavy: bool = False) -> None:
+        super().__init__(ONE_SENTENCE)
+        self.heavy = heavy
+        self.loaded = threading.Event()
+        self.opened = 0
+        self._engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+    def open(self, rate: int) -> Engine:
+        self.opened += 1
+        assert not self.heavy or self.loaded.wait(5)
+        engine = super().open(rate)
+        self._engines.add(engine)
+        return engine
+
+    @property
+    def alive(self) -> int:
+        gc.collect()
+        return len(self._engines)
+
+
+def test_nothing_but_its_account_stays_of_a_connection() -> None:
+    """An engine may be 100 MB, and a server may run for years."""
+
+    async def main() -> None:
+        engines = Remembered()
+        async with Server(engines, limits=AT_ONCE) as server:
+            for _ in range(3):
+                async with client(server) as connection:
+                    await send(connection, ONE_SENTENCE.pcm)
+                    await connection.send(CLOSE_STREAM)
+                    assert words(await collect(connection)) == ["one", "two", "three"]
+            await _until(lambda: server.open_connections == 0)
+            assert (engines.opened, engines.alive, len(server.accounts)) == (3, 0, 3)
+
+    asyncio.run(main())
+
+
+def test_nothing_stays_for_a_client_that_goes_while_its_recogniser_is_loaded() -> None:
+    """So does one that had not waited for its handshake: the engine comes too late for it."""
+
+    async def main() -> None:
+        engines = Remembered(heavy=True)
+        async with Server(engines) as server:
+            _, writer = await asyncio.open_connection(server.host, server.port)
+            key = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+            writer.write(
+                f"GET /v1/listen?{USUAL} HTTP/1.1\r\nHost: x\r\n{key}MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode()
+            )
+            await _until(lambda: engines.opened == 1)
+            linger = struct.pack("ii", 1, 0)  # for no time: it ends with RST
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+            await asyncio.sleep(0.1)  # for the server to see it
+            engines.loaded.set()
+            await _until(lambda: engines.alive == 0 and server.open_connections == 0)
+
+    asyncio.run(main())

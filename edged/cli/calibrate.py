@@ -1,0 +1,199 @@
+"""`edged gate --calibrate`: listens to the room, and recommends a preset."""
+
+import math
+import os
+import queue
+import re
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from edged import config
+from edged.audio import Block, Captured, Ended, Lost
+from edged.capture.source import open_source
+from edged.errors import Exit, SourceError, SourceMismatch, UsageError
+from edged.gate.detectors import chosen, intake
+from edged.gate.gate import Open
+from edged.gate.intake import Audio
+from edged.options import toml
+from edged.settings import PRESETS, Capture, Gate, Settings
+
+MOST_SENT: Final = 0.05
+"""Of a room in which nobody speaks: one opening in a minute is less, and may be chance."""
+
+WAIT_S: Final = 5.0
+"""For the microphone's next block, which comes every 100 ms."""
+
+LEAST_DBFS: Final = -96.0
+"""Of exact zeros: the smallest step of 16 bits."""
+
+
+class Trial(NamedTuple):
+    """What a preset would have done."""
+
+    preset: str
+    openings: int
+    sent: int
+    """Samples."""
+
+
+class Room(NamedTuple):
+    """What was heard."""
+
+    samples: int
+    levels: Sequence[float]
+    """Of each block, in dBFS (root mean square)."""
+    trials: Sequence[Trial]
+    """From the most attentive preset to the least."""
+
+    def level(self, share: float) -> float:
+        """Not exceeded for this share of the time."""
+        return sorted(self.levels)[min(len(self.levels) - 1, int(share * len(self.levels)))]
+
+    @property
+    def recommended(self) -> str:
+        """The most attentive preset that would have sent hardly anything; else the least attentive."""
+        fits = (trial.preset for trial in self.trials if trial.sent <= MOST_SENT * self.samples)
+        return next(fits, self.trials[-1].preset)
+
+
+class Listener:
+    """Lets every preset hear the same room."""
+
+    def __init__(self, gates: Mapping[str, Gate], rate: int) -> None:
+        """By preset, from the most attentive on."""
+        self._intakes = {name: intake(gate, rate) for name, gate in gates.items()}
+        self._openings = dict.fromkeys(gates, 0)
+        self._sent = dict.fromkeys(gates, 0)
+        self._levels = list[float]()
+        self.samples = 0
+
+    def hear(self, block: Block) -> None:
+        """Take the next block."""
+        samples = array("h", block.pcm)
+        power = sum(sample * sample for sample in samples) / len(samples)
+        self._levels.append(max(LEAST_DBFS, 10 * math.log10(power / 32768**2)) if power else LEAST_DBFS)
+        self.samples += len(samples)
+        for name, each in self._intakes.items():
+            for event in each.block(block):
+                self._openings[name] += isinstance(event, Open)
+                self._sent[name] += len(event.pcm) // 2 if isinstance(event, Audio) else 0
+
+    def room(self) -> Room:
+        """What was heard so far."""
+        trials = [Trial(name, self._openings[name], self._sent[name]) for name in self._intakes]
+        return Room(self.samples, self._levels, trials)
+
+
+def calibrate(
+    path: Path | None,
+    overrides: Sequence[str],
+    seconds: float,
+    progress: Callable[[float, float], None],
+    *,
+    write: bool,
+) -> int:
+    """Listen for so long, tell what was heard, recommend; and `write` it to the settings, if that is asked.
+
+    Raises UsageError without a microphone, or if the settings can't be written.
+    """
+    settings = config.load(path, overrides).settings
+    file = path or config.DEFAULT_PATH
+    if write and not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise UsageError(f"{file} can't be written: run it as its owner, or without --write")
+    print(f"Listening for {seconds:g} s. Let nobody speak, and let the room sound as it usually does.", flush=True)
+    gates = {name: config.load(path, [*overrides, f"gate.preset={name}"]).settings.gate for name in PRESETS}
+    try:
+        room = listen(settings.capture, gates, seconds, progress)
+    except SourceMismatch:
+        raise
+    except SourceError as error:
+        raise UsageError(str(error)) from None
+    for line in report(room, settings):
+        print(line)
+    if write:
+        put(file, room.recommended)
+        print(f"Written to {file}.")
+    else:
+        print(f"To use it, write under [gate]: preset = {toml(room.recommended)}   (--write does that)")
+    return Exit.OK
+
+
+def listen(
+    capture: Capture, gates: Mapping[str, Gate], seconds: float, progress: Callable[[float, float], None]
+) -> Room:
+    """Raises SourceError if there is no microphone, or it goes away; ConfigurationError if the settings are wrong."""
+    arrived: queue.SimpleQueue[Captured] = queue.SimpleQueue()
+    source = open_source(capture, arrived.put)
+    if missing := source.check():
+        raise SourceError(missing.reason)
+    listener = Listener(gates, capture.rate)
+    wanted = seconds * capture.rate
+    source.start()
+    try:
+        while listener.samples < wanted:
+            match arrived.get(timeout=WAIT_S):
+                case Block() as block:
+                    listener.hear(block)
+                    progress(min(listener.samples, wanted), wanted)
+                case Lost(reason):
+                    raise SourceError(reason)
+                case Ended():
+                    break
+    except queue.Empty:
+        raise SourceError(f"the microphone has delivered nothing for {WAIT_S:g} s") from None
+    finally:
+        source.stop(1.0)
+    progress(wanted, wanted)
+    if not listener.samples:
+        raise SourceError("the recording holds no audio")
+    return listener.room()
+
+
+def report(room: Room, settings: Settings) -> list[str]:
+    """What `--calibrate` prints."""
+    lines = [
+        "level: {:.0f} dBFS when quiet, {:.0f} usually, {:.0f} when loud".format(*map(room.level, (0.1, 0.5, 0.99))),
+        f"second opinion: {chosen(settings.gate)}",
+        "",
+        f"{'preset':<12} {'opened':>10} {'would send':>12}",
+    ]
+    for trial in room.trials:
+        sent_s = trial.sent / settings.capture.rate
+        times = f"{trial.openings} time{'s'[: trial.openings != 1]}"
+        lines.append(f"{trial.preset:<12} {times:>10} {sent_s:>10.1f} s {trial.sent / room.samples:6.1%}")
+    fits = any(trial.sent <= MOST_SENT * room.samples for trial in room.trials)
+    why = f"the most attentive that sends {MOST_SENT:.0%} of this or less" if fits else "all of them send much of this"
+    return [*lines, "", f"Recommended: {room.recommended} ({why})."]
+
+
+def put(file: Path, preset: str) -> None:
+    """Write `gate.preset`, and leave all else as it is. Raises UsageError if it can't be written."""
+    try:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        new = file.with_name(f".{file.name}.new")
+        new.write_text(with_preset(text, preset), encoding="utf-8")
+        if file.exists():
+            new.chmod(file.stat().st_mode & 0o777)
+        new.replace(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} can't be written: {getattr(error, 'strerror', None) or error}") from None
+
+
+def with_preset(text: str, preset: str) -> str:
+    """A configuration file with this preset: in place of the one it has, or of its commented line, or at the top of
+    its [gate] section.
+    """
+    line = f"preset = {toml(preset)}"
+    section = re.search(r"^\[gate\][^\n]*\n?", text, re.MULTILINE)
+    if not section:
+        return f"{text.rstrip()}\n\n[gate]\n{line}\n".lstrip()
+    head, body = text[: section.end()], text[section.end() :]
+    end = re.search(r"^\[", body, re.MULTILINE)
+    own, rest = (body[: end.start()], body[end.start() :]) if end else (body, "")
+    for pattern in (r"^[ \t]*preset[ \t]*=.*$", r"^#preset[ \t]*=.*$"):
+        if re.search(pattern, own, re.MULTILINE):
+            return head + re.sub(pattern, lambda _: line, own, count=1, flags=re.MULTILINE) + rest
+    separator = "" if head.endswith("\n") else "\n"
+    return f"{head}{separator}{line}\n{own}{rest}"

@@ -1,0 +1,218 @@
+"""`edged gate`: what the gate would do with a recording, or in this room."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from edged import config
+from edged.cli import recordings
+from edged.cli.common import add_configuration
+from edged.cli.recordings import Recording
+from edged.errors import Exit, UsageError
+from edged.gate.detectors import chosen, is_installed, second_detector, webrtc
+from edged.gate.rehearsal import Rehearsal, rehearse
+from edged.settings import PRESETS, Gate
+
+DESCRIPTION = """\
+Show what the gate would do with recordings: how much of each it would send, and in how many pieces.
+
+  edged gate FILE...               a table
+  edged gate FILE --plot OUT.png   a picture that explains itself
+  edged gate FILE... --compare     several settings beside each other
+  edged gate --calibrate 60        listen to this room for a minute, and recommend a preset
+
+WAV files are read as they are; FLAC, Ogg and MP3 need flac, ffmpeg or sox. Nothing is sent anywhere.
+"""
+EPILOG = """\
+exit status: 0 done; 64 usage, or a file that can't be read; 78 the settings are wrong.
+
+examples:
+  edged gate *.wav --json
+  edged gate kitchen.wav --set gate.preset=noisy --plot kitchen.png
+  edged gate *.flac --compare normal noisy second_opinion=none hangover_ms=800,opens_at=0.5
+  edged gate --calibrate 60 --write --config /etc/edged/edged.toml
+"""
+
+BAR: Final = 30
+"""Columns of the progress bar."""
+LONG_S: Final = 120
+"""From here on there is one: a Pi takes seconds."""
+
+COMPARED = (*PRESETS, "second_opinion=none", "second_opinion=micro")
+"""What `--compare` compares if nothing is named."""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser(
+        "gate",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", metavar="FILE", nargs="*", type=Path, help="a recording")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="one JSON object a file, a line each")
+    output.add_argument("--plot", metavar="OUT.png", type=Path, help="a picture; needs Pillow, and takes one FILE")
+    output.add_argument(
+        "--compare",
+        metavar="SETTINGS",
+        nargs="*",
+        help="presets, or options of [gate] as KEY=VALUE[,KEY=VALUE]; behind the files (default: what there is)",
+    )
+    output.add_argument("--calibrate", metavar="SECONDS", type=_seconds, help="listen to the room, while nobody speaks")
+    parser.add_argument(
+        "--write", action="store_true", help="with --calibrate: write what it recommends to the settings"
+    )
+    add_configuration(parser)
+    parser.set_defaults(run=run)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 5 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text}: expected seconds, from 5 to 3600")
+    return seconds
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Raises UsageError and ConfigurationError."""
+    if arguments.calibrate is not None:
+        if arguments.files:
+            raise UsageError("--calibrate listens to the microphone: it takes no FILE")
+        from edged.cli.calibrate import calibrate
+
+        progress = _progress("listening")
+        return calibrate(arguments.config, arguments.set, arguments.calibrate, progress, write=arguments.write)
+    if not arguments.files:
+        raise UsageError("name a recording, or listen to the room with --calibrate 60")
+    if arguments.write:
+        raise UsageError("--write goes with --calibrate")
+    if arguments.compare is not None:
+        return _compare(arguments)
+    settings = config.load(arguments.config, arguments.set).settings
+    if arguments.plot:
+        return _plot(arguments.files, arguments.plot, settings.gate, settings.capture.channel)
+    widest = max(len(file.name) for file in arguments.files)
+    if not arguments.json:
+        print(f"second opinion: {chosen(settings.gate)}\n")
+        print(f"{'recording':<{widest}} {'seconds':>8} {'voice':>8} {'speech':>8} {'sent':>8}        {'pieces':>7}")
+    totals = [0.0] * 4
+    for file in arguments.files:
+        recording = recordings.read(file, settings.capture.channel)
+        heard = _heard(file, recording, settings.gate)
+        if arguments.json:
+            print(json.dumps(as_json(file, heard)), flush=True)
+            continue
+        row = figures(heard)
+        totals = [a + b for a, b in zip(totals, row, strict=True)]
+        print(_row(file.name, widest, row, len(heard.segments)), flush=True)
+    if not arguments.json:
+        if len(arguments.files) > 1:
+            print(_row("all", widest, totals))
+        print(
+            "\nvoice: what webrtcvad takes for one; speech: from the first voice to the last that holds the gate open"
+        )
+    return Exit.OK
+
+
+def _heard(file: Path, recording: Recording, gate: Gate) -> Rehearsal:
+    rate = recording.rate
+    progress = _progress(file.name) if recording.duration_s >= LONG_S else lambda done, total: None
+    detector, second = webrtc(gate.aggressiveness, rate), second_detector(gate, rate)
+    return rehearse(recording.pcm, rate, gate, detector, second, progress)
+
+
+def as_json(file: Path, heard: Rehearsal) -> dict[str, object]:
+    """For programs: seconds, to the millisecond."""
+    return {
+        "file": str(file),
+        "duration_s": round(heard.samples / heard.rate, 3),
+        "sent": [[round(start / heard.rate, 3), round(end / heard.rate, 3)] for start, end in heard.sent],
+        "segments": len(heard.segments),
+    }
+
+
+def figures(heard: Rehearsal) -> list[float]:
+    """Seconds of it all, of voice, of speech, and sent."""
+    samples = (
+        heard.samples,
+        heard.frame * sum(frame.voiced for frame in heard.frames),
+        sum(segment.tail - segment.onset for segment in heard.segments),
+        sum(end - start for start, end in heard.sent),
+    )
+    return [each / heard.rate for each in samples]
+
+
+def _row(name: str, widest: int, row: Sequence[float], pieces: int | None = None) -> str:
+    share = row[3] / row[0] if row[0] else 0.0
+    columns = " ".join(f"{each:8.1f}" for each in row)
+    return f"{name:<{widest}} {columns} {share:6.1%} {pieces if pieces is not None else '':>7}".rstrip()
+
+
+def _plot(files: list[Path], out: Path, gate: Gate, channel: int) -> int:
+    if len(files) != 1:
+        raise UsageError("--plot takes one recording")
+    try:
+        from edged.cli.gate_picture import Picture
+    except ModuleNotFoundError as error:
+        if error.name != "PIL":
+            raise
+        raise UsageError(f"--plot needs Pillow: run `{sys.executable} -m pip install pillow`") from None
+    recording = recordings.read(files[0], channel)
+    heard = _heard(files[0], recording, gate)
+    try:
+        Picture(files[0].name, recording.pcm, heard, gate, chosen(gate)).save(out)
+    except ValueError:  # Pillow's, for a name that ends in nothing it knows
+        raise UsageError(f"{out}: name a file that ends in .png") from None
+    except OSError as error:
+        raise UsageError(f"{out} can't be written: {error.strerror or error}") from None
+    print(out)
+    return Exit.OK
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    """Raises ConfigurationError for settings that can't be; those of detectors that are not installed are left out."""
+    wanted = arguments.compare or [name for name in COMPARED if name != "second_opinion=micro" or is_installed("micro")]
+    chosen_gates = [(name, _with(arguments, name)) for name in wanted]
+    channel = config.load(arguments.config, arguments.set).settings.capture.channel
+    files = [(file, recordings.read(file, channel)) for file in arguments.files]
+    widest = max(len("settings"), *(len(name) for name in wanted))
+    print(f"{'settings':<{widest}} {'seconds':>8} {'voice':>8} {'speech':>8} {'sent':>8}        {'pieces':>7}")
+    for name, gate in chosen_gates:
+        totals, pieces = [0.0] * 4, 0
+        for file, recording in files:
+            heard = _heard(file, recording, gate)
+            totals = [a + b for a, b in zip(totals, figures(heard), strict=True)]
+            pieces += len(heard.segments)
+        print(_row(name, widest, totals, pieces), flush=True)
+    return Exit.OK
+
+
+def _with(arguments: argparse.Namespace, name: str) -> Gate:
+    if name in PRESETS:
+        more = [f"gate.preset={name}"]
+    elif "=" in name:
+        more = [f"gate.{each.strip()}" for each in name.split(",")]
+    else:
+        raise UsageError(f"--compare {name}: neither a preset ({', '.join(PRESETS)}) nor KEY=VALUE")
+    return config.load(arguments.config, [*arguments.set, *more]).settings.gate
+
+
+def _progress(name: str) -> Callable[[float, float], None]:
+    """A bar on a terminal, nothing elsewhere; it is gone when all is done."""
+    if not sys.stderr.isatty():
+        return lambda done, total: None
+
+    def show(done: float, total: float) -> None:
+        share = done / total if total else 1.0
+        line = f"\r{name} [{'#' * round(BAR * share):<{BAR}}] {share:4.0%}"
+        print(line if share < 1 else f"\r{' ' * len(line)}\r", end="", file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,103 @@
+"""What the spool's two directories are on this machine: can they be written, are they in memory, is there room."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from edged.options import toml
+from edged.settings import Spool
+
+IN_MEMORY: Final = {"tmpfs", "ramfs"}
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
+
+SERVICES_OWN: Final = re.compile(r"/(run|var/lib)/edged[^/]*")
+"""systemd makes these for the service, and nobody else can."""
+
+MB: Final = 1_000_000
+AUDIO_MB_H: Final = 2 * 3600 / MB
+"""Of speech, for each sample a second."""
+
+
+def spool_problems(settings: Spool) -> Iterator[str]:
+    """What keeps edged from starting, however often it is tried."""
+    for name, directory in _directories(settings):
+        place = _there(directory)
+        if not place.is_dir():
+            yield f"[spool] {name} = {toml(str(directory))} can't be made: {place} is a file, not a directory"
+
+
+def spool_cautions(settings: Spool, rate: int, mounts: Path = MOUNTS) -> Iterator[str]:
+    """What keeps less than the spool promises, or may; `mounts` is what the kernel says is mounted where."""
+    rooms_mb = {"runtime_directory": settings.runtime_max_mb, "directory": settings.max_mb}
+    options = {"runtime_directory": "runtime_max_mb", "directory": "max_mb"}
+    for name, directory in _directories(settings):
+        shown = f"[spool] {name} = {toml(str(directory))}"
+        place = _there(directory)
+        if not place.is_dir():
+            continue
+        systemd_makes_it = place != directory and SERVICES_OWN.fullmatch(str(directory))
+        if not os.access(place, os.W_OK | os.X_OK) and not systemd_makes_it:
+            yield f"{shown}: {place} can't be written by the user who runs this check; can edged's?"
+        kind = file_system(place, mounts)
+        if name == "runtime_directory" and kind and kind not in IN_MEMORY:
+            yield (
+                f"{shown} is not in memory but on {kind}: all speech is written there, {AUDIO_MB_H * rate:.0f} MB an "
+                "hour; choose a directory on a tmpfs, such as /run"
+            )
+        if name == "directory" and kind in IN_MEMORY:
+            yield f"{shown} is in memory ({kind}): what waits there is gone after a reboot; choose one on a disk"
+        free_mb = _room_mb(place, directory)
+        if free_mb < rooms_mb[name]:
+            yield (
+                f"{shown} has room for {free_mb:.0f} MB, less than {options[name]} = {rooms_mb[name]:g}: when it is "
+                f"full, speech that waits is kept in memory only; make room, or lower {options[name]}"
+            )
+
+
+def file_system(place: Path, mounts: Path = MOUNTS) -> str | None:
+    """The type of file system that a directory is on; None if that can't be known."""
+    try:
+        lines = mounts.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    found: tuple[int, str] | None = None
+    where = place.resolve()
+    for line in lines:
+        fields, _, rest = line.partition(" - ")
+        point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields.split()[4]))
+        if where.is_relative_to(point) and (found is None or len(point.parts) >= found[0]):  # the last covers others
+            found = len(point.parts), rest.split()[0]
+    return found[1] if found else None
+
+
+def _directories(settings: Spool) -> Iterator[tuple[str, Path]]:
+    if settings.enabled:
+        yield "runtime_directory", Path(settings.runtime_directory)
+        yield "directory", Path(settings.directory)
+
+
+def _there(directory: Path) -> Path:
+    """What there is of it, or of what it will be in."""
+    return next(each for each in (directory, *directory.parents) if _exists(each))
+
+
+def _exists(directory: Path) -> bool:
+    try:
+        return directory.exists()
+    except PermissionError:  # nobody may look: it can't be written either, as is told of what it is in
+        return False
+
+
+def _room_mb(place: Path, directory: Path) -> float:
+    """What is free, and what edged has taken of it itself."""
+    disk = os.statvfs(place)
+    own = 0
+    if place == directory:
+        try:
+            own = sum(file.stat().st_size for file in directory.glob("spool.db*"))
+        except OSError:  # not ours to read
+            own = 0
+    return (disk.f_bavail * disk.f_frsize + own) / MB
