@@ -9,11 +9,12 @@ from pathlib import Path
 
 from edged.recognizer.compose import place, vocabulary
 from edged.recognizer.handshake import PATH
-from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.script import Script
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Unkindness
 from tests.end_to_end.stage import Setting
 from tests.kills.ear import Verdict
+from tests.kills.evidence import Evidence
 from tests.kills.instance import Instance
 from tests.kills.network import Network, Weather
 
@@ -26,7 +27,13 @@ BAD_S = (1.0, 9.0)
 BAD: tuple[Weather, ...] = ("refuse", "refuse", "reset", "hole")
 
 MEAN_S = 4.5
-"""Between two kills, start of the process included: for the length of the recording."""
+"""Between two kills, start of the process included."""
+
+MOST_S = 3000.0
+"""Of a recording: there are 4900 different words."""
+
+SLOWLY = 3
+"""So many times as long may it all take, on a machine with much else to do: for the length of the recording."""
 
 
 def talk(length_s: float, seed: int) -> Script:
@@ -80,7 +87,7 @@ class Campaign:
     async def run(self) -> list[Outcome]:
         """All of it."""
         shares = [self.kills // self.parallel + (i < self.kills % self.parallel) for i in range(self.parallel)]
-        length_s = max(shares) * MEAN_S + 12
+        length_s = min(max(shares) * MEAN_S * SLOWLY + 30, MOST_S)
         script = await asyncio.to_thread(talk, length_s, self.seed)
         return list(await asyncio.gather(*(self._one(i, share, script) for i, share in enumerate(shares))))
 
@@ -88,7 +95,7 @@ class Campaign:
         rng = random.Random(f"{self.seed}/{number}")
         directory = self.directory / f"instance{number:02}"
         directory.mkdir(parents=True)
-        engines = ScriptEngines(script)
+        engines = Evidence(script, directory)
         await asyncio.sleep(rng.uniform(0, MEAN_S))  # starts cost processor time: not all at once
         async with (
             Server(engines, unkind=Unkindness.all(), seed=rng.randrange(1 << 30)) as server,
@@ -108,12 +115,15 @@ class Campaign:
                 if rng.random() < 0.3:
                     await asyncio.sleep(rng.uniform(0, 1.5))
                 await instance.start()
-            await asyncio.sleep(max(0.0, instance.left_s))
+            await instance.says("capturing")
+            await asyncio.sleep(rng.uniform(*LATER_S))
+            instance.hush()
             weather.cancel()
             with suppress(asyncio.CancelledError):
                 await weather
             network.turn("fine")
             await end(instance)
+            engines.keep(server, instance.ear.heard)
             return Outcome(number, killed, instance.verdict(), instance.faults_in_logs(), directory)
 
     async def _moment(self, instance: Instance, rng: random.Random) -> str:

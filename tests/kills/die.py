@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from edged import books
 from edged.books import Books
 from edged.cli.main import main
-from edged.spool import keeper, recovery
+from edged.spool import keeper, recovery, spool
 from edged.spool.chores import Chores
 from edged.spool.database import Database
 from edged.spool.orders import Commit
@@ -29,6 +30,15 @@ from edged.transcripts.jsonl import JsonLines
 
 AFTERWARDS_S = 0.4
 """What other threads do meanwhile is done by then."""
+
+STALL_S = 3.0
+"""A card's, when it tidies up: some do for seconds."""
+
+OVERDUE_S = spool.OVERDUE_S + 3
+"""A stall in which records go to the sinks without being stored."""
+
+MICROPHONE = Path("virtual.control")
+"""Where faults of the microphone are ordered, in the instance's directory, which is the present one."""
 
 When = Literal["live", "backlog", "start", "stop", "sinks"]
 """What must be going on for a point to be reached: anything; speech on disk; a start after a kill; SIGTERM; two
@@ -95,12 +105,12 @@ def point(name: str, when: When = "live", first: str = COPIED) -> Callable[[Call
     return enter
 
 
-def _at_commit(where: str, *, within: str, after: bool) -> None:
+def _at_commit(where: str, *, within: str, after: bool, do: Callable[[], None] = _die) -> None:
     """At a database's COMMIT, while `within` goes on."""
 
     def look(database: Database, statement: str, *_: object) -> None:
         if statement == "COMMIT" and database.where == where and within in _inside:
-            _die()
+            do()
 
     _wrap(Database, "do", None if after else look, look if after else None)
 
@@ -117,13 +127,27 @@ def _commit(where: str, *, after: bool) -> Callable[[], None]:
     return prepare
 
 
-def _move(where: str, *, after: bool, within: str = "move") -> Callable[[], None]:
+def _move(where: str, *, after: bool, within: str = "move", do: Callable[[], None] = _die) -> Callable[[], None]:
     def prepare() -> None:
         _within(Pair, "move", "move")
         _within(Chores, "move_all", "stop")
-        _at_commit(where, within=within, after=after)
+        _at_commit(where, within=within, after=after, do=do)
 
     return prepare
+
+
+def _stalling(seconds: float, *, hole: bool = False) -> Callable[[], None]:
+    """The card stands still before we die; the spool's thread waits for it, and all others go on."""
+
+    def stall() -> None:
+        if _left <= 1:
+            time.sleep(seconds / 2)
+            if hole:
+                MICROPHONE.write_text("overrun")
+            time.sleep(seconds / 2)
+        _die()
+
+    return stall
 
 
 for _when, _word in ((False, "before"), (True, "after")):
@@ -133,6 +157,10 @@ for _when, _word in ((False, "before"), (True, "after")):
     point(f"{_word} copied speech is deleted in memory", "backlog")(_move("runtime", after=_when))
     point(f"{_word} the copy at a stop", "stop")(_move("disk", after=_when, within="stop"))
     point(f"{_word} the deletion at a stop", "stop")(_move("runtime", after=_when, within="stop"))
+
+point("while a card stalls for seconds", "backlog")(_move("disk", after=False, do=_stalling(STALL_S)))
+point("while a card stalls, after a hole", "backlog")(_move("disk", after=False, do=_stalling(STALL_S, hole=True)))
+point("while a card stalls for longer than a record waits")(_move("disk", after=False, do=_stalling(OVERDUE_S)))
 
 
 def _around(owner: Any, name: str, *, after: bool) -> Callable[[], None]:

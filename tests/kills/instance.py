@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -61,10 +61,13 @@ class Instance:
         raw = directory / "speech.raw"
         raw.write_bytes(script.pcm)
         self.microphone = VirtualMicrophone(directory, plugin(), raw)
-        self.ear = Ear(script.rate, script.rate * PERIOD_MS // 1000)
+        self.ear = Ear()
+        self.program: Sequence[str] = ("edged",)
+        """The module that is run, and arguments that come before the daemon's own."""
         self.starts = 0
         self.stopping = False
         """SIGTERM was sent to the present process."""
+        self._hushed = False
         self._process: asyncio.subprocess.Process | None = None
         self._looking: asyncio.Task[None] | None = None
         self._wall_offset_s = time.time() - time.monotonic()
@@ -101,12 +104,20 @@ class Instance:
 
     def look(self) -> None:
         """Read the microphone's account; a half-written one is read again the next time."""
+        if self._hushed:
+            return
         try:
             played = self.microphone.played
         except ValueError:
             return
         if played:
             self.ear.observe(played)
+
+    def hush(self) -> None:
+        """Enough was said: from now on nobody speaks, and what was heard is what was heard up to now."""
+        self.look()
+        self._hushed = True
+        self.microphone.mute()
 
     # -- the process --------------------------------------------------------------------------------------------------
 
@@ -121,12 +132,19 @@ class Instance:
         """Whether there is one."""
         return self._process is not None and self._process.returncode is None
 
-    async def start(self, program: Sequence[str] = ("edged",), environment: Mapping[str, str] | None = None) -> None:
-        """One more. `program`: the module to run, and arguments that come before the daemon's own."""
+    async def start(self, program: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
+        """One more, of another `program` if that is given."""
         assert not self.running, "two at a time"
         self.starts += 1
         self.stopping = False
-        command = [sys.executable, "-m", *program, "run", "--config", str(self.directory / "edged.toml")]
+        command = [
+            sys.executable,
+            "-m",
+            *(program or self.program),
+            "run",
+            "--config",
+            str(self.directory / "edged.toml"),
+        ]
         for name, value in self.settings.items():
             command += ["--set", f"{name}={json.dumps(value)}"]
         clean = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
@@ -211,10 +229,15 @@ class Instance:
         return (len(self.script.pcm) // 2 - self.at) / self.script.rate
 
     @property
+    def heard(self) -> int:
+        """Words, so far."""
+        return len(expected(self.script, self.ear.heard))
+
+    @property
     def missing(self) -> int:
         """Words that were heard and are not written yet."""
         got = {word.word for record in self.records for word in record.words}
-        return sum(word.text not in got for word in expected(self.script, self.ear.certain()))
+        return sum(word.text not in got for word in expected(self.script, self.ear.heard))
 
     async def settled(self, quiet_s: float = QUIET_S) -> None:
         """Wait until every word that was heard is written, or none has come for `quiet_s`."""
@@ -224,11 +247,11 @@ class Instance:
             if (now := self.missing) != missing:
                 missing, since_s = now, time.monotonic()
 
-    def verdict(self) -> Verdict:
-        """Of everything up to now."""
+    def verdict(self, wrong_s: Collection[float] = (0.0,)) -> Verdict:
+        """Of everything up to now; by any of these the daemon's clock may have been wrong."""
         played = self.microphone.played
         room_s = played.started_s + self._wall_offset_s if played else 0.0
-        return judge(self.script, self.ear.certain(), self.records, room_s=room_s)
+        return judge(self.script, self.ear.heard, self.records, room_s=room_s, wrong_s=wrong_s)
 
     def faults_in_logs(self) -> list[str]:
         """What must be in no log: a traceback, a word that was said, the key, raw bytes."""

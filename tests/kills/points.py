@@ -20,7 +20,14 @@ from tests.kills.ear import Verdict
 from tests.kills.instance import Instance
 from tests.kills.network import Network
 
-LENGTH_S = 34.0
+LENGTH_S = 120.0
+"""Enough for a machine with much else to do: it is not listened to for longer than necessary."""
+
+WORDS = 16
+"""At least so many are listened to, and"""
+AFTERWARDS = 6
+"""of these after the last death."""
+
 OUTAGE_S = 9.0
 """So long there is no network at first, where there must be a backlog: most of it on disk, with `to_disk_s` = 1."""
 
@@ -126,7 +133,10 @@ async def die_at(name: str, directory: Path, script: Script, journald: Journald 
 
 async def _go_on(instance: Instance, program: list[str]) -> None:
     await instance.start(program)
-    await asyncio.sleep(max(0.0, instance.left_s))
+    await instance.says("capturing")
+    enough = max(WORDS, instance.heard + AFTERWARDS)
+    await instance.until(lambda: instance.heard >= enough, f"{enough} words to hear", instance.left_s)
+    instance.hush()
     if program == ["edged"]:
         await end(instance)
         return

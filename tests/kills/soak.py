@@ -11,20 +11,21 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.handshake import PATH
-from edged.recognizer.script import ScriptEngines
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Unkindness
-from tests.kills.campaign import end, talk
+from edged.service.clock import State
+from tests.kills.campaign import MOST_S, end, talk
 from tests.kills.ear import Verdict
+from tests.kills.evidence import Evidence
 from tests.kills.instance import Instance
+from tests.kills.machine import Machine, turn
 from tests.kills.network import Network, Weather
 
-MOST_MINUTES = 50.0
-"""There are 4900 different words."""
+MOST_MINUTES = MOST_S / 60
 
 SAMPLE_S = 1.0
 """How often memory and file descriptors are looked at."""
@@ -32,8 +33,18 @@ SAMPLE_S = 1.0
 TMPFS_MB = 24
 """Of each directory that may become full: many times what a spool takes here."""
 
+HISTORY = 20_000
+"""Messages of one connection that are remembered: half an hour's."""
+
 CALM_S = 4.0
 """At the beginning: a first start without trouble, to compare with."""
+
+
+ONE_LIFE = 1 / 3
+"""Of the time, at the end: the process is not killed any more, so that what grows with its age is seen."""
+
+DAY_S = 86_400.0
+STATES: tuple[State, ...] = ("synchronized", "unsynchronized")
 
 
 class Sample(NamedTuple):
@@ -89,19 +100,24 @@ class Soak:
     seed: int
     faults: Counter[str] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
+    _wrong_s: set[float] = field(default_factory=set)
+    """By how much the clock was."""
+
+    _machine: Machine = field(default_factory=Machine)
 
     async def run(self) -> Report:
         """All of it; takes a minute longer than the recording."""
         begun_s = self._begun_s = time.monotonic()
         script = await asyncio.to_thread(talk, self.minutes * 60, self.seed)
         self._diary = (self.directory / "faults").open("w", buffering=1)
+        evidence = Evidence(script, self.directory)
         without: list[str] = []
         with self._diary, ExitStack() as stack:
             for name in ("out", "spool", "runtime"):
                 if not stack.enter_context(small_disk(self.directory / name)):
                     without.append(f"a full {name} (mounting needs root)")
             async with (
-                Server(ScriptEngines(script), unkind=Unkindness.all(), seed=self.seed, history=1000) as server,
+                Server(evidence, unkind=Unkindness.all(), seed=self.seed, history=HISTORY) as server,
                 Network(server.port) as network,
                 Instance(
                     self.directory,
@@ -112,6 +128,8 @@ class Soak:
             ):
                 self._server, self._network, self._instance = server, network, instance
                 self._process = asyncio.Lock()
+                self._turn_machine()
+                instance.program = ("tests.kills.machine", str(self.directory / "machine"))
                 await instance.start()
                 await instance.says("capturing")
                 await asyncio.sleep(CALM_S)
@@ -120,6 +138,8 @@ class Soak:
                     self._bad_server,
                     self._bad_microphone,
                     self._bad_process,
+                    self._bad_clock,
+                    self._slow_card,
                 ]
                 if not without:
                     troubles.append(self._bad_disk)
@@ -140,13 +160,15 @@ class Soak:
                 await end(instance)
                 watch.cancel()
                 await asyncio.gather(watch, return_exceptions=True)
-                verdict, in_logs = instance.verdict(), instance.faults_in_logs()
+                evidence.keep(server, instance.ear.heard)
+                verdict, in_logs = instance.verdict(self._wrong_s), instance.faults_in_logs()
         return Report(time.monotonic() - begun_s, self.faults, instance.starts, verdict, in_logs, self.samples, without)
 
     async def _calm(self) -> None:
         """The end of all faults, whichever were going on."""
         self._network.turn("fine")
         self._instance.microphone.resume()
+        self._turn_machine(stalls=False)
         for name in ("out", "spool", "runtime"):
             (self.directory / name / "filler").unlink(missing_ok=True)
         if self._instance.running:
@@ -234,9 +256,11 @@ class Soak:
         return all(state.values())
 
     async def _bad_process(self, rng: random.Random) -> None:
-        fault = rng.choice(("SIGKILL", "SIGKILL", "SIGTERM", "SIGSTOP", "SIGHUP"))
+        deaths = ("SIGKILL", "SIGKILL", "SIGTERM")
+        instance = self._instance
+        left = instance.left_s / (self.minutes * 60)
+        fault = rng.choice(("SIGSTOP", "SIGHUP", *(deaths if left > ONE_LIFE else ())))
         async with self._process:
-            instance = self._instance
             self._note(f"process: {fault}")
             if fault == "SIGHUP":
                 if "capturing" in instance.log:  # before it listens to signals, this one would end it
@@ -253,12 +277,33 @@ class Soak:
                 await asyncio.sleep(rng.choice((0.0, rng.uniform(0, 3))))
                 await instance.start()
 
+    async def _bad_clock(self, rng: random.Random) -> None:
+        """Set right or wrong; or it is the one that a machine without a battery clock has until NTP sets it."""
+        wrong_s = rng.choice((0.0, rng.uniform(-30, 30), 3600.0, -300 * DAY_S))
+        state = rng.choice(STATES)
+        self._note(f"clock: {state}")
+        self._turn_machine(wrong_s=wrong_s, state=state)
+
+    async def _slow_card(self, rng: random.Random) -> None:
+        """It tidies up; whoever dies meanwhile has what is not stored in a ring."""
+        self._note("disk: the card stalls")
+        self._turn_machine(stalls=True)
+        await asyncio.sleep(rng.uniform(0.5, 8))
+        self._turn_machine(stalls=False)
+
+    def _turn_machine(self, **changes: Any) -> None:
+        self._machine = self._machine._replace(**changes)
+        self._wrong_s.add(self._machine.wrong_s)
+        turn(self.directory / "machine", self._machine)
+
     # -- watching -----------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
+        """Looks at a process while it works; what it takes in starting and stopping is no sign of growth."""
         while True:
             instance = self._instance
-            if instance.running and (sample := self._look(instance.process.pid)):
+            works = instance.running and not instance.stopping and "capturing" in instance.log
+            if works and (sample := self._look(instance.process.pid)):
                 self.samples.append(sample)
             await asyncio.sleep(SAMPLE_S)
 

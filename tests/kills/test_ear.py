@@ -1,8 +1,16 @@
 """The account of these tests themselves: a wrong one would find nothing."""
 
-from edged.capture.virtual import Played
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from edged.capture.alsa import open_pcm
+from edged.capture.virtual import Played, VirtualMicrophone
 from edged.recognizer.compose import place
 from edged.recognizer.script import Script
+from edged.settings import Capture
 from edged.transcripts.record import Record, Word
 from tests.kills.ear import Ear, expected, judge
 
@@ -11,30 +19,53 @@ PERIOD = 1600
 
 
 def ear(*seen: tuple[int, int]) -> Ear:
-    """One that has read these accounts: delivered and played."""
-    made = Ear(RATE, PERIOD)
-    for delivered, played in seen:
-        made.observe(Played(0.0, delivered, played))
+    """One that has read these accounts: since when in one piece, and delivered up to."""
+    made = Ear()
+    for since, delivered in seen:
+        made.observe(Played(0.0, delivered, delivered + PERIOD, since))
     return made
 
 
-def test_a_stream_goes_on_by_whole_periods() -> None:
-    assert ear((0, 0), (0, 1600), (1600, 3200), (3200, 8000)).heard == [(0, 8000)]
+def test_a_piece_is_heard_up_to_what_was_delivered() -> None:
+    """What was played last may not have been looked at."""
+    assert ear((0, 0), (0, 1600), (0, 8000), (0, 8000)).heard == [(0, 8000)]
 
 
-def test_any_other_step_begins_a_stream() -> None:
-    """After a restart, an overrun or a stall the room is anywhere."""
-    assert ear((0, 1600), (5001, 5001), (5001, 6601)).heard == [(0, 1600), (5001, 6601)]
+def test_what_is_not_in_one_piece_is_a_hole_whatever_its_length() -> None:
+    assert ear((0, 1600), (3200, 3200), (3200, 6400)).heard == [(0, 1600), (3200, 6400)]
 
 
-def test_a_stream_that_comes_back_after_seconds_was_broken() -> None:
-    """Even if the step is a whole number of periods by chance."""
-    assert ear((0, 1600), (64_000, 64_000)).heard == [(0, 1600), (64_000, 64_000)]
+def test_a_stall_of_whole_periods_is_told(tmp_path: Path, microphone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the microphone itself, to the sample: what is read after it is what sounds from there on."""
+    room = random.Random(1).randbytes(2 * 2 * RATE)
+    (tmp_path / "room.raw").write_bytes(room)
+    virtual = VirtualMicrophone(tmp_path, microphone, tmp_path / "room.raw")
+    for name, value in virtual.environment.items():
+        monkeypatch.setenv(name, value)
+    pcm, _ = open_pcm(virtual.name, Capture(period_ms=20))
+    heard = Ear()
 
+    def read(periods: int) -> bytes:
+        data = b""
+        for _ in range(periods):
+            data += bytes(pcm.read()[1])
+            assert virtual.played
+            heard.observe(virtual.played)
+        return data
 
-def test_the_last_period_of_a_stream_is_not_certain() -> None:
-    assert ear((0, 0), (0, 1600), (1600, 3200)).certain() == [(0, 1600)]
-    assert ear((0, 1600)).certain() == []
+    before = read(3)
+    virtual.stall()
+    threading.Timer(0.2, virtual.resume).start()
+    after = read(5)
+    pcm.close()
+    (start, hole), (goes_on, end) = heard.heard
+    assert start == 0
+    assert 0.1 * RATE < goes_on - hole < 0.5 * RATE
+    tail = after[-PERIOD:]  # a bit of it is enough to find where it sounded
+    last = room.index(tail) + len(tail)
+    whole = before + after
+    assert whole == room[: len(whole) - (last - 2 * goes_on)] + room[2 * goes_on : last]
+    assert 2 * end <= last
 
 
 def script() -> Script:
@@ -76,6 +107,7 @@ ALL = [(0, 2 * RATE)]
 def test_what_is_right_is_good() -> None:
     records = [record("a", 0, 20_000, ("one", 0.5), ("two", 1.0)), record("b", 20_000, 32_000, ("three", 1.5))]
     assert judge(script(), ALL, records, room_s=0).good
+    assert judge(script(), ALL, records, room_s=3600, wrong_s=(0, -3600)).good, "the clock was set meanwhile"
 
 
 def test_each_fault_is_found() -> None:

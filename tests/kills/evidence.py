@@ -1,0 +1,65 @@
+"""What went over the wire, kept to explain a lost word: each connection's audio, and what the server said to it."""
+
+import json
+import time
+from pathlib import Path
+
+from edged.ranges import Range
+from edged.recognizer.engine import Engine, Heard
+from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.server import Server
+
+
+class _Kept:
+    """An engine that writes down what it hears."""
+
+    def __init__(self, engine: Engine, file: Path) -> None:
+        self._engine = engine
+        self._file = file
+        self.settle_s = engine.settle_s
+
+    def feed(self, pcm: bytes) -> Heard:
+        """See `Engine`."""
+        with self._file.open("ab") as file:
+            file.write(pcm)
+        return self._engine.feed(pcm)
+
+    def flush(self) -> Heard:
+        """See `Engine`."""
+        return self._engine.flush()
+
+    def commit(self, until_s: float) -> None:
+        """See `Engine`."""
+        self._engine.commit(until_s)
+
+
+class Evidence(ScriptEngines):
+    """A script's engines; `directory`/wire gets a raw file for each, named by number and time."""
+
+    def __init__(self, script: Script, directory: Path) -> None:
+        super().__init__(script)
+        self._directory = directory
+        self._wire = directory / "wire"
+        self._wire.mkdir()
+        self._opened = 0
+
+    def open(self, rate: int) -> Engine:
+        """See `Engines`."""
+        self._opened += 1
+        return _Kept(super().open(rate), self._wire / f"{self._opened:04}-{time.strftime('%H%M%S')}.raw")
+
+    def keep(self, server: Server, heard: list[Range]) -> None:
+        """Beside it what was said, by connection, and what was heard of the room."""
+        zero_s = time.time() - time.monotonic()
+        said = [
+            {
+                "request": account.request_id,
+                "opened": time.strftime("%H:%M:%S", time.localtime(zero_s + account.opened_at_s)),
+                "samples": account.samples,
+                "close": [account.close_code, account.close_reason],
+                "said": [(round(at_s - account.opened_at_s, 2), text) for at_s, text in account.said],
+            }
+            for account in server.accounts
+        ]
+        (self._wire / "said.json").write_text(json.dumps(said))
+        (self._directory / "heard.json").write_text(json.dumps(heard))
