@@ -1,4 +1,4 @@
-"""One machine for all tests here, with edged installed as people without a Debian package do, and what it talks to."""
+"""Two machines for all tests here, one with the wheel and one with the Debian package, and what they talk to."""
 
 import json
 import os
@@ -31,31 +31,64 @@ ABSENT = {"capture__device": "plughw:CARD=Device", "deepgram__url": "ws://127.0.
 """No such card, and nobody who listens there."""
 
 
-@pytest.fixture(scope="session")
-def speech() -> Script:
-    """Three sentences."""
+def three() -> Script:
+    """Sentences."""
     return compose(sentences(3, 6), lead_s=1.0, silence_s=1.5, tail_s=1.0)
 
 
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory: pytest.TempPathFactory, plugin: Path, speech: Script) -> Iterator[Machine]:  # noqa: F811
+def speech() -> Script:
+    return three()
+
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """The Debian package of the working tree."""
+    if reason := root.needed():
+        pytest.skip(reason)
+    return root.package()
+
+
+@pytest.fixture(scope="session", params=["wheel", "package"])
+def machine(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    plugin: Path,  # noqa: F811
+) -> Iterator[Machine]:
     """Booted with edged installed and enabled, but without microphone, network and key."""
     if reason := root.needed():
         pytest.skip(reason)
     directory = tmp_path_factory.mktemp("machine")
-    machine = Machine(root.root(), directory / "layer")
+    machine = Machine(root.root() if request.param == "wheel" else root.for_package(), directory / "layer")
     try:
-        root.install(machine.root, root.wheel(directory))
-        (machine.root / MICROPHONE[1:]).mkdir(mode=0o777)
-        (machine.root / MICROPHONE[1:]).chmod(0o777)
-        shutil.copy(plugin, machine.root / MICROPHONE[1:])
-        machine.run("/opt/edged/bin/edged", "service", "install")
+        put_microphone(machine, plugin)
+        if request.param == "wheel":
+            machine.program, machine.python = "/opt/edged/bin/edged", "/opt/edged/bin/python"
+            root.install(machine.root, root.wheel(directory))
+            machine.run(machine.program, "service", "install")
+        else:
+            install_package(machine, request.getfixturevalue("package"))
         Service(machine).configure(**ABSENT)
         machine.run("systemctl", "enable", "edged")
         machine.boot()
         yield machine
     finally:
         machine.power_cut()
+
+
+def put_microphone(machine: Machine, plugin: Path) -> None:  # noqa: F811
+    """The virtual one's driver."""
+    directory = machine.root / MICROPHONE[1:]
+    directory.mkdir(mode=0o777)
+    directory.chmod(0o777)
+    shutil.copy(plugin, directory)
+
+
+def install_package(machine: Machine, package: Path) -> str:
+    """As the README says, without questions; what apt said."""
+    shutil.copy(package, machine.root / "srv")
+    apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends")
+    return machine.run(*apt, f"/srv/{package.name}")
 
 
 @pytest.fixture
@@ -70,6 +103,10 @@ def service(machine: Machine) -> Iterator[Service]:
 
 @pytest.fixture
 def microphone(machine: Machine, plugin: Path, speech: Script) -> VirtualMicrophone:  # noqa: F811
+    return microphone_in(machine, plugin, speech)
+
+
+def microphone_in(machine: Machine, plugin: Path, speech: Script) -> VirtualMicrophone:  # noqa: F811
     """Hears the speech once, from the first capture on; then it is quiet."""
     outside = machine.root / MICROPHONE[1:]
     (outside / "speech.raw").write_bytes(speech.pcm)

@@ -47,6 +47,11 @@ find "/sys/fs/cgroup/$name" -depth -type d -exec rmdir {} +
 class Machine:
     """Made, but not yet booted: `root` can be prepared."""
 
+    program = "/usr/bin/edged"
+    """Inside: the command."""
+    python = "/usr/bin/env PYTHONPATH=/usr/lib/edged /usr/bin/python3"
+    """Inside: an interpreter that finds edged."""
+
     def __init__(self, lower: Path, layer: Path) -> None:
         layer.mkdir()
         command = ["unshare", "-m", "--propagation", "private", "sh", "-c", SCRIPT, "sh", str(layer), str(lower)]

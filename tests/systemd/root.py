@@ -1,15 +1,18 @@
-"""A root directory of the Debian whose Python is ours, with a virtual environment in /opt/edged: made once, and kept.
+"""Root directories, made once and kept. Nothing is ever written into them: a `Machine` lays its own layer over one.
 
-Nothing is ever written into it: a `Machine` lays its own layer over it.
+One is of the Debian whose Python is ours, with a virtual environment in /opt/edged, for the wheel; the other one is
+Debian 13 as it comes, for the package.
 """
 
 import fcntl
 import hashlib
+import inspect
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,13 +24,14 @@ CACHE = REPOSITORY / ".cache" / "roots"
 SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
 """By the Python they come with: what is built outside must run inside."""
 
-PACKAGES = (
-    *("systemd", "systemd-sysv", "udev", "kmod", "dbus"),
-    *("python3", "python3-venv", "ca-certificates"),
-    *("libasound2-plugins", "libasound2-data", "logrotate"),
-)
+SYSTEM = ("systemd", "systemd-sysv", "udev", "kmod", "dbus")
+FOR_WHEEL = ("python3", "python3-venv", "ca-certificates", "libasound2-plugins", "libasound2-data", "logrotate")
+FOR_PACKAGE = ("sudo",)
+"""It must bring all else itself."""
+FOR_TESTS = ("python3-pytest", "python3-hypothesis")
+"""Lie ready as well."""
 
-EXCLUDED = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "man", "locale")]
+EXCLUDED = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale")]
 
 
 def needed() -> str | None:
@@ -45,28 +49,52 @@ def needed() -> str | None:
 def root() -> Path:
     """The root directory, made now if it is missing or made by other rules."""
     suite = SUITES[sys.version_info[:2]]
-    directory, stamp = CACHE / suite, CACHE / f"{suite}.stamp"
-    CACHE.mkdir(parents=True, exist_ok=True)
     lock = REPOSITORY / "requirements-dev.lock"
-    rules = hashlib.sha256(Path(__file__).read_bytes() + lock.read_bytes()).hexdigest()
-    with (CACHE / f"{suite}.lock").open("w") as alone:
+
+    def make(directory: Path) -> None:
+        _bootstrap(suite, directory, *SYSTEM, *FOR_WHEEL)
+        _environment(directory, lock)
+
+    return _kept(suite, f"{SYSTEM} {FOR_WHEEL} {inspect.getsource(_environment)} {lock.read_text()}", make)
+
+
+def for_package() -> Path:
+    """Debian 13 with systemd; what the package depends on is not installed, but lies ready: apt needs no network."""
+    control = (REPOSITORY / "debian" / "control").read_text()
+    wanted = re.search(r"^Depends:(.*?)^Suggests:", control, re.MULTILINE | re.DOTALL)
+    assert wanted
+    names = sorted(set(re.findall(r"^ ([a-z][a-z0-9-]*)", wanted[1], re.MULTILINE)))
+
+    def make(directory: Path) -> None:
+        fetch = "apt-get -y --no-install-recommends install --download-only " + " ".join([*names, *FOR_TESTS])
+        keep = "--skip=cleanup/apt/lists,cleanup/apt/cache"
+        _bootstrap("trixie", directory, *SYSTEM, *FOR_PACKAGE, options=(f'--customize-hook=chroot "$1" {fetch}', keep))
+
+    return _kept("trixie-clean", f"{SYSTEM} {FOR_PACKAGE} {FOR_TESTS} {names}", make)
+
+
+def _kept(name: str, rules: str, make: Callable[[Path], None]) -> Path:
+    """Made again when the rules have changed that it is made by."""
+    directory, stamp = CACHE / name, CACHE / f"{name}.stamp"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    rules = hashlib.sha256(f"{inspect.getsource(_bootstrap)} {EXCLUDED} {rules}".encode()).hexdigest()
+    with (CACHE / f"{name}.lock").open("w") as alone:
         fcntl.flock(alone, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != rules:
             stamp.unlink(missing_ok=True)
             shutil.rmtree(directory, ignore_errors=True)
-            _bootstrap(suite, directory)
-            _environment(directory, lock)
+            make(directory)
             stamp.write_text(rules)
     return directory
 
 
-def _bootstrap(suite: str, directory: Path) -> None:
+def _bootstrap(suite: str, directory: Path, *packages: str, options: Sequence[str] = ()) -> None:
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
     call(
         # it may leave /proc mounted in there, which would be in the way, and in danger, when the root is made anew
         *("unshare", "-m", "--propagation", "private"),
-        *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", f"--include={','.join(PACKAGES)}"),
-        *('--aptopt=Acquire::Languages "none"', *EXCLUDED),
+        *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", f"--include={','.join(packages)}"),
+        *('--aptopt=Acquire::Languages "none"', *EXCLUDED, *options),
         *(suite, str(directory), f"deb [signed-by={keys}] {_mirror()} {suite} main"),
     )
 
@@ -93,15 +121,20 @@ def _environment(directory: Path, lock: Path) -> None:
     shutil.rmtree(wheels)
 
 
-def wheel(directory: Path) -> Path:
-    """edged itself, as a wheel, from a copy of the working tree: building leaves its traces beside the source."""
+def source(directory: Path) -> Path:
+    """A copy of the working tree, as far as it is built: building leaves its traces beside the source."""
     copy = directory / "source"
     copy.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, copy)
     for name in ("edged", "systemd"):
-        shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    call(*_pip("wheel", "-w", str(directory), "--no-deps", "--no-build-isolation", str(copy)))
+        shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.orig"))
+    return copy
+
+
+def wheel(directory: Path, of: Path | None = None) -> Path:
+    """edged itself, as a wheel: of a source distribution, or of the working tree."""
+    call(*_pip("wheel", "-w", str(directory), "--no-deps", "--no-build-isolation", str(of or source(directory))))
     (made,) = directory.glob("*.whl")
     return made
 
@@ -110,6 +143,33 @@ def install(root: Path, made: Path) -> None:
     """A wheel into the /opt/edged of a root directory."""
     shutil.copy(made, root / "opt" / made.name)
     call(*_pip_inside(root), "--no-deps", f"/opt/{made.name}")
+
+
+def package() -> Path:
+    """The Debian package of the working tree, built now if what it is made of has changed."""
+    output = REPOSITORY / ".cache" / "package"
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / "lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        made_of, stamp = _content(), output / "stamp"
+        if not stamp.exists() or stamp.read_text() != made_of:
+            for old in output.glob("edged_*"):
+                old.unlink()
+            call(str(REPOSITORY / "script" / "package"), "--output", str(output))
+            stamp.write_text(made_of)
+    (made,) = output.glob("edged_*.deb")
+    return made
+
+
+def _content() -> str:
+    """Of all that goes into the package."""
+    digest = hashlib.sha256()
+    places = [REPOSITORY / name for name in ("debian", "edged", "systemd", "script/package", "script/documents")]
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    for file in [*files, *(REPOSITORY / name for name in ("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"))]:
+        if file.is_file() and file.suffix != ".pyc":
+            digest.update(f"{file.relative_to(REPOSITORY)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _pip(*arguments: str) -> list[str]:
