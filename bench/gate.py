@@ -1,0 +1,66 @@
+"""What the gate keeps of speech, sends of noise, and costs, beside what others do.
+
+    script/bench gate               on recordings that any Debian machine can install, and noise that is made
+    script/bench gate --audio DIR   on those of DIR/index.json: `speech` (with `speech_s`), `close_speech`, `noise`
+
+Prints one table, writes it and a picture (bench/gate.md, bench/gate.png).
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+
+from gating import report
+from gating.material import Sound, for_cost, mixtures, of_debian, of_directory
+from gating.measure import Figures, Measured, figures, memory_mb
+from gating.variants import variants
+
+HERE = Path(__file__).parent
+LEVELS_DB = (20, 10, 5)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audio", metavar="DIR", type=Path, help="where index.json and its recordings are")
+    parser.add_argument("--out", metavar="FILE.md", type=Path, default=HERE / "gate.md")
+    parser.add_argument("--only", metavar="GROUP", choices=("all", "edged", "others", "tried"), default="all")
+    parser.add_argument("--jobs", metavar="N", type=int, default=os.cpu_count() or 1)
+    arguments = parser.parse_args()
+    if arguments.audio and not (arguments.audio / "index.json").exists():
+        parser.error(f"there is no {arguments.audio / 'index.json'}")
+    sounds = of_directory(arguments.audio) if arguments.audio else of_debian()
+    material = [*sounds, *mixtures(sounds, LEVELS_DB), *for_cost(sounds)]
+    rows = variants(arguments.only)
+    print(report.material(material), flush=True)
+    work = [(row.name, sound) for row in rows for sound in material]
+    begun_s = time.monotonic()
+    measured: dict[str, list[Measured]] = {row.name: [] for row in rows}
+    with multiprocessing.Pool(arguments.jobs) as pool:
+        for i, (name, one) in enumerate(pool.imap_unordered(_measure, work, chunksize=20)):
+            measured[name].append(one)
+            if sys.stderr.isatty() and i % 50 == 0:
+                print(f"\r{i / len(work):4.0%}", end="", file=sys.stderr, flush=True)
+    found: list[tuple[str, str, Figures]] = [
+        (row.name, row.note, figures(measured[row.name], memory_mb(row.name))) for row in rows
+    ]
+    text = report.text(material, found, arguments.out.with_suffix(".png").name)
+    print(f"\r{report.table(found)}\n\n{time.monotonic() - begun_s:.0f} s")
+    arguments.out.write_text(text)
+    report.picture(found, arguments.out.with_suffix(".png"))
+    print(f"{arguments.out}, {arguments.out.with_suffix('.png')}")
+    return 0
+
+
+def _measure(work: tuple[str, Sound]) -> tuple[str, Measured]:
+    name, sound = work
+    run = next(variant.run for variant in variants("all") if variant.name == name)
+    begun_s = time.process_time()
+    outcome = run(sound)
+    return name, Measured(sound._replace(pcm=b""), sound.duration_s, outcome, time.process_time() - begun_s)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""From what a variant made of each sound to its row of figures."""
+
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from .material import Sound
+from .variants import Outcome
+
+EDGE_S = 0.005
+"""Labels are written to the millisecond, and frames are 20 ms: less than this is no cut."""
+
+
+class Measured(NamedTuple):
+    """One sound and what was made of it; its samples are gone."""
+
+    sound: Sound
+    duration_s: float
+    outcome: Outcome
+    cpu_s: float
+
+    @property
+    def sent_s(self) -> float:
+        """How much is sent."""
+        return sum(end - start for start, end in self.outcome.sent)
+
+    @property
+    def speech_s(self) -> float:
+        """How much of it is speech."""
+        return sum(end - start for start, end in self.sound.speech)
+
+    @property
+    def kept_s(self) -> float:
+        """How much of the speech is sent."""
+        return sum(
+            max(0.0, min(end, sent_to) - max(start, sent_from))
+            for start, end in self.sound.speech
+            for sent_from, sent_to in self.outcome.sent
+        )
+
+    @property
+    def cuts(self) -> int:
+        """Beginnings and ends of labelled speech that are not sent."""
+        joined: list[tuple[float, float]] = []
+        for start, end in self.outcome.sent:
+            if joined and start <= joined[-1][1] + EDGE_S:
+                joined[-1] = (joined[-1][0], end)
+            else:
+                joined.append((start, end))
+        edges = [edge for each in self.sound.speech for edge in each]
+        return sum(not any(a - EDGE_S <= edge <= b + EDGE_S for a, b in joined) for edge in edges)
+
+
+class Figures(NamedTuple):
+    """A row. Shares are from 0 to 1; None: there was nothing to measure it on."""
+
+    kept: dict[str, float]
+    """Share of the speech that is sent, by group: `close`, `meeting`, `close at 10 dB`, ..., `all at 10 dB`."""
+    cuts: int
+    edges: int
+    """Beginnings and ends of labelled speech, in recordings as they are, and how many of them are not sent."""
+    per_speech: float
+    """Seconds sent for a second of speech, in recordings as they are."""
+    noise: float
+    by_kind: dict[str, float]
+    """Share of noise that is sent."""
+    pieces_a_minute: float
+    """While there is speech."""
+    delay_ms: tuple[float, float]
+    """From the first voiced frame to the decision: half of them, and nine of ten, are done by then."""
+    cpu: dict[str, float]
+    """Seconds an hour of audio: `quiet`, `noise` (of its dearest kind), `speech`."""
+    memory_mb: float
+
+
+def figures(measured: list[Measured], memory_mb: float) -> Figures:
+    """Of one variant."""
+
+    def of(*groups: str) -> list[Measured]:
+        return [one for one in measured if one.sound.group in groups]
+
+    def kept(ones: list[Measured]) -> float:
+        return sum(one.kept_s for one in ones) / max(1e-9, sum(one.speech_s for one in ones))
+
+    def sent(ones: list[Measured]) -> float:
+        return sum(one.sent_s for one in ones) / max(1e-9, sum(one.duration_s for one in ones))
+
+    groups = sorted({one.sound.group for one in measured if one.sound.speech})
+    shares = {group: kept(of(group)) for group in groups}
+    for level in sorted({group.partition(" at ")[2] for group in groups} - {""}):
+        shares[f"all at {level}"] = kept([one for one in measured if one.sound.group.endswith(f" at {level}")])
+    plain = of("close", "meeting")
+    noise = of("noise")
+    delays = sorted(delay * 1000 for one in plain for delay in one.outcome.delays_s)
+    costs = {
+        one.sound.name: one.cpu_s / one.duration_s * 3600 for one in measured if one.sound.group.startswith("cost")
+    }
+    return Figures(
+        kept=shares,
+        cuts=sum(one.cuts for one in plain),
+        edges=sum(2 * len(one.sound.speech) for one in plain),
+        per_speech=sum(one.sent_s for one in plain) / max(1e-9, sum(one.speech_s for one in plain)),
+        noise=sent(noise),
+        by_kind={
+            kind: sent([n for n in noise if n.sound.kind == kind]) for kind in sorted({n.sound.kind for n in noise})
+        },
+        pieces_a_minute=sum(len(one.outcome.sent) for one in plain) / (sum(one.duration_s for one in plain) / 60),
+        delay_ms=(median(delays), delays[int(0.9 * len(delays))]) if delays else (0.0, 0.0),
+        cpu={
+            "quiet": costs["quiet"],
+            "noise": max((cost for name, cost in costs.items() if name.startswith("cost of noise")), default=0.0),
+            "speech": next((cost for name, cost in costs.items() if name.startswith("cost of speech")), 0.0),
+        },
+        memory_mb=memory_mb,
+    )
+
+
+MEMORY = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from gating.material import Sound
+from gating.variants import variants
+run = next(variant.run for variant in variants("all") if variant.name == sys.argv[2])
+import random
+run(Sound("", "", "", random.Random(0).randbytes(320_000), ()))
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmRSS:")))
+"""
+
+
+def memory_mb(name: str) -> float:
+    """Resident, of a process that has gated 10 s of noise, and holds nothing else."""
+    command = [sys.executable, "-c", MEMORY, str(Path(__file__).parents[1]), name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout) / 1024

@@ -1,0 +1,212 @@
+"""What is compared: edged's gate with this and that, and what others do. Each takes a sound and tells what it sends."""
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from edged.audio import Block
+from edged.gate import second as second_opinion
+from edged.gate.detectors import Silero, is_installed, second_detector, webrtc
+from edged.gate.gate import Close, Open
+from edged.gate.intake import Audio, Intake, SecondDetector
+from edged.settings import PRESETS, Gate
+
+from .material import RATE, Sound
+
+BLOCK = RATE // 10
+
+
+class Outcome(NamedTuple):
+    """What a variant made of a sound."""
+
+    sent: list[tuple[float, float]]
+    """In seconds."""
+    delays_s: list[float]
+    """From each opening's first voiced frame to the decision."""
+
+
+Run = Callable[[Sound], Outcome]
+
+
+class Variant(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    note: str
+    run: Run
+    group: str
+    """`edged`, `others` or `tried`."""
+
+
+def variants(which: str) -> list[Variant]:
+    """All of them, or those of one group."""
+    rows = [
+        Variant("everything sent", "", lambda sound: Outcome([(0.0, sound.duration_s)], []), "others"),
+        *(
+            Variant(f"webrtcvad {mode}, usual collector", "300 ms ring, 90 %", _collector(mode), "others")
+            for mode in (2, 3)
+        ),
+        *(
+            Variant(f"{name} alone", "asked of everything", _alone(name), "others")
+            for name in ("micro", "silero")
+            if is_installed(name)
+        ),
+        Variant("edged: none", "webrtcvad alone", _edged(Gate(second_opinion="none")), "edged"),
+    ]
+    if is_installed("micro"):
+        rows.append(Variant("edged: micro", "", _edged(Gate(second_opinion="micro")), "edged"))
+    if is_installed("silero"):
+        silero = Gate(second_opinion="silero")
+        rows += [
+            Variant(
+                f"edged: silero, {name}", "the default" * (name == "normal"), _edged(_preset(silero, name)), "edged"
+            )
+            for name in PRESETS
+        ]
+        rows += _tried(silero)
+    return [row for row in rows if which in ("all", row.group)]
+
+
+def _tried(silero: Gate) -> list[Variant]:
+    """One thing changed, against the default."""
+    changed = {
+        "not levelled": ("quiet sounds are not amplified for it", _edged(silero, gain=1.0)),
+        "never afresh": ("one long look", _edged(silero, fresh_ms=10**9)),
+        "not warmed up": ("it hears nothing before the onset", _edged(silero, warm_ms=0)),
+        "no patience": ("webrtcvad alone holds nothing", _edged(replace(silero, patience_ms=0))),
+        "stays_at = opens_at": ("no hysteresis", _edged(replace(silero, stays_at=silero.opens_at))),
+        "aggressiveness 1": ("webrtcvad hears more", _edged(replace(silero, aggressiveness=1))),
+        "aggressiveness 3": ("webrtcvad hears less", _edged(replace(silero, aggressiveness=3))),
+        "opens_at 0.5": ("", _edged(replace(silero, opens_at=0.5))),
+        "hangover 800": ("", _edged(replace(silero, hangover_ms=800))),
+        "pre-roll 300": ("", _edged(replace(silero, pre_roll_ms=300))),
+        "look back 300": ("a late opinion cuts", _edged(replace(silero, look_back_ms=300))),
+    }
+    rows = [Variant(f"silero, {name}", note, run, "tried") for name, (note, run) in changed.items()]
+    floor = _edged(replace(silero, opens_at=1.0, stays_at=1.0, patience_ms=0), detector=Louder)
+    return [*rows, Variant("8 dB over the noise floor", "cheap, in place of a second detector", floor, "tried")]
+
+
+def _preset(gate: Gate, name: str) -> Gate:
+    return replace(gate, preset=name, **PRESETS[name])
+
+
+class Louder:
+    """Takes for speech what is 8 dB louder than the quietest tenth of the last 5 s."""
+
+    chunk_samples = RATE * 32 // 1000
+
+    def __init__(self) -> None:
+        self._levels: deque[float] = deque(maxlen=156)
+
+    def reset(self) -> None:
+        """The floor stays: it is of the room."""
+
+    def __call__(self, pcm: bytes) -> float:
+        samples = array("h", pcm)[::4]
+        level = sum(sample * sample for sample in samples) / len(samples) + 1.0
+        self._levels.append(level)
+        return float(level > 6.3 * sorted(self._levels)[len(self._levels) // 10])
+
+
+@contextmanager
+def _changed(fresh_ms: int | None, warm_ms: int | None, gain: float | None) -> Iterator[None]:
+    """Constants that are no settings."""
+    before = second_opinion.FRESH_MS, second_opinion.WARM_MS, Silero.MOST_GAIN
+    wanted = (fresh_ms, warm_ms, gain)
+    values = [was if now is None else now for was, now in zip(before, wanted, strict=True)]
+    second_opinion.FRESH_MS, second_opinion.WARM_MS, Silero.MOST_GAIN = values  # type: ignore[misc]  # Final, for all else
+    try:
+        yield
+    finally:
+        second_opinion.FRESH_MS, second_opinion.WARM_MS, Silero.MOST_GAIN = before  # type: ignore[misc]
+
+
+def _edged(
+    gate: Gate,
+    *,
+    fresh_ms: int | None = None,
+    warm_ms: int | None = None,
+    gain: float | None = None,
+    detector: Callable[[], SecondDetector] | None = None,
+) -> Run:
+    def run(sound: Sound) -> Outcome:
+        with _changed(fresh_ms, warm_ms, gain):
+            second = detector() if detector else second_detector(gate, RATE)
+            intake = Intake(gate, RATE, webrtc(gate.aggressiveness, RATE), second)
+            return _through(intake, sound.pcm)
+
+    return run
+
+
+def _through(intake: Intake, pcm: bytes) -> Outcome:
+    """In blocks, as from a microphone."""
+    sent, delays, opened_at = [], [], 0.0
+    waiting = False
+    for at in range(0, len(pcm) // 2, BLOCK):
+        block = Block(at, pcm[at * 2 : (at + BLOCK) * 2], at / RATE)
+        let = intake.block(block) + (intake.finish() if at + BLOCK >= len(pcm) // 2 else [])
+        for event in let:
+            match event:
+                case Open(start):
+                    opened_at, waiting = start / RATE, True
+                case Audio(_, _, voiced) if voiced and waiting:
+                    delays.append((block.end - voiced[0][0]) / RATE)
+                    waiting = False
+                case Close(end, _):
+                    sent.append((opened_at, end / RATE))
+    return Outcome(sent, delays)
+
+
+def _collector(mode: int) -> Run:
+    """The usual one around webrtcvad: open when 90 % of a ring of 300 ms are voiced, shut when 90 % are not."""
+
+    def run(sound: Sound) -> Outcome:
+        detector, size, frames = webrtc(mode, RATE), RATE * 30 // 1000, 10
+        ring: deque[bool] = deque(maxlen=frames)
+        sent, delays, start = list[tuple[float, float]](), list[float](), -1
+        for at in range(0, len(sound.pcm) // 2 - size + 1, size):
+            ring.append(detector(sound.pcm[at * 2 : (at + size) * 2]))
+            if start < 0 and sum(ring) > 0.9 * frames:
+                start = max(0, at + size - frames * size)
+                delays.append(frames * size / RATE)
+                ring.clear()
+            elif start >= 0 and len(ring) == frames and sum(ring) < 0.1 * frames:
+                sent.append((start / RATE, (at + size) / RATE))
+                start = -1
+                ring.clear()
+        if start >= 0:
+            sent.append((start / RATE, sound.duration_s))
+        return Outcome(sent, delays)
+
+    return run
+
+
+def _alone(name: str) -> Run:
+    """Asked of everything, in one long look: 0.5 opens, 0.35 stays, with edged's pre-roll and hangover around it."""
+
+    def run(sound: Sound) -> Outcome:
+        gate = Gate(second_opinion=name)  # type: ignore[arg-type]  # one of two
+        with _changed(None, None, 1.0):
+            detector = second_detector(gate, RATE)
+            size = detector.chunk_samples if detector else RATE
+            sent, start, held = list[tuple[float, float]](), -1.0, 0.0
+            for at in range(0, len(sound.pcm) // 2 - size + 1, size):
+                likelihood = detector(sound.pcm[at * 2 : (at + size) * 2]) if detector else 0.0
+                now = (at + size) / RATE
+                if start < 0 and likelihood >= 0.5:
+                    start = max(0.0, at / RATE - gate.pre_roll_ms / 1000)
+                if start >= 0 and likelihood >= 0.35:
+                    held = now
+                if start >= 0 and now - held >= gate.hangover_ms / 1000:
+                    sent.append((start, now))
+                    start = -1.0
+        if start >= 0:
+            sent.append((start, sound.duration_s))
+        return Outcome(sent, [])
+
+    return run
