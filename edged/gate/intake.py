@@ -1,16 +1,30 @@
-"""From blocks to speech: cuts blocks into frames, asks the detector, and puts samples to what the gate lets through."""
+"""From blocks to speech: cuts blocks into frames, asks the detectors, puts samples to what the gate lets through."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from edged.audio import BYTES_PER_SAMPLE, Block
 from edged.gate.gate import Close, Gate, GateEvent, Open, Through
+from edged.gate.second import WARM_MS, Second
 from edged.ranges import Range
 from edged.settings import Gate as GateSettings
 
 Detector = Callable[[bytes], bool]
 """Takes one frame of 10, 20 or 30 ms; says whether it heard a voice in it."""
+
+
+class SecondDetector(Protocol):
+    """Hears better than the first and costs more; its answer depends on all that it has heard since `reset`."""
+
+    chunk_samples: int
+    """How much it takes at a time."""
+
+    def reset(self) -> None:
+        """What comes next does not follow what came before."""
+
+    def __call__(self, pcm: bytes) -> float:
+        """Take the next chunk; how likely it is, from 0 to 1, that somebody speaks in it."""
 
 
 class Audio(NamedTuple):
@@ -28,9 +42,14 @@ Let = Open | Audio | Close
 class Intake:
     """Keeps just enough of the past for a pre-roll. Holes are seen from the positions of the blocks."""
 
-    def __init__(self, settings: GateSettings, rate: int, detector: Detector) -> None:
-        self._gate = Gate(settings, rate)
+    def __init__(
+        self, settings: GateSettings, rate: int, detector: Detector, second: SecondDetector | None = None
+    ) -> None:
         self._detector = detector
+        self._listener = _Listener(second, self._pcm) if second and settings.enabled else None
+        self._second = Second(settings, rate, self._listener) if self._listener else None
+        self._gate = Gate(settings, rate, late=self._second.late if self._second else None)
+        self._kept = self._gate.history_samples + (rate * WARM_MS // 1000 if self._second else 0)
         self._frame = rate * settings.frame_ms // 1000
         self._past: deque[tuple[int, bytes]] = deque()
         self._rest = b""
@@ -47,6 +66,26 @@ class Intake:
         """What lies before this was let through or never will be; what lies behind it may still be."""
         return self._gate.let_to
 
+    @property
+    def likelihood(self) -> float | None:
+        """How sure of speech the second opinion is; None while it is not asked."""
+        return None if self._second is None or self._second.idle or not self._listener else self._listener.last
+
+    @property
+    def has_second(self) -> bool:
+        """A second opinion is asked."""
+        return self._second is not None
+
+    def without_second(self) -> None:
+        """Ask it no more: the machine is too slow for it."""
+        self._second = None
+        self._gate.without_opinions()
+
+    def answered(self, samples: int, *, words: bool) -> None:
+        """The recogniser has said what is in so much of what was let through: words, or nothing."""
+        if self._second:
+            self._second.answered(samples, words=words)
+
     def block(self, block: Block, *, forced: bool = False) -> list[Let]:
         """Take the next block; returns what is let through now. `forced` holds the gate open regardless."""
         let: list[Let] = []
@@ -62,7 +101,7 @@ class Intake:
         verdicts = [detector(pcm[i : i + size]) for i in range(0, whole, size)]
         self._rest = pcm[whole:]
         if verdicts:
-            let += self._with_audio(self._gate.feed(start, self._frame, verdicts, forced=forced))
+            let += self._with_audio(self._judge(start, verdicts, forced))
         self._trim(start + whole // BYTES_PER_SAMPLE)
         return let
 
@@ -71,10 +110,26 @@ class Intake:
         let = self._last_frame()
         return let + self._with_audio(self._gate.finish())
 
+    def _judge(self, start: int, verdicts: list[bool], forced: bool) -> list[GateEvent]:
+        gate, second, frame = self._gate, self._second, self._frame
+        if second is None or (second.idle and not gate.is_open and not any(verdicts)):
+            return gate.feed(start, frame, verdicts, forced=forced)
+        events: list[GateEvent] = []
+        for at, heard in zip(range(start, start + frame * len(verdicts), frame), verdicts, strict=True):
+            opinion = second.opinion(at, at + frame, heard, is_open=gate.is_open)
+            events += gate.feed(at, frame, [heard], forced=forced, opinion=opinion)
+        return events
+
+    def _pcm(self, start: int, end: int) -> bytes:
+        """What there is of `[start, end)` in the past."""
+        return b"".join(pcm for _, pcm in self._slices(start, end))
+
     def _hole(self, resumes_at: int) -> list[Let]:
         let = self._last_frame()
         events = self._gate.hole(resumes_at)
         self._past.clear()
+        if self._second:
+            self._second.hole()
         return let + self._with_audio(events)
 
     def _last_frame(self) -> list[Let]:
@@ -105,7 +160,31 @@ class Intake:
                 yield position + low // BYTES_PER_SAMPLE, pcm if high - low == len(pcm) else pcm[low:high]
 
     def _trim(self, judged: int) -> None:
-        keep_from = judged - self._gate.history_samples
+        keep_from = judged - self._kept
         past = self._past
         while past and past[0][0] + len(past[0][1]) // BYTES_PER_SAMPLE <= keep_from:
             past.popleft()
+
+
+class _Listener:
+    """Gives the second detector what it must have heard, in chunks, and remembers what it last said."""
+
+    def __init__(self, detector: SecondDetector, pcm: Callable[[int, int], bytes]) -> None:
+        self._detector = detector
+        self._pcm = pcm
+        self._since: int | None = None
+        self._to = 0
+        self.last = 0.0
+
+    def __call__(self, since: int, end: int) -> float:
+        """See `second.Ask`. A whole chunk is needed: what is left before `end` comes with the next one."""
+        size = self._detector.chunk_samples
+        if since != self._since:
+            self._detector.reset()
+            self._since, self._to, self.last = since, since, 0.0
+        while self._to + size <= end:
+            pcm = self._pcm(self._to, self._to + size)
+            if len(pcm) == size * BYTES_PER_SAMPLE:  # else the run begins, or a hole lies, in the midst of it
+                self.last = self._detector(pcm)
+            self._to += size
+        return self.last
