@@ -74,6 +74,7 @@ class Daemon:
             utterance_max_s=settings.transcripts.max_s,
             keep_max_s=settings.replay.max_s,
             hand_over_s=settings.backfill.after_s if spools else None,
+            gated=settings.gate.enabled,
         )
         self._tls = tls_context(settings.deepgram)
         self._share = Share(2 if settings.backfill.enabled else 1)

@@ -54,18 +54,19 @@ def judged_again(kept: Kept, settings: Gate, after: int = 0) -> list[Let]:
     gate = replace(settings, onset_ms=settings.frame_ms)
     start = max(kept.position, kept.let_to, after)
     begins = (start - kept.position) * BYTES_PER_SAMPLE
-    pcm = memoryview(kept.pcm)[begins:]
     detector = webrtc(gate.aggressiveness, kept.rate)
     warm, frame = round(WARM_S * kept.rate) * BYTES_PER_SAMPLE, gate.frame_ms * kept.rate // 1000 * BYTES_PER_SAMPLE
     before = kept.pcm[max(0, begins - warm) : begins] or kept.pcm[:warm]
     for low in range(0, len(before) - frame + 1, frame):
         detector(before[low : low + frame])
     intake = Intake(gate, kept.rate, detector)
-    size = round(BLOCK_S * kept.rate) * BYTES_PER_SAMPLE
+    size = round(BLOCK_S * kept.rate)
     let: list[Let] = []
-    for low in range(0, len(pcm), size):
-        at = start + low // BYTES_PER_SAMPLE
-        let += intake.block(Block(at, bytes(pcm[low : low + size]), kept.at_s + (at - kept.position) / kept.rate))
+    for low, high in Ranges(kept.holes).gaps(start, kept.position + len(kept.pcm) // BYTES_PER_SAMPLE):
+        for at in range(low, high, size):
+            first, last = at - kept.position, min(at + size, high) - kept.position
+            pcm = kept.pcm[first * BYTES_PER_SAMPLE : last * BYTES_PER_SAMPLE]
+            let += intake.block(Block(at, pcm, kept.at_s + first / kept.rate))
     return let + intake.finish()
 
 

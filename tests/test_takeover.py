@@ -66,6 +66,12 @@ def test_what_is_known_of_a_ring_does_not_wait_again(known: dict[str, int]) -> N
     assert word(**known) is None
 
 
+def test_what_lies_in_a_hole_of_a_ring_is_not_heard() -> None:
+    length = len(SPOKEN.pcm) // 2
+    kept = KEPT._replace(pcm=SPOKEN.pcm * 2, holes=((length, 2 * length),))
+    assert judged_again(kept, Gate()) == judged_again(KEPT, Gate())
+
+
 def test_what_is_known_of_a_run_counts_more_than_the_settings() -> None:
     run = run_of()
     rest = from_ring(KEPT, judged_again(KEPT, Gate()), recovered(runs={"run-1": run}), Capture())

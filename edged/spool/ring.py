@@ -10,17 +10,23 @@ import mmap
 import os
 import struct
 import zlib
+from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE
+from edged.ranges import Range
 
-HEADER: Final = struct.Struct("<4s I Q q q q q d 33p 65p")
-"""Magic, rate, number of the write, capacity, start, end, let_to, at_s of the end, the run's name, the boot's id."""
+HOLES: Final = 5
+"""So many are remembered, the latest; a header has no room for more. What lies before them goes."""
+
+HEADER: Final = struct.Struct(f"<4s I Q q q q q d 33p 65p {2 * HOLES}q")
+"""Magic, rate, number of the write, capacity, start, end, let_to, at_s of the end, the run's name, the boot's id;
+start and end of each hole."""
 
 CHECKSUM: Final = struct.Struct("<I")
 
-MAGIC: Final = b"EDR2"
+MAGIC: Final = b"EDR3"
 """With the version of what follows: a ring of another one is nothing that makes sense."""
 
 NAME_BYTES: Final = 32
@@ -32,9 +38,6 @@ DATA: Final = 512
 
 LARGEST_S: Final = 1.0
 """A block may be as long as this: so much more than it keeps does the file hold. Capture's longest is 0.5 s."""
-
-
-_Header = tuple[bytes, int, int, int, int, int, int, float, bytes, bytes]
 
 
 class Kept(NamedTuple):
@@ -50,6 +53,8 @@ class Kept(NamedTuple):
     at_s: float
     """When the first sample was captured: CLOCK_BOOTTIME of the boot."""
     boot_id: str
+    holes: tuple[Range, ...] = ()
+    """Parts of the audio that were not captured: what is in them means nothing."""
 
 
 class Ring:
@@ -66,6 +71,7 @@ class Ring:
         self._largest = round(LARGEST_S * rate)
         self._capacity = self._keeps + self._largest
         self._start = self._end = 0
+        self._holes: list[Range] = []
         self._end_at_s = 0.0
         self._number = 0
         path.unlink(missing_ok=True)
@@ -80,13 +86,18 @@ class Ring:
     def write(self, position: int, pcm: bytes, let_to: int, at_s: float) -> None:
         """A block was captured: its first sample at `position` and at `at_s`; the gate has let through up to `let_to`.
 
-        A block that doesn't follow the one before begins anew. Raises ValueError for one longer than `LARGEST_S`.
+        Before it may be a hole: what lies before that stays, as it may not be stored yet. Raises ValueError for a block
+        that is longer than `LARGEST_S`.
         """
         length = len(pcm) // BYTES_PER_SAMPLE
         if length > self._largest:
             raise ValueError("a block is too long for the ring")
         if position != self._end:
-            self._start = self._end = position
+            if position < self._end:
+                self._start = position
+            self._holes.append((self._end, position))
+            self._end, self._end_at_s = position, at_s
+            self._keep_from(position + length - self._keeps)
             self._mark(let_to)  # what is written over now may have been valid
         capacity = self._capacity
         at = position % capacity
@@ -96,7 +107,7 @@ class Ring:
         if first < length:
             self._map[DATA : DATA + (length - first) * BYTES_PER_SAMPLE] = pcm[first * BYTES_PER_SAMPLE :]
         self._end = position + length
-        self._start = max(self._start, self._end - self._keeps)
+        self._keep_from(self._end - self._keeps)
         self._end_at_s = at_s + length / self._rate
         self._mark(let_to)
 
@@ -109,6 +120,15 @@ class Ring:
         self._map[:] = bytes(len(self._map))
         self._map.close()
         self._path.unlink(missing_ok=True)
+
+    def _keep_from(self, position: int) -> None:
+        """What lies before goes, and what lies before too many holes."""
+        self._start = max(self._start, position)
+        self._holes = [(start, end) for start, end in self._holes if end > self._start]
+        if self._holes and self._holes[0][0] <= self._start:
+            self._start = self._holes.pop(0)[1]
+        while len(self._holes) > HOLES:
+            self._start = self._holes.pop(0)[1]
 
     def _mark(self, let_to: int) -> None:
         self._number += 1
@@ -123,6 +143,8 @@ class Ring:
             self._end_at_s,
             self._run,
             self._boot_id,
+            *chain.from_iterable(self._holes),
+            *[0] * (2 * (HOLES - len(self._holes))),
         )
         place = PLACES[self._number % 2]
         self._map[place : place + HEADER.size + CHECKSUM.size] = header + CHECKSUM.pack(zlib.crc32(header))
@@ -140,7 +162,7 @@ def recover(path: Path) -> Kept | None:
     headers = [header for place in PLACES if (header := _header(data, place)) is not None]
     if not headers:
         return None
-    _, rate, _, capacity, start, end, let_to, at_s, run, boot_id = max(headers, key=lambda header: header[2])
+    _, rate, _, capacity, start, end, let_to, at_s, run, boot_id, *holes = max(headers, key=lambda header: header[2])
     sound = rate > 0 and 0 <= start < end and end - start <= capacity
     if not sound or len(data) != DATA + capacity * BYTES_PER_SAMPLE:
         return None
@@ -150,13 +172,14 @@ def recover(path: Path) -> Kept | None:
     pcm = audio[low * BYTES_PER_SAMPLE : (low + first) * BYTES_PER_SAMPLE]
     pcm += audio[: (length - first) * BYTES_PER_SAMPLE]
     begins_s = at_s - length / rate
-    return Kept(run.decode("utf-8", "replace"), rate, start, pcm, let_to, begins_s, boot_id.decode("utf-8", "replace"))
+    name, boot = run.decode("utf-8", "replace"), boot_id.decode("utf-8", "replace")
+    pairs = tuple((low, high) for low, high in zip(holes[::2], holes[1::2], strict=True) if high)
+    return Kept(name, rate, start, pcm, let_to, begins_s, boot, pairs)
 
 
-def _header(data: bytes, place: int) -> _Header | None:
+def _header(data: bytes, place: int) -> tuple[Any, ...] | None:
     header = data[place : place + HEADER.size]
     checksum = data[place + HEADER.size : place + HEADER.size + CHECKSUM.size]
     if len(checksum) < CHECKSUM.size or header[:4] != MAGIC or CHECKSUM.unpack(checksum)[0] != zlib.crc32(header):
         return None
-    fields: _Header = HEADER.unpack(header)
-    return fields
+    return HEADER.unpack(header)

@@ -176,6 +176,7 @@ class Backfill:
             job.rate,
             utterance_max_s=self._settings.transcripts.max_s,
             keep_max_s=inf,  # it is fed no more than AHEAD_S beyond what it has sent
+            gated=self._settings.gate.enabled,
         )
         lane.has_source, lane.parked = False, True
         lane.sent_before(job.sent_to)

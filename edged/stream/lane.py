@@ -50,10 +50,14 @@ class Lane:
         utterance_max_s: float,
         keep_max_s: float,
         hand_over_s: float | None = None,
+        gated: bool = True,
     ) -> None:
-        """`keep_max_s` bounds the audio in memory; with `hand_over_s` what has waited so long is handed over."""
+        """`keep_max_s` bounds the audio in memory; what has waited `hand_over_s` is handed over, if that is given.
+
+        `gated`: what was let through unvoiced need not be sent; else only the recogniser may call it silence."""
         self._settings = settings
         self.rate = rate
+        self._gated = gated
         self._message = MESSAGE_MS * rate // 1000
         self._pause = PAUSE_MS * rate // 1000
         self.account = Account()
@@ -77,10 +81,9 @@ class Lane:
         self._sent_to = 0
         """No position beyond this has ever been sent; what is sent below it is sent again."""
         self._may_finalize = settings.finalize != "off"
-        self._prime_asked = False
+        self._prime_asked = self._flushed = False
         self._last_audio_at = 0.0
         self._drain_from: float | None = None
-        self._flushed = False
         self._finishing = self._leaving = False
         self._retry_aside = True
         self._breaks = Breaks()
@@ -103,7 +106,7 @@ class Lane:
         self.account.close(continues=event.continues)
         if not segment.over:
             return []
-        silence = [] if self.session else self._scribe.settle_silence(segment)
+        silence = self._scribe.settle_silence(segment) if self._gated and not self.session else []
         return self._told([*self._scribe.segment_over(segment), *silence])
 
     def leave(self) -> None:
@@ -247,7 +250,7 @@ class Lane:
             self._may_finalize = False  # an application's own close code after a Finalize: it knows no such message
         effects = self._go_back(session, now)
         for segment in list(self.account.segments):
-            if segment.over:
+            if segment.over and (self._gated or segment.end <= self._cursor):
                 effects += self._scribe.settle_silence(segment)
         self._scribe.session_lost()
         return self._told(effects)

@@ -120,8 +120,9 @@ class Draft:
 
         All of it takes all words: one that is said to lie at its end, or beyond, would be left to nobody.
         """
-        words = tuple(word for word in self.words if word.middle < to or to >= self.end)
+        whole = to >= self.end
+        words = tuple(word for word in self.words if whole or word.middle < to)
         utterance = Utterance(self.start, to, words, self.request_id, replayed(self.start, to))
-        self.words = self.words[len(words) :]
+        self.words = [word for word in self.words if not whole and word.middle >= to]
         self.start = to
         return utterance

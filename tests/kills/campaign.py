@@ -117,7 +117,7 @@ class Campaign:
                 await instance.start()
             await instance.says("capturing")
             await asyncio.sleep(rng.uniform(*LATER_S))
-            instance.hush()
+            await instance.hush()
             weather.cancel()
             with suppress(asyncio.CancelledError):
                 await weather

@@ -32,6 +32,12 @@ class Ear:
             self.heard.pop()
         self.heard.append((played.since, played.delivered))
 
+    def killed(self, late: int) -> None:
+        """Its reader is dead. On a busy machine it may have been late with what it had read, as we were ourselves."""
+        if self.heard:
+            start, end = self.heard.pop()
+            self.heard.append((start, max(start, end - late)))
+
 
 @dataclass
 class Verdict:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,12 @@ PERIOD_MS = 100
 
 LOOK_S = 0.02
 """How often the microphone's account is read: five times a period."""
+
+LATELY = 50
+"""Looks, a second or so, of which the latest counts when a process is killed: others were as late as we."""
+
+AFTER_S = 1.0
+"""Longer than the last word asked for can be on its way to the gate, on a busy machine too."""
 
 QUIET_S = 45.0
 """At the end: when no word has come for so long, none comes. Longer than any wait of the daemon's."""
@@ -68,6 +75,7 @@ class Instance:
         self.stopping = False
         """SIGTERM was sent to the present process."""
         self._hushed = False
+        self._late_s: deque[float] = deque(maxlen=LATELY)
         self._process: asyncio.subprocess.Process | None = None
         self._looking: asyncio.Task[None] | None = None
         self._wall_offset_s = time.time() - time.monotonic()
@@ -100,7 +108,15 @@ class Instance:
     async def _look(self) -> None:
         while True:
             self.look()
+            asked_s = time.monotonic()
             await asyncio.sleep(LOOK_S)
+            self._late_s.append(time.monotonic() - asked_s - LOOK_S)
+
+    def _died(self) -> None:
+        """A process that was killed loses two periods, and what it was late by."""
+        self.look()
+        if self.process.returncode == -signal.SIGKILL and not self._hushed:
+            self.ear.killed(round(max(self._late_s, default=0.0) * self.script.rate))
 
     def look(self) -> None:
         """Read the microphone's account; a half-written one is read again the next time."""
@@ -113,10 +129,11 @@ class Instance:
         if played:
             self.ear.observe(played)
 
-    def hush(self) -> None:
-        """Enough was said: from now on nobody speaks, and what was heard is what was heard up to now."""
+    async def hush(self) -> None:
+        """Enough was said: what was heard is what was heard up to now, and soon nobody speaks any more."""
         self.look()
         self._hushed = True
+        await asyncio.sleep(AFTER_S)
         self.microphone.mute()
 
     # -- the process --------------------------------------------------------------------------------------------------
@@ -176,7 +193,7 @@ class Instance:
         if self.running:
             self.process.kill()
             await self.process.wait()
-            self.look()
+            self._died()
 
     async def stop(self, within_s: float = 60.0) -> int:
         """SIGTERM; returns the status."""
@@ -190,7 +207,7 @@ class Instance:
             status = await asyncio.wait_for(self.process.wait(), within_s)
         except TimeoutError:
             raise AssertionError(f"it still runs after {within_s:g} s:\n{self.last}") from None
-        self.look()
+        self._died()
         return status
 
     # -- what came of it ----------------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ async def _go_on(instance: Instance, program: list[str]) -> None:
     await instance.says("capturing")
     enough = max(WORDS, instance.heard + AFTERWARDS)
     await instance.until(lambda: instance.heard >= enough, f"{enough} words to hear", instance.left_s)
-    instance.hush()
+    await instance.hush()
     if program == ["edged"]:
         await end(instance)
         return

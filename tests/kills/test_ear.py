@@ -35,6 +35,14 @@ def test_what_is_not_in_one_piece_is_a_hole_whatever_its_length() -> None:
     assert ear((0, 1600), (3200, 3200), (3200, 6400)).heard == [(0, 1600), (3200, 6400)]
 
 
+def test_what_a_killed_reader_was_late_by_is_not_heard() -> None:
+    late = ear((0, 8000), (9600, 12_800))
+    late.killed(1000)
+    assert late.heard == [(0, 8000), (9600, 11_800)]
+    late.killed(99_000)
+    assert late.heard == [(0, 8000), (9600, 9600)]
+
+
 def test_a_stall_of_whole_periods_is_told(tmp_path: Path, microphone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the microphone itself, to the sample: what is read after it is what sounds from there on."""
     room = random.Random(1).randbytes(2 * 2 * RATE)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.spool.ring import DATA, PLACES, Kept, Ring, recover
+from edged.spool.ring import DATA, HOLES, PLACES, Kept, Ring, recover
 from tests.spool.some import RATE, pcm
 
 BLOCK = 1600
@@ -38,7 +38,24 @@ def test_less_than_it_keeps_is_all_found(tmp_path: Path) -> None:
     assert (kept.position, kept.pcm, kept.at_s) == (0, pcm(0, 3 * BLOCK), 100.0)
 
 
-def test_a_hole_begins_anew(tmp_path: Path) -> None:
+def test_what_lies_before_a_hole_stays(tmp_path: Path) -> None:
+    """It may not be stored yet: a card stalls, or new audio is gathered."""
+    ring = filled(tmp_path / "ring", 4)
+    ring.write(10_000, pcm(10_000, 11_600), 0, 100 + 10_000 / RATE)
+    kept = found(tmp_path / "ring")
+    assert (kept.position, kept.at_s, kept.holes) == (0, 100.0, ((6400, 10_000),))
+    assert kept.pcm[: 2 * 6400] + kept.pcm[2 * 10_000 :] == pcm(0, 6400) + pcm(10_000, 11_600)
+
+
+def test_before_too_many_holes_nothing_stays(tmp_path: Path) -> None:
+    ring = Ring(tmp_path / "ring", "run-1", "boot-1", RATE, 5.0)
+    for start in range(0, 7 * 2 * BLOCK, 2 * BLOCK):
+        ring.write(start, pcm(start, start + BLOCK), 0, start / RATE)
+    kept = found(tmp_path / "ring")
+    assert (kept.position, len(kept.holes), kept.holes[-1]) == (2 * BLOCK, HOLES, (11 * BLOCK, 12 * BLOCK))
+
+
+def test_a_hole_longer_than_it_keeps_begins_anew(tmp_path: Path) -> None:
     ring = filled(tmp_path / "ring", 8)
     ring.write(100_000, pcm(100_000, 100_800), 0, 500.0)
     kept = found(tmp_path / "ring")

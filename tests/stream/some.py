@@ -64,9 +64,11 @@ METADATA = '{"type":"Metadata","request_id":"r"}'
 class Bench:
     """A lane, a clock and a microphone. What leaves the lane is kept: `control`, `records`, `hangups` and so on."""
 
-    def __init__(self, *, utterance_max_s: float = 30.0, keep_max_s: float = 120.0, **settings: Any) -> None:
+    def __init__(
+        self, *, utterance_max_s: float = 30.0, keep_max_s: float = 120.0, gated: bool = True, **settings: Any
+    ) -> None:
         self.settings = Deepgram(**settings)
-        self.lane = Lane(self.settings, RATE, utterance_max_s=utterance_max_s, keep_max_s=keep_max_s)
+        self.lane = Lane(self.settings, RATE, utterance_max_s=utterance_max_s, keep_max_s=keep_max_s, gated=gated)
         self.at = 0
         """Time, and the position that the microphone has come to."""
         self.control: list[tuple[int, str]] = []

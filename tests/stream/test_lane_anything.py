@@ -64,8 +64,18 @@ LATE_WORD = [
 """A word that is said to lie before all that is still drafted."""
 
 
-@settings(max_examples=150, deadline=None)
+OUT_OF_ORDER = [
+    ("hum", 50),
+    ("say", ((0, 2), [(1, 0), (0, 1)], True, True, False)),
+    ("next", None),
+    ("lose", None),
+]
+"""The later word comes first."""
+
+
+@settings(max_examples=150)
 @example(LATE_WORD, "auto")
+@example(OUT_OF_ORDER, "auto")
 @given(st.lists(STEP, max_size=40), st.sampled_from(["auto", "message", "off"]))
 def test_whatever_the_server_says_the_lane_goes_on(steps: list[tuple[str, Any]], finalize: str) -> None:
     """The bench checks the account at each step, and that no deadline lies in the past."""

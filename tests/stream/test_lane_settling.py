@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.stream.some import METADATA, Bench, final, interim, utterance_end
 
 
@@ -294,3 +296,17 @@ def test_a_first_finalize_that_is_answered_late_does_not_settle_what_came_after_
     bench.serve(final(1500, 4000, "ah@2000-3900", from_finalize=True))
     assert bench.texts == ["ah"]
     assert bench.waiting == []
+
+
+@pytest.mark.parametrize(("gated", "waits"), [(True, []), (False, [(0, 2500)])])
+def test_only_a_gate_may_call_silence_what_was_never_sent(gated: bool, waits: list[tuple[int, int]]) -> None:
+    """Without one the recogniser hears everything, also what was said too softly for webrtcvad in an outage."""
+    bench = Bench(gated=gated)
+    bench.open()
+    bench.hear(2500, voiced=False)
+    bench.close()
+    assert bench.waiting == waits
+    bench.connect()
+    bench.wait(2600)
+    bench.lose()
+    assert bench.waiting == waits
