@@ -168,6 +168,7 @@ def _times(settings: Settings) -> Iterator[Finding]:
     for section, less, more, why in (
         ("deepgram", "prime_s", "prime_max_s", "it is part of that"),
         ("reconnect", "initial_s", "max_s", "waits grow from the one to the other"),
+        ("gate", "stays_at", "opens_at", "the gate would shut as soon as it opens"),
     ):
         values = getattr(settings, section)
         low, high = getattr(values, less), getattr(values, more)

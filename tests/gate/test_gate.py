@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edged.gate.gate import Close, Gate, GateEvent, Open, Through
 from edged.settings import Gate as Settings
+from tests.gate.common import joined, spans
 
 FRAME = 20
 SETTINGS = Settings(onset_ms=100, onset_ratio=0.6, pre_roll_ms=200, hangover_ms=100, max_segment_s=10)
@@ -186,23 +187,6 @@ def test_at_the_end_an_open_segment_is_closed() -> None:
 def test_frames_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="frames go on at 0, not at 20"):
         Gate(SETTINGS, 1000).feed(20, FRAME, [True])
-
-
-def spans(events: list[GateEvent]) -> list[tuple[int, int]]:
-    """What is let through, event by event."""
-    return [(event.start, event.end) for event in events if isinstance(event, Through)]
-
-
-def joined(events: list[GateEvent]) -> list[tuple[int, int]]:
-    """What is let through, neighbouring stretches as one."""
-    spans: list[tuple[int, int]] = []
-    for event in events:
-        if isinstance(event, Through):
-            if spans and spans[-1][1] == event.start:
-                spans[-1] = (spans[-1][0], event.end)
-            else:
-                spans.append((event.start, event.end))
-    return spans
 
 
 FEED = st.tuples(st.lists(st.booleans(), min_size=1, max_size=30), st.booleans(), st.sampled_from([0, 0, 0, 30, 70]))

@@ -6,10 +6,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from edged.audio import Block
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio, Intake, Let
+from edged.gate.second import WARM_MS
 from edged.settings import Gate as Settings
 
 RATE = 1000
@@ -161,3 +163,122 @@ def test_whatever_comes_samples_keep_their_positions(pieces: list[tuple[int, boo
     assert list(found) == sorted(found)
     ends = [event.at for event in let if not isinstance(event, Audio)]
     assert all(a <= b for a, b in pairwise(ends))
+
+
+# -- with a second opinion --------------------------------------------------------------------------------------------
+
+SECONDED = Settings(
+    onset_ms=60, onset_ratio=0.6, pre_roll_ms=100, hangover_ms=100, look_back_ms=300, patience_ms=0, opens_at=0.6
+)
+
+
+class Ear:
+    """A second detector that is sure of what is louder than twice LOUD, and remembers what it was given."""
+
+    chunk_samples = 32
+
+    def __init__(self) -> None:
+        self.heard: list[list[int]] = []
+
+    def reset(self) -> None:
+        self.heard.append([])
+
+    def __call__(self, pcm: bytes) -> float:
+        samples = array("h", pcm)
+        self.heard[-1] += samples
+        return sum(sample > 2 * LOUD for sample in samples) / len(samples)
+
+
+def seconded(settings_: Settings = SECONDED) -> tuple[Intake, Ear]:
+    ear = Ear()
+    return Intake(settings_, RATE, voiced_frame, ear), ear
+
+
+def spoken(length: int, voice: tuple[int, int], sure: tuple[int, int]) -> list[int]:
+    """Loud where webrtcvad hears a voice, louder where the other one is sure. Positions up to 2000 can be told."""
+    return [sample + LOUD * (sure[0] <= i < sure[1]) for i, sample in enumerate(capture(length, voice))]
+
+
+def test_what_only_the_first_hears_is_not_let_through() -> None:
+    intake, ear = seconded()
+    assert in_blocks(intake, spoken(2000, (400, 1500), (0, 0)), [100]) == []
+    assert ear.heard
+    assert intake.likelihood is None, "it is asked no more"
+
+
+def test_a_late_opinion_loses_nothing_of_what_was_said_before_it() -> None:
+    """Voiced from 400, sure from 600 on: let through from the pre-roll before 400."""
+    samples = spoken(2000, (400, 900), (600, 900))
+    intake, _ = seconded()
+    let = in_blocks(intake, samples, [100])
+    assert let[0] == Open(300)
+    found = heard(let)
+    assert [found[i] for i in range(300, 900)] == samples[300:900]
+
+
+def test_it_hears_what_came_before_the_onset_and_then_all_of_it_in_order() -> None:
+    samples = spoken(2000, (600, 1000), (600, 1000))
+    intake, ear = seconded()
+    in_blocks(intake, samples, [100])
+    (first, *_) = ear.heard
+    start = 600 - WARM_MS
+    assert first[: 1000 - start] == samples[start:1000]
+
+
+def test_at_the_beginning_of_a_run_there_is_less_to_hear() -> None:
+    samples = spoken(1000, (100, 600), (200, 600))
+    intake, ear = seconded()
+    assert in_blocks(intake, samples, [100])[0] == Open(0)
+    assert ear.heard[0][:500] == samples[:500]
+
+
+def test_after_a_hole_it_listens_anew() -> None:
+    samples = spoken(1500, (0, 1500), (0, 0))
+    intake, ear = seconded()
+    intake.block(block(samples, 0, 500))
+    intake.block(block(samples, 700, 1500))
+    assert ear.heard[1][:100] == samples[700:800]
+
+
+@pytest.mark.parametrize("sizes", [[20], [7, 130, 33], [2000], [30, 31, 29]])
+def test_with_a_second_opinion_too_the_size_of_blocks_makes_no_difference(sizes: list[int]) -> None:
+    samples = spoken(2000, (400, 900), (610, 905))
+    whole, ear = seconded()
+    parts, other = seconded()
+    assert heard(in_blocks(parts, samples, sizes)) == heard(in_blocks(whole, samples, [100]))
+    assert other.heard == ear.heard
+
+
+def test_it_keeps_no_more_of_the_past_than_an_opinion_may_need() -> None:
+    """Hours of noise: pre-roll, onset, how late an opinion may be, and what the detector hears before."""
+    intake, _ = seconded()
+    for i in range(5000):
+        samples = array("h", [LOUD + 1] * 100).tobytes()
+        intake.block(Block(i * 100, samples, i / 10))
+    assert sum(len(pcm) for _, pcm in intake._past) <= 2 * (100 + 60 + 300 + WARM_MS + 100)
+
+
+def test_given_up_it_is_not_asked() -> None:
+    intake, ear = seconded()
+    intake.without_second()
+    assert not intake.has_second
+    assert in_blocks(intake, spoken(1000, (400, 500), (0, 0)), [100])[0] == Open(300)
+    assert ear.heard == []
+
+
+def test_words_that_do_not_come_reach_it() -> None:
+    """What is likely, and not sure, holds the gate until then."""
+    intake, _ = seconded(replace(SECONDED, wordless_s=1, stays_at=0.0))
+    samples = spoken(2000, (0, 2000), (0, 100))
+    in_blocks(intake, samples[:1000], [100])
+    assert intake.is_open
+    intake.answered(1000, words=False)
+    for start in range(1000, 1500, 100):
+        intake.block(block(samples, start, start + 100))
+    assert not intake.is_open
+
+
+def test_disabled_it_asks_nobody() -> None:
+    intake, ear = seconded(replace(SECONDED, enabled=False))
+    assert in_blocks(intake, spoken(500, (0, 500), (0, 500)), [100])[0] == Open(0)
+    assert ear.heard == []

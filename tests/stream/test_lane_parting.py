@@ -61,7 +61,7 @@ def test_a_lane_leaves_no_speaker_in_mid_sentence() -> None:
 
 
 def test_where_a_voice_was_heard_at_the_end_of_a_segment_it_leaves_a_little_later() -> None:
-    """A word may have begun there: a gate with a second opinion closes on noise, and opens again at that very sample."""
+    """A word may have begun there: a gate with a second opinion closes on noise, and opens again at that sample."""
     bench = Bench()
     bench.connect()
     bench.say(1000)
