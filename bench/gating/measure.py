@@ -24,7 +24,7 @@ class Measured(NamedTuple):
     @property
     def sent_s(self) -> float:
         """How much is sent."""
-        return sum(end - start for start, end in self.outcome.sent)
+        return sum(end - start for start, end in self.joined)
 
     @property
     def speech_s(self) -> float:
@@ -37,18 +37,24 @@ class Measured(NamedTuple):
         return sum(
             max(0.0, min(end, sent_to) - max(start, sent_from))
             for start, end in self.sound.speech
-            for sent_from, sent_to in self.outcome.sent
+            for sent_from, sent_to in self.joined
         )
 
     @property
-    def cuts(self) -> int:
-        """Beginnings and ends of labelled speech that are not sent."""
+    def joined(self) -> list[tuple[float, float]]:
+        """What is sent, neighbouring and overlapping stretches as one."""
         joined: list[tuple[float, float]] = []
         for start, end in self.outcome.sent:
             if joined and start <= joined[-1][1] + EDGE_S:
                 joined[-1] = (joined[-1][0], end)
             else:
                 joined.append((start, end))
+        return joined
+
+    @property
+    def cuts(self) -> int:
+        """Beginnings and ends of labelled speech that are not sent."""
+        joined = self.joined
         edges = [edge for each in self.sound.speech for edge in each]
         return sum(not any(a - EDGE_S <= edge <= b + EDGE_S for a, b in joined) for edge in edges)
 
@@ -75,22 +81,26 @@ class Figures(NamedTuple):
     memory_mb: float
 
 
+def share_kept(ones: list[Measured]) -> float:
+    """Of the speech in these."""
+    return sum(one.kept_s for one in ones) / max(1e-9, sum(one.speech_s for one in ones))
+
+
+def share_sent(ones: list[Measured]) -> float:
+    """Of all of these."""
+    return sum(one.sent_s for one in ones) / max(1e-9, sum(one.duration_s for one in ones))
+
+
 def figures(measured: list[Measured], memory_mb: float) -> Figures:
     """Of one variant."""
 
     def of(*groups: str) -> list[Measured]:
         return [one for one in measured if one.sound.group in groups]
 
-    def kept(ones: list[Measured]) -> float:
-        return sum(one.kept_s for one in ones) / max(1e-9, sum(one.speech_s for one in ones))
-
-    def sent(ones: list[Measured]) -> float:
-        return sum(one.sent_s for one in ones) / max(1e-9, sum(one.duration_s for one in ones))
-
     groups = sorted({one.sound.group for one in measured if one.sound.speech})
-    shares = {group: kept(of(group)) for group in groups}
+    shares = {group: share_kept(of(group)) for group in groups}
     for level in sorted({group.partition(" at ")[2] for group in groups} - {""}):
-        shares[f"all at {level}"] = kept([one for one in measured if one.sound.group.endswith(f" at {level}")])
+        shares[f"all at {level}"] = share_kept([one for one in measured if one.sound.group.endswith(f" at {level}")])
     plain = of("close", "meeting")
     noise = of("noise")
     delays = sorted(delay * 1000 for one in plain for delay in one.outcome.delays_s)
@@ -102,9 +112,10 @@ def figures(measured: list[Measured], memory_mb: float) -> Figures:
         cuts=sum(one.cuts for one in plain),
         edges=sum(2 * len(one.sound.speech) for one in plain),
         per_speech=sum(one.sent_s for one in plain) / max(1e-9, sum(one.speech_s for one in plain)),
-        noise=sent(noise),
+        noise=share_sent(noise),
         by_kind={
-            kind: sent([n for n in noise if n.sound.kind == kind]) for kind in sorted({n.sound.kind for n in noise})
+            kind: share_sent([n for n in noise if n.sound.kind == kind])
+            for kind in sorted({n.sound.kind for n in noise})
         },
         pieces_a_minute=sum(len(one.outcome.sent) for one in plain) / (sum(one.duration_s for one in plain) / 60),
         delay_ms=(median(delays), delays[int(0.9 * len(delays))]) if delays else (0.0, 0.0),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from edged.audio import Block
+from edged.gate import intake as intakes
 from edged.gate import second as second_opinion
 from edged.gate.detectors import Silero, is_installed, second_detector, webrtc
 from edged.gate.gate import Close, Open
@@ -81,14 +82,19 @@ def _tried(silero: Gate) -> list[Variant]:
         "stays_at = opens_at": ("no hysteresis", _edged(replace(silero, stays_at=silero.opens_at))),
         "aggressiveness 1": ("webrtcvad hears more", _edged(replace(silero, aggressiveness=1))),
         "aggressiveness 3": ("webrtcvad hears less", _edged(replace(silero, aggressiveness=3))),
-        "opens_at 0.5": ("", _edged(replace(silero, opens_at=0.5))),
-        "hangover 800": ("", _edged(replace(silero, hangover_ms=800))),
+        "one chunk decides": ("and not the mean of two", _edged(silero, steady_ms=1)),
+        "hangover 1200": ("", _edged(replace(silero, hangover_ms=1200))),
         "pre-roll 300": ("", _edged(replace(silero, pre_roll_ms=300))),
         "look back 300": ("a late opinion cuts", _edged(replace(silero, look_back_ms=300))),
     }
     rows = [Variant(f"silero, {name}", note, run, "tried") for name, (note, run) in changed.items()]
     floor = _edged(replace(silero, opens_at=1.0, stays_at=1.0, patience_ms=0), detector=Louder)
     return [*rows, Variant("8 dB over the noise floor", "cheap, in place of a second detector", floor, "tried")]
+
+
+def edged_variant(name: str, gate: Gate) -> Variant:
+    """The gate with other settings."""
+    return Variant(name, "", _edged(gate), "left out")
 
 
 def _preset(gate: Gate, name: str) -> Gate:
@@ -114,16 +120,23 @@ class Louder:
 
 
 @contextmanager
-def _changed(fresh_ms: int | None, warm_ms: int | None, gain: float | None) -> Iterator[None]:
+def _changed(
+    fresh_ms: int | None, warm_ms: int | None, gain: float | None, steady_ms: int | None = None
+) -> Iterator[None]:
     """Constants that are no settings."""
-    before = second_opinion.FRESH_MS, second_opinion.WARM_MS, Silero.MOST_GAIN
-    wanted = (fresh_ms, warm_ms, gain)
-    values = [was if now is None else now for was, now in zip(before, wanted, strict=True)]
-    second_opinion.FRESH_MS, second_opinion.WARM_MS, Silero.MOST_GAIN = values  # type: ignore[misc]  # Final, for all else
+    before = second_opinion.FRESH_MS, second_opinion.WARM_MS, Silero.MOST_GAIN, intakes.STEADY_MS
+    wanted = (fresh_ms, warm_ms, gain, steady_ms)
+    _set(*(was if now is None else now for was, now in zip(before, wanted, strict=True)))
     try:
         yield
     finally:
-        second_opinion.FRESH_MS, second_opinion.WARM_MS, Silero.MOST_GAIN = before  # type: ignore[misc]
+        _set(*before)
+
+
+def _set(fresh_ms: float, warm_ms: float, gain: float, steady_ms: float) -> None:
+    """They are final for all else."""
+    second_opinion.FRESH_MS, second_opinion.WARM_MS = fresh_ms, warm_ms  # type: ignore[misc,assignment]
+    Silero.MOST_GAIN, intakes.STEADY_MS = gain, steady_ms  # type: ignore[misc,assignment]
 
 
 def _edged(
@@ -132,10 +145,11 @@ def _edged(
     fresh_ms: int | None = None,
     warm_ms: int | None = None,
     gain: float | None = None,
+    steady_ms: int | None = None,
     detector: Callable[[], SecondDetector] | None = None,
 ) -> Run:
     def run(sound: Sound) -> Outcome:
-        with _changed(fresh_ms, warm_ms, gain):
+        with _changed(fresh_ms, warm_ms, gain, steady_ms):
             second = detector() if detector else second_detector(gate, RATE)
             intake = Intake(gate, RATE, webrtc(gate.aggressiveness, RATE), second)
             return _through(intake, sound.pcm)

@@ -13,7 +13,6 @@ from edged.addresses import is_this_machine
 from edged.capture.source import open_source
 from edged.cli.storage import spool_cautions, spool_problems
 from edged.errors import ConfigurationError, Refused, SourceMismatch
-from edged.gate.detectors import chosen, second_detector
 from edged.key import NO_KEY, Key, read_key
 from edged.options import toml
 from edged.settings import Settings
@@ -102,6 +101,8 @@ def _source(settings: Settings, seen: Surroundings) -> None:
 
 
 def _detectors(settings: Settings, seen: Surroundings) -> None:
+    from edged.gate.detectors import chosen, second_detector  # `check --sample` needs none of it
+
     try:
         second_detector(settings.gate, settings.capture.rate)
     except ConfigurationError as error:

@@ -19,7 +19,7 @@ RATE = 16_000
 LEAD_S = 3.0
 """Longer than the 1.5 s that prime the connection."""
 SILENCES_S = (6.5, 6.5, 11.5, 6.5)
-"""Between the sentences: long enough for one KeepAlive (1 s of hangover and 4 s), the third for two."""
+"""Between the sentences: long enough for one KeepAlive (0.8 s of hangover and 4 s), the third for two."""
 TAIL_S = 4.0
 """After the last sentence: hangover, and time for its transcript to come."""
 QUIET = 8

@@ -96,7 +96,9 @@ class Silero:
 
 
 class Micro:
-    """microVAD: 25 CPU seconds an hour of what it hears. It levels by itself."""
+    """microVAD: 25 CPU seconds an hour of what it hears. It levels by itself. It is sure sooner than silero: its 0.7
+    is worth that one's 0.5, so that it is squared.
+    """
 
     def __init__(self, rate: int) -> None:
         from pymicro_vad import MicroVad
@@ -109,7 +111,7 @@ class Micro:
 
     def __call__(self, pcm: bytes) -> float:
         """See `SecondDetector.__call__`; what it can't say yet is 0."""
-        return max(0.0, self._likelihood(self._at_16k(array("h", pcm)).tobytes()))
+        return max(0.0, self._likelihood(self._at_16k(array("h", pcm)).tobytes())) ** 2
 
 
 def converter(rate: int) -> "Callable[[array[int]], array[int]]":

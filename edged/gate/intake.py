@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from edged.audio import BYTES_PER_SAMPLE, Block
 from edged.gate.gate import Close, Gate, GateEvent, Open, Through
@@ -46,7 +46,7 @@ class Intake:
         self, settings: GateSettings, rate: int, detector: Detector, second: SecondDetector | None = None
     ) -> None:
         self._detector = detector
-        self._listener = _Listener(second, self._pcm) if second and settings.enabled else None
+        self._listener = _Listener(second, self._pcm, rate) if second and settings.enabled else None
         self._second = Second(settings, rate, self._listener) if self._listener else None
         self._gate = Gate(settings, rate, late=self._second.late if self._second else None)
         self._kept = self._gate.history_samples + (rate * WARM_MS // 1000 if self._second else 0)
@@ -166,14 +166,19 @@ class Intake:
             past.popleft()
 
 
+STEADY_MS: Final = 64
+"""A likelihood is the mean over this long, two chunks of silero: a tick of a clock is surprising for one."""
+
+
 class _Listener:
     """Gives the second detector what it must have heard, in chunks, and remembers what it last said."""
 
-    def __init__(self, detector: SecondDetector, pcm: Callable[[int, int], bytes]) -> None:
+    def __init__(self, detector: SecondDetector, pcm: Callable[[int, int], bytes], rate: int) -> None:
         self._detector = detector
         self._pcm = pcm
         self._since: int | None = None
         self._to = 0
+        self._likelihoods: deque[float] = deque(maxlen=max(1, round(STEADY_MS * rate / 1000 / detector.chunk_samples)))
         self.last = 0.0
 
     def __call__(self, since: int, end: int) -> float:
@@ -181,10 +186,12 @@ class _Listener:
         size = self._detector.chunk_samples
         if since != self._since:
             self._detector.reset()
+            self._likelihoods.clear()
             self._since, self._to, self.last = since, since, 0.0
         while self._to + size <= end:
             pcm = self._pcm(self._to, self._to + size)
             if len(pcm) == size * BYTES_PER_SAMPLE:  # else the run begins, or a hole lies, in the midst of it
-                self.last = self._detector(pcm)
+                self._likelihoods.append(self._detector(pcm))
+                self.last = sum(self._likelihoods) / len(self._likelihoods)
             self._to += size
         return self.last

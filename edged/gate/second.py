@@ -22,9 +22,9 @@ WARM_MS: Final = 320
 SLEEP_MS: Final = 400
 """So long after webrtcvad's last voiced frame the detector is asked no more: longer than the stops inside of words."""
 
-FRESH_MS: Final = 2000
-"""Without it, far speech 10 dB above noise that has gone on for seconds was judged as noise, for 9 s on end. Each time
-costs the `WARM_MS` once more."""
+FRESH_MS: Final = 5000
+"""Without it, far speech 10 dB above noise that had gone on was judged as noise for 9 s on end. More often costs more,
+the `WARM_MS` each time, and lets more noise through: what is heard for the first time is more of a surprise."""
 
 SURE_MS: Final = 1000
 """So much sure speech earns the whole of `patience_ms`; a bark or a slammed door earns next to none of it."""

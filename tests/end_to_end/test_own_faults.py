@@ -28,7 +28,7 @@ PLACES = {
     "the lane is polled": "edged.daemon.Lane.poll = broken",
     "the connection is lost": "edged.daemon.Lane.lost = broken",
     "the connection is made": "import edged.stream.connection as c; c.Connection.open = broken",
-    "a record is made": "import edged.books as b; b.Maker.record = broken",
+    "a record is made": "import edged.ledgers as b; b.Maker.record = broken",
     "a record is committed": "import edged.books as b; b.Spool.commit = broken",
     "audio is spooled": "import edged.books as b; b.Spool.audio = broken",
     "the spool's thread": "import edged.spool.worker as w; w.Worker.serve = broken",
@@ -73,7 +73,7 @@ async def test_a_fault_while_files_are_reopened(stage: Stage) -> None:
 async def test_what_was_recorded_before_a_fault_is_written(stage: Stage) -> None:
     """The sinks are given their time even then."""
     breaking = """
-from edged.books import Maker
+from edged.ledgers import Maker
 record, made = Maker.record, []
 def second(self, *arguments):
     made.append(self)
