@@ -55,8 +55,12 @@ def main() -> int:
     text = report.text(material, found, arguments.out.with_suffix(".png").name, left_out)
     print(f"\r{report.table(found)}\n\n{time.monotonic() - begun_s:.0f} s")
     arguments.out.write_text(text)
-    report.picture(found, arguments.out.with_suffix(".png"))
-    print(f"{arguments.out}, {arguments.out.with_suffix('.png')}")
+    print(arguments.out)
+    try:
+        report.picture(found, arguments.out.with_suffix(".png"))
+        print(arguments.out.with_suffix(".png"))
+    except ModuleNotFoundError:
+        print(f"no picture: that needs Pillow (`{sys.executable} -m pip install pillow`)")
     return 0
 
 

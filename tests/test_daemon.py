@@ -383,7 +383,7 @@ def test_a_fault_ends_the_run_and_is_raised(
     monkeypatch.setattr(owner, name, broken)
     stop = threading.Timer(20, os.kill, (os.getpid(), signal.SIGTERM))  # so that a failing test ends
     stop.start()
-    sending = send(signal.SIGHUP, after_s=0.1)
+    sending = send(signal.SIGHUP)
     with pytest.raises(OurFaultError):
         process.run(settings(), None, lambda _: None)
     stop.cancel()

@@ -100,10 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         return _plot(arguments.files, arguments.plot, settings.gate, settings.capture.channel)
     widest = max(len(file.name) for file in arguments.files)
-    if not arguments.json:
-        print(f"second opinion: {chosen(settings.gate)}\n")
-        print(f"{'recording':<{widest}} {'seconds':>8} {'voice':>8} {'speech':>8} {'sent':>8}        {'pieces':>7}")
-    totals = [0.0] * 4
+    totals = list[float]()
     for file in arguments.files:
         recording = recordings.read(file, settings.capture.channel)
         heard = _heard(file, recording, settings.gate)
@@ -111,7 +108,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(json.dumps(as_json(file, heard)), flush=True)
             continue
         row = figures(heard)
-        totals = [a + b for a, b in zip(totals, row, strict=True)]
+        if not totals:
+            print(f"second opinion: {chosen(settings.gate)}\n")
+            print(f"{'recording':<{widest}} {'seconds':>8} {'voice':>8} {'speech':>8} {'sent':>8}        {'pieces':>7}")
+        totals = [a + b for a, b in zip(totals or [0.0] * 4, row, strict=True)]
         print(_row(file.name, widest, row, len(heard.segments)), flush=True)
     if not arguments.json:
         if len(arguments.files) > 1:

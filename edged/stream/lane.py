@@ -84,13 +84,11 @@ class Lane:
         self._prime_asked = self._flushed = False
         self._last_audio_at = 0.0
         self._drain_from: float | None = None
-        self._finishing = self._leaving = False
-        self._retry_aside = True
+        self._finishing, self._leaving, self._retry_aside = False, False, True
         self._breaks = Breaks()
         after = None if hand_over_s is None else round(hand_over_s * rate)
         self._parting = Parting(self.account, self._scribe, keep_max=keep_max_s * rate, after=after, pause=self._pause)
-        self._aside = Ranges()
-        self._aside_at = 0.0
+        self._aside, self._aside_at = Ranges(), 0.0
 
     # -- from the gate ------------------------------------------------------------------------------------------------
 
@@ -366,8 +364,10 @@ class Lane:
         if goes_on is None or goes_on.then == "replay":
             return []
         if goes_on.then == "silence":
+            going_on = self.account.segment_at(self._cursor - 1)  # a word may have begun in it
+            whole = going_on is None or (going_on.closed and self._cursor >= going_on.end)
             effects: list[LaneEffect] = [*self._scribe.close()]
-            self.account.release(goes_on.at, self._cursor, "silence")
+            self.account.release(goes_on.at, self._cursor if whole or not going_on else going_on.start, "silence")
             return effects
         upto = self.account.next_pause(self._cursor, self._pause)
         if upto <= goes_on.at:

