@@ -136,3 +136,8 @@ def running() -> Iterator[Callable[[Source], Source]]:
     yield start
     for source in started:
         assert source.stop(5)
+
+
+def joined(blocks: list[Block]) -> bytes:
+    """Their audio."""
+    return b"".join(block.pcm for block in blocks)

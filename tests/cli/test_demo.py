@@ -101,9 +101,9 @@ async def listening(
         try:
             yield demo, script
         finally:
-            if demo.returncode is None:
-                demo.kill()
-                await demo.wait()
+            while demo.returncode is None:  # a test that fails leaves no daemon behind, as a kill would
+                demo.terminate()
+                await asyncio.wait([asyncio.create_task(demo.wait())], timeout=1)
     assert left_behind(directory / "kept") == []
 
 

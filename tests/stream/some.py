@@ -197,3 +197,25 @@ class Bench:
                     pass
         account = self.lane.account
         assert account.let_through == account.waiting.total + sum(account.fates.values())
+
+
+def talking(until: int = 6000, **settings: Any) -> Bench:
+    """Somebody speaks without end, with 400 ms of silence from 2000 on."""
+    bench = Bench(**settings)
+    bench.connect()
+    bench.open()
+    bench.hear(2000)
+    bench.hear(2400, voiced=False)
+    bench.hear(until)
+    return bench
+
+
+THREE = "ah@500-900 oh@1500-2000 eh@2400-3000"
+
+
+def again(bench: Bench, until: int | None = None) -> list[tuple[int, int]]:
+    """Break, connect again, and what is sent then."""
+    bench.lose()
+    bench.connect()
+    bench.wait(bench.at + 8000 if until is None else until)
+    return bench.sent()

@@ -1,101 +1,18 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from edged.errors import SinkError
 from edged.settings import File
 from edged.transcripts.delivery import Delivered, Delivery, Died, Event, Evicted, Failing, Working
 from edged.transcripts.jsonl import JsonLines
 from edged.transcripts.outbox import Counts
-from edged.transcripts.record import Record, decode
+from edged.transcripts.record import decode
+from tests.transcripts.shelf import SOON_S, Screen, Shelf, has, ids, until
 from tests.transcripts.some import record, records
-
-SOON_S = (0.01,)
-
-
-class Shelf:
-    """A sink with faults as verbs."""
-
-    def __init__(self) -> None:
-        self.has: list[str] = []
-        self.calls: list[str] = []
-        self.stalled = threading.Event()
-        self.thread = ""
-        self._failures = 0
-        self._delivered = 0
-        self._open_failures = 0
-        self._go = threading.Event()
-        self._go.set()
-        self._bug: BaseException | None = None
-
-    def fail(self, times: int, delivered: int = 0) -> None:
-        self._failures, self._delivered = times, delivered
-
-    def fail_to_open(self, times: int) -> None:
-        self._open_failures = times
-
-    def stall(self) -> None:
-        self._go.clear()
-
-    def go_on(self) -> None:
-        self._go.set()
-
-    def die(self, bug: BaseException) -> None:
-        self._bug = bug
-
-    def deliver(self, records: Sequence[Record]) -> None:
-        self.calls.append(f"deliver {len(records)}")
-        self.thread = threading.current_thread().name
-        if not self._go.is_set():
-            self.stalled.set()
-            self._go.wait(10)
-        if self._bug:
-            raise self._bug
-        if self._failures:
-            self._failures -= 1
-            done = records[: self._delivered]
-            self.has += [each.id for each in done]
-            raise SinkError("no room", delivered=len(done))
-        self.has += [each.id for each in records]
-
-    def reopen(self) -> None:
-        self.calls.append("reopen")
-        if self._open_failures:
-            self._open_failures -= 1
-            raise SinkError("no such place")
-
-    def close(self) -> None:
-        self.calls.append("close")
-
-
-class Screen(Shelf):
-    """One that shows interims."""
-
-    def show_interim(self, text: str) -> None:
-        self.calls.append(f"interim {text}")
-        if text == "broken":
-            raise SinkError("no screen")
-
-
-async def until(condition: Callable[[], object]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("did not come true in time")
-
-
-def has(events: list[Event], count: int) -> bool:
-    return len(events) == count
-
-
-def ids(first: int, last: int) -> list[str]:
-    return [f"id-{number}" for number in range(first, last + 1)]
 
 
 def test_records_reach_every_sink_in_order_in_threads_of_their_own_and_events_tell() -> None:
@@ -255,59 +172,6 @@ def test_a_sink_that_stalls_holds_up_neither_the_loop_nor_another_sink() -> None
         file.go_on()
         assert await delivery.close(5) == {}
         assert file.has == ids(0, 500)
-
-    asyncio.run(main())
-
-
-def test_a_stop_waits_no_longer_than_it_may_for_a_sink_that_hangs_and_says_what_is_left() -> None:
-    async def main() -> None:
-        file, journal = Shelf(), Shelf()
-        file.stall()
-        delivery = Delivery({"file": file, "journal": journal}, 10, lambda _: None)
-        delivery.start()
-        delivery.submit(record(1))
-        await asyncio.to_thread(file.stalled.wait, 5)
-        delivery.submit(record(2))
-        assert await delivery.close(0.05) == {"file": 2}
-        assert journal.calls[-1] == "close"
-        file.go_on()
-
-    asyncio.run(main())
-
-
-def test_a_stop_tries_a_failing_sink_again_soon_whatever_its_wait() -> None:
-    async def main() -> None:
-        file = Shelf()
-        file.fail(times=2)
-        events: list[Event] = []
-        delivery = Delivery({"file": file}, 10, events.append, waits_s=(1000,))
-        delivery.submit(record(1))
-        delivery.start()
-        await until(lambda: events)
-        assert await delivery.close(5) == {}
-        assert file.has == ["id-1"]
-
-    asyncio.run(main())
-
-
-def test_a_stop_gives_up_a_sink_that_goes_on_failing() -> None:
-    async def main() -> None:
-        file = Shelf()
-        file.fail(times=1000)
-        delivery = Delivery({"file": file}, 10, lambda _: None, waits_s=SOON_S)
-        delivery.submit(record(1))
-        delivery.start()
-        assert await delivery.close(0.1) == {"file": 1}
-        await until(lambda: file.calls[-1] == "close")
-
-    asyncio.run(main())
-
-
-def test_a_stop_before_the_start_leaves_everything() -> None:
-    async def main() -> None:
-        delivery = Delivery({"file": Shelf()}, 10, lambda _: None)
-        delivery.submit(record(1))
-        assert await delivery.close(5) == {"file": 1}
 
     asyncio.run(main())
 

@@ -1,0 +1,91 @@
+"""Sinks that do what a test says, for the tests of the delivery beside this."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+
+from edged.errors import SinkError
+from edged.transcripts.delivery import Event
+from edged.transcripts.record import Record
+
+SOON_S = (0.01,)
+
+
+class Shelf:
+    """A sink with faults as verbs."""
+
+    def __init__(self) -> None:
+        self.has: list[str] = []
+        self.calls: list[str] = []
+        self.stalled = threading.Event()
+        self.thread = ""
+        self._failures = 0
+        self._delivered = 0
+        self._open_failures = 0
+        self._go = threading.Event()
+        self._go.set()
+        self._bug: BaseException | None = None
+
+    def fail(self, times: int, delivered: int = 0) -> None:
+        self._failures, self._delivered = times, delivered
+
+    def fail_to_open(self, times: int) -> None:
+        self._open_failures = times
+
+    def stall(self) -> None:
+        self._go.clear()
+
+    def go_on(self) -> None:
+        self._go.set()
+
+    def die(self, bug: BaseException) -> None:
+        self._bug = bug
+
+    def deliver(self, records: Sequence[Record]) -> None:
+        self.calls.append(f"deliver {len(records)}")
+        self.thread = threading.current_thread().name
+        if not self._go.is_set():
+            self.stalled.set()
+            self._go.wait(10)
+        if self._bug:
+            raise self._bug
+        if self._failures:
+            self._failures -= 1
+            done = records[: self._delivered]
+            self.has += [each.id for each in done]
+            raise SinkError("no room", delivered=len(done))
+        self.has += [each.id for each in records]
+
+    def reopen(self) -> None:
+        self.calls.append("reopen")
+        if self._open_failures:
+            self._open_failures -= 1
+            raise SinkError("no such place")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class Screen(Shelf):
+    """One that shows interims."""
+
+    def show_interim(self, text: str) -> None:
+        self.calls.append(f"interim {text}")
+        if text == "broken":
+            raise SinkError("no screen")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("did not come true in time")
+
+
+def has(events: list[Event], count: int) -> bool:
+    return len(events) == count
+
+
+def ids(first: int, last: int) -> list[str]:
+    return [f"id-{number}" for number in range(first, last + 1)]
