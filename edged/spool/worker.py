@@ -7,7 +7,6 @@ transaction. What exceeds the queue's bound is compressed, which leaves audio ou
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from math import inf
 from typing import Final
 
 from edged.errors import EdgedError
@@ -55,19 +54,14 @@ class Worker:
         self._ready = threading.Condition()
         self._queue: deque[Order] = deque()
         self._queued_bytes = 0
-        self._due_s = inf
-        """When the queue is to be worked off."""
         self._stop_by_s: float | None = None
 
     def put(self, order: Order) -> None:
-        """Have it done, soon. Never blocks."""
-        due_s = self._keeper.clock()
+        """Have it done. Never blocks."""
         with self._ready:
             self._queue.append(order)
             self._queued_bytes += size_bytes(order)
-            if due_s < self._due_s or self._queued_bytes > QUEUE_BYTES:
-                self._due_s = min(due_s, self._due_s)
-                self._ready.notify()
+            self._ready.notify()
 
     def stop(self, timeout_s: float) -> None:
         """Work off the queue, move everything to the disk, and end, within `timeout_s` if the disks allow it."""
@@ -95,20 +89,19 @@ class Worker:
         with self._ready:
             while self._stop_by_s is None:
                 now_s = self._keeper.clock()
-                blocked_to_s = self._keeper.retry_s("runtime") if self._pair.memory is None else -inf
-                work_s = max(self._due_s, blocked_to_s) if self._queue else inf
-                if work_s <= now_s:
+                blocked = self._pair.memory is None and now_s < self._keeper.retry_s("runtime")
+                if self._queue and not blocked:
                     break
                 if self._queued_bytes > QUEUE_BYTES:
                     self._compress()
-                due_s = min(work_s, inf if self.chores.due_s is None else self.chores.due_s)
-                if due_s <= now_s:
+                dues_s = [self.chores.due_s, self._keeper.retry_s("runtime") if blocked and self._queue else None]
+                due_s = min((each for each in dues_s if each is not None), default=None)
+                if due_s is not None and due_s <= now_s:
                     return []
-                self._ready.wait(None if due_s == inf else due_s - now_s)
+                self._ready.wait(None if due_s is None else due_s - now_s)
             orders = list(self._queue)
             self._queue.clear()
             self._queued_bytes = 0
-            self._due_s = inf
             return orders
 
     def _compress(self) -> None:
@@ -138,7 +131,6 @@ class Worker:
             with self._ready:
                 self._queue.extendleft(reversed(writes))
                 self._queued_bytes += sum(map(size_bytes, writes))
-                self._due_s = now_s
 
     def _write(self, writes: Sequence[Write], now_s: float) -> bool:
         pair, keeper = self._pair, self._keeper

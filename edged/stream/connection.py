@@ -119,7 +119,9 @@ class Connection:
         try:
             # Audio goes to the protocol itself: with `send` and a timeout, ten times a second, asyncio would take as
             # long again as everything else that edged does with it. What the kernel takes at once needs no waiting.
-            if isinstance(data, bytes) and socket.protocol.state is State.OPEN:
+            if socket.transport.is_closing():
+                leaves = self._lost()  # into a transport that is closing a message would vanish
+            elif isinstance(data, bytes) and socket.protocol.state is State.OPEN:
                 socket.protocol.send_binary(self._encode(data))
                 for frame in socket.protocol.data_to_send():
                     socket.transport.write(frame)
@@ -138,6 +140,10 @@ class Connection:
             raise _closed(error, self._hide) from None
         except OSError:  # while it drained: the connection is lost
             raise _closed(socket.protocol.close_exc, self._hide) from None
+
+    async def _lost(self) -> None:
+        await self._socket.wait_closed()
+        raise self._socket.protocol.close_exc
 
     async def receive(self) -> str | bytes:
         """The next message. Raises Closed."""

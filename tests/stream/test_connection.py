@@ -206,6 +206,18 @@ def test_given_up() -> None:
     converse(handler, client)
 
 
+def test_audio_does_not_vanish_into_a_connection_that_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    """What breaks it is known to the transport before it is to anybody else."""
+
+    async def client(connection: Connection) -> None:
+        connection.abort()
+        with pytest.raises(Closed):
+            await connection.send(bytes(3200))
+
+    converse(forever, client)
+    assert "socket.send" not in caplog.text
+
+
 def test_closed_in_order() -> None:
     """The server sees 1000."""
     seen: list[int | None] = []
