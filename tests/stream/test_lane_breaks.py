@@ -97,7 +97,7 @@ def test_what_is_recorded_is_never_sent_again() -> None:
     bench = talking()
     bench.serve(final(0, 3200, THREE, speech_final=True))
     recorded = bench.records[0][1]
-    assert recorded >= 3000
+    assert recorded > 2900, "in the third word, or behind it"
     assert again(bench)[0][0] == recorded
 
 
