@@ -115,6 +115,10 @@ class Keeper:
         except (OSError, ConfigurationError) as again:
             self._count(where, str(again), now_s)
 
+    def readable(self, where: Where) -> Store | None:
+        """It, or None while not even reading can be tried: what is full can still be read."""
+        return self._health[where].store
+
     def works(self, where: Where) -> None:
         """It did something."""
         if self.failing(where):

@@ -13,7 +13,7 @@ from edged.spool.dating import Anchor, Boot
 from edged.spool.items import Run
 from edged.spool.pair import Pair
 from edged.spool.records import Entry
-from edged.spool.store import LONGEST, Segment
+from edged.spool.store import LONGEST, Segment, cut
 from edged.transcripts.record import Record
 
 ROW_BYTES = 16_000
@@ -162,6 +162,35 @@ def joined(orders: Iterable[Write]) -> list[Write]:
         else:
             all_.append(order)
     return all_
+
+
+def carried_out(orders: Iterable[Write], pieces: list[tuple[int, bytes]], load: Load) -> list[tuple[int, bytes]]:
+    """What waits of a range of which `pieces` are stored, once these orders are: what can't be written can be read."""
+    for order in orders:
+        match order:
+            case PutAudio(run=load.run, position=position, pcm=pcm) if position < load.end and order.end > load.start:
+                position, pcm = cut(position, pcm, load.start, load.end)
+                end = position + len(pcm) // BYTES_PER_SAMPLE
+                pieces = _without(pieces, position, end)
+                pieces += [cut(position, pcm, at, min(at + LONGEST, end)) for at in range(position, end, LONGEST)]
+            case Release(run=load.run, start=start, end=end):
+                pieces = _without(pieces, start, end)
+            case Commit(entry=entry) if entry.run == load.run:
+                pieces = _without(pieces, entry.start, entry.end)
+            case _:
+                pass
+    return sorted(pieces)
+
+
+def _without(pieces: Iterable[tuple[int, bytes]], start: int, end: int) -> list[tuple[int, bytes]]:
+    kept = []
+    for position, pcm in pieces:
+        stop = position + len(pcm) // BYTES_PER_SAMPLE
+        if position < start:
+            kept.append(cut(position, pcm, position, min(stop, start)))
+        if stop > end:
+            kept.append(cut(position, pcm, max(position, end), stop))
+    return kept
 
 
 def compressed(orders: Iterable[Write], dropped: dict[str, Ranges]) -> list[Write]:

@@ -130,9 +130,13 @@ class Pair:
         if self.may_be_on_disk(run):
             self._owed[run].add(start, end)
 
-    def load(self, run: str, start: int, end: int) -> list[tuple[int, bytes]]:
-        """What waits of `[start, end)`, in order, in pieces of 1 s at most, from wherever it lies."""
-        return read_all(self.stores, run, start, end, self._owed.get(run, ()))
+    def load(self, run: str, start: int, end: int, memory: Store) -> list[tuple[int, bytes]]:
+        """What waits of `[start, end)`, in order, in pieces of 1 s at most, from wherever it lies.
+
+        `memory`: the runtime database, which may be one that can only be read now.
+        """
+        stores = [memory, self.disk] if self.disk else [memory]
+        return read_all(stores, run, start, end, self._owed.get(run, ()))
 
     def _on_disk(self, run: str, start: int, end: int) -> bool:
         return self.disk is not None and self.disk.held[run] > 0 and bool(self.disk.audio_ranges(run, start, end))

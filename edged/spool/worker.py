@@ -1,12 +1,14 @@
 """The thread that owns the databases: works off a queue of orders, and between them does its chores.
 
 The event loop never waits for it: what came of an order is told as an event. All orders that are queued become one
-transaction. What exceeds the queue's bound is compressed, which leaves audio out; it is asked for again later.
+transaction; what can't be written stays queued, and is read from there. What exceeds the queue's bound is compressed,
+which leaves audio out; it is asked for again later.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Final
 
 from edged.errors import EdgedError
@@ -26,6 +28,7 @@ from edged.spool.orders import (
     PutBoot,
     PutSegment,
     Write,
+    carried_out,
     compressed,
     joined,
     size_bytes,
@@ -33,6 +36,10 @@ from edged.spool.orders import (
 
 QUEUE_BYTES: Final = 4 << 20
 """Two minutes of speech: cards stall for seconds, rarely for a minute."""
+
+GATHER_S: Final = 2.0
+"""New audio is stored together with what follows: one transaction instead of twenty. Until then the ring holds it,
+which is 15 times as long. With `durability = "power"` nothing waits."""
 
 
 class Unreadable(EdgedError):
@@ -54,14 +61,24 @@ class Worker:
         self._ready = threading.Condition()
         self._queue: deque[Order] = deque()
         self._queued_bytes = 0
+        self._due_s = inf
+        """When the queue is to be worked off."""
+        self._asked = False
+        """A `Load` is in it, which can be answered while nothing can be written."""
+        self._gather_s = GATHER_S if settings.durability == "process" else 0.0
         self._stop_by_s: float | None = None
 
     def put(self, order: Order) -> None:
-        """Have it done. Never blocks."""
+        """Have it done; new audio soon, all else (and the audio before it) at once. Never blocks."""
+        gathered = isinstance(order, PutAudio | PutSegment | PutAnchor)
+        due_s = self._keeper.clock() + (self._gather_s if gathered else 0.0)
         with self._ready:
             self._queue.append(order)
             self._queued_bytes += size_bytes(order)
-            self._ready.notify()
+            self._asked = self._asked or isinstance(order, Load)
+            if due_s < self._due_s or self._queued_bytes > QUEUE_BYTES:
+                self._due_s = min(due_s, self._due_s)
+                self._ready.notify()
 
     def stop(self, timeout_s: float) -> None:
         """Work off the queue, move everything to the disk, and end, within `timeout_s` if the disks allow it."""
@@ -89,19 +106,21 @@ class Worker:
         with self._ready:
             while self._stop_by_s is None:
                 now_s = self._keeper.clock()
-                blocked = self._pair.memory is None and now_s < self._keeper.retry_s("runtime")
-                if self._queue and not blocked:
+                blocked = self._pair.memory is None and not self._asked
+                blocked_to_s = self._keeper.retry_s("runtime") if blocked else -inf
+                work_s = max(self._due_s, blocked_to_s) if self._queue else inf
+                if work_s <= now_s:
                     break
                 if self._queued_bytes > QUEUE_BYTES:
                     self._compress()
-                dues_s = [self.chores.due_s, self._keeper.retry_s("runtime") if blocked and self._queue else None]
-                due_s = min((each for each in dues_s if each is not None), default=None)
-                if due_s is not None and due_s <= now_s:
+                due_s = min(work_s, inf if self.chores.due_s is None else self.chores.due_s)
+                if due_s <= now_s:
                     return []
-                self._ready.wait(None if due_s is None else due_s - now_s)
+                self._ready.wait(None if due_s == inf else due_s - now_s)
             orders = list(self._queue)
             self._queue.clear()
             self._queued_bytes = 0
+            self._due_s, self._asked = inf, False
             return orders
 
     def _compress(self) -> None:
@@ -126,11 +145,12 @@ class Worker:
             if isinstance(order, Commit):
                 self._tell(Committed(order.record, durable=stored))
             elif isinstance(order, Load):
-                order.tell(self._load(order))
+                order.tell(self._load(order, () if stored else writes))
         if not stored:
             with self._ready:
                 self._queue.extendleft(reversed(writes))
                 self._queued_bytes += sum(map(size_bytes, writes))
+                self._due_s = now_s
 
     def _write(self, writes: Sequence[Write], now_s: float) -> bool:
         pair, keeper = self._pair, self._keeper
@@ -158,12 +178,14 @@ class Worker:
                 keeper.failed(disk_error)
         return True
 
-    def _load(self, load: Load) -> list[tuple[int, bytes]] | Exception:
-        pair = self._pair
-        if pair.memory is None or (pair.disk is None and pair.may_be_on_disk(load.run)):
+    def _load(self, load: Load, unwritten: Iterable[Write]) -> list[tuple[int, bytes]] | Exception:
+        pair, memory = self._pair, self._keeper.readable("runtime")
+        elsewhere = pair.disk is None and pair.may_be_on_disk(load.run)
+        left_out = pair.memory is None and pair.dropped[load.run].overlaps(load.start, load.end)
+        if memory is None or elsewhere or left_out:
             return Unreadable("the spool can't be read now")
         try:
-            return pair.load(load.run, load.start, load.end)
+            return carried_out(unwritten, pair.load(load.run, load.start, load.end, memory), load)
         except Failed as error:
             self._keeper.failed(error)
             return Unreadable(str(error))

@@ -9,9 +9,9 @@ import pytest
 from edged.ranges import Ranges
 from edged.spool.items import Committed, Failing, Found, Wanted, Working
 from edged.spool.keeper import WAITS_S
-from edged.spool.orders import Release
+from edged.spool.orders import Load, Release
 from edged.spool.worker import QUEUE_BYTES, Unreadable
-from tests.spool.some import Bench, answer, audio, commit, run_of, segment
+from tests.spool.some import Bench, answer, audio, commit, pcm, run_of, segment
 from tests.transcripts.some import remount, small_disk
 
 ROOMY_KB = 4096
@@ -40,6 +40,22 @@ def fill(small: Path) -> Path:
         while True:
             file.write(bytes(4096))
     return path
+
+
+def test_what_memory_has_no_room_for_can_be_read_all_the_same(tmp_path: Path, small: Path) -> None:
+    """A backlog that is being transcribed must not wait for room, which only its being transcribed makes."""
+    bench = Bench(tmp_path, runtime_directory=str(small))
+    bench.begin()
+    bench.do(segment(0), audio(0, 32_000))
+    fill(small)
+    told: list[list[tuple[int, bytes]] | Exception] = []
+    more = [audio(at, at + 16_000) for at in range(32_000, 160_000, 16_000)]
+    bench.do(*more, Release("run-1", 0, 16_000), Load("run-1", 8000, 96_000, told.append))
+    assert bench.keeper.failing("runtime")
+    [pieces] = told
+    assert not isinstance(pieces, Exception)
+    assert b"".join(data for _, data in pieces) == pcm(16_000, 96_000)
+    bench.close()
 
 
 def retry(bench: Bench) -> None:

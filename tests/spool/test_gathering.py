@@ -1,12 +1,17 @@
-"""Audio is stored in few rows."""
+"""Audio is stored in few transactions and few rows; whatever else comes takes it along at once."""
 
+import threading
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.spool.orders import ROW_BYTES, PutAudio, Write, joined
-from tests.spool.some import audio, segment
+from edged.spool.orders import ROW_BYTES, Load, Mark, PutAudio, Release, Write, carried_out, joined
+from edged.spool.worker import Worker
+from tests.spool.some import Bench, answer, audio, commit, pcm, segment
 
 
 def samples(orders: Sequence[Write]) -> dict[tuple[str, int], bytes]:
@@ -42,3 +47,73 @@ def test_blocks_of_one_breath_become_rows_of_half_a_second_and_segments_stay_bet
     blocks = [audio(at, at + 1600) for at in range(0, 16_000, 1600)]
     told = joined([*blocks, segment(0, 16_000), audio(16_000, 17_600)])
     assert [len(order.pcm) // 2 if isinstance(order, PutAudio) else 0 for order in told] == [8000, 8000, 0, 1600]
+
+
+STRETCH = st.tuples(st.integers(0, 40), st.integers(1, 12)).map(lambda drawn: (drawn[0], drawn[0] + drawn[1]))
+
+
+@given(
+    st.lists(STRETCH, max_size=3),
+    st.lists(st.tuples(st.sampled_from(["audio", "release", "commit", "other run"]), STRETCH), max_size=6),
+    STRETCH,
+)
+def test_what_is_not_written_yet_is_read_as_if_it_were(
+    stored: list[tuple[int, int]], told: list[tuple[str, tuple[int, int]]], asked: tuple[int, int]
+) -> None:
+    """Sample by sample: what was put, and neither answered nor let go of since."""
+    waits = {at for start, end in stored for at in range(start, end)}
+    pieces = [(at, pcm(at, at + 1)) for at in sorted(waits) if asked[0] <= at < asked[1]]
+    orders: list[Write] = []
+    for number, (what, (start, end)) in enumerate(told):
+        match what:
+            case "audio":
+                orders.append(audio(start, end))
+                waits.update(range(start, end))
+            case "release":
+                orders.append(Release("run-1", start, end))
+                waits.difference_update(range(start, end))
+            case "commit":
+                orders.append(commit(answer(number, start, end)))
+                waits.difference_update(range(start, end))
+            case _:
+                orders += [audio(start, end, run="run-2"), Release("run-2", start, end)]
+    found = carried_out(orders, pieces, Load("run-1", *asked, lambda _: None))
+    samples = [(at + i, data[2 * i : 2 * i + 2]) for at, data in found for i in range(len(data) // 2)]
+    assert samples == [(at, pcm(at, at + 1)) for at in sorted(waits) if asked[0] <= at < asked[1]]
+
+
+@pytest.mark.parametrize(("durability", "waits"), [("process", True), ("power", False)])
+def test_audio_waits_for_company_and_goes_with_what_does_not(tmp_path: Path, durability: str, waits: bool) -> None:
+    """The clock stands still, so that nothing becomes due by time. With `power` nothing waits."""
+    bench = Bench(tmp_path, durability=durability)
+    bench.begin()
+    served: list[Sequence[object]] = []
+    worker = bench.worker
+    serve = worker.serve
+
+    def counted(orders: Sequence[Write], now_s: float) -> None:
+        if orders:
+            served.append(orders)
+        serve(orders, now_s)
+
+    worker.serve = counted  # type: ignore[method-assign,assignment]
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        worker.put(audio(0, 1600))
+        wait_for(worker, 1600, within_s=0.1 if waits else 5.0)
+        assert worker.stored_to == (0 if waits else 1600)
+        worker.put(audio(1600, 3200))
+        worker.put(Mark("file", ()))
+        assert wait_for(worker, 3200, within_s=5.0)
+        assert len(served[0]) == (3 if waits else 1), "in one transaction"
+    finally:
+        worker.stop(5.0)
+        thread.join(5.0)
+
+
+def wait_for(worker: Worker, position: int, within_s: float) -> bool:
+    until_s = time.monotonic() + within_s
+    while worker.stored_to < position and time.monotonic() < until_s:
+        time.sleep(0.005)
+    return worker.stored_to >= position
