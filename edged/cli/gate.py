@@ -91,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
         progress = _progress("listening")
         return calibrate(arguments.config, arguments.set, arguments.calibrate, progress, write=arguments.write)
     if not arguments.files:
+        if any(Path(each).is_file() for each in arguments.compare or ()):
+            raise UsageError("name the recording before --compare, which takes the names of settings")
         raise UsageError("name a recording, or listen to the room with --calibrate 60")
     if arguments.write:
         raise UsageError("--write goes with --calibrate")

@@ -145,6 +145,7 @@ def test_long_recordings_show_progress_on_a_terminal(tmp_path: Path) -> None:
 
 WRONG = {
     "no file": ((), "name a recording"),
+    "a file behind --compare": (("--compare", "{file}"), "name the recording before --compare"),
     "two pictures": (("{file}", "{file}", "--plot", "x.png"), "--plot takes one recording"),
     "a picture of another kind": (("{file}", "--plot", "{dir}/x.nothing"), r"ends in \.png"),
     "a picture nowhere": (("{file}", "--plot", "{dir}/no/x.png"), "can't be written: No such file"),
