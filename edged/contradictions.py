@@ -239,11 +239,12 @@ def _cautions(settings: Settings) -> Iterator[str]:
         yield "[deepgram] url is ws://: the key and all that is said can be read by anybody on the way"
     if deepgram.ca_file and deepgram.url.startswith("ws:"):
         yield "[deepgram] ca_file is not used: url is ws://"
-    endpointing_ms = deepgram.endpointing_ms
-    if deepgram.finalize == "off" and settings.gate.enabled and endpointing_ms > settings.gate.hangover_ms:
+    endpointing_ms, gate = deepgram.endpointing_ms, settings.gate
+    silence_ms = gate.hangover_ms - min(gate.pre_roll_ms, gate.hangover_ms // 2)  # the rest of it is withheld
+    if deepgram.finalize == "off" and gate.enabled and endpointing_ms > silence_ms:
         yield (
-            f"[deepgram] endpointing_ms = {endpointing_ms} is longer than [gate] hangover_ms = "
-            f'{settings.gate.hangover_ms}: with finalize = "off" the server never hears an utterance end'
+            f"[deepgram] endpointing_ms = {endpointing_ms} is longer than the {silence_ms} ms of silence that are sent "
+            f'with [gate] hangover_ms = {gate.hangover_ms}: with finalize = "off" the server never hears an utterance end'
         )
     for section, key, value in _used_paths(settings):
         if not value.startswith("/") and key != "api_key_file":

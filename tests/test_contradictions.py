@@ -155,7 +155,7 @@ CAUTIOUS = {
     "transcripts.sinks=[]": "sinks is empty",
     "deepgram.url=ws://10.0.0.1/ deepgram.allow_plaintext=true": "can be read by anybody",
     "deepgram.url=ws://127.0.0.1/ deepgram.ca_file=/ca.pem": "ca_file is not used",
-    "deepgram.finalize=off deepgram.endpointing_ms=900": "endpointing_ms = 900 is longer than [gate] hangover_ms = 800",
+    "deepgram.finalize=off deepgram.endpointing_ms=500": "endpointing_ms = 500 is longer than the 400 ms of silence",
     "spool.directory=spool": 'directory = "spool" depends on the directory edged is started in',
 }
 
