@@ -244,7 +244,7 @@ def _cautions(settings: Settings) -> Iterator[str]:
     if deepgram.finalize == "off" and gate.enabled and endpointing_ms > silence_ms:
         yield (
             f"[deepgram] endpointing_ms = {endpointing_ms} is longer than the {silence_ms} ms of silence that are sent "
-            f'with [gate] hangover_ms = {gate.hangover_ms}: with finalize = "off" the server never hears an utterance end'
+            f'with [gate] hangover_ms = {gate.hangover_ms}: with finalize = "off" the server hears no utterance end'
         )
     for section, key, value in _used_paths(settings):
         if not value.startswith("/") and key != "api_key_file":
