@@ -31,8 +31,17 @@ SHRINK_PAGES: Final = 1024
 LOOK_S: Final = 1.0
 """What there is to do is looked for so often at most: blocks come ten times a second."""
 
+GATHER_S: Final = 2.0
+"""New audio is stored together with what follows: one transaction instead of twenty. Until then the ring holds it,
+which is 15 times as long."""
+
 HOUR_S: Final = 3600.0
 MB: Final = 1_000_000
+
+
+def gather_s(settings: Spool) -> float:
+    """How long new audio waits before it is stored. With `durability = "power"` nothing waits."""
+    return min(GATHER_S, settings.to_disk_s / 2) if settings.durability == "process" else 0.0
 
 
 class Chores:
@@ -44,6 +53,8 @@ class Chores:
         self._pair = keeper.pair
         self._tell = tell
         self._due: dict[Callable[[float], None], float] = {}
+        self._to_disk_s = settings.to_disk_s - gather_s(settings)
+        """Counted from when it is stored."""
         self._look_s = min(LOOK_S, settings.sync_s / 2)
         self._looked_s = float("-inf")
         self.counters = Counters()
@@ -65,7 +76,7 @@ class Chores:
         if settings.durability == "power" or pair.indebted or self._too_much():
             self._plan(self._move, now_s + settings.sync_s - self._look_s)
         elif pair.memory and (first_s := pair.memory.first_s()) is not None:
-            self._plan(self._move, max(now_s + settings.sync_s, first_s + settings.to_disk_s))
+            self._plan(self._move, max(now_s + settings.sync_s, first_s + self._to_disk_s))
         for store in pair.stores:
             store.notice_others()
             truncate = self._truncate_runtime if store.where == "runtime" else self._truncate_disk
@@ -113,7 +124,7 @@ class Chores:
         if not self._keeper.available("disk", now_s) or pair.memory is None:
             return
         everything = settings.durability == "power"
-        before_s = now_s if everything else now_s - settings.to_disk_s
+        before_s = now_s if everything else now_s - self._to_disk_s
         more = pair.move(
             now_s,
             audio_before_s=now_s if self._too_much() else before_s,

@@ -13,7 +13,7 @@ from typing import Final
 
 from edged.errors import EdgedError
 from edged.settings import Spool
-from edged.spool.chores import MB, Chores
+from edged.spool.chores import MB, Chores, gather_s
 from edged.spool.database import Failed
 from edged.spool.dating import later
 from edged.spool.items import Committed, Event
@@ -36,10 +36,6 @@ from edged.spool.orders import (
 
 QUEUE_BYTES: Final = 4 << 20
 """Two minutes of speech: cards stall for seconds, rarely for a minute."""
-
-GATHER_S: Final = 2.0
-"""New audio is stored together with what follows: one transaction instead of twenty. Until then the ring holds it,
-which is 15 times as long. With `durability = "power"` nothing waits."""
 
 
 class Unreadable(EdgedError):
@@ -65,7 +61,7 @@ class Worker:
         """When the queue is to be worked off."""
         self._asked = False
         """A `Load` is in it, which can be answered while nothing can be written."""
-        self._gather_s = GATHER_S if settings.durability == "process" else 0.0
+        self._gather_s = gather_s(settings)
         self._stop_by_s: float | None = None
 
     def put(self, order: Order) -> None:
