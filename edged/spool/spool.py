@@ -71,6 +71,7 @@ class Spool:
         worker = Worker(self._settings, keeper, self._tell)
         threading.Thread(target=worker.run, name="spool", daemon=True).start()
         self._worker = worker
+        self.boot(wall_offset_s, synchronized=synchronized)  # the first audio may go to the disk at once
         return recovered
 
     # -- from the gate ------------------------------------------------------------------------------------------------

@@ -167,6 +167,24 @@ def test_with_durability_power_all_is_on_disk_within_sync_s(tmp_path: Path) -> N
     with_spool(tmp_path, body, durability="power", sync_s=0.1)
 
 
+def test_the_first_audio_on_disk_can_be_dated(tmp_path: Path) -> None:
+    """What makes its boot's time wall time is there with it: a power cut may come before anything else does."""
+
+    async def body() -> None:
+        one = settings(tmp_path, durability="power", sync_s=0.1)
+        spool = Spool(one, asyncio.get_running_loop().call_soon_threadsafe, lambda event: None)
+        await asyncio.to_thread(spool.open, SINKS, 1_700_000_000.0)
+        spool.begin_run(run_of(boot_id=spool.boot_id))
+        speak(spool, 0, 1600)
+        await until(lambda: spool.backlog().bytes_on_disk > 0)
+        with sqlite3.connect(tmp_path / "disk/spool.db") as reader:
+            assert reader.execute("SELECT wall_offset_s FROM boots").fetchall() == [(1_700_000_000.0,)]
+        reader.close()
+        await spool.stop(5.0)
+
+    asyncio.run(body())
+
+
 def test_a_record_that_only_a_sink_had_is_kept_and_its_audio_waits_no_longer(tmp_path: Path) -> None:
     """Nothing is told of it: it is delivered there. It may come again, as after a crash in the middle of this."""
 
