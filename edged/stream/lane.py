@@ -358,21 +358,23 @@ class Lane:
 
     def _go_back(self, session: Session, now: float) -> list[LaneEffect]:
         """Decide where the next session goes on."""
+        going_on = self.account.segment_at(self._cursor - 1)  # a word may have begun in it
+        whole = going_on is None or (going_on.closed and self._cursor >= going_on.end)
+        said_all = self._flushed and whole and self._scribe.draft and self._scribe.draft.words
+        effects: list[LaneEffect] = [*self._scribe.close()] if said_all else []
         first = self._next(0)
         ended = Ended(self._cursor if session.map.sent else 0, session.results > 0, self._flushed)
         goes_on = self._breaks.after(ended, self._scribe, first[0] if first else None)
         if goes_on is None or goes_on.then == "replay":
-            return []
+            return effects
         if goes_on.then == "silence":
-            going_on = self.account.segment_at(self._cursor - 1)  # a word may have begun in it
-            whole = going_on is None or (going_on.closed and self._cursor >= going_on.end)
-            effects: list[LaneEffect] = [*self._scribe.close()]
+            effects += self._scribe.close()
             self.account.release(goes_on.at, self._cursor if whole or not going_on else going_on.start, "silence")
             return effects
         upto = self.account.next_pause(self._cursor, self._pause)
         if upto <= goes_on.at:
-            return []
-        effects = [*self._scribe.close()]
+            return effects
+        effects += self._scribe.close()
         self.account.split(upto)  # when the rest of the segment is answered, this is not
         self._aside.add(goes_on.at, upto)
         self._aside_at = now

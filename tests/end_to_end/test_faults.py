@@ -112,7 +112,7 @@ async def test_a_server_that_lags(stage: Stage, unkind: str) -> None:
     """It reads at half of real time: results come late, and count all the same."""
     # Half of the recording's seconds are more than QUICK allows a server to be behind, or an answer to Finalize.
     settings: dict[str, Setting] = {**QUICK, "deepgram.stall_s": 15, "deepgram.finalize_timeout_s": 15}
-    await play(stage, unkind, Fault(Verb.SLOW, rate=0.5, in_word=2), connections=1, settings=settings)
+    await play(stage, unkind, Fault(Verb.SLOW, rate=0.5, in_word=2), settings=settings)
 
 
 COMPATIBLE = {

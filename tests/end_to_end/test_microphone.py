@@ -57,7 +57,7 @@ async def test_from_a_microphone_to_the_file(stage: Stage) -> None:
 
 async def test_unplugged_and_plugged_in_again(stage: Stage) -> None:
     """Said once, and over when it is back; what is said then is transcribed, at its right time across the hole."""
-    script = speech(count=2, silence_s=7)
+    script = speech(count=2, silence_s=15)
     server = await stage.recogniser(script)
     microphone, run = await listen(stage, script, server)
     await until(lambda: len(run.words) == 5, "the first sentence")

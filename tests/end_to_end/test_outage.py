@@ -264,7 +264,7 @@ async def test_killed_again_and_again(stage: Stage) -> None:
 
 async def test_a_spool_that_another_process_has(stage: Stage) -> None:
     """One line that names the process, status 78; the other goes on."""
-    script = speech(lead_s=20)
+    script = speech(lead_s=120)  # it is stopped long before
     server = await stage.recogniser(script)
     first = await stage.daemon(server.url, script)
     second = await stage.daemon(server.url, script, shared(first), begun="no such line")

@@ -310,3 +310,23 @@ def test_only_a_gate_may_call_silence_what_was_never_sent(gated: bool, waits: li
     bench.wait(2600)
     bench.lose()
     assert bench.waiting == waits
+
+
+def test_what_is_said_when_the_stream_ends_counts_though_it_does_not_reach_the_end() -> None:
+    """A slow server whose windows are made of words says them in answer to CloseStream; what it then flushes twice
+    without a word is silence, and they are not. It cost four words of five."""
+    bench = Bench(finalize="off")
+    bench.connect()
+    bench.say(3000, silence=500)
+    bench.wait(bench.at + 4000)
+    assert bench.said("CloseStream")
+    bench.serve(final(500, 2400, "ah@500-900 oh@1000-1500 eh@1600-2400"), METADATA)
+    bench.lose(1000)
+    assert bench.texts == ["ah oh eh"]
+    while bench.waiting:
+        assert bench.waiting == [(2400, 3500)]
+        bench.connect()
+        bench.wait(bench.at + 8000)
+        bench.serve(final(0, 0), METADATA)
+        bench.lose(1000)
+    assert bench.texts == ["ah oh eh"]
