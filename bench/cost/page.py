@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.cost.subjects import ALL, ASYNC, BARE, EDGED, FLOOR, ROOT, SDK, SEND, SILERO, SLOW
+from bench.cost.subjects import ALL, ASYNC, BARE, EDGED, FLOOR, ROOT, SDK, SEND, SILERO, SLOW, Subject
 
 PAGE = ROOT / "bench" / "cost.md"
 
@@ -58,6 +58,11 @@ class Scenes:
     def __init__(self, kept: Kept) -> None:
         self._found = kept["scenes"]["found"]
         self.names = list(self._found)
+
+    @property
+    def subjects(self) -> list[Subject]:
+        """Those that were measured."""
+        return [subject for subject in ALL if all(subject.name in found for found in self._found.values())]
 
     def get(self, scene: str, who: str, what: str) -> float:
         return float(self._found[scene][who][what])
@@ -145,7 +150,7 @@ def _scenes(kept: Kept) -> str:
     if "scenes" not in kept:
         return "## Scenes\n\nNot measured yet.\n"
     scenes = Scenes(kept)
-    what = "".join(f"- **{subject.name}**: {subject.what}\n" for subject in ALL)
+    what = "".join(f"- **{subject.name}**: {subject.what}\n" for subject in scenes.subjects)
     text = f"## Side by side\n\n{_when(kept, 'scenes')}\n{what}"
     columns = {
         "CPU %": ("cpu_percent", "{:.3f}"),
@@ -160,7 +165,7 @@ def _scenes(kept: Kept) -> str:
     for scene in scenes.names:
         rows = [
             [subject.name, *(shape.format(scenes.get(scene, subject.name, key)) for key, shape in columns.values())]
-            for subject in ALL
+            for subject in scenes.subjects
         ]
         text += f"\n### {scene[0].upper()}{scene[1:]}\n\n{table(['', *columns], rows)}"
     return text
@@ -171,7 +176,8 @@ def _ratios(kept: Kept) -> str:
     if "scenes" not in kept:
         return ""
     scenes = Scenes(kept)
-    pairs = [(who, than) for who in (EDGED, SILERO, BARE, SLOW) for than in (FLOOR, SEND, SDK, ASYNC)]
+    measured = [subject for subject in (EDGED, SILERO, BARE, SLOW) if subject in scenes.subjects]
+    pairs = [(who, than) for who in measured for than in (FLOOR, SEND, SDK, ASYNC)]
     rows = [
         [f"{who.name} / {than.name}", *(f"{scenes.ratio(scene, who.name, than.name):.2f}" for scene in scenes.names)]
         for who, than in pairs

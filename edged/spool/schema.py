@@ -53,8 +53,8 @@ STEPS: Final = (
 BUSY_S: Final = 0.5
 """For another process (`edged spool`), whose transactions take milliseconds."""
 
-CACHE_KIB: Final = 512
-"""Of pages a connection: rows are written once and read once."""
+CACHE_KIB: Final = 64
+"""Of pages a connection: rows are written once and read once. It fills within the first hour, and stays so."""
 
 CHECKED_BYTES: Final = 32 << 20
 """A file up to this size is read whole when it is opened, to see whether it is sound: 0.1 s, 2 s from a slow card.
