@@ -73,6 +73,7 @@ PURE = {
     "service.watchdog",
     "spool.dating",
     "stream.account",
+    "stream.aside",
     "stream.backoff",
     "stream.breaks",
     "stream.deepgram",

@@ -65,7 +65,7 @@ def second_detector(settings: Gate, rate: int) -> SecondDetector | None:
         try:
             return Silero(rate) if name == "silero" else Micro(rate)
         except ImportError as error:
-            why = f"{_package(name)} can't be loaded ({error})"
+            why = f"{_package(name)} can't be loaded ({error}): install it again"
     raise ConfigurationError(f'[gate] second_opinion = "{name}": {why}, or set it to "none"')
 
 

@@ -18,6 +18,7 @@ from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio
 from edged.ranges import Ranges
 from edged.settings import Settings
+from edged.stream.aside import AGAIN_S
 from edged.stream.effects import Handed, LaneEffect, SetAside
 from edged.stream.lane import Lane
 from edged.stream.link import Link
@@ -27,9 +28,6 @@ AHEAD_S: Final = 20.0
 
 ROOM_S: Final = 0.5
 """How often it is looked at least whether what was loaded is sent: the server need not say anything of it."""
-
-ASIDE_S: Final = 600.0
-"""When what ended connection after connection is tried again."""
 
 Load = Callable[[str, int, int], Awaitable[list[tuple[int, bytes]]]]
 """`(run, start, end)` to what is stored of it, in order, in pieces of 1 s or less."""
@@ -97,7 +95,7 @@ class Backfill:
         self._on_effect = on_effect
         self._jobs: dict[str, _Job] = {}
         self._aside: list[_Job] = []
-        """What ended connection after connection; it comes back after `ASIDE_S`."""
+        """What ended connection after connection; it comes back after `AGAIN_S`."""
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._finish = False
@@ -203,7 +201,7 @@ class Backfill:
         if left:  # it was set aside: the other runs come first
             aside = _Job(job.run, job.rate, deque(left), left[-1].end)
             self._aside.append(aside)
-            asyncio.get_running_loop().call_later(ASIDE_S, self._again, aside)
+            asyncio.get_running_loop().call_later(AGAIN_S, self._again, aside)
 
     def _again(self, aside: _Job) -> None:
         self._aside.remove(aside)

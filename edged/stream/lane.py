@@ -14,10 +14,11 @@ from typing import Final
 from edged.errors import Unreachable
 from edged.gate.gate import Open
 from edged.gate.intake import Audio, Let
-from edged.ranges import Range, Ranges
+from edged.ranges import Range
 from edged.settings import Deepgram
 from edged.stream import deepgram
 from edged.stream.account import Account, Segment
+from edged.stream.aside import Aside
 from edged.stream.breaks import Breaks, Ended
 from edged.stream.effects import HandedOver, LaneEffect, SetAside, Showing
 from edged.stream.parting import Parting
@@ -28,9 +29,6 @@ from edged.transcripts.utterance import PAUSE_MS
 
 MESSAGE_MS: Final = 100
 """Audio in one message: the server advises 20 to 250 ms."""
-
-ASIDE_S: Final = 600.0
-"""When what was set aside is tried again."""
 
 UNQUIET_S: Final = 2.0
 """A voice at the end of a segment may be a word's beginning: a connection is not left for so long."""
@@ -88,7 +86,7 @@ class Lane:
         self._breaks = Breaks()
         after = None if hand_over_s is None else round(hand_over_s * rate)
         self._parting = Parting(self.account, self._scribe, keep_max=keep_max_s * rate, after=after, pause=self._pause)
-        self._aside, self._aside_at = Ranges(), 0.0
+        self._aside = Aside()
 
     # -- from the gate ------------------------------------------------------------------------------------------------
 
@@ -220,7 +218,7 @@ class Lane:
         if session is None:
             return []
         effects: list[LaneEffect] = [*session.poll(now)]
-        if self._aside and now >= self._aside_at + ASIDE_S:
+        if self._aside.is_due(now):
             self.leave()  # a connection sends in order of position: what was set aside needs another
         self.keepalives += sum(1 for e in effects if isinstance(e, Send) and e.data == deepgram.KEEP_ALIVE)
         if session.state is State.DRAINING and now >= self._drain_by(session):
@@ -267,7 +265,7 @@ class Lane:
         """Where the audio is to send at or after the cursor, for one message."""
         while (following := self.account.ahead(cursor, self._message)) is not None:
             start, end = following
-            aside = self._aside.following(start) if self._aside else None
+            aside = self._aside.following(start)
             if aside is None or aside[0] >= end:
                 return following
             if aside[0] > start:
@@ -360,6 +358,7 @@ class Lane:
         """Decide where the next session goes on."""
         going_on = self.account.segment_at(self._cursor - 1)  # a word may have begun in it
         whole = going_on is None or (going_on.closed and self._cursor >= going_on.end)
+        # What it said while it ended the stream is all that it will say: that is no break to go back behind.
         said_all = self._flushed and whole and self._scribe.draft and self._scribe.draft.words
         effects: list[LaneEffect] = [*self._scribe.close()] if said_all else []
         first = self._next(0)
@@ -376,15 +375,14 @@ class Lane:
             return effects
         effects += self._scribe.close()
         self.account.split(upto)  # when the rest of the segment is answered, this is not
-        self._aside.add(goes_on.at, upto)
-        self._aside_at = now
+        self._aside.add(goes_on.at, upto, now)
         return [*effects, SetAside(sum(b - a for a, b in self.account.waiting.within(goes_on.at, upto)))]
 
     def _look_aside(self, now: float) -> None:
         """Try again what was set aside: after a while, or when there is nothing else to end with."""
-        due = now >= self._aside_at + ASIDE_S
-        if self._aside and (due or (self._finishing and self._retry_aside and not self._next(self._start()))):
-            self._aside = Ranges()
+        last_thing = self._aside and self._finishing and self._retry_aside and not self._next(self._start())
+        if last_thing or self._aside.is_due(now):
+            self._aside.clear()
             self._breaks.forget()
 
     def _told(self, effects: list[LaneEffect]) -> list[LaneEffect]:

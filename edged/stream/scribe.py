@@ -237,4 +237,5 @@ def _placed(word: deepgram.Word, stream: StreamMap) -> Spoken:
     def placed(at: int) -> int:
         return piece.position + min(max(at - piece.stream, 0), piece.length)
 
-    return Spoken(placed(word.start), placed(word.end), *word[2:])
+    start, end = placed(word.start), placed(word.end)
+    return Spoken(start, end, word.word, word.text, word.confidence, word.speaker, word.guessed)

@@ -219,3 +219,22 @@ def again(bench: Bench, until: int | None = None) -> list[tuple[int, int]]:
     bench.connect()
     bench.wait(bench.at + 8000 if until is None else until)
     return bench.sent()
+
+
+def with_a_pause() -> Bench:
+    """Somebody has spoken up to 5000, with 400 ms of silence from 3000 on; the segment is open, nothing connected."""
+    bench = Bench()
+    bench.open()
+    bench.hear(3000)
+    bench.hear(3400, voiced=False)
+    bench.hear(5000)
+    return bench
+
+
+def end_three_times(bench: Bench, within_ms: int) -> None:
+    """The server ends three sessions in a row, after a result, by what was sent within so long; a fourth is open."""
+    for _ in range(3):
+        bench.wait(bench.at + within_ms)
+        bench.serve(interim(0, 1000))
+        bench.lose(1011)
+        bench.connect()

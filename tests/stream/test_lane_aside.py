@@ -1,6 +1,6 @@
 """What has ended three sessions is set aside: kept, tried again later, and in nobody's way."""
 
-from tests.stream.some import THREE, Bench, again, final, interim, talking
+from tests.stream.some import THREE, Bench, again, end_three_times, final, interim, talking, with_a_pause
 
 
 def test_a_range_that_ends_three_sessions_is_set_aside_and_the_queue_goes_on() -> None:
@@ -28,11 +28,7 @@ def set_aside() -> Bench:
     bench = Bench()
     bench.connect()
     bench.say(2000, silence=500)
-    for _ in range(3):
-        bench.wait(bench.at + 2600)
-        bench.serve(interim(0, 1000))
-        bench.lose(1011)
-        bench.connect()
+    end_three_times(bench, 2600)
     assert bench.aside == 2500
     return bench
 
@@ -81,11 +77,7 @@ def test_at_the_end_what_was_set_aside_is_tried_once_more() -> None:
 
 
 def test_what_is_set_aside_ends_in_a_pause_so_that_no_word_is_cut_in_two() -> None:
-    bench = Bench()
-    bench.open()
-    bench.hear(3000)
-    bench.hear(3400, voiced=False)
-    bench.hear(5000)
+    bench = with_a_pause()
     bench.connect()
     for _ in range(3):
         bench.wait(bench.at + 1500)
@@ -99,17 +91,9 @@ def test_what_is_set_aside_ends_in_a_pause_so_that_no_word_is_cut_in_two() -> No
 
 
 def test_what_was_set_aside_becomes_a_record_though_what_follows_it_is_answered_already() -> None:
-    bench = Bench()
-    bench.open()
-    bench.hear(3000)
-    bench.hear(3400, voiced=False)
-    bench.hear(5000)
+    bench = with_a_pause()
     bench.connect()
-    for _ in range(3):
-        bench.wait(bench.at + 1500)
-        bench.serve(interim(0, 1000))
-        bench.lose(1011)
-        bench.connect()
+    end_three_times(bench, 1500)
     bench.wait(bench.at + 2000)
     bench.close()
     bench.serve(final(0, 1800, "oh@300-1700"))

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.stream.some import Bench, final, interim
+from tests.stream.some import Bench, end_three_times, final, interim
 
 
 def primed(bench: Bench, until: int) -> None:
@@ -248,11 +248,7 @@ def test_what_is_set_aside_does_not_keep_an_idle_connection_open() -> None:
     bench = Bench(idle_close_s=5)
     bench.connect()
     bench.say(2000, silence=500)
-    for _ in range(3):
-        bench.wait(bench.at + 2600)
-        bench.serve(interim(0, 1000))
-        bench.lose(1011)
-        bench.connect()
+    end_three_times(bench, 2600)
     assert bench.aside
     bench.wait(bench.at + 6000)
     assert len(bench.said("CloseStream")) == 1

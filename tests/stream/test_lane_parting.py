@@ -7,7 +7,7 @@ from typing import Any
 
 from edged.stream.effects import HandedOver, LaneEffect
 from edged.stream.lane import Lane
-from tests.stream.some import METADATA, RATE, Bench, final, interim
+from tests.stream.some import METADATA, RATE, Bench, end_three_times, final, with_a_pause
 
 
 class Parting(Bench):
@@ -258,25 +258,12 @@ def test_what_lies_behind_the_last_pause_is_no_part_of_it() -> None:
 # -- what was set aside -----------------------------------------------------------------------------------------------
 
 
-def ended_three_times(bench: Bench) -> None:
-    """By what is sent within 1.5 s."""
-    bench.connect()
-    for _ in range(3):
-        bench.wait(bench.at + 1500)
-        bench.serve(interim(0, 1000))
-        bench.lose(1011)
-        bench.connect()
-    assert bench.aside
-
-
 def test_the_answer_to_the_rest_of_a_segment_settles_nothing_of_it_that_was_set_aside() -> None:
-    bench = Bench()
-    bench.open()
-    bench.hear(3000)
-    bench.hear(3400, voiced=False)
-    bench.hear(5000)
+    bench = with_a_pause()
     bench.close()
-    ended_three_times(bench)
+    bench.connect()
+    end_three_times(bench, 1500)
+    assert bench.aside
     bench.wait(bench.at + 3000)
     assert bench.sent() == [(3200, 5000)]
     bench.serve(final(0, 1800, "oh@300-1500", from_finalize=True))
@@ -289,7 +276,9 @@ def test_nor_do_words_that_follow_in_a_segment_that_was_open_then() -> None:
     bench = Bench()
     bench.open()
     bench.hear(1500)
-    ended_three_times(bench)
+    bench.connect()
+    end_three_times(bench, 1500)
+    assert bench.aside
     aside = bench.aside
     assert 0 < aside < 1500
     assert bench.waiting == [(0, 1500)]
