@@ -60,6 +60,10 @@ class World:
         self.held: list[protocol.Out] = []
         self.blocked_until = 0.0
         """Our event loop stands still: audio waits in the hand-over."""
+        self.jammed_until = 0.0
+        """A message waits in its sending until then: nothing of ours leaves."""
+        self.still_leave: int | None = None
+        """So many messages leave before the network breaks, in the sending of one; None: all."""
         self.connect_at = 0.0
         self.waiting_blocks: list[Block] = []
         self.played = 0
@@ -87,6 +91,11 @@ class World:
         if self.server:
             self.server = None
             self._ended(code, deepgram.closure(code, reason))
+
+    def jam(self, seconds: float) -> None:
+        """The network takes nothing for so long, then one message, and breaks where the next is sent."""
+        self.jammed_until = self.now + seconds
+        self.still_leave = 1
 
     def hole(self, seconds: float) -> None:
         """The microphone loses audio: what it would have said in the next `seconds` is gone."""
@@ -155,9 +164,13 @@ class World:
             for event in self.intake.block(block, forced=self.lane.wants_priming()):
                 self._do(self.lane.let(event))
         self._connect()
-        self._do(self.lane.poll(self.now))
+        self._poll()
         self._server_tick()
-        self._do(self.lane.poll(self.now))
+        self._poll()
+
+    def _poll(self) -> None:
+        if self.now >= self.jammed_until:
+            self._do(self.lane.poll(self.now))
 
     def _microphone(self) -> None:
         size = round(BLOCK_S * self.rate)
@@ -212,6 +225,7 @@ class World:
                 self._ended(item.code, deepgram.closure(item.code, item.reason))
 
     def _ended(self, code: int | None, error: Unreachable | Refused) -> None:
+        self.jammed_until, self.still_leave = 0.0, None
         session = self.lane.session
         asked = session is not None and session.state is State.DRAINING and code == 1000
         proved = session is not None and session.results > 0
@@ -223,20 +237,9 @@ class World:
             self.connect_at = self.now + self.backoff.wait_s(error, self.rng.random())
 
     def _do(self, effects: list[LaneEffect]) -> None:
+        """As a link does: what is for the network comes last, and ends with the connection."""
         for effect in effects:
             match effect:
-                case Send(data):
-                    self.lane.left(self.now)
-                    if isinstance(data, str):
-                        self.texts.append((self.now, data))
-                    else:
-                        self.sent.append((self.now, len(data) // 2))
-                    if self.server:
-                        self._hear(self.server.receive(self.now, data))
-                case Hangup(error):
-                    self.server = None
-                    assert isinstance(error, Unreachable | Refused)
-                    self._ended(None, error)
                 case Uttered(utterance):
                     self.utterances.append(utterance)
                     self.uttered_at.append(self.now)
@@ -244,5 +247,27 @@ class World:
                     self.evicted += samples
                 case SetAside(samples):
                     self.aside += samples
-                case _:
-                    pass
+        for effect in effects:
+            match effect:
+                case Send() if self.still_leave == 0:
+                    self.server = None
+                    self._ended(None, Unreachable("broken in the sending"))
+                    return
+                case Send(data):
+                    self._send(data)
+                case Hangup(error):
+                    self.server = None
+                    assert isinstance(error, Unreachable | Refused)
+                    self._ended(None, error)
+                    return
+
+    def _send(self, data: str | bytes) -> None:
+        if self.still_leave is not None:
+            self.still_leave -= 1
+        self.lane.left(self.now)
+        if isinstance(data, str):
+            self.texts.append((self.now, data))
+        else:
+            self.sent.append((self.now, len(data) // 2))
+        if self.server:
+            self._hear(self.server.receive(self.now, data))

@@ -206,7 +206,9 @@ class Link:
         lane = self._lane
         while True:
             self._wake.hush()
-            for effect in lane.poll(time.monotonic()):
+            effects = lane.poll(time.monotonic())
+            self._do(effects)  # before anything is awaited: the lane has let go of what these record
+            for effect in effects:
                 match effect:
                     case Send(data):
                         await connection.send(data)
@@ -218,8 +220,6 @@ class Link:
                         raise Closed(
                             None, error if isinstance(error, Unreachable | Refused) else Unreachable(str(error))
                         )
-                    case _:
-                        self._on_effect(effect)
             if time.monotonic() >= self._leave_at_s:
                 raise Closed(None, Unreachable("another needs the connection"))
             deadline_s = lane.next_deadline(time.monotonic())
@@ -236,5 +236,7 @@ class Link:
                 await self._finish.wait()
 
     def _do(self, effects: list[LaneEffect]) -> None:
+        """All of them but what is for the network."""
         for effect in effects:
-            self._on_effect(effect)
+            if not isinstance(effect, Send | Hangup):
+                self._on_effect(effect)

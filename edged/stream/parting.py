@@ -1,8 +1,13 @@
 """What a lane parts with: backlog that would delay live speech, and what is more than may be kept. Pure."""
 
+from typing import Final
+
 from edged.stream.account import Account
 from edged.stream.effects import Evicted, Handed
 from edged.stream.scribe import Scribe, Uttered
+
+LOOK_PAUSES: Final = 10
+"""So far a quiet place is looked for: words are shorter than 1.5 s."""
 
 
 class Parting:
@@ -17,7 +22,11 @@ class Parting:
         self._pause = pause
 
     def backlog(self, sending_from: int | None) -> tuple[list[Uttered], tuple[Handed, ...]]:
-        """Part with a backlog, up to the last pause; not with the segment that a session is sending."""
+        """Part with a backlog, up to the last pause; not with the segment that a session is sending.
+
+        Where no such place comes until half of what may be kept waits (rain, a television), it is parted near its
+        ends instead, where it is quietest there.
+        """
         account = self._account
         first = account.waiting.following(sending_from or 0)
         if self._after is None or first is None or account.end - first[0] <= self._after:
@@ -27,7 +36,13 @@ class Parting:
             low = next((s.start for s in account.segments if s.start >= low and s.start == s.chain), account.end)
         upto = account.last_pause(self._pause)
         if upto is None or upto <= low:
-            return [], ()
+            look = LOOK_PAUSES * self._pause
+            if account.waiting.total <= max(self._after, self._keep_max / 2) or account.end - first[0] < 2 * look:
+                return [], ()
+            upto = self._place(account.end - look, account.end)
+            if sending_from is not None:
+                low = self._place(first[0], first[0] + look)
+                account.split(low)
         draft = self._scribe.draft
         uttered = self._scribe.close() if draft and draft.start < upto and sending_from is None else []
         account.split(upto)
@@ -38,6 +53,11 @@ class Parting:
         )
         account.release(low, upto, "handed over")
         return uttered, stretches
+
+    def _place(self, start: int, end: int) -> int:
+        """A pause in `[start, end)`, or where it is quietest."""
+        pauses = ((a + b) // 2 for a, b in self._account.quiet_runs(start, end) if b - a >= self._pause)
+        return next(pauses, self._account.quietest(start, end, self._pause // 5))
 
     def excess(self) -> list[Uttered | Evicted]:
         """Of what is more than may be kept the oldest goes, but what finals have covered of it is recorded."""

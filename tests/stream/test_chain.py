@@ -21,7 +21,7 @@ from tests.simulation import World
 WORST_S = 0.08 + 0.05
 """The engine's jitter, and what the issue allows."""
 
-FAULTS = ("reset", "close", "mute", "refuse", "block", "hole")
+FAULTS = ("reset", "close", "mute", "refuse", "block", "hole", "jam")
 Fault = tuple[float, str, Any]
 """When, what, and how: a share of the recording, a verb, its argument."""
 
@@ -29,6 +29,7 @@ FAULT = st.tuples(
     st.floats(0, 1),
     st.one_of(
         st.tuples(st.just("reset"), st.none()),
+        st.tuples(st.just("jam"), st.floats(0, 8)),
         st.tuples(st.just("close"), st.sampled_from([1000, 1006, 1011, 1012, 4400])),
         st.tuples(st.just("mute"), st.floats(0.5, 40)),
         st.tuples(st.just("refuse"), st.floats(0.5, 30)),
@@ -67,7 +68,7 @@ def advance(one: World, until_s: float) -> None:
         one.run(one.now + 0.05)
         account = one.lane.account
         assert account.let_through == account.waiting.total + sum(account.fates.values())
-        if one.now >= one.blocked_until:
+        if one.now >= max(one.blocked_until, one.jammed_until):
             deadline = one.lane.next_deadline(one.now)
             assert deadline is None or deadline > one.now, "a lane that is polled without end"
 
@@ -77,6 +78,8 @@ def cause(one: World, verb: str, how: Any) -> None:
     match verb:
         case "reset":
             one.reset()
+        case "jam":
+            one.jam(how)
         case "close":
             one.close(how)
         case "mute":
@@ -109,7 +112,7 @@ def assert_every_word_once(one: World) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_fault_in_mid_word_loses_or_doubles_a_word(fault: str) -> None:
     """Each of them in the middle of one word of each sentence."""
-    how = {"close": 1011, "mute": 20.0, "refuse": 10.0, "block": 5.0, "hole": 0.3}.get(fault)
+    how = {"jam": 4.0, "close": 1011, "mute": 20.0, "refuse": 10.0, "block": 5.0, "hole": 0.3}.get(fault)
     script = recording(1)
     middles = [(word.start + word.end) / len(script.pcm) for word in script.words[2::7]]
     one = history(1, [(share, fault, how) for share in middles])
@@ -119,7 +122,7 @@ def test_no_fault_in_mid_word_loses_or_doubles_a_word(fault: str) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_histories_of_many_faults_lose_and_double_no_word(seed: int) -> None:
     rng = random.Random(seed)
-    hows = {"close": 1012, "mute": 8.0, "refuse": 5.0, "block": 3.0, "hole": 0.5}
+    hows = {"jam": 6.0, "close": 1012, "mute": 8.0, "refuse": 5.0, "block": 3.0, "hole": 0.5}
     faults = [(rng.random(), verb, hows.get(verb)) for verb in rng.choices(FAULTS, k=4)]
     assert_every_word_once(history(seed, faults))
 

@@ -83,24 +83,20 @@ def said(script: Script, start: int, end: int) -> bytes:
     return (script.pcm[at * 2 :] + script.pcm)[: (end - start) * 2]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("outage_h", [0.02, 8.0])
-def test_after_an_outage_every_word_is_there_once_and_live_speech_did_not_wait(outage_h: float) -> None:
-    """Speech a third of the time; both connections unkind; memory bounded by what one pause takes to come."""
-    script = compose(sentences(4, 12), seed=5, silence_s=9.0, pause_s=(0.06, 0.4))
+def through_an_outage(script: Script, seed: int, outage_s: float) -> Hours:
+    """A world that has had one and has caught up, with every word once."""
     length_s = len(script.pcm) / 2 / script.rate
-    world = Hours(script, unkind=Unkindness.all(), limits=Limits(), seed=7)
+    world = Hours(script, unkind=Unkindness.all(), limits=Limits(), seed=seed)
     world.run(length_s)
-    world.refused_until = world.now + outage_h * 3600
+    world.refused_until = world.now + outage_s
     world.reset()
     world.run(world.refused_until)
-    back_at = world.now + 30  # a wait of up to 30 s may lie before the next try
     rounds = int(world.now / length_s) + 4
     world.run(rounds * length_s)
     while world.behind.stretches or world.behind.lane.backlog:
         rounds += 1
         world.run(rounds * length_s)
-        assert rounds * length_s < 3 * (outage_h + 1) * 3600, "the backlog does not shrink"
+        assert rounds * length_s < 3 * (outage_s + 3600), "the backlog does not shrink"
     world.finish()
 
     words = Counter(word.word for word in [*world.words, *world.behind.words])
@@ -110,6 +106,17 @@ def test_after_an_outage_every_word_is_there_once_and_live_speech_did_not_wait(o
     assert world.evicted == world.behind.evicted == 0
     ranges = sorted((u.start, u.end) for u in [*world.utterances, *world.behind.utterances])
     assert all(start >= end for (_, end), (start, _) in pairwise(ranges))
+    assert world.most_in_memory < 60 * world.rate
+    return world
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outage_h", [0.02, 8.0])
+def test_after_an_outage_every_word_is_there_once_and_live_speech_did_not_wait(outage_h: float) -> None:
+    """Speech a third of the time; both connections unkind; memory bounded by what one pause takes to come."""
+    script = compose(sentences(4, 12), seed=5, silence_s=9.0, pause_s=(0.06, 0.4))
+    world = through_an_outage(script, 7, outage_h * 3600)
+    back_at = world.refused_until + 30  # a wait of up to 30 s may lie before the next try
     late = [
         at - utterance.end / world.rate
         for at, utterance in zip(world.uttered_at, world.utterances, strict=True)
@@ -117,4 +124,11 @@ def test_after_an_outage_every_word_is_there_once_and_live_speech_did_not_wait(o
     ]
     assert late
     assert max(late) < 20, "live speech waited for the backlog"
-    assert world.most_in_memory < 60 * world.rate
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_after_an_outage_in_talk_without_a_pause_every_word_is_there_once(seed: int) -> None:
+    """For six minutes, three times as long as memory lasts: what is handed over is cut in the quietest places."""
+    script = compose(sentences(8, 12), seed=seed, lead_s=0.1, tail_s=0.1, silence_s=0.1, pause_s=(0.0, 0.06))
+    world = through_an_outage(script, seed, 360)
+    assert world.lane.account.fates["handed over"] > 300 * world.rate

@@ -135,13 +135,48 @@ def test_a_backlog_is_parted_in_a_pause_of_a_segment() -> None:
     assert bench.lane.account.voiced(8400, 8500)
 
 
-def test_without_a_pause_nothing_goes() -> None:
+def test_without_a_pause_nothing_goes_until_half_of_what_may_be_kept_waits() -> None:
     """It would cut a word in two."""
     bench = Parting()
     bench.open()
-    bench.hear(20_000)
+    bench.hear(60_000)
     assert bench.handed == []
-    assert bench.waiting == [(0, 20_000)]
+    assert bench.waiting == [(0, 60_000)]
+
+
+def test_a_voice_without_a_pause_is_handed_over_at_last_and_never_evicted() -> None:
+    """Rain for minutes, or a television in it: the spool has room where memory has not."""
+    bench = Parting()
+    for piece in range(10):
+        bench.open()
+        bench.hear(60_000 * (piece + 1))
+        bench.close(continues=True)
+    assert bench.evicted == 0
+    assert bench.stretches[0][0] == 0
+    handed_to = bench.stretches[-1][1]
+    assert [end for _, end in bench.stretches[:-1]] == [start for start, _ in bench.stretches[1:]]
+    assert bench.waiting == [(handed_to, 600_000)]
+    assert 600_000 - handed_to <= 60_000
+
+
+def test_nor_while_a_connection_takes_it_too_slowly() -> None:
+    """What it has been sent stays with it up to the next quiet place, and so does what is said last."""
+    bench = Parting()
+    bench.connect()
+    bench.open()
+    heard = 0
+    for at in range(1000, 300_001, 1000):
+        bench.hear(at)
+        before, heard = heard, min(at // 2, sum(length for _, length in bench.audio))  # it keeps up with half of it
+        bench.serve(final(before, heard, f"ah@{before}-{heard}"))
+    assert bench.hangups == []
+    assert bench.evicted == 0
+    sent = bench.sent()
+    for start, end in bench.stretches:
+        assert all(end <= a or b <= start for a, b in sent)
+    assert bench.lane.account.fates["handed over"] > 100_000
+    assert bench.waiting[-1][1] == 300_000
+    assert bench.lane.backlog <= 61_000
 
 
 def test_nothing_goes_that_would_not_be_stored() -> None:
