@@ -103,6 +103,8 @@ class Books:
         self._spool = Spool(settings.spool, call_soon, self._on_spool) if settings.spool.enabled else None
         self._started_s = boottime_s()
         self._ring: Ring | None = None
+        self._found: list[asyncio.Task[None]] = []
+        """What was found late, being taken up."""
         self._boot_at_s = float("-inf")
         self._boot_offset_s = 0.0
         self._once = Once()
@@ -154,6 +156,9 @@ class Books:
                 extra={"trouble": Trouble.KILLED},
             )
         await self._take_up(self._judge_again(spool, kept, recovered) if kept else recovered)
+        if kept:  # stored before its ring goes, if it can be
+            with suppress(EdgedError):
+                await spool.load(kept.run, 0, 0)
         self._begin_run(spool)
         try:
             self._ring = await asyncio.to_thread(Ring, ring, self._run, spool.boot_id, self._rate, RING_S)
@@ -181,10 +186,14 @@ class Books:
             log.warning("the spool could not be moved to disk in %.1f s: it does not outlive the boot", timeout_s)
 
     def tick(self) -> None:
-        """To be called every second or two."""
+        """To be called every second or two. Raises what ended the taking up of what was found."""
         spool, now_s = self._spool, boottime_s()
         if spool is None:
             return
+        ended = [task for task in self._found if task.done()]
+        self._found = [task for task in self._found if not task.done()]
+        for task in ended:
+            task.result()
         spool.tick(now_s)
         offset_s = wall_offset_s()
         if now_s >= self._boot_at_s + BOOT_EVERY_S or abs(offset_s - self._boot_offset_s) > CLOCK_STEP_S:
@@ -311,7 +320,7 @@ class Books:
                     extra={"trouble": Trouble.SPOOL_DAMAGED},
                 )
             case items.Found(recovered):
-                self._found = asyncio.get_running_loop().create_task(self._take_up(recovered))
+                self._found.append(asyncio.get_running_loop().create_task(self._take_up(recovered)))
 
     def _give_again(self, ranges: tuple[Range, ...]) -> None:
         """What of these still waits in memory could not be stored before."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from edged.ranges import Range
 from edged.spool.dating import Anchor, Boot, Line
@@ -11,6 +11,12 @@ from edged.transcripts.record import Record
 
 Where = Literal["runtime", "disk"]
 """Which of the two databases."""
+
+Bound = Literal["max_mb", "max_age_h"]
+"""What speech went at: an option of the spool."""
+
+EVER: Final = 1 << 62
+"""A position beyond any."""
 
 
 class Run(NamedTuple):
@@ -113,7 +119,7 @@ class Evicted(NamedTuple):
     start: int
     end: int
     seconds: float
-    bound: Literal["max_mb", "max_age_h"]
+    bound: Bound
 
 
 class Failing(NamedTuple):

@@ -13,7 +13,7 @@ from edged.spool import schema
 from edged.spool.database import Failed
 from edged.spool.dating import Boot
 from edged.spool.files import Locks, Paths, open_store
-from edged.spool.items import Event, Failing, Found, Recovered, SetAside, Wanted, Where, Working
+from edged.spool.items import EVER, Event, Failing, Found, Recovered, SetAside, Wanted, Where, Working
 from edged.spool.orders import Write
 from edged.spool.pair import Pair
 from edged.spool.recovery import recovered, resolve
@@ -21,10 +21,6 @@ from edged.spool.store import Store
 
 WAITS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Between tries of a database that fails; the last repeats. Sooner gains nothing, later loses trust."""
-
-
-EVER: Final = 1 << 62
-"""A position beyond any."""
 
 
 @dataclass
@@ -56,6 +52,8 @@ class Keeper:
         self._tell = tell
         self._locks = Locks()
         self._health: dict[Where, _Health] = {"runtime": _Health(), "disk": _Health()}
+        self._unseen: set[Where] = {"runtime", "disk"}
+        """What lies there from before is not known yet."""
 
     def start(self, here: Callable[[], Boot]) -> Recovered:
         """Lock and open what can be; make one of it. `here` is asked when the directories are there.
@@ -70,17 +68,12 @@ class Keeper:
         except ConfigurationError:
             self.close()
             raise
-        while self.pair.stores:
-            try:
-                resolve(self.pair.stores)
-                return recovered(self.pair.stores, self._sinks, self.here, now_s)
-            except Failed as error:  # one less to use, or a new one in its place
-                self.failed(error)
-        return Recovered(self.here.boot_id, (), (), (), 0, {}, {self.here.boot_id: self.here})
+        nothing = Recovered(self.here.boot_id, (), (), (), 0, {}, {self.here.boot_id: self.here})
+        return self._look(now_s) or nothing
 
     def available(self, where: Where, now_s: float, *, at_once: bool = False) -> bool:
         """Whether it can be used; tries again what failed, when it is time for that or `at_once`."""
-        if (self.pair.memory if where == "runtime" else self.pair.disk) is not None:
+        if self._usable(where):
             return True
         if now_s < self._health[where].retry_s and not at_once:
             return False
@@ -191,18 +184,28 @@ class Keeper:
             if store:
                 store.probe()
                 self._use(store)
-                return True
-            if not self._open(where, now_s):
+            elif not self._open(where, now_s):
                 return False
-            if where == "disk" and self.pair.memory and self.pair.disk:
-                self._find(self.pair.disk, now_s)
         except Failed as error:
             self.failed(error)
             return False
-        return True
+        if self.pair.memory and (found := self._look(now_s)):
+            self._tell(Found(found))
+        return self._usable(where)
 
-    def _find(self, disk: Store, now_s: float) -> None:
-        """What was on a disk that could not be read at the start."""
+    def _usable(self, where: Where) -> bool:
+        return any(store.where == where for store in self.pair.stores)
+
+    def _look(self, now_s: float) -> Recovered | None:
+        """Make one of what can be used; returns what was not seen of it before, if anything could be looked at."""
         run = self.pair.run
-        resolve(self.pair.stores, alive=run.run if run else None)
-        self._tell(Found(recovered([disk], self._sinks, self.here, now_s)))
+        while unseen := [store for store in self.pair.stores if store.where in self._unseen]:
+            try:
+                resolve(self.pair.stores, alive=run.run if run else None)
+                found = recovered(unseen, self._sinks, self.here, now_s)
+            except Failed as error:  # one less to use, or a new one in its place
+                self.failed(error)
+            else:
+                self._unseen -= {store.where for store in unseen}
+                return found
+        return None

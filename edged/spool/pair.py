@@ -18,7 +18,7 @@ from edged.audio import BYTES_PER_SAMPLE
 from edged.ranges import Range, Ranges
 from edged.spool.database import Failed
 from edged.spool.dating import Boot, age_s
-from edged.spool.items import Evicted, Run
+from edged.spool.items import EVER, Bound, Evicted, Run
 from edged.spool.records import Entry
 from edged.spool.recovery import known_boots, line_of
 from edged.spool.store import LONGEST, Piece, Segment, Store, read_all
@@ -156,12 +156,11 @@ class Pair:
         ids = {entry.id for entry in entries}
         strays = runtime.marks(of_absent=True)
         marks = [mark for mark in runtime.marks() if mark[0] in ids] if ids else []
-        boots = self._news(runtime, disk)
-        if not (pieces or entries or strays or self._ends or boots or self._debts(disk)):
+        boots, debts = self._news(runtime, disk), self._debts(disk)
+        if not (pieces or entries or strays or self._ends or boots or debts):
             self._owed.clear()
             return False
         opened: set[tuple[str, int]] = set()
-        debts = self._debts(disk)
         with disk.transaction():
             for run, start, end in debts:
                 disk.release(run, start, end)
@@ -258,13 +257,13 @@ class Pair:
                     return self._evict(run, old, "max_age_h")
         return []
 
-    def _evict(self, run: Run, rows: Sequence[Range], bound: str) -> list[Evicted]:
+    def _evict(self, run: Run, rows: Sequence[Range], bound: Bound) -> list[Evicted]:
         released = 0
         start, end = rows[0][0], rows[-1][1]
         for store in self.stores:
             with store.transaction():
                 released += store.release(run.run, start, end)
-        return [Evicted(run.run, start, end, released / run.rate, "max_mb" if bound == "max_mb" else "max_age_h")]
+        return [Evicted(run.run, start, end, released / run.rate, bound)]
 
     # -- housekeeping -------------------------------------------------------------------------------------------------
 
@@ -290,7 +289,7 @@ class Pair:
                     store.forget_run(run)
                 for run, _ in anchors:
                     ranges = store.audio_ranges(run, most=1)
-                    store.forget_anchors(run, ranges[0][0] if ranges else 1 << 62)
+                    store.forget_anchors(run, ranges[0][0] if ranges else EVER)
                 store.forget_boots(here)
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from edged.ranges import Ranges
 from edged.spool.dating import Anchor, Boot, Line, age_s, later
-from edged.spool.items import Backlog, Pending, Recovered, Run, Stretch
+from edged.spool.items import EVER, Backlog, Pending, Recovered, Run, Stretch
 from edged.spool.records import Entry
 from edged.spool.store import Segment, Store
 from edged.transcripts.record import Record, decode
@@ -38,7 +38,7 @@ def _close_segments(stores: Sequence[Store], alive: str | None) -> None:
         key = segment.run, segment.start
         if segment.end is not None:
             closed[key] = segment
-        following[key] = 1 << 62
+        following[key] = EVER
     keys = sorted(following)
     for key, after in pairwise(keys):
         if key[0] == after[0]:
@@ -53,7 +53,7 @@ def _close_segments(stores: Sequence[Store], alive: str | None) -> None:
                 ended.append(closed.get(key) or segment._replace(end=last))
         strays = []
         for run in list(store.held):
-            covered = Ranges((s.start, s.end or 1 << 62) for s in store.segments(run))
+            covered = Ranges((s.start, s.end or EVER) for s in store.segments(run))
             for start, end in Ranges(store.audio_ranges(run)):
                 strays += [Segment(run, a, b, a, False) for a, b in covered.gaps(start, end) if run != alive]
         if ended or strays:
@@ -174,7 +174,7 @@ def known_boots(stores: Sequence[Store], here: Boot) -> dict[str, Boot]:
 def _with_ends(segments: dict[int, Segment]) -> list[tuple[Segment, int]]:
     """In order, and where each ends: one that is open reaches to the next."""
     ordered = [segments[start] for start in sorted(segments)]
-    nexts = [*(segment.start for segment in ordered[1:]), 1 << 62]
+    nexts = [*(segment.start for segment in ordered[1:]), EVER]
     return [(each, after if each.end is None else each.end) for each, after in zip(ordered, nexts, strict=True)]
 
 

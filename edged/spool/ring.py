@@ -111,10 +111,6 @@ class Ring:
         self._end_at_s = at_s + length / self._rate
         self._mark(let_to)
 
-    def decided(self, let_to: int) -> None:
-        """The gate has let through up to here."""
-        self._mark(let_to)
-
     def close(self) -> None:
         """Nothing is undecided any more: the file goes, and the audio in it."""
         self._map[:] = bytes(len(self._map))

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE
 from edged.ranges import Range, Ranges
+from edged.spool.items import EVER
 from edged.spool.records import Records
 
 LONGEST: Final = 48_000
@@ -155,7 +156,7 @@ class Store(Records):
         if self.held[run] <= 0:
             del self.held[run]
 
-    def audio_ranges(self, run: str, start: int = 0, end: int = 1 << 62, most: int = -1) -> list[Range]:
+    def audio_ranges(self, run: str, start: int = 0, end: int = EVER, most: int = -1) -> list[Range]:
         """Where rows lie that overlap `[start, end)`, in order, `most` of them; read from the index alone."""
         query = f'SELECT position, "end" FROM audio WHERE {_OVERLAPPING} ORDER BY position LIMIT ?'  # noqa: S608  ours
         return self.rows(query, (*_place(run, start, end), most), "ii")

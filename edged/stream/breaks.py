@@ -24,7 +24,7 @@ class Ended(NamedTuple):
     sent_to: int
     """It sent audio up to this position, or nothing if that is 0."""
     answered: bool
-    """It gave results."""
+    """It gave results, and was not ended by us."""
     flushed: bool
     """The server has answered CloseStream: it has said all that it will say."""
 

@@ -157,10 +157,6 @@ class Connection:
         """End it at once, without a word: it is given up."""
         self._socket.transport.abort()
 
-    async def close(self) -> None:
-        """End it in order, within `CLOSE_TIMEOUT_S`."""
-        await self._socket.close()
-
 
 def _quiet_logger() -> logging.Logger:
     logger = logging.getLogger("edged.websockets")

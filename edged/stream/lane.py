@@ -234,8 +234,8 @@ class Lane:
             effects += self._drain(session, now)
         return self._told(effects)
 
-    def lost(self, now: float, code: int | None = None) -> list[LaneEffect]:
-        """The connection has ended (with this close code) or was given up: nothing of it counts any more."""
+    def lost(self, now: float, code: int | None = None, *, given_up: bool = False) -> list[LaneEffect]:
+        """The connection has ended (with this close code) or was `given_up` for another: nothing of it counts now."""
         session = self.session
         if session is None:
             return []
@@ -244,7 +244,7 @@ class Lane:
         self._tails.clear()
         if self._settings.finalize == "auto" and session.finalized and code is not None and 4000 <= code < 5000:
             self._may_finalize = False  # an application's own close code after a Finalize: it knows no such message
-        effects = self._go_back(session, now)
+        effects = self._go_back(session, now, given_up=given_up)
         for segment in list(self.account.segments):
             if segment.over and (self._gated or segment.end <= self._cursor):
                 effects += self._scribe.settle_silence(segment)
@@ -354,7 +354,7 @@ class Lane:
 
     # -- breaks and bounds --------------------------------------------------------------------------------------------
 
-    def _go_back(self, session: Session, now: float) -> list[LaneEffect]:
+    def _go_back(self, session: Session, now: float, *, given_up: bool) -> list[LaneEffect]:
         """Decide where the next session goes on."""
         going_on = self.account.segment_at(self._cursor - 1)  # a word may have begun in it
         whole = going_on is None or (going_on.closed and self._cursor >= going_on.end)
@@ -362,7 +362,7 @@ class Lane:
         said_all = self._flushed and whole and self._scribe.draft and self._scribe.draft.words
         effects: list[LaneEffect] = [*self._scribe.close()] if said_all else []
         first = self._next(0)
-        ended = Ended(self._cursor if session.map.sent else 0, session.results > 0, self._flushed)
+        ended = Ended(self._cursor if session.map.sent else 0, session.results > 0 and not given_up, self._flushed)
         goes_on = self._breaks.after(ended, self._scribe, first[0] if first else None)
         if goes_on is None or goes_on.then == "replay":
             return effects

@@ -80,6 +80,11 @@ class Link:
         """Something may be there to send, or to connect for."""
         self._wake.ring()
 
+    @property
+    def speaks(self) -> bool:
+        """See `Share`."""
+        return self._lane.has_source and self._lane.backlog > 0
+
     def leave(self, *, soon: bool) -> None:
         """Another connection is wanted, and there may be no more: end this one as soon as that costs nothing.
 
@@ -160,12 +165,13 @@ class Link:
         self._leave_at_s = inf
         closed = await self._converse(connection, session)
         asked = session.state is State.DRAINING
-        self._do(self._lane.lost(time.monotonic(), closed.code))
+        given_up = time.monotonic() >= self._leave_at_s and closed.code is None
+        self._do(self._lane.lost(time.monotonic(), closed.code, given_up=given_up))
         if asked and closed.code == 1000 and (session.results or self._lane.parked or self._finish.is_set()):
             log.info("connection closed in order")
             return None
-        if time.monotonic() >= self._leave_at_s and closed.code is None:
-            log.info("connection given up in mid-speech: the backlog can't wait any longer")
+        if given_up:
+            log.info("connection given up in mid-speech: others can't wait any longer")
             return None
         self._lost = True
         return closed.error

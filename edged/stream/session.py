@@ -102,7 +102,6 @@ class Session:
         """The server has said something: from here on KeepAlive holds the connection."""
         self.results = 0
         self.last_result_at = now
-        self.keepalives = 0
         self._reach = 0
         """Stream time up to which any result has come, interims included."""
         self._sent_since_result = 0
@@ -179,7 +178,6 @@ class Session:
         effects: list[Send | Hangup] = []
         if now >= self._last_left_at + self._settings.keepalive_s:  # as `next_deadline` says it, to the last bit
             self._last_left_at = now
-            self.keepalives += 1
             effects.append(Send(deepgram.KEEP_ALIVE))
         if self._stalled(now):
             if self._asked_at is None:

@@ -19,6 +19,10 @@ class Holder(Protocol):
     def presses(self) -> bool:
         """It can't wait any longer: it goes before all others, and is not asked to leave for one that can."""
 
+    @property
+    def speaks(self) -> bool:
+        """What is being said now waits with it: for that a backlog that does not press is broken off."""
+
     def leave(self, *, soon: bool) -> None:
         """Somebody else waits: end it as soon as that costs nothing; `soon`: even if it costs something."""
 
@@ -26,7 +30,8 @@ class Holder(Protocol):
 class Share:
     """`most` connections; who wants one more waits until another leaves, in order: who left comes last.
 
-    With one for both, live speech and backlog take turns so; and where backlog comes near a bound, it goes first.
+    With one for both, live speech and backlog take turns so: live speech waits no longer than it must, and the backlog
+    for a pause, unless it comes near a bound: then it goes first.
     """
 
     def __init__(self, most: int) -> None:
@@ -43,7 +48,7 @@ class Share:
             while self._first is not holder or len(self._holders) >= self._allowed:
                 for other in self._holders:
                     if holder.presses or not other.presses:
-                        other.leave(soon=holder.presses)
+                        other.leave(soon=holder.presses or holder.speaks)
                 self._changed.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ASK_S):

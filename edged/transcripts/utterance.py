@@ -64,11 +64,6 @@ class Draft:
     request_id: str = ""
     words: list[Spoken] = field(default_factory=list)
 
-    @property
-    def text(self) -> str:
-        """For showing while it grows."""
-        return " ".join(word.text for word in self.words)
-
     def last_pause(self, quiet_runs: QuietRuns, pause: int) -> int | None:
         """Where to go on after a break: the middle of the last silence between words of at least `pause` samples.
 

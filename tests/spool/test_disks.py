@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,6 +129,35 @@ def test_a_disk_that_can_not_be_read_at_the_start_is_found_later(tmp_path: Path,
     assert [(each.run.run, each.seconds) for each in found.backlogs] == [("run-1", 1.5)]
     assert [each.record.id for each in found.pending] == ["id-1"]
     assert again.waiting("run-2") == Ranges([(0, 1600)])
+    again.close()
+
+
+@pytest.mark.parametrize("where", ["runtime", "disk"])
+def test_what_is_there_at_the_start_but_can_not_be_put_in_order_is_found_later(
+    tmp_path: Path, small: Path, where: str
+) -> None:
+    """A kill in mid-speech leaves a segment to be ended; a full disk can be opened and read, but has no room for it."""
+    places: dict[str, Any] = {"runtime_directory" if where == "runtime" else "directory": str(small)}
+    killed = Bench(tmp_path, **places)
+    killed.begin()
+    killed.do(segment(0), audio(0, 32_000), commit(answer(1, 0, 8000)))
+    if where == "disk":
+        killed.move()
+    killed.close()
+    full = fill(small)
+    again = Bench(tmp_path, **places)
+    assert not again.recovered.backlogs
+    assert not again.recovered.pending
+    again.begin(run_of("run-2"))
+    again.do(segment(0, run="run-2"), audio(0, 1600, run="run-2"))
+    full.unlink()
+    retry(again)
+    again.do(audio(1600, 3200, run="run-2"))
+    retry(again)
+    [found] = [event.recovered for event in again.told(Found)]
+    assert [(each.run.run, each.seconds) for each in found.backlogs] == [("run-1", 1.5)]
+    assert [each.record.id for each in found.pending] == ["id-1"]
+    assert again.waiting("run-1") == Ranges([(8000, 32_000)])
     again.close()
 
 

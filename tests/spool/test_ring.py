@@ -62,11 +62,6 @@ def test_a_hole_longer_than_it_keeps_begins_anew(tmp_path: Path) -> None:
     assert (kept.position, kept.pcm, kept.at_s) == (100_000, pcm(100_000, 100_800), 500.0)
 
 
-def test_what_the_gate_decides_later_is_noted(tmp_path: Path) -> None:
-    filled(tmp_path / "ring", 3).decided(4000)
-    assert found(tmp_path / "ring").let_to == 4000
-
-
 def test_it_is_private_and_gone_when_closed(tmp_path: Path) -> None:
     ring = filled(tmp_path / "ring", 3)
     assert stat.S_IMODE((tmp_path / "ring").stat().st_mode) == 0o600

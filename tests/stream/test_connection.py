@@ -216,18 +216,3 @@ def test_audio_does_not_vanish_into_a_connection_that_is_lost(caplog: pytest.Log
 
     converse(forever, client)
     assert "socket.send" not in caplog.text
-
-
-def test_closed_in_order() -> None:
-    """The server sees 1000."""
-    seen: list[int | None] = []
-
-    async def handler(server: ServerConnection) -> None:
-        await server.wait_closed()
-        seen.append(server.close_code)
-
-    async def client(connection: Connection) -> None:
-        await connection.close()
-
-    converse(handler, client)
-    assert seen == [1000]

@@ -12,10 +12,11 @@ from edged.stream.share import Share
 class Lane:
     """Someone who wants a connection."""
 
-    def __init__(self, *, presses: bool = False) -> None:
+    def __init__(self, *, presses: bool = False, speaks: bool = False) -> None:
         self.asked = 0
         self.soon = False
         self.presses = presses
+        self.speaks = speaks
         self.on_leave: Callable[[], None] = lambda: None
 
     def leave(self, *, soon: bool) -> None:
@@ -132,6 +133,19 @@ def test_who_presses_is_asked_to_leave_only_by_others_who_do(presses: bool, aske
         await one.take(behind)
         waiting = await taking(one, Lane(presses=presses))
         assert behind.asked == asked
+        one.give(behind)
+        await waiting
+
+    play(body)
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+def test_for_what_is_said_now_another_is_broken_off(speaks: bool) -> None:
+    async def body() -> None:
+        one, behind = Share(1), Lane()
+        await one.take(behind)
+        waiting = await taking(one, Lane(speaks=speaks))
+        assert (behind.asked, behind.soon) == (1, speaks)
         one.give(behind)
         await waiting
 

@@ -111,5 +111,26 @@ def test_one_who_begins_to_press_is_heard(caplog: pytest.LogCaptureFixture) -> N
         assert live.link.counts.reconnects == 0, "nobody lost it"
 
     playing(body, TELEVISION)
-    assert caplog.text.count("connection given up in mid-speech: the backlog can't wait any longer") == 1
+    assert caplog.text.count("connection given up in mid-speech: others can't wait any longer") == 1
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_backlog_without_a_pause_does_not_keep_a_speaker_waiting() -> None:
+    """It goes on where it was broken off when he has ended; each word comes once."""
+
+    async def body(play: Play, task: "asyncio.Task[None]") -> None:
+        live = Live(play)
+        play.backfill.add("a", RATE, (ON_AIR,))
+        await until(lambda: play.lanes and play.lanes[-1].sent_samples > 2 * RATE)
+        for event in LET[: LET.index(Open(ON_AIR.start))]:
+            live.lane.let(event)
+        running = asyncio.create_task(live.link.run())
+        await until(lambda: len(live.words) == 12)
+        assert len(play.words()) < 36
+        live.link.finish()
+        await running
+        await play.finished(task)
+        assert live.words == words(0, 12)
+        assert play.words() == words(12)
+
+    playing(body, TELEVISION)

@@ -34,10 +34,6 @@ def test_a_words_middle_is_surely_in_it() -> None:
     assert AH.middle == 300
 
 
-def test_it_shows_its_words_as_they_are_written() -> None:
-    assert draft(2000, AH, OH).text == "Ah Oh"
-
-
 # -- where to go on ---------------------------------------------------------------------------------------------------
 
 
