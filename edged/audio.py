@@ -63,6 +63,7 @@ class Signal(NamedTuple):
     fault: bool
     """False when it is right again."""
     trouble: Trouble | None = None
+    """Which it is: of each there is one at a time."""
 
 
 class Ended(NamedTuple):

@@ -12,8 +12,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from edged import audio
 from edged.audio import Block, Captured, Ended, Lost, Opened, Overrun
-from edged.audio import Signal as Level
+from edged.backlog import Backlog
 from edged.books import Books
 from edged.capture.handover import HandOver
 from edged.capture.level import Loudness, Watch, dbfs
@@ -29,7 +30,7 @@ from edged.service.manager import Manager
 from edged.service.status import Condition
 from edged.settings import Settings
 from edged.stream.backfill import Backfill
-from edged.stream.effects import HandedOver, LaneEffect
+from edged.stream.effects import Handed, HandedOver, LaneEffect
 from edged.stream.lane import Lane
 from edged.stream.link import Link
 from edged.stream.share import Share
@@ -47,9 +48,6 @@ WATCH_S = 2.0
 
 STOP_CAPTURE_S = 1.0
 """The capture thread is between two reads within a period; one that hangs in the driver is left behind."""
-
-BACKLOG_EVERY_S = 60.0
-"""How often a backlog is logged while there is one."""
 
 FLUSH_S = 3.0
 LEAST_FLUSH_S = 0.5
@@ -79,9 +77,10 @@ class Daemon:
         self._tls = tls_context(settings.deepgram)
         self._share = Share(2 if settings.backfill.enabled else 1)
         self._microphone = Outage(log, "microphone")
-        self._signal = Outage(log, "microphone")
+        self._signals: dict[Trouble | None, Outage] = {}
         self._watch, self._loudness = Watch(), Loudness()
         self._manager = Manager()
+        self._backlog = Backlog(settings.backfill.after_s, time.monotonic())
         self._captured = self._holes = self._dropped = 0
         self._expected: int | None = None
         self._priming = False
@@ -92,14 +91,19 @@ class Daemon:
         """Run until the recording ends or a signal stops it. Raises ConfigurationError or SourceMismatch at first."""
         loop = asyncio.get_running_loop()
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
-        self._handover = HandOver(lambda: loop.call_soon_threadsafe(self._on_captured), may_wait=self._alert.may_wait)
+        self._handover = HandOver(
+            lambda: loop.call_soon_threadsafe(self._on_captured), self._rate, may_wait=self._alert.may_wait
+        )
         self._source: Source = open_source(self._settings.capture, self._handover.put)
-        missing = await asyncio.to_thread(self._source.check)
+        async with self._manager.starting("opening the microphone"):
+            missing = await asyncio.to_thread(self._source.check)
         recording = self._settings.capture.source == "wav"
         self._lane.has_source = recording or missing is None
         if missing and not recording:  # what is wrong with a recording is told when it is played
             self._microphone.failed(missing.reason, missing.trouble)
+            self._manager.lost(missing.trouble)
         transcripts = self._settings.transcripts
+        # Delivery, Books and Backfill need each other: what a later one does is looked up when it is called.
         self._delivery = Delivery(
             open_sinks(transcripts), transcripts.max_pending, lambda event: self._books.delivered(event)
         )
@@ -109,13 +113,14 @@ class Daemon:
             self._timeline,
             self._delivery,
             loop.call_soon_threadsafe,
-            lambda run, rate, stretches: self._backfill.add(run, rate, stretches),
+            self._take_up,
             lambda run, start, end: self._backfill.forget(run, start, end),
             self._lane.account,
         )
         self._link = self._make_link(self._lane, self._on_effect)
         self._backfill = Backfill(self._settings, self._books.load, self._make_link, self._books.effect)
-        await self._books.open()
+        async with self._manager.starting("opening the spool"):
+            await self._books.open()
         self._delivery.start()
         self._handle_signals(loop)
         try:
@@ -127,6 +132,11 @@ class Daemon:
 
     def _make_link(self, lane: Lane, on_effect: Callable[[LaneEffect], None]) -> Link:
         return Link(self._settings, lane, self._key, self._tls, self._share, on_effect)
+
+    def _take_up(self, run: str, rate: int, stretches: tuple[Handed, ...]) -> None:
+        """What waits of an earlier run."""
+        self._backlog.found(sum(stretch.end - stretch.start for stretch in stretches) / rate)
+        self._backfill.add(run, rate, stretches)
 
     async def _run(self) -> Exit:
         self._hearing.announce()
@@ -167,18 +177,18 @@ class Daemon:
         self, link: asyncio.Task[None], backfill: asyncio.Task[None], hurry: asyncio.Task[Any], wait_s: float
     ) -> None:
         """Wait for what a lane has to say. At a recording's end for the backlog too; at a stop that stays spooled."""
-        waited = {link} if self._lane.backlog or self._lane.session else set[asyncio.Task[None]]()
         until = time.monotonic() + wait_s
-        while time.monotonic() < until and not hurry.done():
-            if not waited and self._ended and not backfill.done():
-                self._backfill.finish()  # not before: the link may still have handed something over
-                waited = {backfill}
-            if not waited:
-                break
-            done, _ = await asyncio.wait(
-                {*waited, hurry}, timeout=until - time.monotonic(), return_when=asyncio.FIRST_COMPLETED
-            )
-            waited -= done
+
+        async def ended(task: asyncio.Task[None]) -> bool:
+            left_s = until - time.monotonic()
+            if left_s > 0 and not hurry.done():
+                await asyncio.wait({task, hurry}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            return task.done()
+
+        speaks = self._lane.backlog or self._lane.session
+        if (not speaks or await ended(link)) and self._ended:
+            self._backfill.finish()  # not before: the link may still have handed something over
+            await ended(backfill)
         for task in (link, backfill):
             if task.done():
                 task.result()
@@ -263,22 +273,18 @@ class Daemon:
 
     async def _look_after(self) -> None:
         """What nobody reports by himself: a source that gives nothing, a card that stalls, a backlog."""
-        reported = time.monotonic()
-        before_s = 0.0
         while True:
             await asyncio.sleep(WATCH_S)
             counters = self._source.counters
-            signal_ = self._watch.check(time.monotonic(), counters.last_block_s)
-            if signal_:
-                self._on_signal(signal_)
+            if told := self._watch.check(time.monotonic(), counters.last_block_s):
+                self._on_signal(told)
             self._tell_loudness(counters)
             self._manager.turn(counters.turned_s, open=counters.last_block_s is not None)
             self._tell_status()
             self._books.tick()
             self._lane.may_hand_over = self._books.keeps_backlog
             self._backfill.press(presses=self._books.backlog_presses)
-            if time.monotonic() >= reported + BACKLOG_EVERY_S:
-                reported, before_s = time.monotonic(), self._report_backlog(before_s)
+            self._tell_backlog()
 
     def _tell_loudness(self, counters: Counters) -> None:
         if self._settings.capture.source == "alsa":  # a recording is as it is
@@ -300,21 +306,16 @@ class Daemon:
             )
         )
 
-    def _report_backlog(self, before_s: float) -> float:
-        """Log what waits, if anything does; returns how much."""
-        left_s = self._left_s
-        if left_s < self._settings.backfill.after_s:
-            return left_s
-        shrinks_by_s = (before_s - left_s) / BACKLOG_EVERY_S
-        if shrinks_by_s > 0:
-            log.info("backlog: %s of speech, done in about %s", duration(left_s), duration(left_s / shrinks_by_s))
+    def _tell_backlog(self) -> None:
+        told = self._backlog.look(time.monotonic(), self._left_s)
+        if told is None:
+            return
+        left = duration(told.left_s)
+        if told.done_s is not None:
+            log.info("backlog: %s of speech, done in about %s", left, duration(told.done_s))
         else:
-            log.warning(
-                "backlog: %s of speech, and it does not shrink (%s)",
-                *(duration(left_s), self._link.state),
-                extra={"trouble": Trouble.BACKLOG},
-            )
-        return left_s
+            text = "backlog: %s of speech, and it does not shrink (%s)"
+            log.warning(text, left, self._link.state, extra={"trouble": Trouble.BACKLOG})
 
     def _on_captured(self) -> None:
         self._priming = self._lane.wants_priming()  # blocks that come together prime it together
@@ -344,15 +345,15 @@ class Daemon:
                 self._link.wake()
             case Lost(reason, trouble):
                 self._microphone.failed(reason, trouble)
-                self._signal = Outage(log, "microphone")  # what was wrong with its signal is no news any more
-                self._manager.captures(None)
+                self._signals.clear()  # what is wrong with its signal after its return is news again
+                self._manager.lost(trouble)
                 self._lane.has_source = False
                 for event in self._hearing.finish():  # what was said so far is not held back until it returns
                     self._let(event)
                 self._link.wake()
             case Overrun(lost):
                 log.warning("overrun: %.0f ms of audio lost", 1000 * lost / self._rate)
-            case Level():
+            case audio.Signal():
                 self._on_signal(item)
             case Ended():
                 log.info("the recording has ended; waiting until all of it is answered")
@@ -387,9 +388,10 @@ class Daemon:
         else:
             self._books.effect(self.run_id, effect)
 
-    def _on_signal(self, level: Level) -> None:
-        self._manager.fault = level.text if level.fault else None
-        if level.fault:
-            self._signal.failed(level.text, level.trouble)
+    def _on_signal(self, told: audio.Signal) -> None:
+        self._manager.signal(told)
+        outage = self._signals.setdefault(told.trouble, Outage(log, "microphone"))
+        if told.fault:
+            outage.failed(told.text, told.trouble)
         else:
-            self._signal.over(level.text)
+            outage.over(told.text)

@@ -5,9 +5,9 @@ Error messages, the sample configuration and `edged check` are all made from thi
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
@@ -15,6 +15,9 @@ from edged.settings import Section, Settings, Text
 
 WIDTH = 100
 """Columns of the sample configuration: two of them fit beside each other on a desk, one fits everywhere."""
+
+FOR_THE_SERVICE: Final = {"transcripts.sinks": ["file", "journal"]}
+"""What its first configuration sets: on Raspberry Pi OS the journal is in memory, and a file survives a reboot."""
 
 
 class Option(NamedTuple):
@@ -147,8 +150,12 @@ def toml_key(key: str) -> str:
     return key if bare else toml(key)
 
 
-def sample() -> str:
-    """`config/edged.toml`: every option, commented out at its default, below what it means and what it may be."""
+def sample(given: Mapping[str, Any] | None = None) -> str:
+    """`config/edged.toml`: every option, commented out at its default, below what it means and what it may be.
+
+    What is `given` (`section.key` to a value) is set instead.
+    """
+    given = given or {}
     lines = [
         *_comment(
             "Configuration of edged, with every option there is. Each stands here commented out at its default, or "
@@ -167,7 +174,8 @@ def sample() -> str:
             if option.is_table:
                 lines += [f"[{option.name}]", *(f"#{toml_key(k)} = {toml(v)}" for k, v in option.example.items())]
             else:
-                lines.append(f"#{option.key} = {toml(option.example)}")
+                mark = "" if option.name in given else "#"
+                lines.append(f"{mark}{option.key} = {toml(given.get(option.name, option.example))}")
     return "\n".join(lines) + "\n"
 
 

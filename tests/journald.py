@@ -84,6 +84,12 @@ class Journald:
         self.kill()
         Path(self.socket).unlink()
 
+    def lose(self) -> None:
+        """What it kept is gone, as after a reboot; it runs."""
+        self.kill()
+        shutil.rmtree(self.directory)
+        self.start()
+
     @property
     def directory(self) -> str:
         """Where its files are, for `journal.Reader(path=...)`."""

@@ -18,7 +18,7 @@ from edged.stream.account import Account
 from edged.stream.effects import Handed
 from edged.stream.scribe import Uttered
 from edged.stream.timeline import Timeline
-from edged.transcripts.delivery import Delivery
+from edged.transcripts.delivery import Delivery, Sink
 from edged.transcripts.jsonl import JsonLines
 from edged.transcripts.record import Record, decode
 from edged.transcripts.utterance import Spoken, Utterance
@@ -40,9 +40,9 @@ class Life:
         loop: asyncio.AbstractEventLoop,
         *,
         enabled: bool = True,
-        journal: JsonLines | None = None,
+        journal: Sink | None = None,
     ) -> None:
-        """`journal`: a second sink, that is no journal."""
+        """`journal`: a second sink, that may be no journal."""
         self.base, self.run = base, run
         self.settings = Settings(
             spool=Spool(enabled=enabled, directory=str(base / "disk"), runtime_directory=str(base / "runtime")),
@@ -51,7 +51,7 @@ class Life:
             ),
         )
         self.sink: JsonLines = JsonLines(self.settings.transcripts.file)
-        sinks = {"file": self.sink, "journal": journal} if journal else {"file": self.sink}
+        sinks: dict[str, Sink] = {"file": self.sink, "journal": journal} if journal else {"file": self.sink}
         self.delivery = Delivery(sinks, 100, lambda event: self.books.delivered(event))
         self.timeline, self.account = Timeline(RATE), Account()
         self.backlog: list[Backlog] = []
@@ -153,7 +153,7 @@ def outbox(base: Path) -> dict[str, bool]:
     return found
 
 
-def after_a_kill(tmp_path: Path, before: Body, *, delivers: bool = True) -> Path:
+def after_a_kill(tmp_path: Path, before: Body, *, delivers: bool = True, **options: Any) -> Path:
     """What the process leaves that is killed when it has done this."""
     taken: list[Path] = []
 
@@ -161,7 +161,7 @@ def after_a_kill(tmp_path: Path, before: Body, *, delivers: bool = True) -> Path
         await before(life)
         taken.append(await life.picture(tmp_path / "left"))
 
-    live(tmp_path / "first", body, delivers=delivers)
+    live(tmp_path / "first", body, delivers=delivers, **options)
     return taken[0]
 
 

@@ -1,5 +1,6 @@
-"""What a daemon says of the audio itself: what was lost on its way, and a volume that costs words."""
+"""What a daemon says of the audio: what was lost on its way, a volume that costs words, a mute, and what waits."""
 
+import logging
 import signal
 from collections.abc import Callable
 from itertools import count
@@ -8,13 +9,15 @@ from typing import Literal
 import pytest
 from msgspec.structs import replace
 
-from edged import daemon
-from edged.audio import Block, Ended, Opened
+from edged import backlog, daemon
+from edged.audio import Block, Captured, Ended, Lost, Opened, Signal
 from edged.capture.level import Loudness, dbfs
 from edged.daemon import Daemon
 from edged.errors import Exit
 from edged.recognizer.server import Server
 from edged.settings import Settings
+from edged.stream.backfill import Backfill
+from edged.stream.effects import Handed
 from tests.test_daemon import BLOCK, played, send, with_server
 from tests.test_daemon import settings as settings  # a fixture
 from tests.test_daemon import signals as signals  # another
@@ -63,3 +66,45 @@ def test_a_microphone_that_clips_is_told_of_and_a_recording_is_as_it_is(
     assert [record.message for record in caplog.records if "clips" in record.message] == [
         "microphone: clips: lower capture.volume, or move it away from who speaks"
     ] * told
+
+
+def test_a_mute_ends_with_the_device_and_is_told_of_again_after_its_return(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the log and in the status, which says of a microphone that is absent no more than that."""
+    mute = Signal("delivers digital silence", fault=True)
+    opened, lost = Opened("plughw:CARD=A", "as asked"), Lost("unplugged")
+    played(monkeypatch, opened, mute, lost, opened, mute, lost, Ended())
+    faults: list[str | None] = []
+
+    class Told(Daemon):
+        def _on_item(self, item: Captured) -> None:
+            super()._on_item(item)
+            faults.append(self._manager.fault)
+
+    async def act(server: Server) -> None:
+        assert await Told(settings(server.url), None).run() is Exit.OK
+
+    with_server(act)
+    assert faults == [None, mute.text, None, None, mute.text, None, None]
+    assert [record.message for record in caplog.records].count(f"microphone: {mute.text}") == 2
+
+
+def test_a_backlog_is_told_of_and_that_of_an_earlier_run_is_no_growth(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def nothing(*_: object) -> list[tuple[int, bytes]]:
+        return []
+
+    caplog.set_level(logging.INFO, "edged")
+    monkeypatch.setattr(backlog, "EVERY_S", 0.0)
+    run = Daemon(settings(), None)
+    run._link = run._make_link(run._lane, run._on_effect)
+    run._backfill = Backfill(settings(), nothing, run._make_link, lambda *_: None)
+    run._take_up("run-0", 16_000, (Handed(0, 16_000 * 600, ()),))
+    run._backfill.forget("run-0", 0, 16_000 * 60)
+    run._tell_backlog()
+    run._tell_backlog()
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+    assert caplog.messages[0].startswith("backlog: 9 min 0 s of speech, done in about ")
+    assert caplog.messages[1] == "backlog: 9 min 0 s of speech, and it does not shrink (not connected)"

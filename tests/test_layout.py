@@ -42,6 +42,7 @@ PURE = {
     # calls in, lists out: no clock, chance, file, network, thread or log
     "addresses",
     "audio",
+    "backlog",
     "contradictions",
     "errors",
     "options",

@@ -198,7 +198,7 @@ class AlsaSource:
         self._device = None if settings.device == "auto" else settings.device
         self._positions = Positions(settings.rate)
         self._level = Level()
-        self._silence = DigitalSilence(settings.rate, settings.channels, settings.channel)
+        self._silence = self._new_silence()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
         self._lost: Lost | None = None
@@ -253,12 +253,12 @@ class AlsaSource:
         return card is not None and cards.holder(card) is None
 
     def _say_lost(self, lost: Lost) -> None:
-        """Once an outage; a later reason goes to the log only."""
+        """Each reason once; a second one in an outage is a warning of its own."""
         self.counters.last_block_s = None
-        if self._lost is None:
-            self._deliver(lost)
-        elif self._lost != lost:
+        if self._lost not in (None, lost):
             logger.warning("%s", lost.reason, extra={"trouble": lost.trouble})
+        if self._lost != lost:
+            self._deliver(lost)
         self._lost = lost
 
     def _capture(self) -> None:
@@ -267,12 +267,16 @@ class AlsaSource:
         pcm, granted = open_pcm(device, self._settings)
         try:
             self._set_volume(device)
+            self._silence = self._new_silence()  # one that lasts is told of again
             self.counters.last_block_s = time.monotonic()
             self._read(pcm, Opened(device, granted))
         except alsaaudio.ALSAAudioError as error:
             raise cards.explained(error, device) from error
         finally:
             pcm.close()
+
+    def _new_silence(self) -> DigitalSilence:
+        return DigitalSilence(self._settings.rate, self._settings.channels, self._settings.channel)
 
     def _set_volume(self, device: str) -> None:
         """As the settings say; a fault is said once, not at each opening."""

@@ -114,7 +114,7 @@ class DigitalSilence:
             was, self._fault = self._fault, False
             self._zeros = 0
             self._others.clear()
-            return Signal("delivers sound again", fault=False) if was else None
+            return Signal("delivers sound again", False, Trouble.MICROPHONE_SILENT) if was else None
         self._zeros += len(pcm) // BYTES_PER_SAMPLE
         if frames != bytes(len(frames)):
             others = ((other, pick(frames, self._channels, other)) for other in range(self._channels))
@@ -148,4 +148,4 @@ class Watch:
         if late:
             text = f"is open but has delivered nothing for {NO_BLOCK_S:g} s"
             return Signal(text, True, Trouble.MICROPHONE_STUCK)
-        return Signal("delivers again" if last_block_s is not None else "was closed", fault=False)
+        return Signal("delivers again" if last_block_s is not None else "was closed", False, Trouble.MICROPHONE_STUCK)

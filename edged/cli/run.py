@@ -15,6 +15,8 @@ from edged.errors import Exit, UsageError
 from edged.key import NO_KEY, read_key
 from edged.service import log
 from edged.summary import Summary
+from edged.transcripts.delivery import LOOSE
+from edged.transcripts.journald import journal_cautions
 from edged.troubles import Trouble
 
 DESCRIPTION = """\
@@ -63,6 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     key = read_key(settings, os.environ)
     for warning in [*loaded.warnings, *([key.warning] if key and key.warning else [])]:
         logger.warning("%s", warning)
+    if set(settings.transcripts.sinks) - LOOSE == {"journal"}:  # with the file sink too nothing is lost
+        for caution in journal_cautions(namespace=os.environ.get("LOG_NAMESPACE")):
+            logger.warning("%s", caution)
     if key is None and not is_this_machine(settings.deepgram.url):
         logger.warning("%s", NO_KEY, extra={"trouble": Trouble.KEY_ABSENT})
     logger.info("edged %s starts", __version__)

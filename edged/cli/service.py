@@ -1,21 +1,25 @@
 """`edged service install` and `uninstall`: the systemd service, for an edged that came by pip."""
 
 import argparse
+import grp
 import os
+import pwd
 import re
+import stat
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import edged
 from edged.cli.say import say
-from edged.config import DEFAULT_PATH
+from edged.config import DEFAULT_PATH, read
 from edged.errors import ConfigurationError, Exit, UsageError
 from edged.key import CREDENTIAL
-from edged.options import sample
+from edged.options import FOR_THE_SERVICE, sample
+from edged.transcripts.jsonl import FILE_MODE
 
 OURS = "# Put here by `edged service install`; `edged service uninstall` takes it away."
 """First line of every file that is put in place: nothing without it is ever overwritten or removed."""
@@ -41,9 +45,19 @@ FIXED_PATH = re.compile(r"[A-Za-z0-9/._+@-]+")
 ENVIRONMENT = "/opt/edged"
 """Where an environment for the service is to be made."""
 
+EXTRA = "[silero]" if sys.maxsize > 1 << 32 else ""
+"""What pip is to bring beside edged: the second opinion, which 32-bit machines can't have."""
+
+USER = "edged"
+"""The service's user, and his group; as in the units."""
+
+READERS = "adm"
+"""The group that may read transcripts; as in the units."""
+
 DESCRIPTION = f"""\
 install: puts edged.service and edged@.service in place, to run this very edged, makes its user, and the sample
-  configuration if there is none. Nothing is started. It refuses an edged in a home directory, which the service can't
+  configuration if there is none. What an edged in a terminal has left in /etc/edged and /var/log/edged it lets the
+  service use, and says so. Nothing is started. It refuses an edged in a home directory, which the service can't
   see, and prints the commands for one in {ENVIRONMENT}.
 
 uninstall: stops the services and takes away what install has put in place. The configuration, the key, transcripts and
@@ -122,10 +136,10 @@ class Installation(NamedTuple):
 
     def way_out(self) -> list[str]:
         """Commands that make one which the service can see."""
-        what = str(self.checkout) if self.checkout else f"edged=={edged.__version__}"
+        what = f"{self.checkout}{EXTRA}" if self.checkout else f"edged{EXTRA}=={edged.__version__}"
         return [
             f"  sudo python3 -m venv {ENVIRONMENT}",
-            f"  sudo {ENVIRONMENT}/bin/pip install {what}",
+            f"  sudo {ENVIRONMENT}/bin/pip install '{what}'",
             f"  sudo {ENVIRONMENT}/bin/edged service install",
         ]
 
@@ -175,10 +189,14 @@ def _install(root: Path, me: Installation) -> int:
             _write(root / place, made_for(me.program, (templates() / name).read_text()))
         configuration = root / DEFAULT_PATH.relative_to("/")
         if not configuration.exists():
-            _write(configuration, sample())
+            _write(configuration, sample(FOR_THE_SERVICE))
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
     _call("systemd-sysusers", str(root / FILES["edged.sysusers"]))
+    for line in _hand_over(root):
+        print(line)
+    for line in _unfit(configuration):
+        say(f"warning: {line}")
     _call("journalctl", "--update-catalog")
     if runs(root):
         _call("systemctl", "daemon-reload")
@@ -192,6 +210,79 @@ def _install(root: Path, me: Installation) -> int:
         f"Other microphones: /etc/edged/NAME.toml and sudo systemctl enable --now edged@NAME"
     )
     return Exit.OK
+
+
+def _hand_over(root: Path) -> list[str]:
+    """Let the service use what an edged in a terminal has left; a line for what that took. systemd gives it the spool.
+
+    Raises ConfigurationError.
+    """
+    try:
+        user, readers = pwd.getpwnam(USER), grp.getgrnam(READERS).gr_gid
+    except KeyError as error:
+        raise ConfigurationError(f"systemd-sysusers has not made it: {error.args[0]}") from None
+    settings = _changed(root / "etc/edged", "*.toml", lambda fd: _let_read(fd, user.pw_gid))
+    transcripts = _changed(root / "var/log/edged", "*.jsonl*", lambda fd: _give(fd, user.pw_uid, readers))
+    lines = {
+        f"The group {USER} may read now: ": settings,
+        f"Belongs to {USER} now, for the group {READERS} to read: ": transcripts,
+    }
+    return [what + ", ".join(map(str, places)) for what, places in lines.items() if places]
+
+
+def _changed(directory: Path, pattern: str, change: Callable[[int], bool]) -> list[Path]:
+    """Change a directory, and what it has of a kind; what that took anything for.
+
+    Links are left out: whoever may write there is not root. Raises ConfigurationError.
+    """
+    changed = []
+    for place in (directory, *sorted(directory.glob(pattern))):
+        if not place.exists() or place.is_symlink():
+            continue
+        try:
+            fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                if change(fd):
+                    changed.append(place)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise ConfigurationError(f"{place} can't be given to the service: {error.strerror}") from None
+    return changed
+
+
+def _let_read(fd: int, group: int) -> bool:
+    """Let a group read a file or list a directory; returns False if it can."""
+    found = os.fstat(fd)
+    wanted = 0o5 if stat.S_ISDIR(found.st_mode) else 0o4
+    has = found.st_mode >> 3 if found.st_gid == group else found.st_mode
+    if has & wanted == wanted:
+        return False
+    os.fchown(fd, -1, group)
+    os.fchmod(fd, stat.S_IMODE(found.st_mode) & ~0o070 | wanted << 3)
+    return True
+
+
+def _give(fd: int, user: int, group: int) -> bool:
+    """Give transcripts, or their directory, to the service, as its unit makes them; returns False if it has them."""
+    found = os.fstat(fd)
+    if found.st_uid == user:
+        return False
+    os.fchown(fd, user, group)
+    os.fchmod(fd, 0o2750 if stat.S_ISDIR(found.st_mode) else FILE_MODE)
+    return True
+
+
+def _unfit(configuration: Path) -> list[str]:
+    """Lines about what keeps the service from starting with this configuration, or is not for it."""
+    try:
+        loaded = read(configuration)
+    except ConfigurationError as error:
+        return list(error.problems)
+    lines = loaded.problems
+    if "console" in loaded.settings.transcripts.sinks:
+        lines = [*lines, f"{configuration}: console in sinks puts all that is said into the service's log: take it out"]
+    return lines
 
 
 def _uninstall(root: Path) -> int:

@@ -14,7 +14,7 @@ IN_MEMORY: Final = {"tmpfs", "ramfs"}
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
 SERVICES_OWN: Final = re.compile(r"/(run|var/lib)/edged[^/]*")
-"""systemd makes these for the service, and nobody else can."""
+"""systemd makes these for the service; in a terminal only root can."""
 
 MB: Final = 1_000_000
 AUDIO_MB_H: Final = 2 * 3600 / MB
@@ -24,7 +24,7 @@ AUDIO_MB_H: Final = 2 * 3600 / MB
 def spool_problems(settings: Spool) -> Iterator[str]:
     """What keeps edged from starting, however often it is tried."""
     for name, directory in _directories(settings):
-        place = _there(directory)
+        place = there(directory)
         if not place.is_dir():
             yield f"[spool] {name} = {toml(str(directory))} can't be made: {place} is a file, not a directory"
 
@@ -35,12 +35,16 @@ def spool_cautions(settings: Spool, rate: int, mounts: Path = MOUNTS) -> Iterato
     options = {"runtime_directory": "runtime_max_mb", "directory": "max_mb"}
     for name, directory in _directories(settings):
         shown = f"[spool] {name} = {toml(str(directory))}"
-        place = _there(directory)
+        place = there(directory)
         if not place.is_dir():
             continue
         systemd_makes_it = place != directory and SERVICES_OWN.fullmatch(str(directory))
-        if not os.access(place, os.W_OK | os.X_OK) and not systemd_makes_it:
-            yield f"{shown}: {place} can't be written by the user who runs this check; can edged's?"
+        if not os.access(place, os.W_OK | os.X_OK):
+            if systemd_makes_it:
+                make = f'sudo install -d -m 0750 -o "$USER" {directory}'
+                yield f"{shown} is absent: the service makes it; before `edged run` in a terminal: {make}"
+            else:
+                yield f"{shown}: {place} can't be written by the user who runs this check; can edged's?"
         kind = file_system(place, mounts)
         if name == "runtime_directory" and kind and kind not in IN_MEMORY:
             yield (
@@ -79,7 +83,7 @@ def _directories(settings: Spool) -> Iterator[tuple[str, Path]]:
         yield "directory", Path(settings.directory)
 
 
-def _there(directory: Path) -> Path:
+def there(directory: Path) -> Path:
     """What there is of it, or of what it will be in."""
     return next(each for each in (directory, *directory.parents) if _exists(each))
 

@@ -4,19 +4,20 @@ Changes nothing. The microphone is opened for a moment: there is no other way to
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from edged.addresses import is_this_machine
 from edged.capture.source import open_source
-from edged.cli.storage import spool_cautions, spool_problems
+from edged.cli.storage import spool_cautions, spool_problems, there
 from edged.errors import ConfigurationError, Refused, SourceMismatch
 from edged.key import NO_KEY, Key, read_key
 from edged.options import toml
 from edged.settings import Settings
 from edged.stream.proxy import proxy_for
 from edged.stream.tls import trust
+from edged.transcripts.journald import journal_cautions
 
 
 class Surroundings(NamedTuple):
@@ -44,7 +45,7 @@ def look(settings: Settings, environ: Mapping[str, str], ignore: Collection[str]
     seen.warnings.extend(spool_cautions(settings.spool, settings.capture.rate))
     _detectors(settings, seen)
     if "journal" in settings.transcripts.sinks:
-        seen.warnings.extend(journal_cautions(Path("/")))
+        seen.warnings.extend(journal_cautions(namespace=environ.get("LOG_NAMESPACE")))
     if "file" in settings.transcripts.sinks:
         _transcripts(Path(settings.transcripts.file.path), seen)
     return seen
@@ -113,51 +114,10 @@ def _detectors(settings: Settings, seen: Surroundings) -> None:
 
 def _transcripts(file: Path, seen: Surroundings) -> None:
     shown = f"[transcripts.file] path = {toml(str(file))}"
-    place = next(each for each in (file, *file.parents) if each.exists())
-    if file.is_dir():
+    place = there(file)
+    if place == file and file.is_dir():
         seen.problems.append(f"{shown} is a directory: it must name a file in it")
     elif place != file and not place.is_dir():
         seen.problems.append(f"{shown} can't be made: {place} is a file, not a directory")
     elif not os.access(place, os.W_OK):
         seen.warnings.append(f"{shown}: {place} can't be written by the user who runs this check; can edged's?")
-
-
-JOURNALD = ("etc", "run", "usr/local/lib", "usr/lib")
-"""Where journald.conf and its drop-ins may be, below the root; the first counts most (journald.conf(5))."""
-PERSISTENT = "/etc/systemd/journald.conf.d/50-persistent.conf"
-"""After Raspberry Pi OS's own 40-rpi-volatile-storage.conf: the main file counts less than any drop-in."""
-
-
-def journal_cautions(root: Path) -> Iterator[str]:
-    """What the journal sink does not promise on this machine; `root` is `/`."""
-    if not (root / "run/systemd/journal/socket").exists():
-        yield "[transcripts] sinks has journal, but no journald runs here: records would wait in memory"
-        return
-    storage = journal_storage(root)
-    if storage == "none":
-        yield "[transcripts] sinks has journal, but journald stores nothing (Storage=none): add the file sink"
-    elif storage == "volatile" or (storage == "auto" and not (root / "var/log/journal").is_dir()):
-        yield (
-            "[transcripts] sinks has journal, which is kept in memory only on this machine and gone after a reboot: "
-            f"add the file sink, or write Storage=persistent under [Journal] into {PERSISTENT}"
-        )
-
-
-def journal_storage(root: Path) -> str:
-    """The `Storage=` of journald: its main file's, then that of each drop-in, by name; `auto` if none says."""
-    folders = [root / each / "systemd" for each in JOURNALD]
-    main = next((each / "journald.conf" for each in folders if (each / "journald.conf").is_file()), None)
-    drop_ins: dict[str, Path] = {}
-    for folder in reversed(folders):  # the same name in a folder that counts more takes its place
-        drop_ins.update({each.name: each for each in folder.glob("journald.conf.d/*.conf")})
-    storage = "auto"
-    for file in [*([main] if main else []), *(drop_ins[name] for name in sorted(drop_ins))]:
-        try:
-            lines = file.read_text(errors="replace").splitlines()
-        except OSError:  # not for us to read: what journald makes of it stays unknown
-            continue
-        for line in lines:
-            name, _, value = line.partition("=")
-            if name.strip() == "Storage":
-                storage = value.strip().lower() or "auto"
-    return storage

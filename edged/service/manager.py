@@ -1,12 +1,30 @@
 """What the service manager is told: that the daemon is ready, what it does, that it works, and that it ends."""
 
+import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Final
 
+from edged.audio import Signal
 from edged.service.notify import Notifier, watchdog_s
 from edged.service.status import Condition, line
 from edged.service.watchdog import Watchdog
+from edged.troubles import Trouble
+
+ABSENCES: Final[dict[Trouble | None, str]] = {
+    Trouble.MICROPHONE_BUSY: "held by another program",
+    Trouble.MICROPHONE_FORBIDDEN: "not permitted",
+}
+"""What the status line says of a microphone that is there and can't be used."""
+
+STARTING_EVERY_S = 5.0
+"""How often a start that takes long asks for more time."""
+
+STARTING_MORE_S = 30.0
+"""How much: what a loop that stands still has then."""
 
 
 class Manager:
@@ -16,15 +34,33 @@ class Manager:
         self._notifier = Notifier(os.environ)
         self._watchdog = Watchdog(watchdog_s(os.environ, os.getpid()), time.monotonic())
         self._device: str | None = None
+        self._absence = ""
         self._absent_since_s = time.monotonic()
         self._ending_at_s: float | None = None
-        self.fault: str | None = None
-        """What is wrong with the microphone's signal, if anything is."""
+        self._faults: dict[Trouble | None, str] = {}
 
     @property
     def listens(self) -> bool:
         """Whether it is worth while to find out the condition."""
         return self._notifier.listening
+
+    @asynccontextmanager
+    async def starting(self, what: str) -> AsyncIterator[None]:
+        """Around what may hang before `ready`, a card or a disk: that is no reason to be killed, while the loop turns.
+
+        Only from `STARTING_EVERY_S` on is anything told; `what` shows as the status then.
+        """
+        asking = asyncio.create_task(self._ask_for_time(what), name="starting")
+        try:
+            yield
+        finally:
+            asking.cancel()
+
+    async def _ask_for_time(self, what: str) -> None:
+        while True:
+            await asyncio.sleep(STARTING_EVERY_S)
+            self._notifier.status(what)
+            self._notifier.starting(STARTING_MORE_S)
 
     def ready(self) -> None:
         """The loops turn, with or without a microphone."""
@@ -39,9 +75,28 @@ class Manager:
         self._ending_at_s = time.monotonic() + wait_s
         self._notifier.stopping(wait_s + grace_s)
 
-    def captures(self, device: str | None) -> None:
-        """What is captured from now on; None: nothing."""
-        self._device, self._absent_since_s = device, time.monotonic()
+    def captures(self, device: str) -> None:
+        """This from now on."""
+        self._device = device
+
+    def lost(self, trouble: Trouble | None) -> None:
+        """Nothing is captured from now on, or for another reason than before."""
+        if self._device or not self._absence:
+            self._absent_since_s = time.monotonic()
+        self._device, self._absence = None, ABSENCES.get(trouble, "absent")
+        self._faults.clear()
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the microphone's signal, if anything is."""
+        return "; ".join(self._faults.values()) or None
+
+    def signal(self, signal: Signal) -> None:
+        """The microphone's signal has a fault, or not any more."""
+        if signal.fault:
+            self._faults[signal.trouble] = signal.text
+        else:
+            self._faults.pop(signal.trouble, None)
 
     def block(self) -> None:
         """A block has come through: that is what keeps the watchdog from biting."""
@@ -59,6 +114,7 @@ class Manager:
         whole = replace(
             condition,
             device=self._device,
+            absence=self._absence,
             absent_s=now_s - self._absent_since_s,
             fault=self.fault,
             ending_s=None if self._ending_at_s is None else max(0.0, self._ending_at_s - now_s),

@@ -47,6 +47,10 @@ class Notifier:
         """The service has started, or has finished reloading."""
         self._tell(READY="1")
 
+    def starting(self, within_s: float) -> None:
+        """The start takes `within_s` more; to be repeated before that. systemd allows it beyond TimeoutStartSec."""
+        self._tell(EXTEND_TIMEOUT_USEC=str(round(within_s * 1e6)))
+
     def status(self, text: str) -> None:
         """One line for `systemctl status`; the same one again is not sent again."""
         if text != self._status:

@@ -12,6 +12,8 @@ class Condition:
 
     device: str | None = None
     """What is captured; None while there is nothing to capture from."""
+    absence: str = "absent"
+    """Why there is nothing, in a word or two; empty while the first device is being opened."""
     absent_s: float = 0.0
     """For how long there has been nothing."""
     fault: str | None = None
@@ -34,7 +36,7 @@ def line(now: Condition) -> str:
     if now.ending_s is not None:
         parts.append(f"stopping, waiting for the last words for {span(now.ending_s)} at most")
     elif now.device is None:
-        parts.append(f"microphone absent for {span(now.absent_s)}")
+        parts.append(f"microphone {now.absence} for {span(now.absent_s)}" if now.absence else "opening the microphone")
     else:
         parts.append(f"capturing {now.device}")
     if now.fault and now.ending_s is None:

@@ -20,7 +20,7 @@ from edged.stream import deepgram
 from edged.stream.timeline import Piece, StreamMap
 
 BURST_S = 0.3
-"""May leave at once beyond the pace, so that a pre-roll (0.3 s by default) does not delay what is said after it."""
+"""May leave at once beyond the pace: most of a pre-roll, so that what is said after it waits for less than a second."""
 
 WITHOUT_INTERIMS = 3
 """Servers force a final every 3 to 9 s of speech, where interims come every second: a stall shows that much later."""

@@ -16,6 +16,7 @@ from edged.capture.level import Watch
 from edged.capture.source import Source
 from edged.errors import SourceMismatch
 from edged.settings import Capture
+from edged.troubles import Trouble
 from tests.capture.conftest import Microphone, Tape, joined, settings, speech_like
 
 Running = Callable[[Source], Source]
@@ -219,7 +220,7 @@ def test_a_device_that_is_absent_or_busy_at_start_is_waited_for(
     assert tape.all(Block)[0].position == 0
 
 
-def test_a_new_reason_during_an_outage_goes_to_the_log_alone(
+def test_a_new_reason_during_an_outage_is_told_and_warned_of(
     microphone: Microphone,
     tape: Tape,
     running: Running,
@@ -235,7 +236,7 @@ def test_a_new_reason_during_an_outage_goes_to_the_log_alone(
     time.sleep(0.3)
     virtual.resume()
     tape.wait(Opened)
-    assert len(tape.all(Lost)) == 1
+    assert [lost.trouble for lost in tape.all(Lost)] == [Trouble.MICROPHONE_ABSENT, Trouble.MICROPHONE_BUSY]
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
         "virtual is held by another process; it is used as soon as it is free"
     ]
@@ -271,6 +272,28 @@ def test_digital_silence_is_reported_and_its_end_too_and_nothing_is_reopened(
     virtual.resume()
     assert not tape.wait(Signal, 2).fault
     assert source.counters.opened == 1
+
+
+def test_a_mute_that_outlasts_a_replug_is_told_of_again(
+    microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that does not is not told to be over: what was said of it ended with the device."""
+    monkeypatch.setattr(level, "ZEROS_S", 0.1)
+    monkeypatch.setattr(alsa, "RETRY_S", 0.05)
+    virtual = microphone(speech_like(5))
+    running(AlsaSource(settings(), tape.put))
+    virtual.mute()
+    for number in (1, 2):
+        assert tape.wait(Signal, number).fault
+        virtual.unplug()
+        tape.wait(Lost, number)
+        virtual.mute() if number == 1 else virtual.replug()
+    tape.wait_after(tape.wait(Opened, 3), 10)
+    assert [type(item) for item in tape.items if not isinstance(item, Block)] == [
+        *(Opened, Signal, Lost),
+        *(Opened, Signal, Lost),
+        Opened,
+    ]
 
 
 def test_libasounds_own_messages_go_to_the_debug_log_and_never_to_standard_error(

@@ -7,11 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.audio import Block, Captured, Lost, Opened
-from edged.capture.handover import COMPANY, HandOver
+from edged.capture.handover import COMPANY_S, HELD_S, HandOver
+
+COMPANY = 5
+RATE = round(COMPANY * 10 / COMPANY_S)
+"""At which so many blocks are company."""
 
 
 def block(position: int, samples: int = 10) -> Block:
     return Block(position, bytes(2 * samples), 0.0)
+
+
+def holding(blocks: int) -> int:
+    """The rate at which so many of them are the bound."""
+    return round(blocks * 10 / HELD_S)
 
 
 @given(st.lists(st.sampled_from(["block", "news", "take"])), st.integers(1, 5))
@@ -19,7 +28,7 @@ def test_news_is_never_dropped_blocks_only_at_the_bound_and_the_oldest_first(ste
     waiting: list[Captured] = []
     dropped = wakes = 0
     woken: list[None] = []
-    hand_over = HandOver(lambda: woken.append(None), bound)
+    hand_over = HandOver(lambda: woken.append(None), holding(bound))
     for number, step in enumerate(steps):
         if step == "take":
             assert hand_over.take() == waiting
@@ -39,7 +48,7 @@ def test_news_is_never_dropped_blocks_only_at_the_bound_and_the_oldest_first(ste
 
 
 def test_what_was_dropped_shows_as_a_gap_between_positions() -> None:
-    hand_over = HandOver(lambda: None, 2)
+    hand_over = HandOver(lambda: None, holding(2))
     for position in (0, 10, 20, 30):
         hand_over.put(block(position))
     first, second = hand_over.take()
@@ -50,9 +59,26 @@ def test_what_was_dropped_shows_as_a_gap_between_positions() -> None:
     assert hand_over.take() == [block(40)]
 
 
+@pytest.mark.parametrize("period_ms", [10, 30, 100, 500])
+def test_the_bounds_are_seconds_whatever_the_period(period_ms: int) -> None:
+    samples = 16 * period_ms
+    woken: list[None] = []
+    hand_over = HandOver(lambda: woken.append(None), 16_000, may_wait=lambda _: True)
+    count = 0
+    while not woken:
+        hand_over.put(block(count * samples, samples))
+        count += 1
+    assert COMPANY_S <= count * period_ms / 1000 < COMPANY_S + period_ms / 1000
+    for number in range(count, 20_000 // period_ms):
+        hand_over.put(block(number * samples, samples))
+    held_s = sum(len(one.pcm) // 2 for one in hand_over.take() if isinstance(one, Block)) / 16_000
+    assert HELD_S - period_ms / 1000 < held_s <= HELD_S
+    assert held_s + hand_over.dropped_samples / 16_000 == pytest.approx(20_000 // period_ms * period_ms / 1000)
+
+
 def test_nothing_is_lost_or_reordered_between_two_threads() -> None:
     wake = threading.Event()
-    hand_over = HandOver(wake.set, 10_000)
+    hand_over = HandOver(wake.set, holding(10_000))
 
     def put() -> None:
         for i in range(5000):
@@ -72,7 +98,7 @@ def test_nothing_is_lost_or_reordered_between_two_threads() -> None:
 def test_a_wake_up_may_take_at_once() -> None:
     """The wake-up is called without the lock."""
     taken: list[Captured] = []
-    hand_over = HandOver(lambda: taken.extend(hand_over.take()))
+    hand_over = HandOver(lambda: taken.extend(hand_over.take()), RATE)
     hand_over.put(Opened("a", "b"))
     hand_over.put(block(0))
     assert taken == [Opened("a", "b"), block(0)]
@@ -90,7 +116,7 @@ def test_a_wake_up_may_take_at_once() -> None:
 )
 def test_blocks_that_may_wait_are_handed_over_together_or_with_what_may_not(items: list[str], wakes: int) -> None:
     woken: list[None] = []
-    hand_over = HandOver(lambda: woken.append(None), may_wait=lambda block: block.position % 20 == 0)
+    hand_over = HandOver(lambda: woken.append(None), RATE, may_wait=lambda block: block.position % 20 == 0)
     put: list[Captured] = []
     for number, item in enumerate(items):
         put.append(Lost("gone") if item == "news" else block(20 * number + 10 * (item == "voice")))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from edged.audio import Signal
 from edged.capture.level import DigitalSilence, Level, Loudness, Watch, dbfs, pick
+from edged.troubles import Trouble
 
 samples = st.lists(st.integers(-32768, 32767), min_size=1, max_size=50)
 
@@ -44,7 +45,7 @@ def test_ten_seconds_of_exact_zeros_are_a_fault_once_and_one_sound_ends_it() -> 
     assert fault is not None
     assert fault.fault
     assert hear(silence, [0] * 100) is None
-    assert hear(silence, [0] * 99 + [1]) == Signal("delivers sound again", fault=False)
+    assert hear(silence, [0] * 99 + [1]) == Signal("delivers sound again", False, Trouble.MICROPHONE_SILENT)
     assert hear(silence, [1] * 100) is None
 
 
@@ -71,9 +72,9 @@ def test_no_block_for_two_seconds_is_a_fault_once_until_one_comes() -> None:
     assert fault is not None
     assert fault.fault
     assert watch.check(13.1, 10.0) is None
-    assert watch.check(14.1, 14.0) == Signal("delivers again", fault=False)
+    assert watch.check(14.1, 14.0) == Signal("delivers again", False, Trouble.MICROPHONE_STUCK)
     assert watch.check(17.0, 14.0) is not None
-    assert watch.check(18.0, None) == Signal("was closed", fault=False)
+    assert watch.check(18.0, None) == Signal("was closed", False, Trouble.MICROPHONE_STUCK)
 
 
 def test_a_magnitude_in_decibels_goes_down_to_what_is_seen() -> None:

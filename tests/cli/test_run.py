@@ -78,6 +78,27 @@ def test_a_summary_that_can_no_longer_be_written_changes_no_status(tmp_path: Pat
     assert "WARNING the summary can't be written" in said
 
 
+FORGETFUL = """
+import sys
+from edged.cli import main, run
+run.journal_cautions = lambda namespace: ["it forgets"]
+sys.exit(main.main())
+"""
+"""A program on a machine whose journal does not keep what it promises."""
+
+
+@pytest.mark.parametrize(
+    ("sinks", "told"),
+    [("['journal']", 1), ("['console', 'journal']", 1), ("['file', 'journal']", 0), ("['console']", 0)],
+)
+def test_a_journal_that_alone_keeps_the_records_is_told_of_once(tmp_path: Path, sinks: str, told: int) -> None:
+    sets = [f"transcripts.sinks={sinks}", f"transcripts.file.path={tmp_path / 'records.jsonl'}"]
+    words = [sys.executable, "-c", FORGETFUL, *command(tmp_path, *(word for each in sets for word in ("--set", each)))]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.count("WARNING it forgets") == told
+    assert "the recording has ended" in done.stderr
+
+
 WAITING = """
 import sys, time
 from pathlib import Path

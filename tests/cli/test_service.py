@@ -1,7 +1,10 @@
 """`edged service`: what is refused, what is put in place, what is taken away. On a real systemd: tests/systemd."""
 
+import grp
 import os
+import pwd
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,19 @@ import pytest
 import edged
 from edged.cli import service
 from edged.cli.main import main
-from edged.cli.service import FILES, HIDDEN, OURS, PACKAGED, Installation, in_the_way, is_ours, made_for, templates
+from edged.cli.service import (
+    EXTRA,
+    FILES,
+    HIDDEN,
+    OURS,
+    PACKAGED,
+    Installation,
+    in_the_way,
+    is_ours,
+    made_for,
+    templates,
+)
+from edged.config import read
 from edged.errors import ConfigurationError
 
 PROGRAM = Path("/opt/edged/bin/edged")
@@ -49,10 +64,15 @@ def test_the_way_out_is_three_commands_for_an_environment_in_opt() -> None:
     from_source = at("/home/x")._replace(checkout=Path("/home/pi/edged"))
     assert from_source.way_out() == [
         "  sudo python3 -m venv /opt/edged",
-        "  sudo /opt/edged/bin/pip install /home/pi/edged",
+        f"  sudo /opt/edged/bin/pip install '/home/pi/edged{EXTRA}'",
         "  sudo /opt/edged/bin/edged service install",
     ]
-    assert f"install edged=={edged.__version__}" in at("/home/x").way_out()[1]
+    assert f"install 'edged{EXTRA}=={edged.__version__}'" in at("/home/x").way_out()[1]
+
+
+@pytest.mark.skipif(sys.maxsize <= 1 << 32, reason="32-bit machines can't have it")
+def test_the_way_out_brings_the_second_opinion() -> None:
+    assert EXTRA == "[silero]"
 
 
 def test_this_installation_names_this_interpreter_and_this_code() -> None:
@@ -89,7 +109,10 @@ def test_what_is_not_ours_is_never_overwritten(tmp_path: Path) -> None:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """systemd's programs, which write down how they were called."""
+    """systemd's programs, which write down how they were called. This user is the service's."""
+    me, group = pwd.getpwuid(os.getuid()), grp.getgrgid(os.getgid())
+    monkeypatch.setattr(pwd, "getpwnam", {"edged": me}.__getitem__)
+    monkeypatch.setattr(grp, "getgrnam", {"adm": group}.__getitem__)
     noted = tmp_path / "calls"
     for name in ("systemctl", "systemd-sysusers", "journalctl"):
         program = tmp_path / "bin" / name
@@ -109,10 +132,13 @@ def test_install_and_uninstall_undo_each_other_but_for_what_is_the_users(
     assert all(is_ours(root / place) for place in FILES.values())
     configuration = root / "etc/edged/edged.toml"
     assert configuration.read_text().startswith("#")
+    assert read(configuration).settings.transcripts.sinks == ["file", "journal"], "as the package's"
     configuration.write_text("# mine\n")
     assert service._install(root, at(str(PROGRAM))) == 0, "once more, as after an update"
     assert configuration.read_text() == "# mine\n"
-    assert "/etc/credstore/deepgram-api-key" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "/etc/credstore/deepgram-api-key" in said.out
+    assert (said.out[:9], said.err) == ("In place,", ""), "there was nothing to hand over"
 
     assert service._uninstall(root) == 0
     left = [str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()]
@@ -133,6 +159,96 @@ def test_install_and_uninstall_undo_each_other_but_for_what_is_the_users(
         "journalctl --update-catalog",
         "systemctl daemon-reload",
     ]
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, int]]:
+    """Who was made the owner and the group of what, which only root could do."""
+    noted: dict[str, tuple[int, int]] = {}
+    monkeypatch.setattr(
+        os, "fchown", lambda fd, user, group: noted.update({os.readlink(f"/proc/self/fd/{fd}"): (user, group)})
+    )
+    service_user = pwd.struct_passwd(("edged", "x", 990, 991, "", "/", "/"))
+    monkeypatch.setattr(pwd, "getpwnam", {"edged": service_user}.__getitem__)
+    monkeypatch.setattr(grp, "getgrnam", {"adm": grp.struct_group(("adm", "x", 4, []))}.__getitem__)
+    return noted
+
+
+def modes(*places: Path) -> list[int]:
+    return [place.stat().st_mode & 0o7777 for place in places]
+
+
+def test_what_a_terminal_has_left_becomes_the_services(
+    tmp_path: Path, calls: list[str], given: dict[str, tuple[int, int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the README has it made: directories for their user alone, and a key that stays his."""
+    settings, transcripts = tmp_path / "etc/edged", tmp_path / "var/log/edged"
+    for directory in (settings, transcripts):
+        directory.mkdir(parents=True)
+        directory.chmod(0o750)
+    configuration, open_to_all, key = (settings / name for name in ("edged.toml", "hall.toml", "deepgram-api-key"))
+    configuration.write_text('[transcripts]\nsinks = ["file", "console"]\n')
+    for file, mode in ((configuration, 0o660), (open_to_all, 0o644), (key, 0o600)):
+        file.touch()
+        file.chmod(mode)
+    said, torn, elsewhere = (transcripts / f"transcripts.jsonl{end}" for end in ("", ".torn", ".1"))
+    for file in (said, torn):
+        file.touch(0o600)
+    elsewhere.symlink_to(key)
+
+    assert service._install(tmp_path, at(str(PROGRAM))) == 0
+    assert given == {
+        **{str(place): (-1, 991) for place in (settings, configuration)},
+        **{str(place): (990, 4) for place in (transcripts, said, torn)},
+    }
+    assert modes(settings, configuration, open_to_all, key) == [0o750, 0o640, 0o644, 0o600]
+    assert modes(transcripts, said, torn) == [0o2750, 0o640, 0o640]
+    told = capsys.readouterr()
+    assert told.out.splitlines()[:2] == [
+        f"The group edged may read now: {settings}, {configuration}",
+        f"Belongs to edged now, for the group adm to read: {transcripts}, {said}, {torn}",
+    ]
+    assert told.err == (
+        f"edged: warning: {configuration}: console in sinks puts all that is said into the service's log: take it out\n"
+    )
+
+
+def test_what_the_service_can_use_already_is_left_as_it_is(
+    tmp_path: Path, calls: list[str], given: dict[str, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if its group is another than the unit's, or all may read it."""
+    me = pwd.struct_passwd(("edged", "x", os.getuid(), os.getgid(), "", "/", "/"))
+    monkeypatch.setattr(pwd, "getpwnam", {"edged": me}.__getitem__)
+    settings, transcripts = tmp_path / "etc/edged", tmp_path / "var/log/edged"
+    for directory in (settings, transcripts):
+        directory.mkdir(parents=True)
+        directory.chmod(0o750)
+    (transcripts / "transcripts.jsonl").touch(0o600)
+    assert service._install(tmp_path, at(str(PROGRAM))) == 0
+    assert given == {}
+    assert modes(settings, transcripts / "transcripts.jsonl") == [0o750, 0o600]
+
+
+def test_settings_that_are_wrong_are_told_and_in_nobodys_way(
+    tmp_path: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configuration = tmp_path / "etc/edged/edged.toml"
+    configuration.parent.mkdir(parents=True)
+    for text, says in (("[gate]\nhangover_ms = 0\n", "hangover_ms"), ("[gate\n", "edged.toml")):
+        configuration.write_text(text)
+        assert service._install(tmp_path, at(str(PROGRAM))) == 0
+        assert re.match(f"edged: warning: .*{says}.*\n", capsys.readouterr().err)
+
+
+def test_a_user_that_was_not_made_is_one_line(
+    tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def getpwnam(name: str) -> None:
+        raise KeyError(f"getpwnam(): name not found: {name!r}")
+
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+    with pytest.raises(ConfigurationError, match=r"systemd-sysusers has not made it: .*'edged'"):
+        service._install(tmp_path, at(str(PROGRAM)))
 
 
 def test_install_stops_before_the_first_file_if_one_is_in_the_way(tmp_path: Path, calls: list[str]) -> None:

@@ -124,14 +124,23 @@ def test_a_directory_that_this_user_cannot_write_is_told(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("directory", ["/run/edged", "/run/edged-kitchen", "/var/lib/edged"])
-def test_what_systemd_makes_for_the_service_is_not(
+def test_what_systemd_makes_for_the_service_is_to_be_made_for_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: str
 ) -> None:
-    """Where it is absent, nobody else can make it."""
+    """Where it is absent, only root can make it."""
     monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr(storage, "_there", lambda _: tmp_path)
-    settings = spool(tmp_path, directory=directory)
-    assert [each for each in told(settings) if directory in each] == []
+    monkeypatch.setattr(storage, "there", lambda _: tmp_path)
+    [told_of] = [each for each in told(spool(tmp_path, directory=directory)) if f'"{directory}"' in each]
+    says = 'is absent: the service makes it; before `edged run` in a terminal: sudo install -d -m 0750 -o "$USER" '
+    assert told_of == f'[spool] directory = "{directory}" {says}{directory}'
+
+
+def test_what_systemd_has_made_is_the_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(storage, "SERVICES_OWN", re.compile(".*/disk/edged"))
+    (tmp_path / "disk/edged").mkdir(parents=True)
+    [_, told_of] = told(spool(tmp_path, directory=str(tmp_path / "disk/edged")))
+    assert "can't be written by the user who runs this check; can edged's?" in told_of
 
 
 def test_a_directory_below_a_file_is_a_problem(tmp_path: Path) -> None:

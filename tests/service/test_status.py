@@ -17,6 +17,11 @@ from edged.service.status import Condition, line, span
             "microphone absent for 42 s; connected; backlog 0.0 s",
         ),
         (
+            Condition(absence="held by another program", absent_s=42.3, link="connected"),
+            "microphone held by another program for 42 s; connected; backlog 0.0 s",
+        ),
+        (Condition(absence="", link="connected"), "opening the microphone; connected; backlog 0.0 s"),
+        (
             Condition(device="hw:1", link="refused by the server: HTTP 401", retry_s=300.0, backlog_s=180.0),
             "capturing hw:1; refused by the server: HTTP 401, trying again in 5 min; backlog 3 min",
         ),
