@@ -31,7 +31,7 @@ class Loaded(NamedTuple):
 
     settings: Settings
     origins: dict[str, str]
-    """For each option (`section.key`): `default`, `file edged.toml` or `--set`."""
+    """For each option (`section.key`): `default`, `name kitchen.toml`, `file edged.toml` or `--set`."""
     warnings: list[str]
     """What works, but hardly as meant; one line each."""
     problems: list[str]
@@ -58,6 +58,7 @@ def read(path: Path | None = None, overrides: Sequence[str] = ()) -> Loaded:
     reading = _Reading()
     file = path or DEFAULT_PATH
     table = _table(file, absent_is_fine=path is None)
+    reading.take(Settings, "", _places_of_instance(file), _Given(f"name {file.name}", str(file)))
     reading.take(Settings, "", table, _Given(f"file {file.name}", str(file)))
     for keys, text in named:
         value = _value(text)
@@ -69,6 +70,17 @@ def read(path: Path | None = None, overrides: Sequence[str] = ()) -> Loaded:
     problems = [*reading.problems, *(reading.where(finding) + finding.text for finding in found)]
     refused = reading.refused.union(*(finding.options for finding in found))
     return Loaded(settings, reading.origins, cautions(settings), problems, refused)
+
+
+def _places_of_instance(file: Path) -> dict[str, Any]:
+    """Where `edged@NAME`, which reads NAME.toml beside the usual file, has its spool and its transcripts by default."""
+    if file.absolute().parent != DEFAULT_PATH.parent or file.name == DEFAULT_PATH.name:
+        return {}
+    own = f"edged-{file.stem}"
+    return {
+        "spool": {"directory": f"/var/lib/{own}", "runtime_directory": f"/run/{own}"},
+        "transcripts": {"file": {"path": f"/var/log/{own}/transcripts.jsonl"}},
+    }
 
 
 class _Given(NamedTuple):

@@ -51,6 +51,26 @@ def test_the_command_line_comes_over_the_file_and_the_file_over_the_defaults(tmp
     assert origins == ["--set", "file kiosk.toml", "default"]
 
 
+def test_an_instance_has_places_of_its_own_by_the_name_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that its service and `edged spool` mean the same ones. What the file says counts more; elsewhere a name tells
+    nothing."""
+    monkeypatch.setattr(config, "DEFAULT_PATH", tmp_path / "edged.toml")
+    (tmp_path / "kitchen.toml").write_text("[spool]\ndirectory = '/srv/spool'\n")
+    loaded = load(tmp_path / "kitchen.toml")
+    assert loaded.settings.spool.directory == "/srv/spool"
+    assert loaded.settings.spool.runtime_directory == "/run/edged-kitchen"
+    assert loaded.settings.transcripts.file.path == "/var/log/edged-kitchen/transcripts.jsonl"
+    assert loaded.origins["spool.runtime_directory"] == "name kitchen.toml"
+    monkeypatch.chdir(tmp_path)
+    assert load(Path("kitchen.toml")).settings == loaded.settings
+    (tmp_path / "edged.toml").write_text("")
+    assert load(tmp_path / "edged.toml").settings == load().settings == Settings()
+    monkeypatch.setattr(config, "DEFAULT_PATH", tmp_path / "elsewhere" / "edged.toml")
+    assert load(tmp_path / "kitchen.toml").settings.spool.runtime_directory == Settings().spool.runtime_directory
+
+
 @pytest.mark.parametrize(
     ("override", "section", "key", "value"),
     [
