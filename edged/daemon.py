@@ -233,6 +233,7 @@ class Daemon:
             lost_s=heard.lost_samples / self._rate,
             dropped_s=self._dropped / self._rate,
             judged_late_s=self._hearing.late_s,
+            given_up=self._hearing.given_up,
             usd_estimated=sent_s / 60 * self._settings.deepgram.usd_per_minute,
         )
 

@@ -2,17 +2,24 @@
 
 import logging
 import time
+from typing import Final
 
-from edged.audio import Block
+from edged.audio import BYTES_PER_SAMPLE, Block
 from edged.gate.detectors import chosen, intake, lacking
-from edged.gate.intake import Let
+from edged.gate.intake import Audio, Let
 from edged.gate.pace import Pace
+from edged.ranges import Ranges
 from edged.settings import Gate
 from edged.stream.account import Released
 from edged.stream.effects import LaneEffect, Showing
 from edged.stream.scribe import Uttered
 
 log = logging.getLogger("edged.gate")
+
+AGAIN_S: Final = 600
+"""So long a second opinion that was too slow is not asked. Time on the clock tells that it is, not CPU time, as it is
+falling behind that loses audio, whoever takes the time. But one stall of a card looks the same: it costs ten minutes of
+noise then. A machine that is always too slow is seconds behind once in so long, and catches up."""
 
 
 class Hearing:
@@ -25,15 +32,21 @@ class Hearing:
         self._intake = intake(settings, rate)
         self._rate = rate
         self._pace = Pace()
+        self._settings = settings
         self._second = chosen(settings)
-        self._asked_for = settings.second_opinion
+        self._again_at: int | None = None
+        """While it is given up: from which position on it is asked again."""
+        self.given_up = 0
+        """How often this machine was too slow for the second opinion."""
+        self._judged = Ranges()
+        """What the gate let through by its own judgement and is not released yet: evidence, if no word is in it."""
 
     def announce(self) -> None:
         """Tell, once, who decides."""
         if self._second != "none":
             log.info("webrtcvad, with a second opinion (%s)", self._second)
-        elif self._asked_for == "auto":
-            log.info("webrtcvad alone, so that loud noise is sent too: %s", lacking("silero"))
+        elif self._settings.enabled and self._settings.second_opinion == "auto":
+            log.warning("webrtcvad alone, so that loud noise is sent too: %s", lacking("silero"))
 
     @property
     def is_open(self) -> bool:
@@ -51,28 +64,53 @@ class Hearing:
         return self._pace.late_s
 
     def block(self, block: Block, *, forced: bool) -> list[Let]:
-        """See `Intake.block`. A second opinion that takes longer than the audio lasts is given up."""
+        """See `Intake.block`. A second opinion that falls behind by seconds is given up for `AGAIN_S`; the first time,
+        that is told.
+        """
+        if self._again_at is not None and block.position >= self._again_at:
+            self._again_at = None
+            self._intake.with_second()
         begun_s = time.monotonic()
         let = self._intake.block(block, forced=forced)
         too_slow = self._pace.judged((block.end - block.position) / self._rate, time.monotonic() - begun_s)
         if too_slow and self._intake.has_second:
-            self._intake.without_second()
-            log.warning(
-                "this machine is too slow for gate.second_opinion (%s): it is asked no more, so that noise is sent too",
-                self._second,
-            )
+            self._give_up(block.end)
+        if not forced:
+            self._note(let)
         return let
 
     def finish(self) -> list[Let]:
         """See `Intake.finish`."""
-        return self._intake.finish()
+        let = self._intake.finish()
+        self._note(let)
+        return let
 
     def learn(self, effect: LaneEffect) -> None:
-        """What the recogniser found in what was sent, or did not find."""
+        """What the recogniser found in what was sent, or did not find. What was sent for its own sake, to prime a
+        connection, says nothing of the gate.
+        """
         match effect:
-            case Released(start, end, "silence"):
-                self._intake.answered(end - start, words=False)
+            case Released(start, end, fate):
+                judged = self._judged.remove(start, end)
+                if judged and fate == "silence":
+                    self._intake.answered(judged, words=False)
             case Uttered():
                 self._intake.answered(0, words=True)
             case Showing(text) if text:
                 self._intake.answered(0, words=True)
+
+    def _note(self, let: list[Let]) -> None:
+        for event in let:
+            if isinstance(event, Audio):
+                self._judged.add(event.position, event.position + len(event.pcm) // BYTES_PER_SAMPLE)
+
+    def _give_up(self, at: int) -> None:
+        self._intake.without_second()
+        self._again_at = at + AGAIN_S * self._rate
+        self.given_up += 1
+        log.log(
+            logging.WARNING if self.given_up == 1 else logging.DEBUG,
+            "this machine is too slow for gate.second_opinion (%s), or stood still: it is asked again in %d min, and"
+            " until then noise is sent too",
+            *(self._second, AGAIN_S // 60),
+        )

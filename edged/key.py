@@ -92,7 +92,7 @@ def _checked(text: str, origin: str) -> str:
     elif key.startswith("DEEPGRAM_API_KEY="):
         wrong = "has DEEPGRAM_API_KEY= in front: only the key itself belongs there"
     elif "\n" in key or "\r" in key:
-        wrong = "has more than one line"
+        wrong = "has more than one line (what systemd-creds encrypts takes LoadCredentialEncrypted=)"
     elif any(not "!" <= c <= "~" for c in key):
         wrong = "has a space, a control character or a character beyond ASCII"
     if wrong:

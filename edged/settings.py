@@ -127,7 +127,7 @@ class Gate(Section, frozen=True):
     ] = 10
     pre_roll_ms: Annotated[
         int, option("audio sent from before the first voiced frame, so that no word's beginning is cut", ge=0, le=2000)
-    ] = 500
+    ] = 600
     hangover_ms: Annotated[
         int, option("how long the gate stays open after the last voiced frame", ge=100, le=10_000)
     ] = 800

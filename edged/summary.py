@@ -32,6 +32,8 @@ class Summary(Struct, kw_only=True):
     """Captured, and lost since edged stood still for too long."""
     judged_late_s: float = 0.0
     """The gate was behind: this machine is slow for its second opinion."""
+    given_up: int = 0
+    """How often it was too slow, and went on without that for ten minutes."""
     saved: float = 0.0
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ class Summary(Struct, kw_only=True):
             f"{self.lost_s:.1f} s lost" if self.lost_s else "",
             f"{self.dropped_s:.1f} s dropped" if self.dropped_s else "",
             f"{self.judged_late_s:.1f} s judged late" if self.judged_late_s else "",
+            f"second opinion given up {_counted(self.given_up, 'time')}" if self.given_up else "",
         ]
         return (
             f"captured {self.captured_s:.1f} s, sent {self.sent_s:.1f} s (saved {self.saved:.0%}, "

@@ -42,6 +42,7 @@ def test_its_lateness_is_in_the_summary(settings: Callable[..., Settings], monke
         run = Daemon(settings(server.url), None)
         assert await run.run() is Exit.OK
         assert run.summary.judged_late_s == 2.5
-        assert "2.5 s judged late" in run.summary.line()
+        run._hearing.given_up = 2
+        assert "2.5 s judged late, second opinion given up 2 times" in run.summary.line()
 
     with_server(act)

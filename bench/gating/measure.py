@@ -13,6 +13,23 @@ EDGE_S = 0.005
 """Labels are written to the millisecond, and frames are 20 ms: less than this is no cut."""
 
 
+class Cut(NamedTuple):
+    """A beginning or end of labelled speech that is not sent."""
+
+    where: str
+    """`beginning` or `end`."""
+    at_s: float
+    """As it is labelled."""
+    lost_s: float
+    """Of the speech next to it, so much is not sent."""
+
+    @property
+    def stretch(self) -> tuple[float, float]:
+        """What is not sent."""
+        ends = self.at_s, self.at_s + (self.lost_s if self.where == "beginning" else -self.lost_s)
+        return min(ends), max(ends)
+
+
 class Measured(NamedTuple):
     """One sound and what was made of it; its samples are gone."""
 
@@ -52,11 +69,17 @@ class Measured(NamedTuple):
         return joined
 
     @property
-    def cuts(self) -> int:
-        """Beginnings and ends of labelled speech that are not sent."""
-        joined = self.joined
-        edges = [edge for each in self.sound.speech for edge in each]
-        return sum(not any(a - EDGE_S <= edge <= b + EDGE_S for a, b in joined) for edge in edges)
+    def cuts(self) -> list[Cut]:
+        """What is not sent at the beginnings and ends of labelled speech."""
+        joined, cuts = self.joined, list[Cut]()
+        for start, end in self.sound.speech:
+            if not any(a - EDGE_S <= start <= b + EDGE_S for a, b in joined):
+                cuts.append(
+                    Cut("beginning", start, min((a for a, _ in joined if start < a < end), default=end) - start)
+                )
+            if not any(a - EDGE_S <= end <= b + EDGE_S for a, b in joined):
+                cuts.append(Cut("end", end, end - max((b for _, b in joined if start < b < end), default=start)))
+        return cuts
 
 
 class Figures(NamedTuple):
@@ -109,7 +132,7 @@ def figures(measured: list[Measured], memory_mb: float) -> Figures:
     }
     return Figures(
         kept=shares,
-        cuts=sum(one.cuts for one in plain),
+        cuts=sum(len(one.cuts) for one in plain),
         edges=sum(2 * len(one.sound.speech) for one in plain),
         per_speech=sum(one.sent_s for one in plain) / max(1e-9, sum(one.speech_s for one in plain)),
         noise=share_sent(noise),

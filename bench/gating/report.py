@@ -1,11 +1,13 @@
 """The table, the page around it, and the picture."""
 
+from array import array
+from math import log10
 from pathlib import Path
 
 from edged.settings import Gate
 
-from .material import Sound
-from .measure import Figures
+from .material import RATE, Sound
+from .measure import Figures, Measured
 
 Row = tuple[str, str, Figures]
 """A variant's name, a note, its figures."""
@@ -98,13 +100,54 @@ FOLLOWS = """\
   to look back to the onset when the decision is late.
 - **What helped a little, at little cost**: hysteresis, patience, the mean of two chunks.
 - **What was left out**: a noise floor in place of a second detector sends most of the noise.
+- **The pre-roll is 600 ms** because 500 cuts six of 68 edges ([below](#what-a-shorter-pre-roll-cuts)), all of them
+  beginnings, by 20 to 100 ms of what is 24 to 47 dB quieter than the speech. Five are the first moments of a recording
+  labelled from its first sample on, whose reader begins half a second later; the sixth is one frame of a far, faint
+  voice. A longer hangover, an earlier onset, a lower `opens_at` and a longer look back leave the same six. 600 leaves
+  none, for 0.9 % more sent with speech.
+- **That no word comes back** (`wordless_s`, [below](#when-no-word-comes-back)) saves a sixth of what the default sends
+  of lasting noise, a quarter in `quiet room`. The default's speech does not pay for it but where it is 5 dB above noise
+  that was sent in vain just before: 0.3 % of that.
 - **Presets** move along one line: what `quiet room` keeps more of faint speech, it sends more of noise.
 """
 
 
-def text(sounds: list[Sound], rows: list[Row], picture_name: str, left_out: str) -> str:
-    """The whole page."""
+SHORTER, ALONE = "silero, pre-roll 500", "edged: none"
+CUTS, EVIDENCE, LEFT_OUT = (
+    "What a shorter pre-roll cuts",
+    "When no word comes back",
+    "Recordings that nothing was chosen on",
+)
+
+
+def cuts(sounds: list[Sound], shorter: list[Measured], alone: list[Measured]) -> str:
+    """Each edge of labelled speech, in recordings as they are, that it cuts; and how loud that is."""
+    alone_ms = {(one.sound.name, one.sound.group, *cut[:2]): 1000 * cut.lost_s for one in alone for cut in one.cuts}
+    lines = [["recording", "cut", "at, s", "by, ms", "webrtcvad alone, ms", "below its speech, dB"]]
+    lines.append(["---", "---", *["---:"] * 4])
+    for sound in sounds:
+        for cut in next((one.cuts for one in shorter if _same(one.sound, sound)), []):
+            below = _level(sound, sound.speech) - _level(sound, (cut.stretch,))
+            other = alone_ms.get((sound.name, sound.group, *cut[:2]), 0)
+            figures = f"{cut.at_s:.2f}", f"{1000 * cut.lost_s:.0f}", f"{other:.0f}", f"{below:.0f}"
+            lines.append([f"{sound.group}: {Path(sound.name).stem}", cut.where, *figures])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _same(one: Sound, other: Sound) -> bool:
+    return (one.name, one.group) == (other.name, other.group)
+
+
+def _level(sound: Sound, stretches: tuple[tuple[float, float], ...]) -> float:
+    samples = array("h", sound.pcm)
+    some = [sample for start, end in stretches for sample in samples[round(start * RATE) : round(end * RATE)]]
+    return 10 * log10(max(1.0, sum(sample * sample for sample in some) / max(1, len(some))))
+
+
+def text(sounds: list[Sound], rows: list[Row], picture_name: str, parts: dict[str, str]) -> str:
+    """The whole page; `parts` are the sections that not every run measures."""
     default = Gate()
+    more = "\n\n".join(f"## {title}\n\n{part}" for title, part in parts.items())
     noted = "\n".join(f"- **{name}**: {note}" for name, note, _ in rows if note)
     return f"""# What the gate keeps, sends and costs
 
@@ -134,9 +177,7 @@ Made by `script/bench gate`; a change here is lost. Measured on:
 
 {noted}
 
-## Recordings that nothing was chosen on
-
-{left_out}
+{more}
 
 ## Noise sent, by kind
 

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from edged.audio import Block
 from edged.gate import intake as intakes
 from edged.gate import second as second_opinion
-from edged.gate.detectors import Silero, lacking, second_detector, webrtc
+from edged.gate.detectors import Micro, Silero, absent, webrtc
 from edged.gate.gate import Close, Open
-from edged.gate.intake import Audio, Intake, SecondDetector
+from edged.gate.intake import Audio, Intake, Let, SecondDetector
 from edged.settings import PRESETS, Gate
 
 from .material import RATE, Sound
@@ -54,13 +54,13 @@ def variants(which: str) -> list[Variant]:
         *(
             Variant(f"{name} alone", "asked of everything", _alone(name), "others")
             for name in ("micro", "silero")
-            if not lacking(name)
+            if not absent(name)
         ),
         Variant("edged: none", "webrtcvad alone", _edged(Gate(second_opinion="none")), "edged"),
     ]
-    if not lacking("micro"):
+    if not absent("micro"):
         rows.append(Variant("edged: micro", "", _edged(Gate(second_opinion="micro")), "edged"))
-    if not lacking("silero"):
+    if not absent("silero"):
         silero = Gate(second_opinion="silero")
         rows += [
             Variant(
@@ -85,6 +85,8 @@ def _tried(silero: Gate) -> list[Variant]:
         "one chunk decides": ("and not the mean of two", _edged(silero, steady_ms=1)),
         "hangover 1200": ("", _edged(replace(silero, hangover_ms=1200))),
         "pre-roll 300": ("", _edged(replace(silero, pre_roll_ms=300))),
+        "pre-roll 500": ("", _edged(replace(silero, pre_roll_ms=500))),
+        "pre-roll 800": ("", _edged(replace(silero, pre_roll_ms=800))),
         "look back 300": ("a late opinion cuts", _edged(replace(silero, look_back_ms=300))),
     }
     rows = [Variant(f"silero, {name}", note, run, "tried") for name, (note, run) in changed.items()]
@@ -150,20 +152,25 @@ def _edged(
 ) -> Run:
     def run(sound: Sound) -> Outcome:
         with _changed(fresh_ms, warm_ms, gain, steady_ms):
-            second = detector() if detector else second_detector(gate, RATE)
+            second = detector() if detector else _second(gate.second_opinion)
             intake = Intake(gate, RATE, webrtc(gate.aggressiveness, RATE), second)
-            return _through(intake, sound.pcm)
+            return through(intake, sound.pcm)
 
     return run
 
 
-def _through(intake: Intake, pcm: bytes) -> Outcome:
-    """In blocks, as from a microphone."""
+def _second(name: str) -> SecondDetector | None:
+    return None if name == "none" else Silero(RATE) if name == "silero" else Micro(RATE)
+
+
+def through(intake: Intake, pcm: bytes, told: Callable[[list[Let]], None] = lambda let: None) -> Outcome:
+    """In blocks, as from a microphone; `told` takes what is let through."""
     sent, delays, opened_at = [], [], 0.0
     waiting = False
     for at in range(0, len(pcm) // 2, BLOCK):
         block = Block(at, pcm[at * 2 : (at + BLOCK) * 2], at / RATE)
         let = intake.block(block) + (intake.finish() if at + BLOCK >= len(pcm) // 2 else [])
+        told(let)
         for event in let:
             match event:
                 case Open(start):
@@ -206,7 +213,7 @@ def _alone(name: str) -> Run:
     def run(sound: Sound) -> Outcome:
         gate = Gate(second_opinion=name)  # type: ignore[arg-type]  # one of two
         with _changed(None, None, 1.0):
-            detector = second_detector(gate, RATE)
+            detector = _second(name)
             size = detector.chunk_samples if detector else RATE
             sent, start, held = list[tuple[float, float]](), -1.0, 0.0
             for at in range(0, len(sound.pcm) // 2 - size + 1, size):

@@ -6,13 +6,14 @@ import queue
 import re
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from edged import config
 from edged.audio import Block, Captured, Ended, Lost
 from edged.capture.source import open_source
-from edged.errors import Exit, SourceError, SourceMismatch, UsageError
+from edged.errors import EdgedError, Exit, SourceError, SourceMismatch, UsageError
 from edged.gate.detectors import chosen, intake
 from edged.gate.gate import Open
 from edged.gate.intake import Audio
@@ -96,11 +97,12 @@ def calibrate(
 ) -> int:
     """Listen for so long, tell what was heard, recommend; and `write` it to the settings, if that is asked.
 
-    Raises UsageError without a microphone, or if the settings can't be written.
+    Raises UsageError without a microphone, or if the settings can't be written or changed.
     """
     settings = config.load(path, overrides).settings
     file = path or config.DEFAULT_PATH
-    if write and not os.access(file if file.exists() else file.parent, os.W_OK):
+    changed = [file.resolve().parent, *([file] if file.exists() else [])]
+    if write and not all(os.access(each, os.W_OK) for each in changed):
         raise UsageError(f"{file} can't be written: run it as its owner, or without --write")
     print(f"Listening for {seconds:g} s. Let nobody speak, and let the room sound as it usually does.", flush=True)
     gates = {name: config.load(path, [*overrides, f"gate.preset={name}"]).settings.gate for name in PRESETS}
@@ -109,7 +111,7 @@ def calibrate(
     except SourceMismatch:
         raise
     except SourceError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(_without_waiting(str(error))) from None
     for line in report(room, settings):
         print(line)
     if write:
@@ -168,32 +170,83 @@ def report(room: Room, settings: Settings) -> list[str]:
     return [*lines, "", f"Recommended: {room.recommended} ({why})."]
 
 
+def _without_waiting(why: str) -> str:
+    """Why there is no microphone, to somebody whose command ends where the service would wait."""
+    what, promise, rest = why.partition("; it is used as soon as it is")
+    if not promise:
+        return why
+    if " is held by edged" in what:
+        return f"{what}: stop it first (sudo systemctl stop edged), and start it again when this is done"
+    return what + rest[rest.find(" (") :] if " (" in rest else what
+
+
 def put(file: Path, preset: str) -> None:
-    """Write `gate.preset`, and leave all else as it is. Raises UsageError if it can't be written."""
+    """Write `gate.preset`, and leave all else as it is. Raises UsageError, and changes nothing, if it can't be written,
+    or if [gate] is written there in a way that `with_preset` does not know.
+    """
+    wanted = config.load(file if file.exists() else None, [f"gate.preset={preset}"]).settings
+    file = file.resolve()
+    new = file.with_name(f".{file.name}.new")
     try:
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
-        new = file.with_name(f".{file.name}.new")
-        new.write_text(with_preset(text, preset), encoding="utf-8")
+        text = file.read_bytes().decode() if file.exists() else ""
+        new.write_bytes(with_preset(text, preset).encode())
         if file.exists():
-            new.chmod(file.stat().st_mode & 0o777)
+            was = file.stat()
+            os.chown(new, was.st_uid, was.st_gid)  # or the service may not read it
+            new.chmod(was.st_mode & 0o777)
+        if not _says(new, wanted):
+            raise UsageError(f"{file} is left as it is: [gate] has an uncommon form. Put this into it: {_line(preset)}")
         new.replace(file)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} can't be written: {getattr(error, 'strerror', None) or error}") from None
+    finally:
+        with suppress(OSError):
+            new.unlink()
+
+
+def _says(file: Path, wanted: Settings) -> bool:
+    try:
+        return config.load(file).settings == wanted
+    except EdgedError:
+        return False
+
+
+GATE: Final = r"""[ \t]*(?:gate|"gate"|'gate')[ \t]*"""
+PRESET: Final = r"""[ \t]*(?:preset|"preset"|'preset')[ \t]*=[^\r\n]*"""
+"""As TOML may have them."""
 
 
 def with_preset(text: str, preset: str) -> str:
     """A configuration file with this preset: in place of the one it has, or of its commented line, or at the top of
-    its [gate] section.
+    its [gate] section, or beside its `gate.` keys.
     """
-    line = f"preset = {toml(preset)}"
-    section = re.search(r"^\[gate\][^\n]*\n?", text, re.MULTILINE)
+    line = _line(preset)
+    section = re.search(rf"^[ \t]*\[{GATE}\][^\n]*\n?", text, re.MULTILINE)
     if not section:
-        return f"{text.rstrip()}\n\n[gate]\n{line}\n".lstrip()
+        top, rest = _to_next_table(text)
+        dotted = re.search(rf"^{GATE}\.", top, re.MULTILINE)
+        if not dotted:
+            return f"{text.rstrip()}\n\n[gate]\n{line}\n".lstrip()
+        changed = _replaced(rf"^{GATE}\.{PRESET}", f"gate.{line}", top)
+        return (changed or f"{top[: dotted.start()]}gate.{line}\n{top[dotted.start() :]}") + rest
     head, body = text[: section.end()], text[section.end() :]
-    end = re.search(r"^\[", body, re.MULTILINE)
-    own, rest = (body[: end.start()], body[end.start() :]) if end else (body, "")
-    for pattern in (r"^[ \t]*preset[ \t]*=.*$", r"^#preset[ \t]*=.*$"):
-        if re.search(pattern, own, re.MULTILINE):
-            return head + re.sub(pattern, lambda _: line, own, count=1, flags=re.MULTILINE) + rest
+    own, rest = _to_next_table(body)
+    changed = _replaced(rf"^{PRESET}", line, own) or _replaced(r"^#preset[ \t]*=[^\r\n]*", line, own)
     separator = "" if head.endswith("\n") else "\n"
-    return f"{head}{separator}{line}\n{own}{rest}"
+    return head + (changed or f"{separator}{line}\n{own}") + rest
+
+
+def _line(preset: str) -> str:
+    return f"preset = {toml(preset)}"
+
+
+def _to_next_table(text: str) -> tuple[str, str]:
+    """What belongs to the table that it is in, and the rest."""
+    end = re.search(r"^[ \t]*\[", text, re.MULTILINE)
+    return (text[: end.start()], text[end.start() :]) if end else (text, "")
+
+
+def _replaced(pattern: str, line: str, text: str) -> str | None:
+    """With the first match replaced; None without one."""
+    changed, count = re.subn(pattern, lambda _: line, text, count=1, flags=re.MULTILINE)
+    return changed if count else None

@@ -12,7 +12,7 @@ from edged.cli import recordings
 from edged.cli.common import add_configuration
 from edged.cli.recordings import Recording
 from edged.errors import Exit, UsageError
-from edged.gate.detectors import chosen, lacking, second_detector, webrtc
+from edged.gate.detectors import chosen, lacking, pip_refuses, second_detector, webrtc
 from edged.gate.rehearsal import Rehearsal, rehearse
 from edged.settings import PRESETS, Gate
 
@@ -166,7 +166,8 @@ def _plot(files: list[Path], out: Path, gate: Gate, channel: int) -> int:
     except ModuleNotFoundError as error:
         if error.name != "PIL":
             raise
-        raise UsageError(f"--plot needs Pillow: run `{sys.executable} -m pip install pillow`") from None
+        how = "sudo apt install python3-pil" if pip_refuses() else f"{sys.executable} -m pip install pillow"
+        raise UsageError(f"--plot needs Pillow: run `{how}`") from None
     recording = recordings.read(files[0], channel)
     heard = _heard(files[0], recording, gate)
     try:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import sysconfig
 from array import array
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -40,37 +41,67 @@ def intake(settings: Gate, rate: int) -> Intake:
 
 
 def chosen(settings: Gate) -> str:
-    """Which second opinion holds on this machine: `auto` is silero, if it can be had, or none."""
+    """Which second opinion holds on this machine: `auto` is silero, if it can be had, or none. Off, a gate has none."""
+    if not settings.enabled:
+        return "none"
     if settings.second_opinion != "auto":
         return settings.second_opinion
     return "none" if lacking("silero") else "silero"
 
 
 def lacking(name: str) -> str:
-    """Why this second opinion can't be had here, and what to do about it; empty if it can. It is not loaded."""
+    """Why this second opinion can't be had here, and what to do about it; empty if it can. It is loaded to see that."""
+    if why := absent(name):
+        return why
+    try:
+        _made(name, RATE)
+    except Exception as error:  # noqa: BLE001 - a package of others, or what a power cut left of it, raises anything
+        return f"{_package(name)} can't be loaded ({error}): install {'edged' if pip_refuses() else 'it'} again"
+    return ""
+
+
+def absent(name: str) -> str:
+    """As `lacking`, but nothing is loaded: that the package is not there, or not for this processor."""
     package = _package(name)
     if find_spec(PACKAGES[name]) is None:
-        return f"{package} is not installed: run `{sys.executable} -m pip install {package}`"
+        return f"{package} is not installed: {_got(name)}"
     if name == "silero" and os.uname().machine in X86 and not _features() >= SILERO_NEEDS:
-        return f"{package} takes a processor with AVX2, which this machine's has not: try micro"
+        other = "" if pip_refuses() else ": try micro"
+        return f"{package} takes a processor with AVX2, which this machine's has not{other}"
     return ""
 
 
 def second_detector(settings: Gate, rate: int) -> SecondDetector | None:
-    """The second opinion; imported only here. Raises ConfigurationError if it can't be had."""
+    """The second opinion; imported only here. Raises ConfigurationError if one that is named can't be had."""
     name = chosen(settings)
-    if name == "none" or not settings.enabled:
+    if name == "none":
         return None
-    if not (why := lacking(name)):
-        try:
-            return Silero(rate) if name == "silero" else Micro(rate)
-        except ImportError as error:
-            why = f"{_package(name)} can't be loaded ({error}): install it again"
-    raise ConfigurationError(f'[gate] second_opinion = "{name}": {why}, or set it to "none"')
+    if why := lacking(name):
+        raise ConfigurationError(f'[gate] second_opinion = "{name}": {why}, or set it to "none"')
+    return _made(name, rate)
+
+
+def pip_refuses() -> bool:
+    """This Python is the distribution's own (PEP 668), as it is for edged's Debian package: pip installs nothing."""
+    marker = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+    return sys.prefix == sys.base_prefix and marker.exists()
+
+
+def _got(name: str) -> str:
+    """How an administrator gets a package that is not there."""
+    if not pip_refuses():
+        return f"run `{sys.executable} -m pip install {_package(name)}`"
+    if name == "silero":
+        return "edged's Debian package brings it, install that again"
+    return 'edged\'s Debian package brings silero, set it to "auto" or "silero"'
 
 
 def _package(name: str) -> str:
     return PACKAGES[name].replace("_", "-")
+
+
+def _made(name: str, rate: int) -> SecondDetector:
+    return Silero(rate) if name == "silero" else Micro(rate)
 
 
 def _features() -> set[str]:

@@ -95,6 +95,10 @@ class Gate:
         """From now on webrtcvad's verdicts are all there is."""
         self._seconded = False
 
+    def with_opinions(self) -> None:
+        """From now on a second opinion decides again, as at the start."""
+        self._seconded = True
+
     def feed(
         self, start: int, frame: int, verdicts: Sequence[bool], *, forced: bool = False, opinion: Opinion | None = None
     ) -> list[GateEvent]:

@@ -47,6 +47,7 @@ class Intake:
     ) -> None:
         self._detector = detector
         self._listener = _Listener(second, self._pcm, rate) if second and settings.enabled else None
+        self._settings, self._rate = settings, rate
         self._second = Second(settings, rate, self._listener) if self._listener else None
         self._gate = Gate(settings, rate, late=self._second.late if self._second else None)
         self._kept = self._gate.history_samples + (rate * WARM_MS // 1000 if self._second else 0)
@@ -80,6 +81,12 @@ class Intake:
         """Ask it no more: the machine is too slow for it."""
         self._second = None
         self._gate.without_opinions()
+
+    def with_second(self) -> None:
+        """Ask it again, if there was one: afresh, as nobody knows what it would have said meanwhile."""
+        if self._listener and not self._second:
+            self._second = Second(self._settings, self._rate, self._listener)
+            self._gate.with_opinions()
 
     def answered(self, samples: int, *, words: bool) -> None:
         """The recogniser has said what is in so much of what was let through: words, or nothing."""

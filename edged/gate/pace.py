@@ -3,7 +3,7 @@
 from typing import Final
 
 TOO_LATE_S: Final = 3.0
-"""So far behind, it does not catch up any more; what may wait for the gate is 10 s, and then audio is lost."""
+"""So far behind, it does not catch up any more; the hand-over holds 10 s for it (`HELD_S`), and then audio is lost."""
 
 
 class Pace:

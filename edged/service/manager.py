@@ -46,9 +46,10 @@ class Manager:
 
     @asynccontextmanager
     async def starting(self, what: str) -> AsyncIterator[None]:
-        """Around what may hang before `ready`, a card or a disk: that is no reason to be killed, while the loop turns.
+        """Around what may hang before `ready`, such as a disk: that is no reason to be killed, while the loop turns.
 
-        Only from `STARTING_EVERY_S` on is anything told; `what` shows as the status then.
+        Only from `STARTING_EVERY_S` on is anything told; `what` shows as the status then. (pyalsaaudio 0.10 holds
+        Python's lock while it opens a card: one that hangs there stops the loop, and the process is killed.)
         """
         asking = asyncio.create_task(self._ask_for_time(what), name="starting")
         try:

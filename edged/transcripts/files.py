@@ -14,7 +14,8 @@ ADVICE = {
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file may not grow further: let logrotate rotate it",
-    errno.EROFS: "the disk is read-only: remount it, or choose another transcripts.file.path",
+    errno.EROFS: "the disk is read-only: remount it, let the service write there (ReadWritePaths=), or choose another "
+    "transcripts.file.path",
     errno.EACCES: "not permitted: give edged's user access, or choose another transcripts.file.path",
     errno.EPERM: "not permitted: give edged's user access, or choose another transcripts.file.path",
     errno.EISDIR: "it is a directory: transcripts.file.path must name a file in it",

@@ -30,7 +30,7 @@ async def test_the_summary_agrees_with_everybody_else(stage: Stage) -> None:
     summary = run.summary
     assert set(summary) == {
         *("run", "captured_s", "sent_s", "saved", "keepalives", "connections", "reconnects", "utterances", "words"),
-        *("peak_dbfs", "clipped", "overruns", "lost_s", "dropped_s", "judged_late_s"),
+        *("peak_dbfs", "clipped", "overruns", "lost_s", "dropped_s", "judged_late_s", "given_up"),
         *("holes", "evicted_s", "left_s", "usd_estimated", "ignored_messages"),
     }
     rate = script.rate

@@ -266,6 +266,24 @@ def test_given_up_it_is_not_asked() -> None:
     assert ear.heard == []
 
 
+def test_asked_again_it_listens_afresh() -> None:
+    """From the next frame on, with what came just before it, as after an onset; and it is it who decides."""
+    intake, ear = seconded()
+    intake.without_second()
+    samples = spoken(2000, (0, 2000), (0, 0))
+    assert heard(in_blocks(intake, samples[:1000], [100]))
+    intake.with_second()
+    let = [event for start in range(1000, 1500, 100) for event in intake.block(block(samples, start, start + 100))]
+    assert isinstance(let[-1], Close)
+    assert ear.heard[0][:100] == samples[1000 - WARM_MS : 1000 - WARM_MS + 100]
+
+
+def test_who_never_had_a_second_opinion_has_none_again() -> None:
+    intake = Intake(SECONDED, 1000, lambda frame: True)
+    intake.with_second()
+    assert not intake.has_second
+
+
 def test_words_that_do_not_come_reach_it() -> None:
     """What is likely, and not sure, holds the gate until then."""
     intake, _ = seconded(replace(SECONDED, wordless_s=1, stays_at=0.0))

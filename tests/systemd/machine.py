@@ -184,7 +184,7 @@ class Service:
         for kind in ("lib", "log"):
             self.machine.run("sh", "-c", f"rm -rf /var/{kind}/edged*")
         self.machine.run(
-            "sh", "-c", "rm -rf /run/edged* /run/systemd/system/edged* /etc/credstore/* /srv/microphone/*.state"
+            "sh", "-c", "rm -rf /run/edged* /run/systemd/system/edged* /etc/credstore*/* /srv/microphone/*.state"
         )
 
     def __getitem__(self, name: str) -> str:

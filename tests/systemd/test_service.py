@@ -17,7 +17,7 @@ from edged.transcripts.journal import MESSAGE_ID
 from edged.transcripts.record import Record
 from edged.troubles import Trouble
 from tests.systemd.conftest import ABSENT, KEY, MICROPHONE_DROP_IN, Recogniser, listening, put_key, words_of
-from tests.systemd.machine import Machine, Service
+from tests.systemd.machine import PATIENCE_S, Machine, Service
 from tests.systemd.root import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -49,6 +49,12 @@ print("done")
 
 def main_pid(service: Service) -> int:
     return int(service["MainPID"])
+
+
+def words_in_file(machine: Machine, directory: str) -> list[str]:
+    """The words of the transcripts in a directory's file."""
+    lines = machine.try_("cat", f"{directory}/transcripts.jsonl").splitlines()
+    return [word["word"] for line in lines for word in json.loads(line)["words"]]
 
 
 def test_it_starts_at_boot_without_microphone_network_and_key(machine: Machine) -> None:
@@ -91,6 +97,20 @@ def test_a_journal_of_its_own_takes_all_that_the_service_says(machine: Machine, 
     machine.until(lambda: "starts" in machine.try_(*own), "the first line")
     machine.until(lambda: machine.try_(*own, "-q", f"MESSAGE_ID={Trouble.MICROPHONE_ABSENT}"), "an explained line")
     assert not service.entries("SYSLOG_IDENTIFIER=edged")
+
+
+def test_it_reads_the_journal_back_only_with_its_drop_in(machine: Machine, service: Service) -> None:
+    """With systemd/journal-read.conf, in its sandbox; without it, it says what that costs."""
+    told = "which this user can't read back"
+    service.configure(**ABSENT)
+    service.start()
+    service.says(" starts")
+    assert told in service.log
+    drop_in = (REPOSITORY / "systemd/journal-read.conf").read_text()
+    service.drop_in(drop_in.replace("#SupplementaryGroups", "SupplementaryGroups"))
+    service.start()
+    service.says(" starts")
+    assert told not in service.log
 
 
 def test_the_sandbox_scores_what_was_asked_for_by_the_systemd_that_runs_it(machine: Machine, service: Service) -> None:
@@ -139,6 +159,63 @@ def test_transcripts_come_with_all_fields_to_the_journal_and_the_file(
     assert len(machine.run("cat", file).splitlines()) == len(entries)
     assert machine.run("cat", f"/proc/{main_pid(service)}/cgroup").endswith("/edged.service")
     assert KEY not in machine.run("journalctl", "--all", "-ojson")
+
+
+def test_a_key_that_systemd_creds_has_encrypted_is_used(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
+) -> None:
+    """By the README's commands, in place of a wrong one that lies there in the clear."""
+    put_key(machine, "0" * 40)
+    service.configure(**listening(recogniser))
+    service.mark()
+    chapter = (REPOSITORY / "README.md").read_text().partition("\n## The key\n")[2].partition("\n## ")[0]
+    try:
+        for command in chapter.partition("```sh\n")[2].partition("```")[0].splitlines():
+            machine.run("sh", "-c", command.replace("sudo ", ""), text=KEY + "\n")
+        machine.until(lambda: words_of(service.entries(TRANSCRIPTS)) == list(speech.texts), "all words")
+        assert KEY not in machine.run("cat", "/etc/credstore.encrypted/deepgram-api-key")
+    finally:
+        machine.run("rm", "-f", "/etc/systemd/system/edged.service.d/key.conf")
+
+
+def test_speech_from_before_the_key_came_is_transcribed_after_it_came(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
+) -> None:
+    """It waits in the spool while the server refuses, and over the restart; the catalogue names the two commands."""
+    service.configure(**listening(recogniser), daemon__stop_s=1)
+    service.start()
+    service.says("refused by the server: HTTP 401")
+    assert service.entries(f"MESSAGE_ID={Trouble.KEY_ABSENT}")
+    heard = len(speech.pcm) // 2
+    machine.until(
+        lambda: (played := microphone.played) and played.delivered >= heard, "the end", heard / speech.rate + PATIENCE_S
+    )
+    assert not service.entries(TRANSCRIPTS)
+    put_key(machine)
+    machine.run("systemctl", "restart", "edged")
+    machine.until(lambda: sorted(words_of(service.entries(TRANSCRIPTS))) == sorted(speech.texts), "all words")
+
+
+def test_a_place_of_ones_own_takes_a_drop_in(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
+) -> None:
+    """Without it the log names what is missing, and nothing is lost; as the README says, with it."""
+    put_key(machine)
+    machine.run("install", "-d", "-o", "edged", "-m", "0700", "/srv/edged")
+    service.configure(
+        **listening(recogniser, ["file"]),
+        transcripts__file__path="/srv/edged/transcripts.jsonl",
+        spool__directory="/srv/edged",
+    )
+    service.start()
+    service.says("ReadWritePaths=")
+    service.drop_in(MICROPHONE_DROP_IN + "ReadWritePaths=-/srv/edged\n")
+    service.mark()
+    machine.run("systemctl", "restart", "edged")
+    machine.until(lambda: sorted(words_in_file(machine, "/srv/edged")) == sorted(speech.texts), "all words")
+    machine.run("test", "-e", "/srv/edged/spool.db")
+    assert "ReadWritePaths=" not in service.log
+    machine.run("rm", "-r", "/srv/edged")
 
 
 def test_what_the_sandbox_lets_through_and_what_not(machine: Machine, service: Service) -> None:
@@ -262,6 +339,23 @@ def test_a_daemon_that_stands_still_and_takes_no_signal_is_killed_all_the_same(
     service.says("Watchdog timeout")
 
 
+def test_a_disk_that_hangs_at_the_start_is_no_reason_to_be_killed(machine: Machine, service: Service) -> None:
+    """A pipe that nobody writes into: open(2) does not come back from it."""
+    limit_s = 10.0
+    service.drop_in(f"{MICROPHONE_DROP_IN}TimeoutStartSec={limit_s}\n")
+    service.configure(**ABSENT)
+    machine.run("install", "-d", "-o", "edged", "-g", "edged", "-m", "0700", "/run/edged")
+    machine.run("mkfifo", "-m", "0666", "/run/edged/ring")
+    machine.run("systemctl", "start", "--no-block", "edged")
+    service.shows("opening the spool")
+    first = main_pid(service)
+    time.sleep(limit_s)
+    assert service["ActiveState"] == "activating"
+    machine.run("sh", "-c", ": >/run/edged/ring")
+    machine.until(lambda: service["ActiveState"] == "active", "the start")
+    assert (service["NRestarts"], main_pid(service)) == ("0", first)
+
+
 def test_absence_and_a_mute_are_no_reason_to_be_killed(
     machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser
 ) -> None:
@@ -281,17 +375,28 @@ def test_absence_and_a_mute_are_no_reason_to_be_killed(
     assert (service["ActiveState"], main_pid(service)) == ("active", first)
 
 
-def test_two_instances_run_side_by_side(machine: Machine, service: Service) -> None:
-    """Each with its own configuration, state and transcripts."""
-    instances = [Service(machine, f"edged@{name}.service") for name in ("hall", "kitchen")]
-    for instance in instances:
-        instance.configure(**ABSENT)
-        instance.start()
-    assert [instance["ActiveState"] for instance in instances] == ["active", "active"]
-    for place in ("/var/lib", "/run", "/var/log"):
-        machine.run("test", "-d", f"{place}/edged-hall", "-a", "-d", f"{place}/edged-kitchen")
-    for instance in instances:
-        instance.stop()
+def test_two_instances_run_side_by_side(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
+) -> None:
+    """Each with its own configuration, state and transcripts: one hears, the other waits for its card."""
+    put_key(machine)
+    hall, kitchen = (Service(machine, f"edged@{name}.service") for name in ("hall", "kitchen"))
+    hall.configure(**ABSENT)
+    kitchen.drop_in(MICROPHONE_DROP_IN)
+    kitchen.configure(**listening(recogniser, ["file"]))
+    try:
+        for instance in (hall, kitchen):
+            instance.start()
+        machine.until(lambda: words_in_file(machine, "/var/log/edged-kitchen") == list(speech.texts), "all words")
+        assert [instance["ActiveState"] for instance in (hall, kitchen)] == ["active", "active"]
+        for place in ("/var/lib", "/run", "/var/log"):
+            machine.run("test", "-d", f"{place}/edged-hall", "-a", "-d", f"{place}/edged-kitchen")
+        assert words_in_file(machine, "/var/log/edged-hall") == []
+        hall.shows("microphone absent for")
+    finally:
+        for instance in (hall, kitchen):
+            instance.stop()
+        machine.run("rm", "-r", "/etc/systemd/system/edged@kitchen.service.d")
 
 
 @pytest.mark.parametrize("machine", ["wheel"], indirect=True)
