@@ -38,7 +38,7 @@ def journal_cautions(root: Path = Path("/"), namespace: str | None = None) -> It
         yield (
             f"[transcripts] sinks has journal, but journald takes no more than {burst} messages at once "
             "(RateLimitBurst) and drops what is beyond, as records after a crash may be: use the file sink too, unless "
-            "edged's unit sets LogRateLimitIntervalSec=0"
+            "LogRateLimitIntervalSec=0 is set for edged, as its own units do"
         )
     if not may_read_journal(namespace):
         why, way = ("which this user can't read back", ", or see journal-read.conf")
