@@ -105,9 +105,9 @@ FOLLOWS = """\
   labelled from its first sample on, whose reader begins half a second later; the sixth is one frame of a far, faint
   voice. A longer hangover, an earlier onset, a lower `opens_at` and a longer look back leave the same six. 600 leaves
   none, for 0.9 % more sent with speech.
-- **That no word comes back** (`wordless_s`, [below](#when-no-word-comes-back)) saves a seventh of what the default sends
-  of lasting noise, a quarter in `quiet room`. The default's speech does not pay for it but where it is 5 dB above noise
-  that was sent in vain just before: 0.3 % of that.
+- **That no word comes back** (`wordless_s`, [below](#when-no-word-comes-back)) saves a seventh of the lasting noise
+  that the default sends, a quarter in `quiet room`. The default's speech does not pay for it but where it is 5 dB above
+  noise that was sent in vain just before: 0.3 % of that.
 - **Presets** move along one line: what `quiet room` keeps more of faint speech, it sends more of noise.
 """
 

@@ -75,7 +75,7 @@ class Play:
 
     def effect(self, run: str, effect: LaneEffect | Missing) -> None:
         self.effects.append((run, effect))
-        self.most_ahead = max(self.most_ahead, self.lanes[-1].backlog)
+        self.most_ahead = max(self.most_ahead, self.lanes[-1].unsent)
         self.on_effect(effect)
 
     def spoken(self, run: str = "a") -> list[Spoken]:

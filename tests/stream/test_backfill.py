@@ -139,7 +139,7 @@ def test_no_more_is_loaded_than_is_worth_while(monkeypatch: pytest.MonkeyPatch) 
         await play.finished(task)
         play.check()
         assert max(end - start for _, start, end in play.loaded) <= RATE // 2
-        assert play.most_ahead <= 2 * RATE + RATE // 2
+        assert 0 < play.most_ahead <= RATE, "what is loaded at a time, beyond so much again"
 
     playing(body)
 
