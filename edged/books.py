@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import Final
 
 from edged.audio import Block
@@ -103,8 +104,9 @@ class Books:
         self._spool = Spool(settings.spool, call_soon, self._on_spool) if settings.spool.enabled else None
         self._started_s = boottime_s()
         self._ring: Ring | None = None
-        self._found: list[asyncio.Task[None]] = []
-        """What was found late, being taken up."""
+        self._ring_made = Outage(log, "ring", trouble=Trouble.SPOOL)
+        self._tasks: list[asyncio.Task[None]] = []
+        """What was found late, being taken up; or a ring being made."""
         self._boot_at_s = float("-inf")
         self._boot_offset_s = 0.0
         self._once = Once()
@@ -160,10 +162,15 @@ class Books:
             with suppress(EdgedError):
                 await spool.load(kept.run, 0, 0)
         self._begin_run(spool)
+        await self._make_ring(ring, spool.boot_id)
+
+    async def _make_ring(self, path: Path, boot_id: str) -> None:
         try:
-            self._ring = await asyncio.to_thread(Ring, ring, self._run, spool.boot_id, self._rate, RING_S)
+            self._ring = await asyncio.to_thread(Ring, path, self._run, boot_id, self._rate, RING_S)
         except OSError as error:
-            log.warning("no ring in %s (%s): a kill would lose up to %g s more", ring.parent, error.strerror, RING_S)
+            self._ring_made.failed(f"{path}: {error.strerror}: until it can be made, a kill loses seconds more")
+        else:
+            self._ring_made.over()
 
     def _begin_run(self, spool: Spool) -> None:
         capture = self._settings.capture
@@ -186,14 +193,17 @@ class Books:
             log.warning("the spool could not be moved to disk in %.1f s: it does not outlive the boot", timeout_s)
 
     def tick(self) -> None:
-        """To be called every second or two. Raises what ended the taking up of what was found."""
+        """To be called every second or two. Raises what ended a task of its own."""
         spool, now_s = self._spool, boottime_s()
         if spool is None:
             return
-        ended = [task for task in self._found if task.done()]
-        self._found = [task for task in self._found if not task.done()]
+        ended = [task for task in self._tasks if task.done()]
+        self._tasks = [task for task in self._tasks if not task.done()]
         for task in ended:
             task.result()
+        if self._ring is None and not self._tasks:
+            path = Paths.of(self._settings.spool).runtime / RING
+            self._tasks.append(asyncio.get_running_loop().create_task(self._make_ring(path, spool.boot_id)))
         spool.tick(now_s)
         offset_s = wall_offset_s()
         if now_s >= self._boot_at_s + BOOT_EVERY_S or abs(offset_s - self._boot_offset_s) > CLOCK_STEP_S:
@@ -320,7 +330,7 @@ class Books:
                     extra={"trouble": Trouble.SPOOL_DAMAGED},
                 )
             case items.Found(recovered):
-                self._found.append(asyncio.get_running_loop().create_task(self._take_up(recovered)))
+                self._tasks.append(asyncio.get_running_loop().create_task(self._take_up(recovered)))
 
     def _give_again(self, ranges: tuple[Range, ...]) -> None:
         """What of these still waits in memory could not be stored before."""

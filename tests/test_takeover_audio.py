@@ -1,6 +1,8 @@
 """Audio of an earlier process: what waits of it is transcribed, in its own run, and dated by its own clock."""
 
 import asyncio
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -225,6 +227,36 @@ def test_what_was_let_through_is_not_taken_from_the_ring_again(tmp_path: Path) -
         assert life.backlog == []
 
     live(left, after, "run-2")
+
+
+def test_a_ring_for_which_there_was_no_room_is_made_when_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A kill after that loses no more than any other; what was too small to be one is no ring."""
+    caplog.set_level("INFO", "edged")
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def no_room(*_: int) -> None:
+        raise full
+
+    async def body(life: Life) -> None:
+        ring = life.base / "runtime/ring"
+        assert not ring.exists()
+        life.books.tick()
+        monkeypatch.undo()
+        while not ring.exists():
+            await asyncio.sleep(0.01)
+            life.books.tick()
+        await life.books._tasks[0] if life.books._tasks else None
+        life.hear(0, RATE, over=False)
+        assert left_behind(ring)
+
+    monkeypatch.setattr(os, "posix_fallocate", no_room)
+    live(tmp_path, body)
+    told = [record.message for record in caplog.records if record.message.startswith("ring: ")]
+    assert len(told) == 2
+    assert told[0].endswith("/ring: No space left on device: until it can be made, a kill loses seconds more")
+    assert told[1].startswith("ring: works again after ")
 
 
 def test_after_an_end_in_order_no_ring_is_left(tmp_path: Path) -> None:

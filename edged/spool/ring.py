@@ -80,6 +80,9 @@ class Ring:
             size = DATA + self._capacity * BYTES_PER_SAMPLE
             os.posix_fallocate(fd, 0, size)  # a full disk says so here, and not with SIGBUS in `write`
             self._map = mmap.mmap(fd, size)
+        except OSError:
+            path.unlink()  # what there is of it would be taken for one
+            raise
         finally:
             os.close(fd)
 

@@ -178,6 +178,14 @@ def test_a_key_that_systemd_creds_has_encrypted_is_used(
         machine.run("rm", "-f", "/etc/systemd/system/edged.service.d/key.conf")
 
 
+def all_is_said(machine: Machine, microphone: VirtualMicrophone, speech: Script) -> None:
+    """Wait for the end of the speech: a restart loses what is said in it."""
+    whole = len(speech.pcm) // 2
+    machine.until(
+        lambda: (played := microphone.played) and played.delivered >= whole, "the end", whole / speech.rate + PATIENCE_S
+    )
+
+
 def test_speech_from_before_the_key_came_is_transcribed_after_it_came(
     machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
 ) -> None:
@@ -186,10 +194,7 @@ def test_speech_from_before_the_key_came_is_transcribed_after_it_came(
     service.start()
     service.says("refused by the server: HTTP 401")
     assert service.entries(f"MESSAGE_ID={Trouble.KEY_ABSENT}")
-    heard = len(speech.pcm) // 2
-    machine.until(
-        lambda: (played := microphone.played) and played.delivered >= heard, "the end", heard / speech.rate + PATIENCE_S
-    )
+    all_is_said(machine, microphone, speech)
     assert not service.entries(TRANSCRIPTS)
     put_key(machine)
     machine.run("systemctl", "restart", "edged")
@@ -209,6 +214,7 @@ def test_a_place_of_ones_own_takes_a_drop_in(
     )
     service.start()
     service.says("ReadWritePaths=")
+    all_is_said(machine, microphone, speech)
     service.drop_in(MICROPHONE_DROP_IN + "ReadWritePaths=-/srv/edged\n")
     service.mark()
     machine.run("systemctl", "restart", "edged")
