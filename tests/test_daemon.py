@@ -54,13 +54,17 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+UNHANDLED = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
+"""Ignored: a daemon that has ended leaves them so."""
+
+
 def send(*numbers: signal.Signals, after_s: float = 0.0) -> threading.Thread:
     """Send signals to this process, each `after_s` after the daemon handles it: before, they would end pytest."""
 
     def sending() -> None:
         for number in numbers:
             end = time.monotonic() + 20
-            while signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler) and time.monotonic() < end:
+            while signal.getsignal(number) in UNHANDLED and time.monotonic() < end:
                 time.sleep(0.002)
             time.sleep(after_s)
             os.kill(os.getpid(), number)
