@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from pathlib import Path
 from typing import Final
 
 from edged.audio import Block
@@ -104,6 +103,7 @@ class Books:
         self._spool = Spool(settings.spool, call_soon, self._on_spool) if settings.spool.enabled else None
         self._started_s = boottime_s()
         self._ring: Ring | None = None
+        self._ring_path = Paths.of(settings.spool).runtime / RING
         self._ring_made = Outage(log, "ring", trouble=Trouble.SPOOL)
         self._tasks: list[asyncio.Task[None]] = []
         """What was found late, being taken up; or a ring being made."""
@@ -147,11 +147,10 @@ class Books:
         if spool is None:
             return
         state = self._clock()
-        ring = Paths.of(self._settings.spool).runtime / RING
         recovered = await asyncio.to_thread(
             partial(spool.open, self._keeping, wall_offset_s(), synchronized=state == "synchronized")
         )
-        kept = await asyncio.to_thread(left_behind, ring)
+        kept = await asyncio.to_thread(left_behind, self._ring_path)
         if kept:
             log.warning(
                 "the process before this one was killed; what it had captured is taken up",
@@ -162,11 +161,12 @@ class Books:
             with suppress(EdgedError):
                 await spool.load(kept.run, 0, 0)
         self._begin_run(spool)
-        await self._make_ring(ring, spool.boot_id)
+        await self._make_ring(spool)
 
-    async def _make_ring(self, path: Path, boot_id: str) -> None:
+    async def _make_ring(self, spool: Spool) -> None:
+        path = self._ring_path
         try:
-            self._ring = await asyncio.to_thread(Ring, path, self._run, boot_id, self._rate, RING_S)
+            self._ring = await asyncio.to_thread(Ring, path, self._run, spool.boot_id, self._rate, RING_S)
         except OSError as error:
             self._ring_made.failed(f"{path}: {error.strerror}: until it can be made, a kill loses seconds more")
         else:
@@ -202,8 +202,7 @@ class Books:
         for task in ended:
             task.result()
         if self._ring is None and not self._tasks:
-            path = Paths.of(self._settings.spool).runtime / RING
-            self._tasks.append(asyncio.get_running_loop().create_task(self._make_ring(path, spool.boot_id)))
+            self._tasks.append(asyncio.get_running_loop().create_task(self._make_ring(spool)))
         spool.tick(now_s)
         offset_s = wall_offset_s()
         if now_s >= self._boot_at_s + BOOT_EVERY_S or abs(offset_s - self._boot_offset_s) > CLOCK_STEP_S:

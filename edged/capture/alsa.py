@@ -198,7 +198,8 @@ class AlsaSource:
         self._device = None if settings.device == "auto" else settings.device
         self._positions = Positions(settings.rate)
         self._level = Level()
-        self._silence = self._new_silence()
+        self._silence: DigitalSilence
+        """Of the device that is open."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
         self._lost: Lost | None = None
@@ -267,16 +268,14 @@ class AlsaSource:
         pcm, granted = open_pcm(device, self._settings)
         try:
             self._set_volume(device)
-            self._silence = self._new_silence()  # one that lasts is told of again
+            # Anew, so that a silence that lasts is told of again.
+            self._silence = DigitalSilence(self._settings.rate, self._settings.channels, self._settings.channel)
             self.counters.last_block_s = time.monotonic()
             self._read(pcm, Opened(device, granted))
         except alsaaudio.ALSAAudioError as error:
             raise cards.explained(error, device) from error
         finally:
             pcm.close()
-
-    def _new_silence(self) -> DigitalSilence:
-        return DigitalSilence(self._settings.rate, self._settings.channels, self._settings.channel)
 
     def _set_volume(self, device: str) -> None:
         """As the settings say; a fault is said once, not at each opening."""
