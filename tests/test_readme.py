@@ -187,11 +187,11 @@ def test_the_summary_that_is_shown_has_the_form_of_todays() -> None:
     shown = next(block for block in blocks("") if block.startswith("captured "))
     figures = [float(figure) for figure in re.findall(r"\d+(?:\.\d+)?", shown)]
     today = Summary(
-        run="", captured_s=600, sent_s=114.48, keepalives=111, connections=1, reconnects=0, utterances=20, words=281,
-        holes=0, evicted_s=0, left_s=0, usd_estimated=114.48 / 60 * Settings().deepgram.usd_per_minute,
+        run="", captured_s=598.9, sent_s=102.9, keepalives=118, connections=1, reconnects=0, utterances=20, words=160,
+        holes=0, evicted_s=0, left_s=0, usd_estimated=102.9 / 60 * Settings().deepgram.usd_per_minute,
     )  # fmt: skip
     assert shown == today.line() + "\n"
-    whole_s, usd = re.findall(r"would have been (\d+) s, ([\d.]+) USD", PROSE)[0]
+    whole_s, usd = re.findall(r"would have been ([\d.]+) s, ([\d.]+) USD", PROSE)[0]
     assert float(whole_s) == figures[0]
     assert float(usd) == pytest.approx(figures[0] / 60 * Settings().deepgram.usd_per_minute, abs=5e-5)
 
