@@ -20,8 +20,6 @@ from edged.capture.handover import HandOver
 from edged.capture.level import Loudness, Watch, dbfs
 from edged.capture.source import Counters, Source, open_source
 from edged.errors import Exit
-from edged.gate.alert import Alert
-from edged.gate.detectors import webrtc
 from edged.gate.intake import Let
 from edged.hearing import Hearing
 from edged.key import Key
@@ -64,7 +62,6 @@ class Daemon:
         self.run_id = uuid.uuid4().hex[:12]
         self._timeline = Timeline(self._rate)
         self._hearing = Hearing(settings.gate, self._rate)
-        self._alert = Alert(settings.gate, self._rate, webrtc(settings.gate.aggressiveness, self._rate))
         spools = settings.spool.enabled
         self._lane = Lane(
             settings.deepgram,
@@ -91,9 +88,7 @@ class Daemon:
         """Run until the recording ends or a signal stops it. Raises ConfigurationError or SourceMismatch at first."""
         loop = asyncio.get_running_loop()
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
-        self._handover = HandOver(
-            lambda: loop.call_soon_threadsafe(self._on_captured), self._rate, may_wait=self._alert.may_wait
-        )
+        self._handover = HandOver(lambda: loop.call_soon_threadsafe(self._on_captured), self._rate)
         self._source: Source = open_source(self._settings.capture, self._handover.put)
         async with self._manager.starting("opening the microphone"):
             missing = await asyncio.to_thread(self._source.check)
@@ -323,7 +318,7 @@ class Daemon:
         for item in self._handover.take():
             self._on_item(item)
         self._tell_dropped()
-        self._alert.on = self._hearing.is_open or self._lane.wants_priming()
+        self._source.hurry(not self._hearing.is_calm or self._lane.wants_priming())
 
     def _tell_dropped(self) -> None:
         """Once each time that this loop stood still for longer than the hand-over holds."""

@@ -56,6 +56,11 @@ class Hearing:
         return self._intake.is_open
 
     @property
+    def is_calm(self) -> bool:
+        """See `Intake.is_calm`."""
+        return self._intake.is_calm
+
+    @property
     def let_to(self) -> int:
         """See `Intake.let_to`."""
         return self._intake.let_to

@@ -1,4 +1,4 @@
-"""A microphone through ALSA. The only file that imports alsaaudio.
+"""A microphone through ALSA. Only this file and `reading` import alsaaudio.
 
 One thread opens, reads, stamps and closes; nobody else touches the PCM (closing it under a reader is a use after free).
 Errors are facts about the audio: they are delivered in its order, and never end the thread.
@@ -22,8 +22,9 @@ import alsaaudio
 
 from edged.audio import Block, Lost, Opened, Overrun
 from edged.capture import cards
-from edged.capture.level import NO_BLOCK_S, DigitalSilence, Level, pick
+from edged.capture.level import DigitalSilence, Level, pick
 from edged.capture.positions import Positions
+from edged.capture.reading import Reading
 from edged.capture.source import Counters, Deliver
 from edged.errors import ConfigurationError, SourceError, SourceMismatch
 from edged.settings import Capture
@@ -201,6 +202,8 @@ class AlsaSource:
         self._silence: DigitalSilence
         """Of the device that is open."""
         self._stop = threading.Event()
+        self._hurry = threading.Event()
+        self._hurry.set()
         self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
         self._lost: Lost | None = None
         self._volume_fault: str | None = None
@@ -219,9 +222,17 @@ class AlsaSource:
         """See `Source.start`."""
         self._thread.start()
 
+    def hurry(self, wanted: bool) -> None:
+        """See `Source.hurry`."""
+        if wanted:
+            self._hurry.set()
+        else:
+            self._hurry.clear()
+
     def stop(self, timeout_s: float) -> bool:
         """See `Source.stop`. The thread is a daemon: one that hangs in the kernel does not hold up the exit."""
         self._stop.set()
+        self._hurry.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -294,27 +305,19 @@ class AlsaSource:
         An Overrun is what nobody has told of otherwise: not the time before `opened`, nor that of a read which took so
         long that `level.Watch` has.
         """
-        info, rate = pcm.info(), self._settings.rate
-        buffer_s, period_s = info["buffer_size"] / rate, info["period_size"] / rate
-        reopened, stalled, overrun = True, False, False
+        reading, reopened = Reading(pcm, self._settings.rate), True
         while not self._stop.is_set():
-            overrun |= pcm.state() == alsaaudio.PCM_STATE_XRUN
-            asked_s = time.monotonic()
-            count, frames = pcm.read()
-            stalled |= time.monotonic() - asked_s > NO_BLOCK_S
-            if count <= 0:
-                overrun = True
-            elif not self._stop.is_set():
-                stamp_s, exact = _stamp(pcm, count, rate, buffer_s)
-                tolerance_s = (period_s if exact else buffer_s) + JITTER_S
-                self.counters.overruns += overrun
+            read = reading.next(self._hurry)
+            if read and not self._stop.is_set():
+                self.counters.overruns += read.overrun
                 if reopened:
                     self._lost = None
                     self.counters.opened += 1
                     self._deliver(opened)
-                told, broken = reopened or stalled, reopened or overrun
-                self._hear(frames, stamp_s, told=told, broken=broken, tolerance_s=tolerance_s)
-                reopened = stalled = overrun = False
+                told, broken = reopened or read.stalled, reopened or read.overrun
+                tolerance_s = (reading.period_s if read.exact else reading.buffer_s) + JITTER_S
+                self._hear(read.frames, read.at_s, told=told, broken=broken, tolerance_s=tolerance_s)
+                reopened = False
 
     def _hear(self, frames: bytes, stamp_s: float, *, told: bool, broken: bool, tolerance_s: float) -> None:
         settings, counters = self._settings, self.counters
@@ -332,17 +335,3 @@ class AlsaSource:
         self._deliver(Block(placed.position, pcm, placed.at_s))  # who is woken wants the interpreter, so this is last
         if signal:
             self._deliver(signal)
-
-
-def _stamp(pcm: Any, count: int, rate: int, buffer_s: float) -> tuple[float, bool]:
-    """When the first of the `count` frames just read was captured (CLOCK_BOOTTIME), and whether the card says so.
-
-    The card's stamp is the moment at which `available` frames were waiting. alsaaudio does not look at the result of
-    `snd_pcm_htimestamp`: when it failed, the numbers are whatever lay in memory, so only sane ones are believed.
-    """
-    seconds, nanoseconds, available = pcm.htimestamp()
-    now_s, boot_s = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    age_s = now_s - (seconds + nanoseconds / 1e9)
-    if 0 <= age_s <= buffer_s and 0 <= available <= buffer_s * rate:
-        return boot_s - age_s - (available + count) / rate, True
-    return boot_s - count / rate, False

@@ -10,10 +10,6 @@ from edged.audio import BYTES_PER_SAMPLE, Block, Captured
 HELD_S: Final = 10.0
 """The bound, 320 kB at 16 kHz. A loop that stands still for much longer is restarted by its watchdog."""
 
-COMPANY_S: Final = 0.5
-"""So much that may wait is handed over together: in a quiet room the loop wakes twice a second. A voice that the gate
-hears and `may_wait` does not is late by no more than that."""
-
 
 class HandOver:
     """Takes items from one thread and gives them to another, in order.
@@ -23,21 +19,13 @@ class HandOver:
     `dropped_samples`.
     """
 
-    def __init__(
-        self,
-        wake: Callable[[], object],
-        rate: int,
-        *,
-        may_wait: Callable[[Block], bool] = lambda _: False,
-    ) -> None:
+    def __init__(self, wake: Callable[[], object], rate: int) -> None:
         """`wake` is called from the putting thread when something waits and no call is pending; it must not block.
 
-        It is `lambda: loop.call_soon_threadsafe(on_captured)`, where `on_captured` calls `take()`. Blocks that
-        `may_wait`, which is asked in the putting thread too, do so until there are `COMPANY_S` of them.
+        It is `lambda: loop.call_soon_threadsafe(on_captured)`, where `on_captured` calls `take()`.
         """
         self._wake = wake
-        self._bound, self._company = round(HELD_S * rate), round(COMPANY_S * rate)
-        self._may_wait = may_wait
+        self._bound = round(HELD_S * rate)
         self._lock = Lock()
         self._items: deque[Captured] = deque()
         self._samples = 0
@@ -46,14 +34,13 @@ class HandOver:
 
     def put(self, item: Captured) -> None:
         """Adds an item; never waits for the taker."""
-        patient = isinstance(item, Block) and self._may_wait(item)
         with self._lock:
             self._items.append(item)
             if isinstance(item, Block):
                 self._samples += _length(item)
                 while self._samples > self._bound:
                     self._drop_oldest()
-            if self._pending or (patient and self._samples < self._company):
+            if self._pending:
                 return
             self._pending = True
         self._wake()

@@ -47,6 +47,9 @@ class Source(Protocol):
     def start(self) -> None:
         """Begins to deliver, from a thread of its own."""
 
+    def hurry(self, wanted: bool) -> None:
+        """Whether every period counts, as it does at first. Else nobody speaks, and more may come at a time, later."""
+
     def stop(self, timeout_s: float) -> bool:
         """Ends it; False if its thread still hangs in the kernel after that long. Nothing is delivered any more."""
 

@@ -56,6 +56,12 @@ class Intake:
         self._rest = b""
         """Less than a frame, left from the block before."""
         self._expected: int | None = None
+        self._stirred = True
+
+    @property
+    def is_calm(self) -> bool:
+        """Nothing is let through, and no frame of the last block was like a voice."""
+        return not (self._stirred or self._gate.is_open)
 
     @property
     def is_open(self) -> bool:
@@ -107,6 +113,7 @@ class Intake:
         detector = self._detector
         verdicts = [detector(pcm[i : i + size]) for i in range(0, whole, size)]
         self._rest = pcm[whole:]
+        self._stirred = any(verdicts)
         if verdicts:
             let += self._with_audio(self._judge(start, verdicts, forced))
         self._trim(start + whole // BYTES_PER_SAMPLE)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edged.audio import Block, Captured, Lost, Opened, Overrun, Signal
-from edged.capture import alsa, cards, level
+from edged.capture import alsa, cards, level, reading
 from edged.capture.alsa import AlsaSource
 from edged.capture.level import Watch
 from edged.capture.source import Source
@@ -186,7 +186,7 @@ def test_a_long_stall_was_told_of_and_is_no_overrun_when_it_ends(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its reader sat in a read all the time: nothing was too slow here."""
-    monkeypatch.setattr(alsa, "NO_BLOCK_S", 0.3)
+    monkeypatch.setattr(reading, "NO_BLOCK_S", 0.3)
     audio = speech_like(3)
     virtual = microphone(audio)
     source = running(AlsaSource(settings(), tape.put))

@@ -7,11 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.audio import Block, Captured, Lost, Opened
-from edged.capture.handover import COMPANY_S, HELD_S, HandOver
-
-COMPANY = 5
-RATE = round(COMPANY * 10 / COMPANY_S)
-"""At which so many blocks are company."""
+from edged.capture.handover import HELD_S, HandOver
 
 
 def block(position: int, samples: int = 10) -> Block:
@@ -60,16 +56,10 @@ def test_what_was_dropped_shows_as_a_gap_between_positions() -> None:
 
 
 @pytest.mark.parametrize("period_ms", [10, 30, 100, 500])
-def test_the_bounds_are_seconds_whatever_the_period(period_ms: int) -> None:
+def test_the_bound_is_seconds_whatever_the_period(period_ms: int) -> None:
     samples = 16 * period_ms
-    woken: list[None] = []
-    hand_over = HandOver(lambda: woken.append(None), 16_000, may_wait=lambda _: True)
-    count = 0
-    while not woken:
-        hand_over.put(block(count * samples, samples))
-        count += 1
-    assert COMPANY_S <= count * period_ms / 1000 < COMPANY_S + period_ms / 1000
-    for number in range(count, 20_000 // period_ms):
+    hand_over = HandOver(lambda: None, 16_000)
+    for number in range(20_000 // period_ms):
         hand_over.put(block(number * samples, samples))
     held_s = sum(len(one.pcm) // 2 for one in hand_over.take() if isinstance(one, Block)) / 16_000
     assert HELD_S - period_ms / 1000 < held_s <= HELD_S
@@ -98,28 +88,7 @@ def test_nothing_is_lost_or_reordered_between_two_threads() -> None:
 def test_a_wake_up_may_take_at_once() -> None:
     """The wake-up is called without the lock."""
     taken: list[Captured] = []
-    hand_over = HandOver(lambda: taken.extend(hand_over.take()), RATE)
+    hand_over = HandOver(lambda: taken.extend(hand_over.take()), 16_000)
     hand_over.put(Opened("a", "b"))
     hand_over.put(block(0))
     assert taken == [Opened("a", "b"), block(0)]
-
-
-@pytest.mark.parametrize(
-    ("items", "wakes"),
-    [
-        (["quiet"] * (COMPANY - 1), 0),
-        (["quiet"] * COMPANY, 1),
-        (["quiet", "voice"], 1),
-        (["quiet", "news"], 1),
-        (["voice", *["quiet"] * 3 * COMPANY], 1),
-    ],
-)
-def test_blocks_that_may_wait_are_handed_over_together_or_with_what_may_not(items: list[str], wakes: int) -> None:
-    woken: list[None] = []
-    hand_over = HandOver(lambda: woken.append(None), RATE, may_wait=lambda block: block.position % 20 == 0)
-    put: list[Captured] = []
-    for number, item in enumerate(items):
-        put.append(Lost("gone") if item == "news" else block(20 * number + 10 * (item == "voice")))
-        hand_over.put(put[-1])
-    assert len(woken) == wakes
-    assert hand_over.take() == put, "who asks gets all of it, in order"

@@ -300,3 +300,14 @@ def test_disabled_it_asks_nobody() -> None:
     intake, ear = seconded(replace(SECONDED, enabled=False))
     assert in_blocks(intake, spoken(500, (0, 500), (0, 500)), [100])[0] == Open(0)
     assert ear.heard == []
+
+
+def test_it_is_calm_while_nothing_is_like_a_voice_and_nothing_is_let_through() -> None:
+    samples = capture(2000, (320, 340), (700, 800))
+    intake = Intake(SETTINGS, RATE, voiced_frame)
+    assert not intake.is_calm, "before anything was heard"
+    calm = {}
+    for start in range(0, 2000, 100):
+        intake.block(block(samples, start, start + 100))
+        calm[start] = intake.is_calm
+    assert [start for start in calm if not calm[start]] == [300, 700], "one frame; a voice, until it shuts"

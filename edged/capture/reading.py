@@ -1,0 +1,107 @@
+"""What is read from an open PCM at a time, when it was captured, and whether audio is missing before it.
+
+While nobody hurries, the thread rests between reads, and then takes all that has come as one stretch. A stretch has no
+hole in its midst: it ends before an overrun, and only its first read waits for audio.
+"""
+
+import logging
+import time
+from threading import Event
+from typing import Any, Final, NamedTuple
+
+import alsaaudio
+
+from edged.capture.level import NO_BLOCK_S
+
+logger = logging.getLogger(__name__)
+
+UNHURRIED_S: Final = 0.3
+"""So much is read at a time in a quiet room: three blocks of the default for one wake-up. Half a second at a time saves
+no more that could be measured; and what a voice is late by at first is sent 1.25 times as fast as real time, so that it
+is made up for before a sentence of a second and a half is over."""
+
+
+class Stretch(NamedTuple):
+    """Frames in a row, as the card gave them."""
+
+    frames: bytes
+    samples: int
+    """Of each channel."""
+    at_s: float
+    """When the first was captured (CLOCK_BOOTTIME)."""
+    exact: bool
+    """The card says so; else it is when they were read."""
+    overrun: bool
+    """Audio was lost before it."""
+    stalled: bool
+    """It was waited for so long that `level.Watch` has told."""
+
+
+class Reading:
+    """Of one opening, in the thread that opened it."""
+
+    def __init__(self, pcm: Any, rate: int) -> None:
+        info = pcm.info()
+        self._period: int = info["period_size"]
+        self.period_s: float = self._period / rate
+        self.buffer_s: float = info["buffer_size"] / rate
+        self._pcm, self._rate = pcm, rate
+        self._rest_s = min(UNHURRIED_S, self.buffer_s / 2)
+        self._may_rest = False
+        """It can be known how much has come meanwhile."""
+        self._overrun = self._stalled = False
+
+    def next(self, hurry: Event) -> Stretch | None:
+        """One period; unless `hurry` is set, a rest and what has come since. None if there was nothing but an overrun.
+
+        Raises alsaaudio.ALSAAudioError when the device is gone.
+        """
+        rested = self._may_rest and not hurry.wait(self._rest_s)
+        pieces, samples, pcm = list[bytes](), 0, self._pcm
+        while True:
+            if pcm.state() == alsaaudio.PCM_STATE_XRUN:
+                if pieces:
+                    break
+                self._overrun = True
+            asked_s = time.monotonic()
+            count, frames = pcm.read()
+            self._stalled |= time.monotonic() - asked_s > NO_BLOCK_S
+            if count <= 0:
+                self._overrun = True
+                break
+            if not pieces:
+                overrun, stalled = self._overrun, self._stalled
+                self._overrun = self._stalled = False
+            pieces.append(frames)
+            samples += count
+            at_s, available = _stamp(pcm, samples, self._rate, self.buffer_s)
+            if not rested or available is None:
+                break
+            if available < self._period:
+                self._believe(samples)
+                break
+        if not pieces:
+            return None
+        self._may_rest = available is not None and self._rest_s > self.period_s
+        return Stretch(b"".join(pieces), samples, at_s, available is not None, overrun, stalled)
+
+    def _believe(self, samples: int) -> None:
+        """So many have come in a rest, and no more, as the driver says. It can't be much less than the rest took."""
+        if samples < self._rest_s * self._rate - self._period:
+            logger.debug("the driver does not know how much has come: every period is waited for")
+            self._rest_s = 0.0
+
+
+def _stamp(pcm: Any, count: int, rate: int, buffer_s: float) -> tuple[float, int | None]:
+    """When the first of the `count` samples just read was captured (CLOCK_BOOTTIME), and how many more there are; None
+    if the card does not say.
+
+    The card's stamp is the moment at which `available` frames were waiting. alsaaudio does not look at the result of
+    `snd_pcm_htimestamp`: when it failed, the numbers are whatever lay in memory, so only sane ones are believed.
+    """
+    seconds, nanoseconds, available = pcm.htimestamp()
+    now_s, boot_s = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    age_s = now_s - (seconds + nanoseconds / 1e9)
+    if 0 <= age_s <= buffer_s and 0 <= available <= buffer_s * rate:
+        return boot_s - age_s - (available + count) / rate, available
+    return boot_s - count / rate, None
