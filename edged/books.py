@@ -171,6 +171,7 @@ class Books:
             self._ring_made.failed(f"{path}: {error.strerror}: until it can be made, a kill loses seconds more")
         else:
             self._ring_made.over()
+            spool.gather()
 
     def _begin_run(self, spool: Spool) -> None:
         capture = self._settings.capture

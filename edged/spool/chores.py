@@ -31,9 +31,9 @@ SHRINK_PAGES: Final = 1024
 LOOK_S: Final = 1.0
 """What there is to do is looked for so often at most: blocks come ten times a second."""
 
-GATHER_S: Final = 2.0
-"""New audio is stored together with what follows: one transaction instead of twenty. Until then the ring holds it,
-which is 15 times as long."""
+GATHER_S: Final = 6.0
+"""New audio is stored together with what follows: one transaction instead of sixty; and most of it is answered before,
+and never stored. Until then the ring holds it, which is five times as long."""
 
 HOUR_S: Final = 3600.0
 MB: Final = 1_000_000

@@ -4,7 +4,7 @@
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edged.audio import BYTES_PER_SAMPLE
@@ -145,6 +145,24 @@ def size_bytes(order: Order) -> int:
     if isinstance(order, PutAudio):
         return len(order.pcm) + 200
     return len(order.entry.record) + 1000 if isinstance(order, Commit) else 200
+
+
+def unanswered(orders: Sequence[Write]) -> list[Write]:
+    """The same without the audio that is answered later on in them: it need not be stored to be deleted."""
+    answered: dict[str, Ranges] = defaultdict(Ranges)
+    kept: list[Write] = []
+    for order in reversed(orders):
+        match order:
+            case Commit():
+                answered[order.entry.run].add(order.entry.start, order.entry.end)
+            case Release():
+                answered[order.run].add(order.start, order.end)
+            case PutAudio(run, position, pcm, voiced) if answered and answered[run].overlaps(position, order.end):
+                for start, end in reversed(answered[run].gaps(position, order.end)):
+                    kept.append(PutAudio(run, *cut(position, pcm, start, end), voiced))
+                continue
+        kept.append(order)
+    return kept[::-1]
 
 
 def joined(orders: Iterable[Write]) -> list[Write]:

@@ -32,6 +32,7 @@ from edged.spool.orders import (
     compressed,
     joined,
     size_bytes,
+    unanswered,
 )
 
 QUEUE_BYTES: Final = 4 << 20
@@ -61,13 +62,14 @@ class Worker:
         """When the queue is to be worked off."""
         self._asked = False
         """A `Load` is in it, which can be answered while nothing can be written."""
-        self._gather_s = gather_s(settings)
+        self.gather_s = gather_s(settings)
+        """How long new audio waits for company; 0 while nothing else would outlive the process."""
         self._stop_by_s: float | None = None
 
     def put(self, order: Order) -> None:
         """Have it done; new audio soon, all else (and the audio before it) at once. Never blocks."""
         gathered = isinstance(order, PutAudio | PutSegment | PutAnchor)
-        due_s = self._keeper.clock() + (self._gather_s if gathered else 0.0)
+        due_s = self._keeper.clock() + (self.gather_s if gathered else 0.0)
         with self._ready:
             self._queue.append(order)
             self._queued_bytes += size_bytes(order)
@@ -131,10 +133,11 @@ class Worker:
 
     def serve(self, orders: Sequence[Order], now_s: float) -> None:
         """Everything that is to be written in one transaction; then what is to be read."""
-        writes = joined(order for order in orders if not isinstance(order, Load))
+        told = [order for order in orders if not isinstance(order, Load)]
+        writes = joined(unanswered(told))
         stored = not writes or self._write(writes, now_s)
         run = self._pair.run
-        ends = [order.end for order in writes if isinstance(order, PutAudio) and run and order.run == run.run]
+        ends = [order.end for order in told if isinstance(order, PutAudio) and run and order.run == run.run]
         if stored and ends and not self._pair.full:
             self.stored_to = max(self.stored_to, *ends)
         for order in orders:

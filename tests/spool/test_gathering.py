@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.spool.orders import ROW_BYTES, Load, Mark, PutAudio, Release, Write, carried_out, joined
+from edged.spool.orders import ROW_BYTES, Load, Mark, PutAudio, Release, Write, carried_out, joined, unanswered
 from edged.spool.worker import Worker
 from tests.spool.some import Bench, answer, audio, commit, pcm, segment
 
@@ -52,6 +52,11 @@ def test_blocks_of_one_breath_become_rows_of_half_a_second_and_segments_stay_bet
 STRETCH = st.tuples(st.integers(0, 40), st.integers(1, 12)).map(lambda drawn: (drawn[0], drawn[0] + drawn[1]))
 
 
+def heard(pieces: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Sample by sample."""
+    return [(at + i, data[2 * i : 2 * i + 2]) for at, data in pieces for i in range(len(data) // 2)]
+
+
 @given(
     st.lists(STRETCH, max_size=3),
     st.lists(st.tuples(st.sampled_from(["audio", "release", "commit", "other run"]), STRETCH), max_size=6),
@@ -78,8 +83,37 @@ def test_what_is_not_written_yet_is_read_as_if_it_were(
             case _:
                 orders += [audio(start, end, run="run-2"), Release("run-2", start, end)]
     found = carried_out(orders, pieces, Load("run-1", *asked, lambda _: None))
-    samples = [(at + i, data[2 * i : 2 * i + 2]) for at, data in found for i in range(len(data) // 2)]
-    assert samples == [(at, pcm(at, at + 1)) for at in sorted(waits) if asked[0] <= at < asked[1]]
+    assert heard(found) == [(at, pcm(at, at + 1)) for at in sorted(waits) if asked[0] <= at < asked[1]]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["audio", "release", "commit", "other run"]), STRETCH), max_size=8), STRETCH)
+def test_audio_that_is_answered_before_it_is_stored_is_left_out_and_nothing_else_changes(
+    told: list[tuple[str, tuple[int, int]]], asked: tuple[int, int]
+) -> None:
+    """What waits at the end is the same, and what is put is all of it waiting."""
+    orders: list[Write] = []
+    for number, (what, (start, end)) in enumerate(told):
+        match what:
+            case "audio":
+                orders.append(audio(start, end, ((start, start + 1),)))
+            case "release":
+                orders.append(Release("run-1", start, end))
+            case "commit":
+                orders.append(commit(answer(number, start, end)))
+            case _:
+                orders += [audio(start, end, run="run-2"), Release("run-2", start, end)]
+    fewer = unanswered(orders)
+    load = Load("run-1", *asked, lambda _: None)
+    assert heard(carried_out(fewer, [], load)) == heard(carried_out(orders, [], load))
+    assert [order for order in fewer if not isinstance(order, PutAudio)] == [
+        order for order in orders if not isinstance(order, PutAudio)
+    ]
+    for number, order in enumerate(fewer):
+        if isinstance(order, PutAudio):
+            assert order.run == "run-1"
+            assert order.pcm == pcm(order.position, order.end)
+            whole = Load("run-1", order.position, order.end, lambda _: None)
+            assert heard(carried_out(fewer[number:], [], whole)) == heard([(order.position, order.pcm)])
 
 
 @pytest.mark.parametrize(("durability", "waits"), [("process", True), ("power", False)])
