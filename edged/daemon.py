@@ -318,7 +318,7 @@ class Daemon:
         for item in self._handover.take():
             self._on_item(item)
         self._tell_dropped()
-        self._source.hurry(not self._hearing.is_calm or self._lane.wants_priming())
+        self._source.rest(0.0 if self._lane.wants_priming() else self._hearing.may_rest_s)
 
     def _tell_dropped(self) -> None:
         """Once each time that this loop stood still for longer than the hand-over holds."""

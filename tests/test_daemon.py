@@ -131,7 +131,7 @@ class Played:
         for item in self._items:
             self._deliver(item)
 
-    def hurry(self, wanted: bool) -> None:
+    def rest(self, seconds: float) -> None:
         """What is to come has come."""
 
     def stop(self, timeout_s: float) -> bool:

@@ -24,7 +24,7 @@ from edged.audio import Block, Lost, Opened, Overrun
 from edged.capture import cards
 from edged.capture.level import DigitalSilence, Level, pick
 from edged.capture.positions import Positions
-from edged.capture.reading import Reading
+from edged.capture.reading import Patience, Reading
 from edged.capture.source import Counters, Deliver
 from edged.errors import ConfigurationError, SourceError, SourceMismatch
 from edged.settings import Capture
@@ -202,8 +202,7 @@ class AlsaSource:
         self._silence: DigitalSilence
         """Of the device that is open."""
         self._stop = threading.Event()
-        self._hurry = threading.Event()
-        self._hurry.set()
+        self._patience = Patience()
         self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
         self._lost: Lost | None = None
         self._volume_fault: str | None = None
@@ -222,17 +221,14 @@ class AlsaSource:
         """See `Source.start`."""
         self._thread.start()
 
-    def hurry(self, wanted: bool) -> None:
-        """See `Source.hurry`."""
-        if wanted:
-            self._hurry.set()
-        else:
-            self._hurry.clear()
+    def rest(self, seconds: float) -> None:
+        """See `Source.rest`."""
+        self._patience.rest(seconds)
 
     def stop(self, timeout_s: float) -> bool:
         """See `Source.stop`. The thread is a daemon: one that hangs in the kernel does not hold up the exit."""
         self._stop.set()
-        self._hurry.set()
+        self._patience.rest(0.0)
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -307,7 +303,7 @@ class AlsaSource:
         """
         reading, reopened = Reading(pcm, self._settings.rate), True
         while not self._stop.is_set():
-            read = reading.next(self._hurry)
+            read = reading.next(self._patience)
             if read and not self._stop.is_set():
                 self.counters.overruns += read.overrun
                 if reopened:

@@ -1,24 +1,19 @@
 """What is read from an open PCM at a time, when it was captured, and whether audio is missing before it.
 
-While nobody hurries, the thread rests between reads, and then takes all that has come as one stretch. A stretch has no
-hole in its midst: it ends before an overrun, and only its first read waits for audio.
+Where nobody waits for it, the thread rests between reads, and then takes all that has come as one stretch. There is no
+hole in the midst of a stretch: it ends before an overrun, and only its first read waits for audio.
 """
 
 import logging
 import time
 from threading import Event
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import alsaaudio
 
 from edged.capture.level import NO_BLOCK_S
 
 logger = logging.getLogger(__name__)
-
-UNHURRIED_S: Final = 0.3
-"""So much is read at a time in a quiet room: three blocks of the default for one wake-up. Half a second at a time saves
-no more that could be measured; and what a voice is late by at first is sent 1.25 times as fast as real time, so that it
-is made up for before a sentence of a second and a half is over."""
 
 
 class Stretch(NamedTuple):
@@ -37,6 +32,25 @@ class Stretch(NamedTuple):
     """It was waited for so long that `level.Watch` has told."""
 
 
+class Patience:
+    """How much audio may come at a time: told by one thread, heeded by another, whose rest it ends."""
+
+    def __init__(self) -> None:
+        self.rest_s = 0.0
+        self._hurry = Event()
+        self._hurry.set()
+
+    def rest(self, seconds: float) -> None:
+        """So much from now on; 0: every period as soon as it is there."""
+        if seconds != self.rest_s:
+            self.rest_s = seconds
+            self._hurry.clear() if seconds else self._hurry.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Rest; False if somebody is in a hurry."""
+        return not self._hurry.wait(seconds)
+
+
 class Reading:
     """Of one opening, in the thread that opened it."""
 
@@ -46,17 +60,19 @@ class Reading:
         self.period_s: float = self._period / rate
         self.buffer_s: float = info["buffer_size"] / rate
         self._pcm, self._rate = pcm, rate
-        self._rest_s = min(UNHURRIED_S, self.buffer_s / 2)
+        self._longest_s = self.buffer_s / 2
+        """A rest of more would be near an overrun."""
         self._may_rest = False
         """It can be known how much has come meanwhile."""
         self._overrun = self._stalled = False
 
-    def next(self, hurry: Event) -> Stretch | None:
-        """One period; unless `hurry` is set, a rest and what has come since. None if there was nothing but an overrun.
+    def next(self, patience: Patience) -> Stretch | None:
+        """One period, or a rest and what has come since. None if there was nothing but an overrun.
 
         Raises alsaaudio.ALSAAudioError when the device is gone.
         """
-        rested = self._may_rest and not hurry.wait(self._rest_s)
+        rest_s = min(patience.rest_s, self._longest_s)
+        rested = self._may_rest and rest_s > self.period_s and patience.wait(rest_s)
         pieces, samples, pcm = list[bytes](), 0, self._pcm
         while True:
             if pcm.state() == alsaaudio.PCM_STATE_XRUN:
@@ -78,18 +94,18 @@ class Reading:
             if not rested or available is None:
                 break
             if available < self._period:
-                self._believe(samples)
+                self._believe(samples, rest_s)
                 break
         if not pieces:
             return None
-        self._may_rest = available is not None and self._rest_s > self.period_s
+        self._may_rest = available is not None
         return Stretch(b"".join(pieces), samples, at_s, available is not None, overrun, stalled)
 
-    def _believe(self, samples: int) -> None:
+    def _believe(self, samples: int, rest_s: float) -> None:
         """So many have come in a rest, and no more, as the driver says. It can't be much less than the rest took."""
-        if samples < self._rest_s * self._rate - self._period:
+        if samples < rest_s * self._rate - self._period:
             logger.debug("the driver does not know how much has come: every period is waited for")
-            self._rest_s = 0.0
+            self._longest_s = 0.0
 
 
 def _stamp(pcm: Any, count: int, rate: int, buffer_s: float) -> tuple[float, int | None]:

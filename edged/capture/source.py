@@ -47,8 +47,8 @@ class Source(Protocol):
     def start(self) -> None:
         """Begins to deliver, from a thread of its own."""
 
-    def hurry(self, wanted: bool) -> None:
-        """Whether every period counts, as it does at first. Else nobody speaks, and more may come at a time, later."""
+    def rest(self, seconds: float) -> None:
+        """So much audio may come at a time from now on; 0, as it is at first: every period as soon as it is there."""
 
     def stop(self, timeout_s: float) -> bool:
         """Ends it; False if its thread still hangs in the kernel after that long. Nothing is delivered any more."""

@@ -106,8 +106,8 @@ class WavSource:
         self._file, self._wav = self._open()
         self._thread.start()
 
-    def hurry(self, wanted: bool) -> None:
-        """See `Source.hurry`: a recording comes a period at a time."""
+    def rest(self, seconds: float) -> None:
+        """See `Source.rest`: a recording comes a period at a time."""
 
     def stop(self, timeout_s: float) -> bool:
         """See `Source.stop`."""

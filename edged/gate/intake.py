@@ -56,12 +56,17 @@ class Intake:
         self._rest = b""
         """Less than a frame, left from the block before."""
         self._expected: int | None = None
-        self._stirred = True
+        self._voiced, self._voiced_last = True, False
 
     @property
     def is_calm(self) -> bool:
         """Nothing is let through, and no frame of the last block was like a voice."""
-        return not (self._stirred or self._gate.is_open)
+        return not (self._voiced or self._gate.is_open)
+
+    @property
+    def is_mid_speech(self) -> bool:
+        """What is let through was like a voice up to the end."""
+        return self._voiced_last and self._gate.is_open
 
     @property
     def is_open(self) -> bool:
@@ -113,8 +118,8 @@ class Intake:
         detector = self._detector
         verdicts = [detector(pcm[i : i + size]) for i in range(0, whole, size)]
         self._rest = pcm[whole:]
-        self._stirred = any(verdicts)
         if verdicts:
+            self._voiced, self._voiced_last = any(verdicts), verdicts[-1]
             let += self._with_audio(self._judge(start, verdicts, forced))
         self._trim(start + whole // BYTES_PER_SAMPLE)
         return let

@@ -27,7 +27,7 @@ from edged.stream.session import Answer, Flushed, Hangup, Interim, Noted, Send, 
 from edged.stream.tails import Tails
 from edged.transcripts.utterance import PAUSE_MS
 
-MESSAGE_MS: Final = 100
+MESSAGE_MS: Final = 250
 """Audio in one message: the server advises 20 to 250 ms."""
 
 UNQUIET_S: Final = 2.0

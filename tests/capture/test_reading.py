@@ -1,6 +1,5 @@
 """How much is read at a time: a period while somebody speaks, what has come in a rest while nobody does."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -10,16 +9,15 @@ import alsaaudio
 import pytest
 
 from edged.audio import Block, Overrun
-from edged.capture import reading
 from edged.capture.alsa import AlsaSource
-from edged.capture.reading import Reading
+from edged.capture.reading import Patience, Reading
 from edged.capture.source import Source
 from tests.capture.conftest import Microphone, Tape, joined, settings, speech_like
 
 Running = Callable[[Source], Source]
 
 PERIOD = 320
-"""Samples: 20 ms, so that a rest of 0.3 s is cut to the half of the buffer, five periods."""
+"""Samples: 20 ms. A rest of 0.3 s is cut to the half of the buffer, five periods."""
 
 NEAR = 3 * PERIOD
 
@@ -30,7 +28,7 @@ def test_while_nobody_hurries_some_periods_come_as_one_block_to_the_bit(
     audio = speech_like(3)
     microphone(audio)
     source = running(AlsaSource(settings(), tape.put))
-    source.hurry(False)
+    source.rest(0.3)
     tape.wait(Block, 12)
     assert source.stop(1)
     blocks = tape.all(Block)
@@ -43,22 +41,19 @@ def test_while_nobody_hurries_some_periods_come_as_one_block_to_the_bit(
     assert max(times) - min(times) < 0.02, "stamped with the first sample of all"
 
 
-def test_a_rest_ends_when_somebody_hurries_or_at_a_stop(
-    microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reading, "UNHURRIED_S", 3.0)
+def test_a_rest_ends_when_somebody_hurries_or_at_a_stop(microphone: Microphone, tape: Tape, running: Running) -> None:
     microphone(speech_like(3))
     source = running(AlsaSource(settings(buffer_ms=6000), tape.put))
     tape.wait(Block, 2)
-    source.hurry(False)
+    source.rest(3.0)
     time.sleep(0.3)
     heard = len(tape.all(Block))
-    source.hurry(True)
+    source.rest(0.0)
     began_s = time.monotonic()
     first = tape.wait(Block, heard + 1)
     assert time.monotonic() - began_s < 1
     assert len(first.pcm) // 2 == PERIOD, "what has come is read as it came: the gate opens at the first that is voice"
-    source.hurry(False)
+    source.rest(3.0)
     time.sleep(0.1)
     assert source.stop(1)
 
@@ -70,7 +65,7 @@ def test_a_hole_lies_between_two_blocks_and_never_in_the_midst_of_one(
     audio = speech_like(4)
     virtual = microphone(audio)
     source = running(AlsaSource(settings(), tape.put))
-    source.hurry(False)
+    source.rest(0.3)
     tape.wait(Block, 6)
     virtual.stall()
     time.sleep(0.4)
@@ -81,19 +76,17 @@ def test_a_hole_lies_between_two_blocks_and_never_in_the_midst_of_one(
     assert abs(blocks[0].position - audio.find(blocks[0].pcm) // 2) < NEAR
 
 
-class Unhurried(threading.Event):
+class Unhurried(Patience):
     """Nobody hurries; no time passes in a rest, but so many periods come as would in it."""
 
     def __init__(self, card: "Card") -> None:
         super().__init__()
+        self.rest(0.3)
         self._card = card
-        self.rests = 0
 
-    def wait(self, timeout: float | None = None) -> bool:
-        assert timeout
-        self.rests += 1
-        self._card.come(round(timeout * 16_000) // PERIOD)
-        return False
+    def wait(self, seconds: float) -> bool:
+        self._card.come(round(seconds * 16_000) // PERIOD)
+        return True
 
 
 class Card:
@@ -131,9 +124,9 @@ class Card:
 
 def stretches(card: Any) -> Iterator[int]:
     """How many periods come at a time."""
-    opened, hurry = Reading(card, 16_000), Unhurried(card)
+    opened, patience = Reading(card, 16_000), Unhurried(card)
     while True:
-        stretch = opened.next(hurry)
+        stretch = opened.next(patience)
         assert stretch
         yield stretch.samples // PERIOD
 
@@ -168,6 +161,6 @@ def test_with_a_small_buffer_every_period_is_waited_for() -> None:
 
 def test_what_comes_behind_an_overrun_is_a_stretch_of_its_own() -> None:
     card = Card(lambda there: there, broken_at=3)
-    opened, hurry = Reading(card, 16_000), Unhurried(card)
-    found = [opened.next(hurry) for _ in range(3)]
+    opened, patience = Reading(card, 16_000), Unhurried(card)
+    found = [opened.next(patience) for _ in range(3)]
     assert [(one.samples // PERIOD, one.overrun) for one in found if one] == [(1, False), (2, False), (8, True)]

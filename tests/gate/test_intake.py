@@ -302,12 +302,14 @@ def test_disabled_it_asks_nobody() -> None:
     assert ear.heard == []
 
 
-def test_it_is_calm_while_nothing_is_like_a_voice_and_nothing_is_let_through() -> None:
-    samples = capture(2000, (320, 340), (700, 800))
+def test_it_is_calm_where_nobody_speaks_and_in_mid_speech_where_a_voice_has_not_ended() -> None:
+    """Else somebody may be about to begin or to end."""
+    samples = capture(2000, (320, 340), (700, 950))
     intake = Intake(SETTINGS, RATE, voiced_frame)
     assert not intake.is_calm, "before anything was heard"
-    calm = {}
+    states = {}
     for start in range(0, 2000, 100):
         intake.block(block(samples, start, start + 100))
-        calm[start] = intake.is_calm
-    assert [start for start in calm if not calm[start]] == [300, 700], "one frame; a voice, until it shuts"
+        states[start] = (intake.is_calm, intake.is_mid_speech)
+    assert [start for start in states if not states[start][0]] == [300, 700, 800, 900]
+    assert [start for start in states if states[start][1]] == [700, 800]
