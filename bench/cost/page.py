@@ -113,8 +113,8 @@ def _remarks(kept: Kept) -> str:
     scenes = Scenes(kept)
     floor, slow = (1 / scenes.ratio(QUIET, each.name, SDK.name) for each in (FLOOR, SLOW))
     return (
-        f"\nThe floor itself takes 1/{floor:.1f} of what the SDK's loop does: nothing that reads a microphone ten times"
-        f" a second in Python reaches 1/6. With `capture.period_ms = 500` edged takes 1/{slow:.1f}, and"
+        f"\nThe floor itself takes 1/{floor:.1f} of what the SDK's loop does: nothing that asks webrtcvad about each"
+        f" frame in Python comes near 1/6. With `capture.period_ms = 500` edged takes 1/{slow:.1f}, and"
         f" {scenes.ratio(SPEECH, SLOW.name, SEND.name):.1f} x the floor with the send loop in continuous speech, for up"
         " to half a second more delay.\n"
     )
@@ -192,7 +192,7 @@ def _delays(kept: Kept) -> str:
         rows.append(["CPU time of it", *_spread(kept["starts"]["found"]["cpu"])])
     labels = {
         "onset": "first sample of a sentence to its first byte at the server",
-        "arrival": "last sample of a sentence to its arrival at the server",
+        "arrival": "what tells the server that a sentence is over (0.3 s of silence) to its arrival there",
         "record": "the server's last word to the record in the file, synced",
         "both": "the sum of these two",
     }
