@@ -78,7 +78,7 @@ class Delays(NamedTuple):
     onset: Spread
     """From the first sample of a sentence, in the room, to the first byte of its audio at the server."""
     arrival: Spread
-    """From the sample with which a server can know that a sentence is over, `ENDPOINTING_S` after it, to its arrival."""
+    """From the sample by which a server can know that a sentence is over, `ENDPOINTING_S` after it, to its arrival."""
     record: Spread
     """From the server's last word on it to the record in the file, synced."""
     both: Spread
