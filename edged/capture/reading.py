@@ -7,13 +7,16 @@ hole in the midst of a stretch: it ends before an overrun, and only its first re
 import logging
 import time
 from threading import Event
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import alsaaudio
 
 from edged.capture.level import NO_BLOCK_S
 
 logger = logging.getLogger(__name__)
+
+MOST_S: Final = 0.5
+"""In one stretch, also after a delay of our own: as long as the longest period, and well within what the ring takes."""
 
 
 class Stretch(NamedTuple):
@@ -91,7 +94,7 @@ class Reading:
             pieces.append(frames)
             samples += count
             at_s, available = _stamp(pcm, samples, self._rate, self.buffer_s)
-            if not rested or available is None:
+            if not rested or available is None or samples + self._period > MOST_S * self._rate:
                 break
             if available < self._period:
                 self._believe(samples, rest_s)

@@ -138,6 +138,16 @@ def test_what_has_come_is_read_without_waiting_for_more() -> None:
     assert card.waited == 1, "the first"
 
 
+def test_what_has_come_in_a_long_delay_is_read_in_pieces() -> None:
+    """Else it would be too long for the ring."""
+    card = Card(lambda there: there, buffer=500 * PERIOD)
+    found = stretches(card)
+    assert next(found) == 1
+    card.come(60)
+    assert [next(found) for _ in range(7)] == [25, 25, 25, 25, 25, 25, 15]
+    assert card.waited == 1
+
+
 @pytest.mark.parametrize("says", [lambda _: -1, lambda _: 10**9], ids=["an error", "nonsense"])
 def test_a_card_that_does_not_say_how_much_has_come_is_waited_for_period_by_period(says: Callable[[int], int]) -> None:
     card = Card(says)
