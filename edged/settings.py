@@ -45,7 +45,9 @@ class Capture(Section, frozen=True):
     ] = 16000
     channels: Annotated[int, option("how many channels to ask the card for", ge=1, le=32)] = 1
     channel: Annotated[int, option("which of them to use, counted from 0", ge=0, le=31)] = 0
-    period_ms: Annotated[int, option("how much audio a read takes at least: longer means fewer wake-ups, and later words", ge=10, le=500)] = 100
+    period_ms: Annotated[
+        int, option("how much audio a read takes at least: fewer wake-ups, or earlier words", ge=10, le=500)
+    ] = 100
     buffer_ms: Annotated[int, option("how late a read may be before audio is lost", ge=40, le=10_000)] = 1000
     volume: Annotated[
         Annotated[int, Meta(ge=0, le=100)] | None,

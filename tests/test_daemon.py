@@ -23,6 +23,7 @@ from edged.capture.wavefile import WavSource
 from edged.daemon import Daemon
 from edged.errors import Exit, SourceMismatch
 from edged.gate.intake import Intake
+from edged.hearing import MID_SPEECH_S, QUIET_S
 from edged.key import Key
 from edged.recognizer.compose import place
 from edged.recognizer.faults import Fault, Verb
@@ -279,6 +280,24 @@ def test_holes_are_counted(settings: Callable[..., Settings], monkeypatch: pytes
         assert run.summary.captured_s == 0.4
 
     with_server(act)
+
+
+def test_the_source_is_told_how_much_audio_may_come_at_a_time(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what was heard so far; see `Hearing.may_rest_s`."""
+    told: list[float] = []
+    monkeypatch.setattr(Played, "rest", lambda _, seconds: told.append(seconds))
+    speech = SCRIPT.pcm[2 * SCRIPT.words[0].start :][:3200]
+    for pcm, may_rest_s in ((bytes(3200), QUIET_S), (speech, MID_SPEECH_S)):
+        told.clear()
+        played(monkeypatch, Opened("plughw:CARD=A", "as asked"), Block(0, pcm, 100.0), Ended())
+
+        async def act(server: Server) -> None:
+            await Daemon(settings(server.url), None).run()
+
+        with_server(act)
+        assert told[0] == may_rest_s
 
 
 def test_the_source_is_told_of_in_the_log(
