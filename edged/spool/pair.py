@@ -272,18 +272,14 @@ class Pair:
         if self.indebted:
             return  # the records say what is answered
         for store in self.stores:
-            old = [
-                entry.id
-                for entry in store.entries()
-                if entry.done and (now_s - entry.committed_s if entry.boot_id == here else now_s) > keep_s
-            ]
+            old = store.delivered(here, keep_s, now_s)
             live = self.run.run if self.run else ""
             idle = [run.run for run in store.runs() if not store.held[run.run] and run.run != live]
             anchors = [(run, len(store.anchors(run))) for run in (*store.held, live)]
             if not old and not idle and all(count < 2 for _, count in anchors):
                 continue
             with store.transaction():
-                store.delete_marks([mark for mark in store.marks() if mark[0] in set(old)])
+                store.forget_marks(old)
                 store.delete_entries(old)
                 for run in idle:
                     store.forget_run(run)

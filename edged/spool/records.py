@@ -102,6 +102,12 @@ class Records(Database):
         rows = self.rows(query, (not undone_only, before_s), "ttiitttri")
         return [Entry._make((*row[:8], bool(row[8]))) for row in rows]
 
+    def delivered(self, here: str, keep_s: float, now_s: float) -> list[str]:
+        """Those that all sinks have had for `keep_s`; or were committed in another boot than `here`, that long ago at
+        least. By their ids: to read an hour of texts each minute would take a megabyte each time."""
+        query = "SELECT id FROM outbox WHERE done AND CASE boot_id WHEN ? THEN ? - committed_s ELSE ? END > ?"
+        return [id_ for (id_,) in self.rows(query, (here, now_s, now_s, keep_s), "t")]
+
     def has_text(self) -> bool:
         """Whether there is any record."""
         return bool(self.rows("SELECT 1 FROM outbox LIMIT 1", (), "i"))
@@ -128,6 +134,10 @@ class Records(Database):
         """All, or those of records that are not here."""
         absent = " WHERE id NOT IN (SELECT id FROM outbox)" if of_absent else ""
         return self.rows(f"SELECT id, sink FROM marks{absent}", (), "tt")  # noqa: S608  see above
+
+    def forget_marks(self, ids: Sequence[str]) -> None:
+        """Those of these records."""
+        self.many("DELETE FROM marks WHERE id = ?", [(id_,) for id_ in ids])
 
     def delete_marks(self, marks: Sequence[tuple[str, str]]) -> None:
         """These."""
