@@ -1,5 +1,6 @@
 """What goes where, and in which order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,4 +141,37 @@ def test_space_is_given_back(bench: Bench) -> None:
 def test_a_load_of_a_part_is_cut_to_it(bench: Bench) -> None:
     [(position, data)] = bench.load(15_000, 15_100)
     assert (position, data) == (15_000, pcm(15_000, 15_100))
+    bench.close()
+
+
+@pytest.mark.parametrize(
+    ("delivered", "later_s", "stays"),
+    [(True, 3500, True), (True, 3700, False), (False, 9000, True)],
+    ids=["within the hour", "after it", "a sink lacks it"],
+)
+def test_a_record_that_every_sink_has_had_for_an_hour_goes_with_its_marks(
+    tmp_path: Path, delivered: bool, later_s: float, stays: bool
+) -> None:
+    bench = Bench(tmp_path)
+    bench.begin()
+    what = answer(1, 0, 1600)
+    bench.do(audio(0, 1600), commit(what), Mark("file", (what.id,)))
+    if delivered:
+        bench.do(Mark("journal", (what.id,)))
+    bench.chores(later_s)
+    stores = bench.pair.stores
+    assert any(store.has_text() for store in stores) is stays
+    assert any(store.marks() for store in stores) is stays
+    bench.close()
+
+
+def test_a_record_of_another_boot_is_kept_until_this_boot_is_an_hour_old(tmp_path: Path) -> None:
+    """Nobody knows how long the machine was off."""
+    bench = Bench(tmp_path)
+    what = answer(1, 0, 1600)
+    order = commit(what, committed_s=9e9)
+    bench.do(replace(order, entry=order.entry._replace(boot_id="boot-0", done=True)))
+    store = bench.pair.runtime
+    assert store.delivered(BOOT.boot_id, 3600, 3599) == []
+    assert store.delivered(BOOT.boot_id, 3600, 3601) == [what.id]
     bench.close()
