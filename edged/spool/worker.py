@@ -54,7 +54,7 @@ class Worker:
         self.chores = Chores(settings, keeper, tell)
         self.ended = threading.Event()
         self.stored_to = 0
-        """Of the living run's audio, what lies before this is stored."""
+        """Of the living run's audio, what lies before this is stored, or answered."""
         self._ready = threading.Condition()
         self._queue: deque[Order] = deque()
         self._queued_bytes = 0
