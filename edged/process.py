@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import threading
 from collections.abc import Callable
 
@@ -15,6 +16,11 @@ from edged.summary import Summary
 M_ARENA_MAX = -8
 """Of glibc's mallopt(3)."""
 
+TIDY_S = 600.0
+"""How often Python gives back the tuples that it keeps for reuse. Their lists grow for hours, to a megabyte or more: a
+`tuple()` of a generator takes from one list, and goes to another when it dies. Only a full collection empties them, and
+Python itself makes none in an hour. What was there at the beginning is left out of it: so it takes a millisecond."""
+
 
 def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) -> Exit:
     """Run the daemon in an event loop of its own. A fault of ours, in a callback or in any thread, ends it: raised."""
@@ -24,6 +30,7 @@ def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) 
     async def main() -> Exit:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(Unawaited())
+        keep_tidy(loop.call_later)
         faults: list[BaseException] = []
 
         def failed(error: BaseException) -> None:
@@ -55,6 +62,19 @@ def run(settings: Settings, key: Key | None, on_end: Callable[[Summary], None]) 
     status = asyncio.run(main())
     on_end(daemon.summary)
     return status
+
+
+def keep_tidy(call_later: Callable[[float, Callable[[], None]], object]) -> None:
+    """See `TIDY_S`; `call_later` is the loop's."""
+
+    def tidy() -> None:
+        if gc.get_freeze_count():
+            gc.collect()
+        else:
+            gc.freeze()
+        call_later(TIDY_S, tidy)
+
+    call_later(TIDY_S, tidy)
 
 
 def _share_one_heap() -> None:
