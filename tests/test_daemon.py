@@ -14,16 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from edged import daemon, process
-from edged.audio import Block, Captured, Ended, Lost, Opened, Overrun, Signal
-from edged.capture.source import Counters, Deliver
 from edged.capture.wavefile import WavSource
 from edged.daemon import Daemon
-from edged.errors import Exit, SourceMismatch
+from edged.errors import Exit
 from edged.gate.intake import Intake
-from edged.hearing import MID_SPEECH_S, QUIET_S
 from edged.key import Key
 from edged.recognizer.compose import place
 from edged.recognizer.faults import Fault, Verb
@@ -116,32 +112,6 @@ def with_server(act: Callable[[Server], Awaitable[None]], **options: Any) -> Non
             await asyncio.wait_for(act(server), 30)
 
     asyncio.run(main())
-
-
-class Played:
-    """A source that delivers these items at once."""
-
-    def __init__(self, items: list[Captured], deliver: Deliver, missing: Lost | None = None) -> None:
-        self.counters = Counters()
-        self._items, self._deliver, self._missing = items, deliver, missing
-
-    def check(self) -> Lost | None:
-        return self._missing
-
-    def start(self) -> None:
-        for item in self._items:
-            self._deliver(item)
-
-    def rest(self, seconds: float) -> None:
-        """What is to come has come."""
-
-    def stop(self, timeout_s: float) -> bool:
-        return True
-
-
-def played(monkeypatch: pytest.MonkeyPatch, *items: Captured, missing: Lost | None = None) -> None:
-    """The next daemon hears this."""
-    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Played([*items], deliver, missing))
 
 
 # A whole run
@@ -263,122 +233,6 @@ def test_sighup_reopens_the_file(settings: Callable[..., Settings], tmp_path: Pa
     with_server(act)
     assert words(tmp_path) == ["one", "two", "three"]
     assert (tmp_path / "records.1").read_bytes() == b""
-
-
-# The source
-
-
-def test_holes_are_counted(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gap between positions is one; captured is what came."""
-    blocks = [Block(at, BLOCK, 100 + at / 16_000) for at in (0, 1600, 8000, 9600)]
-    played(monkeypatch, Opened("plughw:CARD=A", "as asked"), *blocks, Overrun(4800), Ended())
-
-    async def act(server: Server) -> None:
-        run = Daemon(settings(server.url), None)
-        assert await run.run() is Exit.OK
-        assert run.summary.holes == 1
-        assert run.summary.captured_s == 0.4
-
-    with_server(act)
-
-
-def test_the_source_is_told_how_much_audio_may_come_at_a_time(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By what was heard so far; see `Hearing.may_rest_s`."""
-    told: list[float] = []
-    monkeypatch.setattr(Played, "rest", lambda _, seconds: told.append(seconds))
-    speech = SCRIPT.pcm[2 * SCRIPT.words[0].start :][:3200]
-    for pcm, may_rest_s in ((bytes(3200), QUIET_S), (speech, MID_SPEECH_S)):
-        told.clear()
-        played(monkeypatch, Opened("plughw:CARD=A", "as asked"), Block(0, pcm, 100.0), Ended())
-
-        async def act(server: Server) -> None:
-            await Daemon(settings(server.url), None).run()
-
-        with_server(act)
-        assert told[0] == may_rest_s
-
-
-def test_the_source_is_told_of_in_the_log(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Gone, back, too loud, overrun: for people, each once, and with a level that fits."""
-    played(
-        monkeypatch,
-        Opened("plughw:CARD=A", "16000 Hz"),
-        Overrun(1600),
-        Signal("it delivers digital silence", fault=True),
-        Signal("it has signal again", fault=False),
-        Lost("unplugged"),
-        Opened("plughw:CARD=A", "16000 Hz"),
-        Ended(),
-    )
-
-    async def act(server: Server) -> None:
-        with caplog.at_level(logging.INFO, "edged"):
-            assert await Daemon(settings(server.url), None).run() is Exit.OK
-
-    with_server(act)
-    said = [(record.levelname, record.message) for record in caplog.records if record.name == "edged"]
-    assert said[0] == ("INFO", "capturing plughw:CARD=A: 16000 Hz")
-    assert ("WARNING", "overrun: 100 ms of audio lost") in said
-    assert ("WARNING", "microphone: it delivers digital silence") in said
-    assert ("WARNING", "microphone: unplugged") in said
-    assert sum("microphone: works again" in text for _, text in said) == 2
-
-
-def test_a_source_that_is_missing_is_waited_for(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The run begins; the connection is a check of the key and ends in order."""
-    played(monkeypatch, missing=Lost("no card captures"))
-
-    async def act(server: Server) -> None:
-        made = settings(server.url)
-        made = replace(made, capture=replace(made.capture, source="alsa"))
-        task = asyncio.create_task(Daemon(made, None).run())
-        while not (server.accounts and server.accounts[0].closed_at_s is not None):  # noqa: ASYNC110  it has no event
-            await asyncio.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert await task is Exit.OK
-        assert server.accounts[0].close_code == 1000
-        assert len(server.accounts) == 1
-
-    with_server(act)
-    assert "microphone: no card captures" in caplog.text
-
-
-def test_a_source_that_can_never_do_it_ends_the_run(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before anything is started."""
-
-    class Mismatched(Played):
-        def check(self) -> Lost | None:
-            raise SourceMismatch("it can do 48000 Hz only")
-
-    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Mismatched([], deliver))
-    with pytest.raises(SourceMismatch):
-        asyncio.run(Daemon(settings(), None).run())
-
-
-def test_a_thread_that_hangs_in_the_driver_is_left_behind(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is said, and the end does not wait for it."""
-
-    class Hanging(Played):
-        def stop(self, timeout_s: float) -> bool:
-            return False
-
-    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Hanging([Ended()], deliver))
-
-    async def act(server: Server) -> None:
-        assert await Daemon(settings(server.url), None).run() is Exit.OK
-
-    with_server(act)
-    assert "the capture thread hangs in the sound driver" in caplog.text
 
 
 # Faults of our own

@@ -18,9 +18,10 @@ from edged.recognizer.server import Server
 from edged.settings import Settings
 from edged.stream.backfill import Backfill
 from edged.stream.effects import Handed
-from tests.test_daemon import BLOCK, played, send, with_server
+from tests.test_daemon import BLOCK, send, with_server
 from tests.test_daemon import settings as settings  # a fixture
 from tests.test_daemon import signals as signals  # another
+from tests.test_daemon_source import played
 
 
 def test_audio_that_a_loop_that_stood_still_has_cost_is_told_and_counted(

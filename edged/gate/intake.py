@@ -57,6 +57,7 @@ class Intake:
         """Less than a frame, left from the block before."""
         self._expected: int | None = None
         self._voiced, self._voiced_last = True, False
+        """Any frame of the last block, and the last one of it."""
 
     @property
     def is_calm(self) -> bool:

@@ -16,7 +16,6 @@ from edged.audio import BYTES_PER_SAMPLE
 from edged.ranges import Range, Ranges
 from edged.service.clock import boottime_s
 from edged.settings import Spool as Settings
-from edged.spool.chores import gather_s
 from edged.spool.dating import Anchor, Boot
 from edged.spool.files import Paths, this_boot
 from edged.spool.items import Committed, Counters, Event, Recovered, Run
@@ -70,7 +69,6 @@ class Spool:
         recovered = keeper.start(lambda: Boot(this_boot(paths.runtime), wall_offset_s, synchronized))
         self.boot_id = recovered.boot_id
         worker = Worker(self._settings, keeper, self._tell)
-        worker.gather_s = 0.0
         threading.Thread(target=worker.run, name="spool", daemon=True).start()
         self._worker = worker
         self.boot(wall_offset_s, synchronized=synchronized)  # the first audio may go to the disk at once
@@ -79,7 +77,7 @@ class Spool:
     def gather(self) -> None:
         """From now on a ring holds what is not stored yet: new audio may wait for what follows, or for its answer."""
         if self._worker:
-            self._worker.gather_s = gather_s(self._settings)
+            self._worker.gather()
 
     # -- from the gate ------------------------------------------------------------------------------------------------
 

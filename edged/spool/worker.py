@@ -44,7 +44,7 @@ class Unreadable(EdgedError):
 
 
 class Worker:
-    """`put`, `stop`, `ended` and `stored_to` are for any thread; the rest is the worker's own."""
+    """`put`, `gather`, `stop`, `ended` and `stored_to` are for any thread; the rest is the worker's own."""
 
     def __init__(self, settings: Spool, keeper: Keeper, tell: Callable[[Event], None]) -> None:
         self._settings = settings
@@ -62,14 +62,18 @@ class Worker:
         """When the queue is to be worked off."""
         self._asked = False
         """A `Load` is in it, which can be answered while nothing can be written."""
-        self.gather_s = gather_s(settings)
-        """How long new audio waits for company; 0 while nothing else would outlive the process."""
+        self._gather_s = 0.0
+        """How long new audio waits for company: not at all while nothing else would outlive the process."""
         self._stop_by_s: float | None = None
+
+    def gather(self) -> None:
+        """See `Spool.gather`."""
+        self._gather_s = gather_s(self._settings)
 
     def put(self, order: Order) -> None:
         """Have it done; new audio soon, all else (and the audio before it) at once. Never blocks."""
         gathered = isinstance(order, PutAudio | PutSegment | PutAnchor)
-        due_s = self._keeper.clock() + (self.gather_s if gathered else 0.0)
+        due_s = self._keeper.clock() + (self._gather_s if gathered else 0.0)
         with self._ready:
             self._queue.append(order)
             self._queued_bytes += size_bytes(order)

@@ -123,6 +123,7 @@ def test_audio_waits_for_company_and_goes_with_what_does_not(tmp_path: Path, dur
     bench.begin()
     served: list[Sequence[object]] = []
     worker = bench.worker
+    worker.gather()
     serve = worker.serve
 
     def counted(orders: Sequence[Write], now_s: float) -> None:
