@@ -8,7 +8,8 @@
  * - A reader that is late by more than the buffer gets an overrun, as from a card.
  * - After the file's end comes faint noise (`after noise`), exact zeros (`zeros`), or the file again (`loop`).
  * - `control` is a file that holds one word: `unplug` (dead until closed, and not to be opened while the word stands),
- *   `busy`, `eio`, `stall` (nothing arrives), `overrun` (once; the file is removed then), `mute` (exact zeros).
+ *   `busy`, `eio`, `stall` (nothing arrives), `overrun` (once; the file is removed then), `mute` (exact zeros). With ""
+ *   none is looked for: that would cost whoever asks the card more often than others.
  * - `state` is a file that holds the room's start in nanoseconds of CLOCK_MONOTONIC, and the samples (of one channel)
  *   that were delivered up to, are played up to, and have come in one piece since.
  * - `ctl` of the same type is a mixer with one capture volume (0-100) and switch, kept in the file `mixer`: 2 numbers.
@@ -62,7 +63,7 @@ static enum order ordered(struct microphone *m)
 {
 	static const char *const words[] = {"", "unplug", "busy", "eio", "stall", "overrun", "mute"};
 	char text[16] = "";
-	int fd = open(m->control, O_RDONLY | O_CLOEXEC);
+	int fd = *m->control ? open(m->control, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd < 0)
 		return NOTHING;
 	ssize_t n = read(fd, text, sizeof text - 1);

@@ -19,7 +19,7 @@ class Open(NamedTuple):
 
 
 class Through(NamedTuple):
-    """`[start, end)` is let through; `voiced` are the parts of it in which the detector heard a voice."""
+    """`[start, end)` is let through; `voiced` are the parts of it heard as voice, neighbours joined."""
 
     start: int
     end: int
@@ -183,7 +183,8 @@ class Gate:
         voiced = list[Range]()
         while self._voiced and self._voiced[0][0] < to:
             start, end = self._voiced.popleft()
-            voiced.append((start, min(end, to)))
+            since = voiced.pop()[0] if voiced and voiced[-1][1] == start else start
+            voiced.append((since, min(end, to)))
             if end > to:
                 self._voiced.appendleft((to, end))
         events.append(Through(self._let_to, to, tuple(voiced)))

@@ -46,7 +46,7 @@ def test_a_segment_begins_the_pre_roll_before_the_first_voiced_frame_of_its_onse
 
 
 def test_the_pre_roll_is_cut_at_the_beginning_of_the_run() -> None:
-    assert fed("..vvv") == [Open(0), Through(0, 100, ((40, 60), (60, 80), (80, 100)))]
+    assert fed("..vvv") == [Open(0), Through(0, 100, ((40, 100),))]
 
 
 def test_it_closes_when_the_hangover_has_passed_since_the_last_voiced_frame() -> None:
