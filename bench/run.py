@@ -67,6 +67,19 @@ def scenes(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def delays(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Of the default, and of a short period."""
+
+    async def both() -> list[moments.Delays]:
+        return await asyncio.gather(*(moments.delays(each, 60) for each in (subjects.EDGED, subjects.FAST)))
+
+    names = (subjects.EDGED.name, subjects.FAST.name)
+    return {
+        name: {what: each._asdict() for what, each in found._asdict().items()}
+        for name, found in zip(names, asyncio.run(both()), strict=True)
+    }
+
+
 def versions() -> dict[str, str]:
     """Of what was measured, and on what."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -102,7 +115,7 @@ def counted(arguments: argparse.Namespace) -> dict[str, Any]:
 PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "scenes": scenes,
     "starts": lambda _: {name: each._asdict() for name, each in asyncio.run(moments.starts(15))._asdict().items()},
-    "delays": lambda _: {name: each._asdict() for name, each in asyncio.run(moments.delays(60))._asdict().items()},
+    "delays": delays,
     "burst": lambda _: asyncio.run(moments.burst(50))._asdict(),
     "encodings": lambda _: {name: each._asdict() for name, each in encodings.encodings().items()},
     "reconnects": lambda arguments: asyncio.run(growth.reconnects(arguments.reconnects))._asdict(),

@@ -113,5 +113,15 @@ def test_the_page_says_which_goals_are_reached(edged_cpu: float, quiet: str, spe
     assert "2026-01-02 03:04 UTC" in text
 
 
+def test_the_page_has_the_delays_of_both_periods() -> None:
+    found = {
+        name: {what: {"median": median, "p99": 100.0, "of": 60} for what in ("onset", "arrival", "record", "both")}
+        for name, median in (("edged", 57.0), ("edged, period 20 ms", 14.0))
+    }
+    text = page.page({"delays": {"when": "2026-01-02 03:04 UTC", "load": 0.1, "found": found}})
+    assert "20 ms median | 57 ms, of which the microphone's period is 50 on average; 14 with periods of 20 ms |" in text
+    assert "| edged, period 20 ms: the sum of these two | 14 | 100 | 60 |" in text
+
+
 def test_a_page_of_nothing_says_so() -> None:
     assert page.page({}).count("Not measured yet.") >= 3

@@ -23,6 +23,9 @@ from edged.recognizer.server import Server
 ENDPOINTING_S = 0.3
 """So much silence ends a sentence, as edged asks for by default. Waiting for it is the server's own delay."""
 
+SENTENCE_S = 6.37
+"""They last 1.5 to 3.3 s, so that the silence before each is another, and it comes at any time of a rest."""
+
 LOOK_S = 0.001
 """How often a transcript file is looked at: what comes of it is that coarse."""
 
@@ -85,12 +88,12 @@ class Delays(NamedTuple):
     """The sum of the latter two: from the end of speech to the record, less what the server took."""
 
 
-async def delays(count: int) -> Delays:
-    """`count` sentences, 4 s apart."""
-    script = compose(sentences(count, 5), lead_s=4, silence_s=4, seed=4)
+async def delays(subject: Subject, count: int) -> Delays:
+    """`count` sentences, one every `SENTENCE_S`."""
+    script = compose(sentences(count, 5), lead_s=4, every_s=SENTENCE_S, seed=4)
     async with Server(ScriptEngines(script)) as server:
         with place() as (directory, disk):
-            run = await start(EDGED, server.url, directory, disk, script.pcm, state=True)
+            run = await start(subject, server.url, directory, disk, script.pcm, state=True)
             file = disk / "transcripts.jsonl"
             written: list[float] = []
             until_s = time.monotonic() + len(script.pcm) / 2 / RATE + 5

@@ -44,8 +44,9 @@ MICRO = Subject("edged, micro", "the same with pymicro-vad", {"gate.second_opini
 SDK = Subject("deepgram-sdk", "its bare loop: the synchronous client, a thread that takes what comes")
 ASYNC = Subject("deepgram-sdk, async", "the same with its asynchronous client; the microphone is read in a thread")
 SLOW = Subject("edged, period 500 ms", "as `edged`, with `capture.period_ms = 500`", {"capture.period_ms": 500})
+FAST = Subject("edged, period 20 ms", "as `edged`, with `capture.period_ms = 20`", {"capture.period_ms": 20})
 BARE = Subject("edged, no spool", "as `edged`, with `spool.enabled = false`", {"spool.enabled": False})
-ALL = (FLOOR, SEND, EDGED, SILERO, MICRO, BARE, SLOW, SDK, ASYNC)
+ALL = (FLOOR, SEND, EDGED, SILERO, MICRO, BARE, SLOW, FAST, SDK, ASYNC)
 
 
 def locked(package: str) -> str:
