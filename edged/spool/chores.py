@@ -56,7 +56,6 @@ class Chores:
         self._to_disk_s = settings.to_disk_s - gather_s(settings)
         """Counted from when it is stored."""
         self._look_s = min(LOOK_S, settings.sync_s / 2)
-        self._looked_s = float("-inf")
         self.counters = Counters()
 
     @property
@@ -65,12 +64,11 @@ class Chores:
         return min(self._due.values(), default=None)
 
     def after_writes(self, now_s: float) -> None:
-        """Something has changed."""
-        self._plan(self._look, max(now_s, self._looked_s + self._look_s))
+        """Something has changed, and more is about to: after a record comes the mark that it was delivered."""
+        self._plan(self._look, now_s + self._look_s)
 
     def _look(self, now_s: float) -> None:
         """What is to be done, and when."""
-        self._looked_s = now_s
         settings, pair = self._settings, self._pair
         self._plan(self._prune, now_s + PRUNE_S)
         if settings.durability == "power" or pair.indebted or self._too_much():
