@@ -29,7 +29,7 @@ SHRINK_PAGES: Final = 1024
 """At a time: 4 MB."""
 
 LOOK_S: Final = 1.0
-"""What there is to do is looked for so often at most: blocks come ten times a second."""
+"""So long after a change it is looked for what there is to do: a record is followed by the marks of its delivery."""
 
 GATHER_S: Final = 6.0
 """New audio is stored together with what follows: one transaction instead of sixty; and most of it is answered before,
@@ -64,7 +64,7 @@ class Chores:
         return min(self._due.values(), default=None)
 
     def after_writes(self, now_s: float) -> None:
-        """Something has changed, and more is about to: after a record comes the mark that it was delivered."""
+        """Something has changed."""
         self._plan(self._look, now_s + self._look_s)
 
     def _look(self, now_s: float) -> None:

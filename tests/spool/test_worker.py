@@ -5,9 +5,11 @@ import sqlite3
 from pathlib import Path
 
 from edged.ranges import Ranges
+from edged.spool.chores import LOOK_S, TRUNCATE_S
 from edged.spool.items import Event, Recovered
+from edged.spool.orders import Mark
 from edged.spool.spool import Spool
-from tests.spool.some import Bench, answer, audio, commit, pcm, run_of, segment, with_spool
+from tests.spool.some import SINKS, Bench, answer, audio, commit, pcm, run_of, segment, with_spool
 
 
 def test_audio_of_the_living_run_is_stored_up_to_its_last_piece(tmp_path: Path) -> None:
@@ -79,3 +81,20 @@ def test_where_audio_begins_that_a_kill_would_lose_is_known_at_any_moment(tmp_pa
         assert Ranges((at, at + len(data) // 2) for at, data in pieces) == Ranges([(0, 4800)])
 
     with_spool(tmp_path, body, durability="power")
+
+
+def test_what_a_record_leaves_to_do_is_looked_for_once(tmp_path: Path) -> None:
+    """The marks of its delivery come right behind it: that is one look for both, and no other before it is acted on."""
+    bench = Bench(tmp_path)
+    bench.begin()
+    bench.do(audio(0, 8000))
+    bench.chores(10)
+    chores, begun_s = bench.worker.chores, bench.now_s
+    bench.do(commit(answer(1, 0, 8000)))
+    bench.now_s += 0.01
+    bench.do(*(Mark(sink, ("id-1",)) for sink in SINKS))
+    assert chores.due_s == begun_s + LOOK_S
+    bench.now_s = begun_s + LOOK_S
+    chores.run(bench.now_s)
+    assert chores.due_s == begun_s + LOOK_S + TRUNCATE_S["runtime"]
+    bench.close()
