@@ -19,6 +19,7 @@ from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio, Let
 from edged.ledgers import Ledgers
 from edged.ranges import Range, Ranges
+from edged.ringfile import RingFile
 from edged.service.clock import Synchronization, boottime_s, wall_offset_s
 from edged.service.log import Once, Outage, duration
 from edged.settings import Settings
@@ -26,7 +27,7 @@ from edged.spool import items
 from edged.spool.chores import HOUR_S, MB
 from edged.spool.files import RING, Paths
 from edged.spool.items import Recovered, Run
-from edged.spool.ring import Kept, Ring
+from edged.spool.ring import Kept
 from edged.spool.spool import Spool
 from edged.stream.account import Account, Released
 from edged.stream.backfill import Missing
@@ -42,10 +43,6 @@ from edged.transcripts.record import Record
 from edged.troubles import Trouble
 
 log = logging.getLogger("edged")
-
-RING_S: Final = 30.0
-"""Longer than pre-roll, onset and what is withheld of a hangover, at their longest; and than a card stalls, in which
-time nothing is stored. A megabyte of memory."""
 
 BOOT_EVERY_S: Final = 60.0
 """How often it is looked whether the clock was set meanwhile."""
@@ -102,9 +99,9 @@ class Books:
         self._ledgers = Ledgers(settings, run, timeline, self._clock)
         self._spool = Spool(settings.spool, call_soon, self._on_spool) if settings.spool.enabled else None
         self._started_s = boottime_s()
-        self._ring: Ring | None = None
-        self._ring_path = Paths.of(settings.spool).runtime / RING
-        self._ring_made = Outage(log, "ring", trouble=Trouble.SPOOL)
+        self._moved = False
+        """At the end: nothing waits in memory only."""
+        self._ring = RingFile(Paths.of(settings.spool).runtime / RING, run, self._rate)
         self._tasks: list[asyncio.Task[None]] = []
         """What was found late, being taken up; or a ring being made."""
         self._boot_at_s = float("-inf")
@@ -131,6 +128,15 @@ class Books:
         return self._spool is not None and not any(outage.lasting for outage in self._storing.values())
 
     @property
+    def fate(self) -> str:
+        """What becomes of speech that waits after `close`, for people."""
+        if self._spool is None or self._storing["runtime"].lasting:
+            return "it is lost"
+        if not self._moved:
+            return "it is kept in memory only: start edged again before the next reboot, which deletes it"
+        return "it is kept, and transcribed after the next start"
+
+    @property
     def backlog_presses(self) -> bool:
         """It comes near a bound of the spool, where the oldest is lost."""
         if self._spool is None:
@@ -150,7 +156,7 @@ class Books:
         recovered = await asyncio.to_thread(
             partial(spool.open, self._keeping, wall_offset_s(), synchronized=state == "synchronized")
         )
-        kept = await asyncio.to_thread(left_behind, self._ring_path)
+        kept = await asyncio.to_thread(left_behind, self._ring.path)
         if kept:
             log.warning(
                 "the process before this one was killed; what it had captured is taken up",
@@ -164,13 +170,7 @@ class Books:
         await self._make_ring(spool)
 
     async def _make_ring(self, spool: Spool) -> None:
-        path = self._ring_path
-        try:
-            self._ring = await asyncio.to_thread(Ring, path, self._run, spool.boot_id, self._rate, RING_S)
-        except OSError as error:
-            self._ring_made.failed(f"{path}: {error.strerror}: until it can be made, a kill loses seconds more")
-        else:
-            self._ring_made.over()
+        if await self._ring.make(spool.boot_id):
             spool.gather()
 
     def _begin_run(self, spool: Spool) -> None:
@@ -187,11 +187,8 @@ class Books:
 
     async def close(self, timeout_s: float) -> None:
         """After the sinks: move what waits to the disk."""
-        ring, self._ring = self._ring, None  # a capture thread that did not stop in time may still deliver
-        if ring:
-            ring.close()
-        if self._spool and not await self._spool.stop(timeout_s):
-            log.warning("the spool could not be moved to disk in %.1f s: it does not outlive the boot", timeout_s)
+        self._ring.close()
+        self._moved = self._spool is None or await self._spool.stop(timeout_s)
 
     def tick(self) -> None:
         """To be called every second or two. Raises what ended a task of its own."""
@@ -202,7 +199,7 @@ class Books:
         self._tasks = [task for task in self._tasks if not task.done()]
         for task in ended:
             task.result()
-        if self._ring is None and not self._tasks:
+        if self._ring.absent and not self._tasks:
             self._tasks.append(asyncio.get_running_loop().create_task(self._make_ring(spool)))
         spool.tick(now_s)
         offset_s = wall_offset_s()
@@ -214,10 +211,10 @@ class Books:
 
     def captured(self, block: Block, anchor_s: float | None, let_to: int) -> None:
         """A block was captured; the gate has let through up to `let_to`. `anchor_s`: the timeline begins or bends."""
-        if self._ring and self._spool:
+        if self._spool:
             unstored = self._spool.unstored_from
             kept_from = let_to if unstored is None else min(let_to, unstored)
-            self._ring.write(block.position, block.pcm, kept_from, block.at_s)
+            self._ring.write(block, kept_from)
         if self._spool and anchor_s is not None:
             self._spool.anchor(self._run, block.position, anchor_s)
 

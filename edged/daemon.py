@@ -27,6 +27,7 @@ from edged.service.log import Outage, duration
 from edged.service.manager import Manager
 from edged.service.status import Condition
 from edged.settings import Settings
+from edged.shutdown import FLUSH_S, LEAST_FLUSH_S, flush_s, take_all
 from edged.stream.backfill import Backfill
 from edged.stream.effects import Handed, HandedOver, LaneEffect
 from edged.stream.lane import Lane
@@ -46,10 +47,6 @@ WATCH_S = 2.0
 
 STOP_CAPTURE_S = 1.0
 """The capture thread is between two reads within a period; one that hangs in the driver is left behind."""
-
-FLUSH_S = 3.0
-LEAST_FLUSH_S = 0.5
-"""For the sinks at the end: a slow card writes the last records within this; some of it even when time is up."""
 
 
 class Daemon:
@@ -83,6 +80,8 @@ class Daemon:
         self._priming = False
         self._ended = False
         self._signalled = self._interrupted = False
+        self._undelivered: dict[str, int] = {}
+        """By sink: how many records it lacks at the end."""
 
     async def run(self) -> Exit:
         """Run until the recording ends or a signal stops it. Raises ConfigurationError or SourceMismatch at first."""
@@ -158,15 +157,22 @@ class Daemon:
             self._link.finish()
             await self._last_words(link, backfill, hurry, wait_s)
         finally:
-            self._source.stop(0)  # after a fault it still runs, and soon there is no loop to deliver to
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._books.flush(LEAST_FLUSH_S)
-            left_s = deadline - time.monotonic()
-            undelivered = await self._delivery.close(max(LEAST_FLUSH_S, min(FLUSH_S, left_s)))
-            await self._books.close(FLUSH_S)
-        return self._status(undelivered)
+            await take_all(
+                lambda: self._cancel(tasks),
+                lambda: self._books.flush(LEAST_FLUSH_S),
+                lambda: self._deliver(flush_s(deadline - time.monotonic())),
+                lambda: self._books.close(FLUSH_S),
+            )
+        return self._status()
+
+    async def _cancel(self, tasks: list[asyncio.Task[Any]]) -> None:
+        self._source.stop(0)  # after a fault it still runs, and soon there is no loop to deliver to
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _deliver(self, timeout_s: float) -> None:
+        self._undelivered = await self._delivery.close(timeout_s)
 
     async def _last_words(
         self, link: asyncio.Task[None], backfill: asyncio.Task[None], hurry: asyncio.Task[Any], wait_s: float
@@ -188,15 +194,13 @@ class Daemon:
             if task.done():
                 task.result()
 
-    def _status(self, undelivered: dict[str, int]) -> Exit:
-        for sink, records in undelivered.items():
+    def _status(self) -> Exit:
+        for sink, records in self._undelivered.items():
             log.warning("sink %s: stopped with %d records undelivered", sink, records)
         left_s = self._left_s
         if left_s:
-            kept = self._books.keeps_backlog
-            fate = "it is kept, and transcribed after the next start" if kept else "it is lost"
-            log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, fate)
-        if left_s or undelivered:
+            log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, self._books.fate)
+        if left_s or self._undelivered:
             return Exit.SPEECH_LEFT
         return Exit.INTERRUPTED if self._interrupted else Exit.OK
 

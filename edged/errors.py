@@ -9,6 +9,7 @@ EdgedError               one clear line for the user, never a traceback
 │   └── Limited          it has too many of us: try again with fewer connections
 ├── Refused              it says no, and will again: try again slowly, and say so loudly
 └── SinkError            a sink can't take records now: keep them, try again with growing waits
+    └── SinkGoneError    it never will again: go on without it
 
 Anything else that is raised is our own fault: a traceback, and exit 70.
 """
@@ -102,3 +103,7 @@ class SinkError(EdgedError):
     def __init__(self, text: str, *, delivered: int = 0) -> None:
         super().__init__(text)
         self.delivered = delivered
+
+
+class SinkGoneError(SinkError):
+    """What the sink wrote to is gone for good, such as a closed terminal."""

@@ -8,10 +8,10 @@ import pytest
 
 from edged import hearing
 from edged.audio import Block
-from edged.books import RING_S
 from edged.gate.intake import Audio, Intake
 from edged.gate.second import Second
 from edged.hearing import AGAIN_S, MID_SPEECH_S, QUIET_S, Hearing
+from edged.ringfile import RING_S
 from edged.settings import Gate
 from edged.stream.account import Released
 from edged.stream.effects import LaneEffect, Showing

@@ -95,19 +95,31 @@ class Chores:
         if self._pair.disk is None:
             self._plan(self._move, self._keeper.retry_s("disk"))
 
-    def move_all(self, until_s: float) -> None:
-        """At a stop: everything to the disk, then nothing in the logs."""
-        pair, inf = self._pair, float("inf")
-        try:
-            while pair.memory and (now_s := self._keeper.clock()) < until_s:
-                if not self._keeper.available("disk", now_s, at_once=True):
+    def move_all(self, until_s: float) -> bool:
+        """At a stop: everything to the disk, then nothing in the logs.
+
+        Returns whether nothing is left in memory that is to outlive the boot.
+        """
+        pair = self._pair
+        while self._keeper.clock() < until_s:
+            try:
+                more = self._move_some()
+                if not more:
+                    for store in pair.stores:
+                        store.truncate()
+                    return pair.memory is not None and pair.memory.first_s() is None
+            except Failed as error:
+                self._keeper.failed(error)
+                if not error.damaged:  # what was damaged is a new one now
                     break
-                if not pair.move(now_s, audio_before_s=inf, records_before_s=inf, all_records=True):
-                    break
-            for store in pair.stores:
-                store.truncate()
-        except Failed as error:
-            self._keeper.failed(error)
+        return False
+
+    def _move_some(self) -> bool:
+        """Returns whether there is more that can be moved."""
+        inf, now_s = float("inf"), self._keeper.clock()
+        if self._pair.memory is None or not self._keeper.available("disk", now_s, at_once=True):
+            return False
+        return self._pair.move(now_s, audio_before_s=inf, records_before_s=inf, all_records=True)
 
     def _plan(self, chore: Callable[[float], None], due_s: float) -> None:
         self._due[chore] = min(due_s, self._due.get(chore, due_s))

@@ -200,15 +200,15 @@ class Spool:
     async def stop(self, timeout_s: float) -> bool:
         """Move everything to the disk and close, within `timeout_s`; nothing that comes later is stored.
 
-        Returns whether it came to its end. If not, the thread hangs in a write: it is left behind, and what is in
-        memory does not outlive the boot.
+        Returns whether everything is on the disk. If not, the disk fails or the thread hangs in a write, in which case
+        it is left behind; what is in memory does not outlive the boot.
         """
         worker = self._worker
         if worker is None:
             return True
         self._stopped = True
         worker.stop(timeout_s)
-        return await asyncio.to_thread(worker.ended.wait, timeout_s)
+        return await asyncio.to_thread(worker.ended.wait, timeout_s) and worker.all_moved
 
     def _entry(self, record: Record, now_s: float) -> Entry:
         return Entry(

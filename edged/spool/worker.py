@@ -44,7 +44,7 @@ class Unreadable(EdgedError):
 
 
 class Worker:
-    """`put`, `gather`, `stop`, `ended` and `stored_to` are for any thread; the rest is the worker's own."""
+    """`put`, `gather`, `stop`, `ended`, `all_moved`, `stored_to` are for any thread; the rest is the worker's own."""
 
     def __init__(self, settings: Spool, keeper: Keeper, tell: Callable[[Event], None]) -> None:
         self._settings = settings
@@ -53,6 +53,8 @@ class Worker:
         self._tell = tell
         self.chores = Chores(settings, keeper, tell)
         self.ended = threading.Event()
+        self.all_moved = False
+        """At the end: nothing that is to outlive the boot is left in memory."""
         self.stored_to = 0
         """Of the living run's audio, what lies before this is stored, or answered."""
         self._ready = threading.Condition()
@@ -97,8 +99,10 @@ class Worker:
                 self.serve(self._next(), self._keeper.clock())
                 self.chores.run(self._keeper.clock())
                 self._keeper.ask_again()
-            self.serve(self._next(), self._keeper.clock())
-            self.chores.move_all(self._stop_by_s)
+            try:
+                self.serve(self._next(), self._keeper.clock())
+            finally:
+                self.all_moved = self.chores.move_all(self._stop_by_s)
         finally:
             self._keeper.close()
             self.ended.set()

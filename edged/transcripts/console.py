@@ -7,13 +7,14 @@ becomes a line above it. Anywhere else (a pipe, a file, TERM=dumb) there are pla
     09:15:40  And the heating.  [replayed, 2 min 5 s late]
 """
 
+import errno
 import os
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from edged.errors import SinkError
+from edged.errors import SinkError, SinkGoneError
 from edged.service.log import ERASE, duration
 from edged.transcripts.record import Record
 
@@ -22,6 +23,9 @@ LATE_S = 10.0
 
 DEFAULT_COLUMNS = 80
 """Of a terminal that doesn't know its width."""
+
+GONE = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO}
+"""A pipe without a reader, a terminal that was closed, a closed descriptor, a device that was taken away."""
 
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
@@ -43,7 +47,7 @@ class Console:
             try:
                 self._write(self._erase() + self._line(record) + "\n")
             except OSError as error:
-                raise SinkError(f"can't write to the console: {error.strerror}", delivered=done) from error
+                raise _explained(error, delivered=done) from error
             self._interim = False
 
     def show_interim(self, text: str) -> None:
@@ -57,7 +61,7 @@ class Console:
         try:
             self._write(self._erase() + self._dim(shown))
         except OSError as error:
-            raise SinkError(f"can't write to the console: {error.strerror}") from error
+            raise _explained(error) from error
         self._interim = bool(shown)
 
     def reopen(self) -> None:
@@ -94,6 +98,11 @@ class Console:
         data = text.encode(self._encoding, "replace")
         while data:
             data = data[os.write(self._fd, data) :]
+
+
+def _explained(error: OSError, delivered: int = 0) -> SinkError:
+    kind = SinkGoneError if error.errno in GONE else SinkError
+    return kind(f"can't write to the console: {error.strerror}", delivered=delivered)
 
 
 def printable(text: str) -> str:

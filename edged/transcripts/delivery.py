@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from edged.errors import SinkError
+from edged.errors import SinkError, SinkGoneError
 from edged.service.log import Outage
 from edged.transcripts.outbox import Counts, Outbox
 from edged.transcripts.record import Record
@@ -45,7 +45,7 @@ class Sink(Protocol):
         """Open, or open again, what it writes to. Raises SinkError."""
 
     def close(self) -> None:
-        """No more calls follow."""
+        """No more calls follow. May raise SinkError or OSError: what it has, it has."""
 
 
 @runtime_checkable
@@ -83,6 +83,12 @@ class Working(NamedTuple):
     sink: str
 
 
+class Gone(NamedTuple):
+    """What the sink wrote to is gone for good: it gets no more records, and lacks none."""
+
+    sink: str
+
+
 class Died(NamedTuple):
     """The sink's thread ended by a bug of ours: it takes nothing any more."""
 
@@ -90,7 +96,7 @@ class Died(NamedTuple):
     error: BaseException
 
 
-Event = Delivered | Evicted | Failing | Working | Died
+Event = Delivered | Evicted | Failing | Working | Gone | Died
 
 
 class Delivery:
@@ -217,10 +223,14 @@ class _Worker:
         self._lost = 0
 
     def run(self) -> None:
-        """Until `stop_at_s` is set and nothing waits or it is over."""
+        """Until `stop_at_s` is set and nothing waits or it is over; or until the sink is gone."""
         while (task := self._next()) is not None:
             try:
                 task.call()
+            except SinkGoneError as error:
+                self._settle(task.records[: error.delivered])
+                self._gone(str(error))
+                break
             except SinkError as error:
                 if task.courtesy:
                     log.debug("sink %s: %s", self.name, error)
@@ -229,7 +239,10 @@ class _Worker:
                 self._failed(str(error))
             else:
                 self._worked(task)
-        self._sink.close()
+        try:
+            self._sink.close()
+        except (SinkError, OSError) as error:
+            log.debug("sink %s: closing it: %s", self.name, error)
 
     def evicted(self) -> bool:
         """One of its records went at the bound. Returns whether it is the first since it took some. Under the lock."""
@@ -270,6 +283,12 @@ class _Worker:
         with self.ready:
             self._outbox.delivered(self.name, ids)
         self._tell(Delivered(self.name, ids))
+
+    def _gone(self, text: str) -> None:
+        with self.ready:
+            self._outbox.drop(self.name)
+        log.warning("sink %s: %s: it is gone, so it gets no more records", self.name, text)
+        self._tell(Gone(self.name))
 
     def _failed(self, text: str) -> None:
         self._failures += 1

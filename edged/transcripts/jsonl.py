@@ -93,10 +93,9 @@ class JsonLines:
         self._close()
 
     def _close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-            self._torn = None
+        fd, self._fd, self._torn = self._fd, -1, None
+        if fd >= 0:
+            os.close(fd)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

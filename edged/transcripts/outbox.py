@@ -47,6 +47,7 @@ class Outbox:
             raise ValueError("an outbox needs room for one record")
         self._max_pending = max_pending
         self._cursors = {sink: _Cursor() for sink in sinks}
+        self._gone: set[str] = set()
         self._holding = [sink for sink in sinks if sink not in loose] or list(sinks)
 
     def add(self, record: Record, lacking: Collection[str] | None = None) -> list[tuple[str, str]]:
@@ -55,7 +56,7 @@ class Outbox:
         Returns the (sink, id) pairs that had to go at the bound. Raises ValueError, and changes nothing, if the record
         is here already or a sink is unknown.
         """
-        sinks = list(self._cursors) if lacking is None else list(lacking)
+        sinks = [sink for sink in (self._cursors if lacking is None else lacking) if sink not in self._gone]
         if any(record.id in self._cursor(sink).lacks for sink in sinks):
             raise ValueError(f"record {record.id} is in the outbox already")
         gone = []
@@ -93,6 +94,11 @@ class Outbox:
             if not any(id_ in self._cursors[other].lacks for other in self._holding):
                 left.append(id_)
         return left
+
+    def drop(self, sink: str) -> None:
+        """The sink is gone for good: it lacks nothing any more, and new records are not for it."""
+        self._cursor(sink).lacks.clear()
+        self._gone.add(sink)
 
     def counts(self, sink: str) -> Counts:
         """For summaries and status."""

@@ -4,11 +4,14 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from edged.ranges import Ranges
 from edged.spool.chores import LOOK_S, TRUNCATE_S
-from edged.spool.items import Event, Recovered
+from edged.spool.items import Event, Failing, Recovered
 from edged.spool.orders import Mark
 from edged.spool.spool import Spool
+from edged.spool.store import Store
 from tests.spool.some import SINKS, Bench, answer, audio, commit, pcm, run_of, segment, with_spool
 
 
@@ -97,4 +100,41 @@ def test_what_a_record_leaves_to_do_is_looked_for_once(tmp_path: Path) -> None:
     bench.now_s = begun_s + LOOK_S
     chores.run(bench.now_s)
     assert chores.due_s == begun_s + LOOK_S + TRUNCATE_S["runtime"]
+    bench.close()
+
+
+def test_a_fault_in_the_last_orders_does_not_keep_the_rest_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ours: it is raised, after everything that was stored before is moved."""
+
+    class OurFaultError(Exception):
+        pass
+
+    def broken(*_: object) -> None:
+        raise OurFaultError
+
+    bench = Bench(tmp_path)
+    bench.begin()
+    bench.do(segment(0), audio(0, 16_000))
+    bench.worker.stop(60)
+    monkeypatch.setattr(bench.worker, "serve", broken)
+    with pytest.raises(OurFaultError):
+        bench.worker.run()
+    assert bench.worker.all_moved
+    left = Store("disk", tmp_path / "disk/spool.db")
+    assert left.held == {"run-1": 16_000}
+    left.close()
+
+
+def test_a_stop_tells_whether_everything_is_on_the_disk(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.begin()
+    bench.do(segment(0), audio(0, 16_000))
+    other = sqlite3.connect(tmp_path / "disk/spool.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert not bench.worker.chores.move_all(bench.now_s + 60)
+    assert len(bench.told(Failing)) == 1
+    other.close()
+    assert bench.worker.chores.move_all(bench.now_s + 60)
     bench.close()

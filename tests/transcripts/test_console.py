@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.errors import SinkError
+from edged.errors import SinkGoneError
 from edged.transcripts.console import Console, fit, printable, width
 from tests.transcripts.some import record
 
@@ -216,7 +216,7 @@ def test_a_console_that_is_gone_is_an_error_that_says_how_many_lines_were_writte
     console = Console(writing, "utf-8", TERMINAL)
     console.deliver([record(1)])
     os.close(reading)
-    with pytest.raises(SinkError, match="can't write to the console: Broken pipe") as caught:
+    with pytest.raises(SinkGoneError, match="can't write to the console: Broken pipe") as caught:
         console.deliver([record(2)])
     assert caught.value.delivered == 0
     os.close(writing)
@@ -226,7 +226,7 @@ def test_an_interim_on_a_terminal_that_is_gone_is_an_error(terminal: Terminal) -
     outside, inside = pty.openpty()
     console = Console(inside, "utf-8", TERMINAL)
     os.close(outside)
-    with pytest.raises(SinkError, match="can't write to the console"):
+    with pytest.raises(SinkGoneError, match="can't write to the console"):
         console.show_interim("turn")
     os.close(inside)
 

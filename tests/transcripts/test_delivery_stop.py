@@ -1,10 +1,14 @@
 """A stop is bounded, whatever a sink does."""
 
 import asyncio
+import logging
 
-from edged.transcripts.delivery import Delivery, Event
-from tests.transcripts.shelf import SOON_S, Shelf, until
-from tests.transcripts.some import record
+import pytest
+
+from edged.errors import SinkError, SinkGoneError
+from edged.transcripts.delivery import Delivered, Delivery, Event, Gone
+from tests.transcripts.shelf import SOON_S, Shelf, ids, until
+from tests.transcripts.some import record, records
 
 
 def test_a_stop_waits_no_longer_than_it_may_for_a_sink_that_hangs_and_says_what_is_left() -> None:
@@ -58,3 +62,50 @@ def test_a_stop_before_the_start_leaves_everything() -> None:
         assert await delivery.close(5) == {"file": 1}
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("error", [SinkError("no screen"), SinkGoneError("no screen"), OSError(5, "I/O error")])
+def test_a_sink_that_fails_to_close_has_ended_in_order(error: Exception) -> None:
+    class Unclosable(Shelf):
+        def close(self) -> None:
+            raise error
+
+    async def main() -> None:
+        console, events = Unclosable(), list[Event]()
+        delivery = Delivery({"console": console}, 10, events.append)
+        delivery.submit(record(1))
+        delivery.start()
+        assert await delivery.close(5) == {}
+        assert events == [Delivered("console", ("id-1",))]
+
+    asyncio.run(main())
+
+
+def test_a_sink_that_is_gone_is_dropped_with_one_line_and_lacks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """It is neither tried again nor waited for; the others get everything."""
+
+    class Broken(Shelf):
+        def deliver(self, records: object) -> None:
+            self.calls.append("deliver")
+            raise SinkGoneError("can't write to the console: Input/output error")
+
+    async def main() -> None:
+        console, file, events = Broken(), Shelf(), list[Event]()
+        delivery = Delivery({"console": console, "file": file}, 10, events.append, waits_s=SOON_S)
+        delivery.start()
+        for each in records(1, 3):
+            delivery.submit(each)
+        await until(lambda: Gone("console") in events)
+        delivery.reopen()
+        for each in records(4, 30):
+            delivery.submit(each)
+            await asyncio.sleep(0.001)
+        assert await delivery.close(5) == {}
+        assert console.calls == ["reopen", "deliver", "close"]
+        assert file.has == ids(1, 30)
+
+    with caplog.at_level(logging.DEBUG, "edged.transcripts.delivery"):
+        asyncio.run(main())
+    assert caplog.messages == [
+        "sink console: can't write to the console: Input/output error: it is gone, so it gets no more records"
+    ]
