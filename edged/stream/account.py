@@ -46,6 +46,20 @@ class Segment:
         """The end of the last voiced frame, or the start if there is none."""
         return self.voiced.end or self.start
 
+    def speech_start(self, pause: int) -> int:
+        """Where its pre-roll ends: at the first voice that goes on for `pause` samples, or at its end without one.
+
+        Shorter ones are clicks. A piece that continues a segment has no pre-roll.
+        """
+        if self.start != self.chain:
+            return self.start
+        since = until = -pause
+        for start, end in self.voiced:
+            since, until = (start if start - until >= pause else since), end
+            if until - since >= pause:
+                return min(since, self.end)
+        return self.end
+
 
 class Account:
     """Samples let through and not yet answered, with their audio and their segments."""
@@ -181,30 +195,46 @@ class Account:
         ]
         return min(found, default=(0, 0, middle))[2]
 
-    def next_pause(self, position: int, pause: int) -> int:
-        """The first place from `position` on where nobody speaks for `pause` samples; never in a word if it can be had.
+    def pauses(self, start: int, end: int, pause: int) -> list[int]:
+        """Where `[start, end]` may be parted, in order: between segments, and midway through `pause` quiet samples.
 
-        If the open segment has none yet, it is the quietest place near its end.
+        Never between a segment's start and its speech, which would then begin without its pre-roll.
+        """
+        places: list[int] = []
+        for segment in self._between(start, end):
+            if segment.start == segment.chain and segment.start >= start:
+                places.append(segment.start)
+            quiet = self.quiet_runs(max(start, segment.speech_start(pause)), min(end, segment.end))
+            places += [(a + b) // 2 for a, b in quiet if b - a >= pause]
+            if segment.over and segment.end <= end:
+                places.append(segment.end)
+        return places
+
+    def next_pause(self, position: int, pause: int, *, beyond: int) -> int:
+        """Where what was sent up to `position` may be parted from what follows, somewhere after `beyond`.
+
+        At the first pause; if the open segment has none yet, at the quietest place near its end.
         """
         open_one = self.segments[-1] if self.segments and not self.segments[-1].closed else None
         segment = self.segment_at(position) or open_one
         if segment is None:
             return position
-        for start, end in self.quiet_runs(position, segment.end):
-            if end - start >= pause:
-                return (start + end) // 2
+        if beyond < segment.start and position < segment.speech_start(pause):
+            return segment.start
+        found = [place for place in self.pauses(position, segment.end, pause) if place > beyond]
+        if found:
+            return found[0]
         if segment is not open_one:
             return segment.end
-        return self.quietest(segment.end - 10 * pause, segment.end, pause // 15)  # words are shorter than 1.5 s
+        near = max(segment.speech_start(pause), segment.end - 10 * pause)  # words are shorter than 1.5 s
+        return self.quietest(near, segment.end, pause // 15)
 
     def last_pause(self, pause: int) -> int | None:
         """The last place where nobody speaks for `pause` samples."""
         for segment in reversed(self.segments):
-            if segment.over:
-                return segment.end
-            for start, end in reversed(self.quiet_runs(segment.start, segment.end)):
-                if end - start >= pause:
-                    return (start + end) // 2
+            places = self.pauses(segment.start, segment.end, pause)
+            if places:
+                return places[-1]
         return None
 
     @property

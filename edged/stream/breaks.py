@@ -1,9 +1,9 @@
 """Where a lane goes on after a break, and when it has tried often enough. Pure.
 
 The law:
-- It goes on from the middle of the last pause inside the finals that are not recorded; without one from the draft's
-  start; from there a second time, from the widest gap between two words beyond it. (Not from the last final's end:
-  forced finals end in mid-word. In 170 simulated minutes of breaks in mid-sentence that lost 31 of 13,160 words.)
+- It goes on from the middle of the last pause behind a word of the finals that are not recorded; without one from the
+  draft's start; from there a second time, from the widest gap between two words beyond it. (Not from the last final's
+  end: forced finals end in mid-word. In 170 simulated minutes of breaks in mid-sentence that lost 31 of 13,160 words.)
 - What a server says as it ends the stream, all of a segment having been sent, is recorded: nothing goes back behind it.
 - A session that covered nothing new is no reason to go back further.
 - What the server has flushed twice without a word is silence; what has ended three sessions that otherwise gave

@@ -370,7 +370,7 @@ class Lane:
             effects += self._scribe.close()
             self.account.release(goes_on.at, self._cursor if whole or not going_on else going_on.start, "silence")
             return effects
-        upto = self.account.next_pause(self._cursor, self._pause)
+        upto = self.account.next_pause(self._cursor, self._pause, beyond=goes_on.at)
         if upto <= goes_on.at:
             return effects
         effects += self._scribe.close()

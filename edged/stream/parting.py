@@ -40,8 +40,10 @@ class Parting:
             if account.waiting.total <= max(self._after, self._keep_max / 2) or account.end - first[0] < 2 * look:
                 return [], ()
             upto = self._place(account.end - look, account.end)
+            low = first[0] if sending_from is None else self._behind_sent(first[0], look)
+            if upto <= low:
+                return [], ()
             if sending_from is not None:
-                low = self._place(first[0], first[0] + look)
                 account.split(low)
         draft = self._scribe.draft
         uttered = self._scribe.close() if draft and draft.start < upto and sending_from is None else []
@@ -54,10 +56,20 @@ class Parting:
         account.release(low, upto, "handed over")
         return uttered, stretches
 
+    def _behind_sent(self, at: int, look: int) -> int:
+        """Where the segment that was sent up to `at` may be parted soon; at its start if none of it was sent."""
+        segment = self._account.segment_at(at)
+        if segment is None or segment.chain == at:
+            return at
+        behind = max(at, segment.speech_start(self._pause))
+        return self._place(behind, behind + look)
+
     def _place(self, start: int, end: int) -> int:
-        """A pause in `[start, end)`, or where it is quietest."""
-        pauses = ((a + b) // 2 for a, b in self._account.quiet_runs(start, end) if b - a >= self._pause)
-        return next(pauses, self._account.quietest(start, end, self._pause // 5))
+        """A pause in `[start, end]`, or where it is quietest; but a segment's pre-roll stays with its speech."""
+        pauses = self._account.pauses(start, end, self._pause)
+        place = pauses[0] if pauses else self._account.quietest(start, end, self._pause // 5)
+        segment = self._account.segment_at(place)
+        return segment.start if segment and place < segment.speech_start(self._pause) else place
 
     def excess(self) -> list[Uttered | Evicted]:
         """Of what is more than may be kept the oldest goes, but what finals have covered of it is recorded."""

@@ -65,11 +65,12 @@ class Draft:
     words: list[Spoken] = field(default_factory=list)
 
     def last_pause(self, quiet_runs: QuietRuns, pause: int) -> int | None:
-        """Where to go on after a break: the middle of the last silence between words of at least `pause` samples.
+        """Where to go on after a break: the middle of the last silence behind a word of at least `pause` samples.
 
-        Both must call it silence, the recogniser's word times and the gate: either alone is sometimes wrong.
+        Both must call it silence, the recogniser's word times and the gate: either alone is sometimes wrong. What lies
+        before the first word is its pre-roll, which is sent again as a whole.
         """
-        edges = [(self.start, self.start), *((w.start, w.end) for w in self.words), (self.end, self.end)]
+        edges = [*((w.start, w.end) for w in self.words), (self.end, self.end)]
         for (_, after), (before, _) in zip(reversed(edges[:-1]), reversed(edges[1:]), strict=True):
             for start, end in reversed(quiet_runs(after, before) if before - after >= pause else []):
                 if end - start >= pause:
@@ -84,14 +85,15 @@ class Draft:
     def safe_end(self, quiet_runs: QuietRuns, pause: int, lead: int) -> int:
         """How far it may be settled, so that no word that straddles its end, or begins just before it, is cut.
 
-        In the last pause after its last word: `lead` before the pause's end, or half way. Without a pause, right after
-        the last word; without a word either, at its end.
+        In the last pause after its last word: `lead` before the pause's end, or half way to a voice before it. Without
+        a pause, right after the last word; without a word either, at its end.
         """
         after = max(self.start, min(self.words[-1].end, self.end)) if self.words else self.start
         quiet = quiet_runs(after, self.end)
         for start, end in reversed(quiet):
             if end - start >= pause:
-                return end - min(lead, (end - start) // 2)
+                shared = self.words or start > self.start
+                return end - min(lead, (end - start) // 2 if shared else end - start)
         if not self.words:
             return self.end
         start, end = quiet[0] if quiet else (after, after)

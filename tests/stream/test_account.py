@@ -136,6 +136,22 @@ def test_a_split_is_as_if_the_gate_had_closed_there() -> None:
     assert [list(s.voiced) for s in made.segments] == [[(5, 10)], [(10, 15)], []]
 
 
+def test_a_segment_is_parted_in_its_pauses_and_at_its_ends_but_not_in_its_pre_roll() -> None:
+    """A click in the pre-roll is no speech. Without speech there is no pause either."""
+    made = account((10, 60), voiced=((14, 15), (20, 30), (40, 50)))
+    assert made.pauses(10, 60, 5) == [10, 35, 55, 60]
+    assert made.pauses(12, 60, 5) == [35, 55, 60]
+    assert account((10, 60), closed=False).pauses(10, 60, 5) == [10]
+
+
+def test_a_piece_that_continues_a_segment_has_no_pre_roll_of_its_own() -> None:
+    made = account((10, 30), voiced=((10, 28),), closed=False)
+    made.close(continues=True)
+    made.open(30)
+    made.append(30, pcm(30, 60), ((50, 60),))
+    assert made.pauses(30, 60, 5) == [40]
+
+
 def test_the_oldest_audio_is_what_waits_of_the_first_piece() -> None:
     made = account((0, 10), (10, 20))
     made.release(0, 4, "recorded")

@@ -15,6 +15,17 @@ def test_after_a_break_it_goes_on_from_the_middle_of_the_last_pause() -> None:
     assert bench.texts == ["ah oh eh uh"]
 
 
+def test_after_a_break_a_pre_roll_is_sent_again_as_a_whole() -> None:
+    """It is no pause to go on from, whether its word was heard or not."""
+    bench = Bench()
+    bench.connect()
+    bench.open()
+    bench.hear(600, voiced=False)
+    bench.hear(3000)
+    bench.serve(final(0, 1500, "ah@650-1400"))
+    assert again(bench) == [(0, 3000)]
+
+
 def test_a_pause_must_be_one_for_the_gate_and_for_the_recogniser() -> None:
     """Either alone is sometimes wrong: here the words' times know of no pause where the gate heard none."""
     bench = talking()

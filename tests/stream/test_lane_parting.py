@@ -135,6 +135,47 @@ def test_a_backlog_is_parted_in_a_pause_of_a_segment() -> None:
     assert bench.lane.account.voiced(8400, 8500)
 
 
+def test_a_backlog_is_not_parted_between_a_segments_start_and_its_speech() -> None:
+    """The quiet pre-roll is no pause: it stays with its word, and the segment's start is where the backlog ends."""
+    bench = Parting()
+    bench.say(4000)
+    bench.wait(8000)
+    bench.open(8000)
+    bench.hear(8600, voiced=False)
+    bench.hear(10_500)
+    assert bench.stretches == [(0, 4000)]
+    assert bench.waiting == [(8000, 10_500)]
+
+
+def test_nor_again_when_what_is_left_begins_with_half_a_pause() -> None:
+    bench = Parting()
+    bench.open()
+    bench.hear(8000)
+    bench.hear(8800, voiced=False)
+    bench.hear(18_500)
+    assert bench.stretches == [(0, 8400)]
+    assert bench.waiting == [(8400, 18_500)]
+
+
+def test_nor_when_too_much_waits_and_no_pause_comes() -> None:
+    """A connection sends a voice without a pause; of the segment behind it only the pre-roll was heard."""
+    bench = Parting(replay_rate=1.05, inflight_s=300, stall_s=120)
+    bench.lane.may_hand_over = False
+    bench.open()
+    bench.hear(600, voiced=False)
+    bench.hear(70_000)
+    bench.close()
+    bench.connect()
+    bench.wait(70_300)
+    bench.lane.may_hand_over = True
+    bench.open()
+    bench.hear(70_700, voiced=False)
+    ((start, end),) = bench.stretches
+    assert start > 600, "not in the pre-roll of what is being sent"
+    assert end == 70_000
+    assert bench.waiting[-1] == (70_300, 70_700)
+
+
 def test_without_a_pause_nothing_goes_until_half_of_what_may_be_kept_waits() -> None:
     """It would cut a word in two."""
     bench = Parting()
@@ -304,6 +345,22 @@ def test_the_answer_to_the_rest_of_a_segment_settles_nothing_of_it_that_was_set_
     bench.serve(final(0, 1800, "oh@300-1500", from_finalize=True))
     assert bench.texts == ["oh"]
     assert bench.waiting == [(0, 3200)]
+
+
+def test_what_is_set_aside_leaves_the_next_segment_its_pre_roll() -> None:
+    """Of which the server that ended the connection had a part."""
+    bench = Bench(inflight_s=3)
+    bench.say(2000)
+    bench.wait(4000)
+    bench.open()
+    bench.hear(4600, voiced=False)
+    bench.hear(6000)
+    bench.close()
+    bench.connect()
+    end_three_times(bench, 1800)
+    assert bench.aside == 2000
+    bench.wait(bench.at + 4000)
+    assert bench.sent() == [(4000, 6000)]
 
 
 def test_nor_do_words_that_follow_in_a_segment_that_was_open_then() -> None:

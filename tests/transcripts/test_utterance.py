@@ -46,8 +46,10 @@ def test_the_last_of_several_pauses_counts() -> None:
     assert draft(2200, AH, OH, EH).last_pause(quiet((500, 900), (1800, 2200)), PAUSE) == 2000
 
 
-def test_silence_before_the_first_word_is_a_pause_too() -> None:
-    assert draft(1000, word("ah", 400, 1000)).last_pause(quiet((0, 400)), PAUSE) == 200
+def test_silence_before_the_first_word_is_its_pre_roll_and_no_pause() -> None:
+    """Going on in its middle would cut off what the word may begin with."""
+    assert draft(1000, word("ah", 400, 1000)).last_pause(quiet((0, 400)), PAUSE) is None
+    assert draft(1000).last_pause(quiet((0, 1000)), PAUSE) is None
 
 
 def test_a_gap_that_is_too_short_may_lie_within_a_word() -> None:
@@ -81,6 +83,13 @@ def test_without_a_pause_it_ends_right_after_its_last_word() -> None:
     made = draft(2000, AH, OH)
     assert 1300 <= made.safe_end(quiet(), PAUSE, LEAD) <= 2000
     assert made.safe_end(quiet((1310, 1400)), PAUSE, LEAD) == 1355
+
+
+def test_where_nothing_was_said_before_a_silence_300_ms_of_it_are_left() -> None:
+    """However short the windows are in which the server answers the pre-roll."""
+    assert draft(400).safe_end(quiet((0, 400)), PAUSE, LEAD) == 100
+    assert draft(200).safe_end(quiet((0, 200)), PAUSE, LEAD) == 0
+    assert draft(800).safe_end(quiet((400, 800)), PAUSE, LEAD) == 600
 
 
 def test_without_words_and_without_quiet_it_ends_where_it_ends() -> None:
