@@ -26,6 +26,7 @@ from edged.key import Key
 from edged.service.log import Outage, duration
 from edged.service.manager import Manager
 from edged.service.status import Condition
+from edged.service.terminal import Terminal
 from edged.settings import Settings
 from edged.shutdown import FLUSH_S, LEAST_FLUSH_S, flush_s, take_all
 from edged.stream.backfill import Backfill
@@ -74,6 +75,7 @@ class Daemon:
         self._signals: dict[Trouble | None, Outage] = {}
         self._watch, self._loudness = Watch(), Loudness()
         self._manager = Manager()
+        self._terminal = Terminal()
         self._backlog = Backlog(settings.backfill.after_s, time.monotonic())
         self._captured = self._holes = self._dropped = 0
         self._expected: int | None = None
@@ -257,6 +259,9 @@ class Daemon:
         self._stop.set()
 
     def _on_hangup(self) -> None:
+        if self._terminal.is_closed():
+            self._on_stop_signal(interrupted=False)
+            return
         log.info("reopening files")
         self._manager.reloading()
         self._delivery.reopen()

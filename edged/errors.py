@@ -3,6 +3,7 @@
 EdgedError               one clear line for the user, never a traceback
 ├── UsageError           the command line is wrong: exit 64
 ├── ConfigurationError   the settings are wrong: exit 78, and systemd does not try again
+├── OutputError          standard output can't be written: end, quietly if nobody reads it
 ├── SourceError          audio can't be had now: look again once a second, capture nothing meanwhile
 │   └── SourceMismatch   the source can't do what was asked: only other settings help
 ├── Unreachable          the recogniser can't be reached or was lost: try again soon, with jitter
@@ -14,6 +15,7 @@ EdgedError               one clear line for the user, never a traceback
 Anything else that is raised is our own fault: a traceback, and exit 70.
 """
 
+import errno
 from enum import IntEnum
 from typing import Self
 
@@ -60,6 +62,15 @@ class ConfigurationError(EdgedError):
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+
+
+class OutputError(EdgedError):
+    """Standard output can't be written."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(f"can't write to standard output: {cause.strerror}")
+        self.unread = cause.errno == errno.EPIPE
+        """Its reader has seen enough, as in `edged devices | head -1`."""
 
 
 class SourceError(EdgedError):

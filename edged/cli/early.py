@@ -2,20 +2,29 @@
 
 import os
 import signal
-from contextlib import suppress
 
 from edged.errors import Exit
+from edged.service.streams import DRAIN_S, BackgroundWriter
+from edged.service.terminal import Terminal
 
 
-def settle_signals() -> None:
-    """SIGHUP does nothing, SIGTERM and SIGINT end the process: nothing has been captured yet, so nothing is left."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: _leave(Exit.OK))
-    signal.signal(signal.SIGINT, lambda *_: _leave(Exit.INTERRUPTED))
+def settle_signals(errors: BackgroundWriter) -> None:
+    """SIGTERM and SIGINT end the process: nothing has been captured yet, so nothing is left. So does SIGHUP if the
+    terminal was closed; else it does nothing. What says so goes to `errors`.
+    """
+    terminal = Terminal()
 
+    def leave(status: Exit) -> None:
+        """At once, wherever the program is: an exception may come while something is imported, where it is no help."""
+        errors.write(b"edged: stopped before it has listened\n")
+        errors.drain(DRAIN_S)
+        os._exit(status)
 
-def _leave(status: Exit) -> None:
-    """At once, wherever the program is: an exception may come while something is imported, where it is no help."""
-    with suppress(OSError):  # standard error is closed
-        os.write(2, b"edged: stopped before it has listened\n")
-    os._exit(status)
+    def hang_up() -> None:
+        if terminal.is_closed():
+            leave(Exit.OK)
+
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, lambda *_: hang_up())
+    signal.signal(signal.SIGTERM, lambda *_: leave(Exit.OK))
+    signal.signal(signal.SIGINT, lambda *_: leave(Exit.INTERRUPTED))

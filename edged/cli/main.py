@@ -13,7 +13,8 @@ from typing import NoReturn
 from edged import __version__
 from edged.cli.early import settle_signals
 from edged.cli.say import say
-from edged.errors import ConfigurationError, EdgedError, Exit
+from edged.errors import ConfigurationError, EdgedError, Exit, OutputError
+from edged.service.streams import settle
 from edged.troubles import Trouble
 
 COMMANDS = {
@@ -77,29 +78,40 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status comes back, whatever happens."""
-    if argv is None and sys.argv[1:2] == ["run"]:  # the process is ours, and its daemon's signals too
-        settle_signals()
-    for stream in (sys.stdout, sys.stderr):
-        if reconfigure := getattr(stream, "reconfigure", None):  # file names need not be text in this locale
-            reconfigure(errors="backslashreplace")
+    """Run one command; the exit status comes back, whatever happens. `argv`: in a process that is not the command's."""
+    if argv is None:
+        is_run = sys.argv[1:2] == ["run"]
+        errors = settle(background=is_run)
+        if errors:
+            settle_signals(errors)
     try:
-        status = _command(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()  # here, where a closed pipe is expected
+        status = _guarded(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except OutputError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed goes there
+        if error.unread:
+            return Exit.OK
+        say(str(error))
+        return error.exit_status
+    return status
+
+
+def _guarded(argv: list[str]) -> int:
+    """Run one command. Raises OutputError only."""
+    try:
+        return _command(argv)
+    except OutputError:
+        raise
     except EdgedError as error:
         for problem in error.problems if isinstance(error, ConfigurationError) else (str(error),):
             _tell(problem, error.trouble)
         return error.exit_status
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has seen enough, as in `edged devices | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed goes there
-        return Exit.OK
     except Exception:  # noqa: BLE001  the last line of defence: nothing else may decide the exit status
         traceback.print_exc()
         say("this is a fault of edged, not of your settings: please report the lines above")
         return Exit.OUR_FAULT
-    return status
 
 
 def _tell(problem: str, trouble: Trouble | None) -> None:

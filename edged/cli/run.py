@@ -23,7 +23,7 @@ DESCRIPTION = """\
 Listen, transcribe and write down, in the foreground, until stopped. The log goes to standard error.
 
 SIGTERM and SIGINT (Ctrl-C) wait for the last words, daemon.stop_s at most, and end it; a second one ends it at once.
-SIGHUP opens the transcript file again (for logrotate).
+SIGHUP opens the transcript file again (for logrotate); the SIGHUP of a terminal that was closed stops it.
 """
 EPILOG = """\
 exit status: 0 stopped, or the recording has ended, and all is transcribed and written; 64 the command line can't be

@@ -16,6 +16,7 @@ from datetime import datetime
 
 from edged.errors import SinkError, SinkGoneError
 from edged.service.log import ERASE, duration
+from edged.service.streams import write_all
 from edged.transcripts.record import Record
 
 LATE_S = 10.0
@@ -95,9 +96,7 @@ class Console:
             return DEFAULT_COLUMNS
 
     def _write(self, text: str) -> None:
-        data = text.encode(self._encoding, "replace")
-        while data:
-            data = data[os.write(self._fd, data) :]
+        write_all(self._fd, text.encode(self._encoding, "replace"))
 
 
 def _explained(error: OSError, delivered: int = 0) -> SinkError:

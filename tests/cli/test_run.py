@@ -1,13 +1,18 @@
 """`edged run` around the daemon: its summary's file, and signals that come before the daemon handles them."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import termios
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +102,143 @@ def test_a_journal_that_alone_keeps_the_records_is_told_of_once(tmp_path: Path, 
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr.count("WARNING it forgets") == told
     assert "the recording has ended" in done.stderr
+
+
+def stopped_terminal() -> tuple[int, int]:
+    """As after Ctrl-S."""
+    ours, theirs = pty.openpty()
+    termios.tcflow(theirs, termios.TCOOFF)
+    return ours, theirs
+
+
+def full_pipe() -> tuple[int, int]:
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(theirs, bytes(4096))
+    os.set_blocking(theirs, True)
+    return ours, theirs
+
+
+def journal_that_stands_still() -> tuple[int, int]:
+    """A stream as journald's that nobody drains."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            theirs.send(bytes(4096))
+    theirs.setblocking(True)
+    return ours.detach(), theirs.detach()
+
+
+@contextmanager
+def listening(directory: Path, words: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has told a service manager that it is ready; gone at the end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(directory / "notify"))
+        manager.settimeout(30)
+        environment = os.environ | {"NOTIFY_SOCKET": str(directory / "notify")} | options.pop("env", {})
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, **options)
+        try:
+            while b"READY=1" not in manager.recv(4096):
+                pass
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("made", [stopped_terminal, full_pipe, journal_that_stands_still])
+@pytest.mark.parametrize("stopped", [False, True], ids=["the recording ends", "SIGTERM"])
+def test_a_log_that_nobody_takes_delays_nothing(
+    tmp_path: Path, made: Callable[[], tuple[int, int]], stopped: bool
+) -> None:
+    """All of the recording is heard in time; the end and SIGTERM are obeyed."""
+    ours, theirs = made()
+    stat = os.fstat(theirs)
+    words = command(tmp_path, "--summary", str(tmp_path / "s.json"), seconds=60 if stopped else 1)
+    words = [sys.executable, "-m", "edged", *words, "--set", "daemon.log_level=debug"]
+    journal = {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}
+    with listening(tmp_path, words, stderr=theirs, env=journal) as process:
+        if stopped:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    os.close(ours)
+    os.close(theirs)
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert stopped or summary["captured_s"] == pytest.approx(1)
+    assert summary["dropped_s"] == summary["holes"] == 0
+
+
+IN_A_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.{disposition})
+os.login_tty(int(sys.argv[1]))
+os.execv(sys.executable, [sys.executable, "-m", "edged", *sys.argv[2:]])
+"""
+
+
+@contextmanager
+def in_a_terminal(
+    directory: Path, disposition: str = "SIG_DFL", *arguments: str
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A daemon that a shell has started, and the terminal's outer end, for the test to close."""
+    ours, theirs = pty.openpty()
+    program = IN_A_TERMINAL.format(disposition=disposition)
+    words = [sys.executable, "-c", program, str(theirs), *command(directory, *arguments, seconds=60)]
+    with listening(directory, words, pass_fds=[theirs]) as process:
+        os.close(theirs)
+        yield process, ours
+
+
+def test_a_terminal_that_is_closed_stops_it(tmp_path: Path) -> None:
+    """The kernel's own SIGHUP: nobody sees any more what it hears."""
+    with in_a_terminal(tmp_path) as (process, terminal):
+        os.close(terminal)
+        assert process.wait(10) == 0
+
+
+def test_nohup_lets_it_go_on_without_its_terminal(tmp_path: Path) -> None:
+    with in_a_terminal(tmp_path, "SIG_IGN") as (process, terminal):
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+
+
+def test_sighup_in_a_terminal_that_is_there_only_opens_files_again(tmp_path: Path) -> None:
+    with in_a_terminal(tmp_path) as (process, terminal):
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        os.close(terminal)
+
+
+def test_sighup_without_any_terminal_only_opens_files_again(tmp_path: Path) -> None:
+    """As logrotate sends it to a service."""
+    words = [sys.executable, "-m", "edged", *command(tmp_path, seconds=60)]
+    options = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    with listening(tmp_path, words, **options) as process:
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+
+
+def test_a_signal_before_the_daemon_handles_it_is_obeyed_though_nobody_takes_the_log(tmp_path: Path) -> None:
+    ours, theirs = full_pipe()
+    words = [sys.executable, "-c", WAITING.format(how=AT_AN_IMPORT), *command(tmp_path)]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=theirs, cwd=tmp_path)
+    try:
+        while not (tmp_path / "waits").exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
 
 
 WAITING = """
