@@ -191,6 +191,22 @@ class Service:
         """A property, as `systemctl show` has it."""
         return self.machine.run("systemctl", "show", "--value", "-p", name, self.unit)
 
+    def restarted(self, first: int) -> int:
+        """Wait until systemd has started it again, in place of process `first`; the new process.
+
+        All of it is read at once: between the end of one process and the start of the next, `MainPID` is 0 and
+        `ActiveState` may still be that of the first.
+        """
+
+        def new() -> int | None:
+            shown = self.machine.run("systemctl", "show", "-p", "ActiveState", "-p", "MainPID", self.unit)
+            now = dict(line.split("=", 1) for line in shown.splitlines())
+            pid = int(now["MainPID"])
+            return pid if now["ActiveState"] == "active" and pid not in {0, first} else None
+
+        pid: int = self.machine.until(new, "the new start")
+        return pid
+
     def entries(self, *matches: str) -> list[dict[str, Any]]:
         """What `journalctl -o json` gives of it since `mark`."""
         self.machine.try_("journalctl", "--sync")

@@ -275,7 +275,7 @@ def test_a_crash_is_followed_by_a_new_start(machine: Machine, service: Service) 
     service.start()
     first = main_pid(service)
     machine.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "edged")
-    machine.until(lambda: service["ActiveState"] == "active" and main_pid(service) != first, "the new start")
+    service.restarted(first)
     assert service["NRestarts"] == "1"
 
 
@@ -327,7 +327,7 @@ def test_a_deaf_daemon_is_killed_says_where_it_hung_and_is_started_again(
     service.shows("is open but has delivered nothing")
     service.says("Watchdog timeout")
     microphone.resume()
-    machine.until(lambda: service["ActiveState"] == "active" and main_pid(service) != first, "the new start")
+    service.restarted(first)
     service.shows("capturing virtual")
     assert "edged/capture/alsa.py" in service.log
 
@@ -341,7 +341,7 @@ def test_a_daemon_that_stands_still_and_takes_no_signal_is_killed_all_the_same(
     service.start()
     first = main_pid(service)
     machine.run("systemctl", "kill", "--signal=STOP", "--kill-whom=main", "edged")
-    machine.until(lambda: service["ActiveState"] == "active" and main_pid(service) != first, "the new start")
+    service.restarted(first)
     service.says("Watchdog timeout")
 
 
