@@ -18,6 +18,7 @@ from edged.errors import EdgedError
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio, Let
 from edged.ledgers import Ledgers
+from edged.notices import Notices
 from edged.ranges import Range, Ranges
 from edged.ringfile import RingFile
 from edged.service.clock import Synchronization, boottime_s, wall_offset_s
@@ -33,7 +34,7 @@ from edged.stream.account import Account, Released
 from edged.stream.backfill import Missing
 from edged.stream.effects import Evicted, Handed, LaneEffect, SetAside, Showing
 from edged.stream.scribe import Uttered
-from edged.stream.session import Noted
+from edged.stream.session import Noted, Warned
 from edged.stream.timeline import Timeline
 from edged.takeover import from_ring, held_by_sinks, joined, judged_again, known_to, left_behind, stretches
 from edged.transcripts import delivery
@@ -107,6 +108,7 @@ class Books:
         self._boot_at_s = float("-inf")
         self._boot_offset_s = 0.0
         self._once = Once()
+        self._notices = Notices()
         self._eviction = Outage(log, "spool" if self._spool else "replay", trouble=Trouble.EVICTION)
         self._storing = {where: Outage(log, f"spool ({where})", trouble=Trouble.SPOOL) for where in ("runtime", "disk")}
         self.counts = Counts()
@@ -264,10 +266,9 @@ class Books:
                     "%.1f s of audio ended three connections in a row; it is set aside and tried again later",
                     self._ledgers.seconds(run, samples),
                 )
-            case Noted(kind):
-                self.counts.ignored_messages += 1
-                if self._once(kind):
-                    log.info("the server sent %s; ignored (this is said once)", kind)
+            case Noted() | Warned():
+                self.counts.ignored_messages += isinstance(effect, Noted)
+                self._notices.tell(effect)
 
     def delivered(self, event: delivery.Event) -> None:
         """What the sinks did."""

@@ -23,6 +23,8 @@ from edged.stream import deepgram
 from edged.stream.backoff import Backoff
 from edged.stream.effects import Evicted, LaneEffect, SetAside
 from edged.stream.lane import Lane
+from edged.stream.messages import Results
+from edged.stream.messages import parse as parse_message
 from edged.stream.scribe import Uttered
 from edged.stream.session import Hangup, Send, State
 from edged.transcripts.utterance import Spoken, Utterance
@@ -64,6 +66,8 @@ class World:
         """A message waits in its sending until then: nothing of ours leaves."""
         self.still_leave: int | None = None
         """So many messages leave before the network breaks, in the sending of one; None: all."""
+        self.torn = 0
+        """So many finals with words arrive cut short."""
         self.connect_at = 0.0
         self.waiting_blocks: list[Block] = []
         self.played = 0
@@ -96,6 +100,10 @@ class World:
         """The network takes nothing for so long, then one message, and breaks where the next is sent."""
         self.jammed_until = self.now + seconds
         self.still_leave = 1
+
+    def tear(self, finals: int) -> None:
+        """So many of the next finals with words can't be read."""
+        self.torn += finals
 
     def hole(self, seconds: float) -> None:
         """The microphone loses audio: what it would have said in the next `seconds` is gone."""
@@ -219,10 +227,17 @@ class World:
         while self.server and self.held:
             item = self.held.pop(0)
             if isinstance(item, protocol.Send):
-                self._do(self.lane.message(item.text, self.now))
+                self._do(self.lane.message(self._torn(item.text), self.now))
             else:
                 self.server = None
                 self._ended(item.code, deepgram.closure(item.code, item.reason))
+
+    def _torn(self, text: str | bytes) -> str | bytes:
+        message = parse_message(text, self.rate)
+        if self.torn and isinstance(message, Results) and message.is_final and message.words:
+            self.torn -= 1
+            return text[: len(text) // 2]
+        return text
 
     def _ended(self, code: int | None, error: Unreachable | Refused) -> None:
         self.jammed_until, self.still_leave = 0.0, None

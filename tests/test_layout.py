@@ -80,6 +80,8 @@ PURE = {
     "stream.encoding",
     "stream.effects",
     "stream.lane",
+    "stream.lenient",
+    "stream.messages",
     "stream.parting",
     "stream.proxy",
     "stream.scribe",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from edged.ranges import Range
 from edged.stream.account import Released
 from edged.stream.scribe import Uttered
-from edged.stream.session import Hangup, Noted, Send
+from edged.stream.session import Hangup, Noted, Send, Warned
 
 
 class Showing(NamedTuple):
@@ -41,4 +41,4 @@ class HandedOver(NamedTuple):
     sent_to: int
 
 
-LaneEffect = Send | Hangup | Noted | Uttered | Showing | Evicted | SetAside | HandedOver | Released
+LaneEffect = Send | Hangup | Noted | Warned | Uttered | Showing | Evicted | SetAside | HandedOver | Released

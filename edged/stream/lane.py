@@ -23,7 +23,7 @@ from edged.stream.breaks import Breaks, Ended
 from edged.stream.effects import HandedOver, LaneEffect, SetAside, Showing
 from edged.stream.parting import Parting
 from edged.stream.scribe import Scribe
-from edged.stream.session import Answer, Flushed, Hangup, Interim, Noted, Send, Session, State, UtteranceEnded
+from edged.stream.session import Answer, Flushed, Hangup, Interim, Send, Session, State, UtteranceEnded
 from edged.stream.tails import Tails
 from edged.transcripts.utterance import PAUSE_MS
 
@@ -208,7 +208,7 @@ class Lane:
                     effects += scribe.utterance_end(session.map.reached(last_word_end))
                 case Flushed():
                     self._flushed = True
-                case Send() | Hangup() | Noted():
+                case _:
                     effects.append(effect)
         return self._told(effects)
 

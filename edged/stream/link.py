@@ -200,7 +200,10 @@ class Link:
     async def _read(self, connection: Connection) -> None:
         while True:
             text = await connection.receive()
-            self._do(self._lane.message(text, time.monotonic()))
+            effects = self._lane.message(text, time.monotonic())
+            self._do(effects)
+            for hangup in (effect for effect in effects if isinstance(effect, Hangup)):
+                raise Closed(None, hangup.error)
             session = self._lane.session
             if session and session.results:
                 self._backoff.proved()
@@ -223,9 +226,7 @@ class Link:
                             log.debug("sent %s", data)  # KeepAlive, Finalize, CloseStream: never audio
                     case Hangup(error):
                         connection.abort()
-                        raise Closed(
-                            None, error if isinstance(error, Unreachable | Refused) else Unreachable(str(error))
-                        )
+                        raise Closed(None, error)
             if time.monotonic() >= self._leave_at_s:
                 raise Closed(None, Unreachable("another needs the connection"))
             deadline_s = lane.next_deadline(time.monotonic())

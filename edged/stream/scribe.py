@@ -10,7 +10,7 @@ The law:
 from typing import NamedTuple
 
 from edged.ranges import Ranges
-from edged.stream import deepgram
+from edged.stream import messages
 from edged.stream.account import Account, Segment
 from edged.stream.session import Answer
 from edged.stream.timeline import StreamMap
@@ -45,7 +45,7 @@ class Scribe:
 
     # -- what the server says -----------------------------------------------------------------------------------------
 
-    def interim(self, words: list[deepgram.Word], stream: StreamMap) -> None:
+    def interim(self, words: list[messages.Word], stream: StreamMap) -> None:
         """The server's present guess; it replaces the one before."""
         self._interim = [_placed(word, stream) for word in words] if stream.sent else []
 
@@ -230,7 +230,7 @@ class Scribe:
         return Uttered(utterance)
 
 
-def _placed(word: deepgram.Word, stream: StreamMap) -> Spoken:
+def _placed(word: messages.Word, stream: StreamMap) -> Spoken:
     """A word in positions. Its middle tells where it belongs: if its times span a skip they are cut there."""
     piece = stream.piece_at((word.start + word.end) // 2)
 

@@ -5,6 +5,9 @@ The law:
   beyond the last result.
 - While nothing else leaves, a KeepAlive does, every `keepalive_s` since the last message left for the kernel.
 - A final that ends at `t` answers everything sent before `t` on this connection.
+- A message that can't be read may have been a final: what was sent until then may be answered by it, and by nothing
+  that follows. The session is given up, and what is unanswered is sent again.
+- What the server says is bounded by the audio it was sent: `CHARACTERS_PER_S`, and `CHARACTERS` more.
 - A session that gives results and then none is asked to Finalize (if it may be) before it is given up.
 - Used once: a reconnect is a new Session. Calls in, lists of effects out; time is an argument (seconds, monotonic).
 """
@@ -14,9 +17,9 @@ from math import inf
 from typing import NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE
-from edged.errors import EdgedError, Unreachable
+from edged.errors import Unreachable
 from edged.settings import Deepgram
-from edged.stream import deepgram
+from edged.stream import deepgram, messages
 from edged.stream.timeline import Piece, StreamMap
 
 BURST_S = 0.3
@@ -29,6 +32,11 @@ REMEMBERED_S = 120
 """Stream time kept behind the last answer, for words and utterance ends that come late."""
 
 
+CHARACTERS = 1000
+CHARACTERS_PER_S = 100
+"""Bound of the text that finals may hold: speech has about 15 characters a second, the fastest 40."""
+
+
 class Send(NamedTuple):
     """A message to send: text for control, bytes for audio."""
 
@@ -38,14 +46,14 @@ class Send(NamedTuple):
 class Hangup(NamedTuple):
     """The session is given up: nothing that still arrives counts."""
 
-    error: EdgedError
+    error: Unreachable
 
 
 class Answer(NamedTuple):
     """A final: `pieces` are what it newly covers, `words` are in stream time; `reach` is where its window ends."""
 
     pieces: list[Piece]
-    words: list[deepgram.Word]
+    words: list[messages.Word]
     speech_final: bool
     from_finalize: bool
     reach: int
@@ -54,7 +62,7 @@ class Answer(NamedTuple):
 class Interim(NamedTuple):
     """The recogniser's present guess at what is not final yet; words in stream time."""
 
-    words: list[deepgram.Word]
+    words: list[messages.Word]
 
 
 class UtteranceEnded(NamedTuple):
@@ -73,7 +81,13 @@ class Noted(NamedTuple):
     kind: str
 
 
-Effect = Send | Hangup | Answer | Interim | UtteranceEnded | Flushed | Noted
+class Warned(NamedTuple):
+    """Something that people should know, to be logged once for each `text`."""
+
+    text: str
+
+
+Effect = Send | Hangup | Answer | Interim | UtteranceEnded | Flushed | Noted | Warned
 
 
 class State(Enum):
@@ -105,6 +119,8 @@ class Session:
         self._reach = 0
         """Stream time up to which any result has come, interims included."""
         self._sent_since_result = 0
+        self._characters = 0
+        """Of all finals so far."""
         self._last_left_at = now
         self._tokens = BURST_S * rate
         self._tokens_at = now
@@ -201,39 +217,58 @@ class Session:
         """The server said something."""
         if self.state is State.OVER:
             return []
-        message = deepgram.parse(text, self._rate)
+        message = messages.parse(text, self._rate, self._most_characters)
+        effects: list[Effect] = []
+        if isinstance(text, bytes) and not isinstance(message, messages.Odd | messages.Unreadable):
+            effects.append(
+                Warned("the server, or something in between, sends its messages in binary frames: read all the same")
+            )
         match message:
-            case deepgram.Results():
-                self.heard = True
-                return self._on_results(message, now)
-            case deepgram.UtteranceEnd(last_word_end):
-                self.heard = True
-                return [UtteranceEnded(last_word_end)] if last_word_end >= 0 and self.map.sent else []
-            case deepgram.Metadata():
-                if self.state is State.DRAINING:
-                    return [Flushed()]
-                return [Noted("Metadata that nobody asked for")]
-            case deepgram.ServerError(text=description):
-                self.heard = True
-                return [Noted(f"an error message of the server: {' '.join(description.split())[:120]}")]
-            case deepgram.Odd(kind):
+            case messages.Results():
+                effects += self._on_results(message, now)
+            case messages.UtteranceEnd(last_word_end):
+                effects += [UtteranceEnded(last_word_end)] if last_word_end >= 0 and self.map.sent else []
+            case messages.Metadata():
+                draining = self.state is State.DRAINING
+                return [*effects, Flushed() if draining else Noted("Metadata that nobody asked for")]
+            case messages.ServerError(explanation):
+                effects.append(Warned(f'the server says: "{explanation}"'))
+            case messages.Odd(kind):
                 return [Noted(kind)]
+            case messages.Unreadable(kind):
+                return self._on_unreadable(kind)
         self.heard = True
-        return []
+        return effects
 
-    def _on_results(self, results: deepgram.Results, now: float) -> list[Effect]:
+    def _on_unreadable(self, kind: str) -> list[Effect]:
+        if self.answered_to == self.map.sent:
+            return [Noted(kind)]  # it can't have answered anything
+        return [*self._give_up(f"a result can't be read ({kind}): what it may have answered is sent again")]
+
+    def _on_results(self, results: messages.Results, now: float) -> list[Effect]:
         self.results += 1
         self.last_result_at = now
         self._sent_since_result = 0
         self._asked_at = None
         end = min(self.map.snap(results.end), self.map.sent)
         self._reach = max(self._reach, end)
+        warned = (
+            [Warned("the server sends more words than can be said in that time: the rest is left out")]
+            if results.cut
+            else []
+        )
         if not results.is_final:
-            return [Interim(results.words)]
+            return [*warned, Interim(results.words)]
+        self._characters += results.characters
         start, self.answered_to = self.answered_to, max(self.answered_to, end)
         pieces = self.map.pieces(start, self.answered_to)
         self.map.forget(self.answered_to - REMEMBERED_S * self._rate)
-        return [Answer(pieces, results.words, results.speech_final, results.from_finalize, end)]
+        return [*warned, Answer(pieces, results.words, results.speech_final, results.from_finalize, end)]
+
+    @property
+    def _most_characters(self) -> int:
+        """How much text the next message may hold."""
+        return max(0, CHARACTERS + CHARACTERS_PER_S * self.map.sent // self._rate - self._characters)
 
     def _stalled(self, now: float) -> bool:
         """Audio goes, and no result comes; or what was sent is at its bound and still nothing comes."""

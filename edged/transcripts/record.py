@@ -1,5 +1,7 @@
 """A transcript record: what was said, when, and which samples it answers. This is the format of the file sink."""
 
+from math import isfinite
+
 import msgspec
 
 
@@ -44,6 +46,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}
     """Identifies one run of the daemon; `from` and `to` count its samples."""
     from_: int
     to: int
+
+
+def encodable(text: str) -> str:
+    """The text with halves of characters (lone surrogates) replaced: JSON and UTF-8 can't hold them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def probability(value: float | None) -> float:
+    """A confidence, from 0 to 1; 0 if it is unknown or none."""
+    return min(max(0.0, value), 1.0) if value is not None and isfinite(value) else 0.0
 
 
 encode = msgspec.json.Encoder().encode

@@ -21,7 +21,7 @@ from tests.simulation import World
 WORST_S = 0.08 + 0.05
 """The engine's jitter, and what the issue allows."""
 
-FAULTS = ("reset", "close", "mute", "refuse", "block", "hole", "jam")
+FAULTS = ("reset", "close", "mute", "refuse", "block", "hole", "jam", "tear")
 Fault = tuple[float, str, Any]
 """When, what, and how: a share of the recording, a verb, its argument."""
 
@@ -35,6 +35,7 @@ FAULT = st.tuples(
         st.tuples(st.just("refuse"), st.floats(0.5, 30)),
         st.tuples(st.just("block"), st.floats(0.5, 15)),
         st.tuples(st.just("hole"), st.floats(0.1, 3)),
+        st.tuples(st.just("tear"), st.integers(1, 3)),
     ),
 ).map(lambda drawn: (drawn[0], *drawn[1]))
 
@@ -91,6 +92,8 @@ def cause(one: World, verb: str, how: Any) -> None:
             one.blocked_until = one.now + how
         case "hole":
             one.hole(how)
+        case "tear":
+            one.tear(how)
 
 
 def in_holes(one: World) -> set[str]:
@@ -112,7 +115,7 @@ def assert_every_word_once(one: World) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_fault_in_mid_word_loses_or_doubles_a_word(fault: str) -> None:
     """Each of them in the middle of one word of each sentence."""
-    how = {"jam": 4.0, "close": 1011, "mute": 20.0, "refuse": 10.0, "block": 5.0, "hole": 0.3}.get(fault)
+    how = {"jam": 4.0, "close": 1011, "mute": 20.0, "refuse": 10.0, "block": 5.0, "hole": 0.3, "tear": 1}.get(fault)
     script = recording(1)
     middles = [(word.start + word.end) / len(script.pcm) for word in script.words[2::7]]
     one = history(1, [(share, fault, how) for share in middles])
@@ -122,7 +125,7 @@ def test_no_fault_in_mid_word_loses_or_doubles_a_word(fault: str) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_histories_of_many_faults_lose_and_double_no_word(seed: int) -> None:
     rng = random.Random(seed)
-    hows = {"jam": 6.0, "close": 1012, "mute": 8.0, "refuse": 5.0, "block": 3.0, "hole": 0.5}
+    hows = {"jam": 6.0, "close": 1012, "mute": 8.0, "refuse": 5.0, "block": 3.0, "hole": 0.5, "tear": 2}
     faults = [(rng.random(), verb, hows.get(verb)) for verb in rng.choices(FAULTS, k=4)]
     assert_every_word_once(history(seed, faults))
 
@@ -151,6 +154,14 @@ def test_a_network_that_breaks_again_and_again_in_talk_without_a_pause_loses_no_
 @example(6, [(0.1875, "reset", None), (0.3125, "mute", 14.0)])  # a draft cut where a word's end was a guess
 def test_any_history_of_faults_loses_and_doubles_no_word(seed: int, faults: list[Fault]) -> None:
     assert_every_word_once(history(seed, faults))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_final_that_can_not_be_read_loses_no_word(seed: int) -> None:
+    """Others follow it in the same sentence, and would answer its audio without its words."""
+    one = history(seed, [(share / 10, "tear", 1) for share in range(1, 10, 2)])
+    assert one.torn < 5, "nothing was torn"
+    assert_every_word_once(one)
 
 
 def test_without_faults_one_connection_carries_it_all() -> None:

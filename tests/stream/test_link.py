@@ -56,3 +56,23 @@ def test_what_is_due_together_with_a_message_that_can_not_leave_is_told(monkeypa
     assert not any(isinstance(e, Send | Hangup) for e in told)
     bench.lose()
     assert bench.waiting == [(2500, 5700)]
+
+
+class Torn:
+    """A connection on which half a result arrives, and then nothing."""
+
+    async def receive(self) -> str:
+        return final(0, 1000, "ah@200-900")[:40]
+
+
+def test_a_connection_is_left_when_what_it_said_can_not_be_read() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.open()
+    bench.hear(2000)
+
+    async def read() -> None:
+        await Link(Settings(), bench.lane, None, None, Share(1), lambda effect: None)._read(cast("Connection", Torn()))
+
+    with pytest.raises(Closed, match="a result can't be read"):
+        asyncio.run(read())

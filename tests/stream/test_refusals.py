@@ -1,6 +1,7 @@
 """What a refused handshake and a close mean: try again soon, or slowly and loudly."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -92,9 +93,12 @@ def test_a_busy_server_may_say_so_in_a_page(status: int) -> None:
         ({"category": "C", "message": "M", "details": "D", "request_id": "u"}, "M"),
         ({"error_code": "ASR_BUSY"}, "ASR_BUSY"),
         ({"err_code": "TOO_MANY_REQUESTS"}, "TOO_MANY_REQUESTS"),
+        ({"error": {"type": "invalid_request", "message": "no such model"}}, "no such model"),
+        ({"detail": [{"loc": ["query", "model"], "msg": "no such model"}]}, "no such model"),
+        ({"errorMessage": "no"}, "no"),
     ],
 )
-def test_the_servers_own_words_are_told_whatever_key_they_are_under(body: dict[str, str], said: str) -> None:
+def test_the_servers_own_words_are_told_whatever_key_they_are_under(body: dict[str, Any], said: str) -> None:
     assert f'"{said}"' in str(refusal(400, {}, json.dumps(body).encode()))
     assert f'"{said}"' in str(refusal(503, {}, json.dumps(body).encode()))
 
@@ -134,10 +138,23 @@ def test_retry_after_is_taken_in_seconds(value: str, seconds: float | None) -> N
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [(1008, ""), (1008, "DATA-0000"), (1008, "The payload cannot be decoded as audio."), (1011, "data0000")],
+    [(1008, "DATA-0000"), (1008, "The payload cannot be decoded as audio."), (1011, "data0000")],
 )
 def test_audio_that_can_not_be_decoded_is_a_fault_of_the_configuration(code: int, reason: str) -> None:
     assert isinstance(closure(code, reason), Refused)
+
+
+@pytest.mark.parametrize(
+    "reason", ["Only one client allowed!", "Have not received new audio within the timeout of 20 seconds.", "bad key"]
+)
+def test_1008_with_any_other_reason_is_told_in_the_servers_words_and_retried_soon(reason: str) -> None:
+    error = closure(1008, reason)
+    assert isinstance(error, Unreachable)
+    assert reason in str(error)
+
+
+def test_a_reason_is_one_printable_line() -> None:
+    assert str(closure(1008, "a\n\x1b[2Jb")) == 'connection closed with code 1008: "a [2Jb"'
 
 
 TIMEOUT = "Deepgram did not receive audio data or a text message within the timeout window. See https://dpgr.am/net"
@@ -157,7 +174,7 @@ def test_the_mute_limit_is_named(reason: str) -> None:
     assert "NET-0000" in str(error)
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1005, 1006, 1011, 1012, 1013, 4400])
+@pytest.mark.parametrize("code", [1000, 1001, 1005, 1006, 1008, 1011, 1012, 1013, 4400])
 def test_any_other_close_is_retried_soon(code: int) -> None:
     error = closure(code, "as it is")
     assert isinstance(error, Unreachable)

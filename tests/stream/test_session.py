@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edged.settings import Deepgram
 from edged.stream.deepgram import CLOSE_STREAM, FINALIZE, KEEP_ALIVE
-from edged.stream.session import Answer, Flushed, Hangup, Interim, Noted, Send, Session, State, UtteranceEnded
+from edged.stream.session import Answer, Flushed, Hangup, Interim, Noted, Send, Session, State, UtteranceEnded, Warned
 from edged.stream.timeline import Piece
 from tests.stream.some import METADATA, RATE, final, interim, results, utterance_end
 
@@ -213,7 +213,6 @@ def test_an_utterance_end_without_a_time_is_ignored() -> None:
     [
         (METADATA, "Metadata that nobody asked for"),
         ("hello", "text that is not JSON"),
-        ('{"type":"Error","description":"no\\nway"}', "an error message of the server: no way"),
         (b"\x00", "a binary message"),
     ],
 )
@@ -222,6 +221,77 @@ def test_what_is_odd_is_noted_and_disturbs_nothing(text: str | bytes, kind: str)
     feed(one, 0, 1000)
     assert one.message(text, 1.0) == [Noted(kind)]
     assert one.state is State.OPEN
+
+
+def test_what_the_server_complains_of_is_passed_on() -> None:
+    said = session().message('{"type":"Error","description":"no\\nway"}', 1.0)
+    assert said == [Warned('the server says: "no way"')]
+
+
+def test_a_result_in_a_binary_frame_is_one_and_is_told_of() -> None:
+    one = session()
+    feed(one, 0, 1000)
+    told, answer = one.message(final(0, 1000, "ah@100-200").encode(), 1.0)
+    assert isinstance(told, Warned)
+    assert "binary frames" in told.text
+    assert isinstance(answer, Answer)
+    assert one.answered_to == 1000
+
+
+TORN = final(0, 1000, "ah@100-200")[:-20]
+
+
+@pytest.mark.parametrize("text", [TORN, TORN.encode()])
+def test_after_what_can_not_be_read_nothing_counts(text: str | bytes) -> None:
+    """It may have been a final: the next one would answer its audio, and its words would be lost."""
+    one = session()
+    feed(one, 0, 2000)
+    [hangup] = one.message(text, 2.0)
+    assert isinstance(hangup, Hangup)
+    assert one.state is State.OVER
+    assert one.message(final(1000, 2000, "oh@1100-1200"), 2.0) == []
+    assert one.answered_to == 0
+
+
+def test_nor_while_it_drains() -> None:
+    one = session()
+    feed(one, 0, 2000)
+    one.close_stream()
+    assert [type(effect) for effect in one.message(TORN, 2.0)] == [Hangup]
+
+
+def test_what_can_not_be_read_when_all_is_answered_disturbs_nothing() -> None:
+    one = session()
+    feed(one, 0, 1000)
+    one.message(final(0, 1000), 1.0)
+    assert [type(effect) for effect in one.message(TORN, 1.0)] == [Noted]
+    assert one.state is State.OPEN
+
+
+def test_finals_hold_no_more_text_than_can_be_said_in_what_was_sent() -> None:
+    """1,000 characters, and 100 more for each second; all finals together."""
+    one = session()
+    feed(one, 0, 10_000)
+    flood = final(0, 10_000, " ".join(f"{i:04}@1000-2000" for i in range(800)))
+    told, answer = one.message(flood, 10.0)
+    assert isinstance(told, Warned)
+    assert isinstance(answer, Answer)
+    assert len(answer.words) == 2000 / 5
+    told, answer = one.message(flood, 10.0)
+    assert isinstance(answer, Answer)
+    assert answer.words == []
+    feed(one, 10_000, 11_000)
+    _, answer = one.message(flood, 10.0)
+    assert isinstance(answer, Answer)
+    assert len(answer.words) == 100 / 5
+
+
+def test_interims_hold_as_much_and_use_none_of_it() -> None:
+    one = session()
+    for _ in range(3):
+        _, shown = one.message(interim(0, 10_000, " ".join(f"{i:04}@1000-2000" for i in range(800))), 10.0)
+        assert isinstance(shown, Interim)
+        assert len(shown.words) == 1000 / 5
 
 
 def test_the_server_is_heard_when_it_says_something_of_the_audio() -> None:

@@ -1,0 +1,297 @@
+"""What the server says: the messages of Deepgram's live protocol, version 1, and of servers that resemble it. Pure.
+
+`parse` takes what other clients take. What remains unreadable is told apart: it may have been a final.
+"""
+
+from collections.abc import Iterator
+from math import inf
+from typing import Any, Final, NamedTuple
+
+from edged.stream.lenient import decode, flag, line, number, rows, string, table
+from edged.transcripts.record import probability
+
+UNKNOWN_WORD_S: Final = 0.5
+"""A word whose end is unknown lasts no longer than this: few do, and its middle must lie in it."""
+
+OUTSIDE_S: Final = 1.0
+"""Words may lie this far outside their window: times are off by some 0.1 s. What is farther away was not said there."""
+
+MOST_S: Final = 1e9
+"""A time beyond this is none: no connection lasts thirty years."""
+
+MOST_SPEAKERS: Final = 1 << 31
+"""A larger number is no speaker's."""
+
+MOST_CHARACTERS: Final = 1 << 20
+"""Of a message's text, unless `parse` is told otherwise: none is longer."""
+
+MOST_SHOWN: Final = 200
+"""Characters of what a server explains: two sentences."""
+
+
+class Word(NamedTuple):
+    """A word as it was heard; times are samples of stream time."""
+
+    start: int
+    end: int
+    word: str
+    text: str
+    confidence: float
+    speaker: int | None
+    guessed: bool = False
+    """Its end was not told."""
+
+
+class Results(NamedTuple):
+    """What the recogniser made of the window `[start, end)`, in samples of stream time.
+
+    The words are in order: none begins before the one before it, and none ends after the next one begins.
+    """
+
+    start: int
+    end: int
+    words: list[Word]
+    is_final: bool
+    speech_final: bool
+    from_finalize: bool
+    cut: bool = False
+    """There were more words than `parse` was to read."""
+
+    @property
+    def characters(self) -> int:
+        """Of its text, with a space behind each word."""
+        return sum(len(word.text) + 1 for word in self.words)
+
+
+class UtteranceEnd(NamedTuple):
+    """A gap followed the word that ended at `last_word_end` (samples of stream time; negative if unknown)."""
+
+    last_word_end: int
+
+
+class Metadata(NamedTuple):
+    """The end of the stream: asked for by CloseStream, or because the server is closing."""
+
+
+class ServerError(NamedTuple):
+    """The server complains, in its own words; a close usually follows."""
+
+    text: str
+
+
+class Odd(NamedTuple):
+    """A message that means nothing to us, to be noted once for each `kind`."""
+
+    kind: str
+
+
+class Unreadable(NamedTuple):
+    """A message that can't be read, and may have been a final."""
+
+    kind: str
+
+
+Message = Results | UtteranceEnd | Metadata | ServerError | Odd | Unreadable
+
+_QUIET_KINDS: Final = frozenset({"speechstarted"})
+
+
+def parse(text: str | bytes, rate: int, most_characters: int = MOST_CHARACTERS) -> Message | None:
+    """Read one message of the server. Never raises; `None` for a kind that is known and not needed.
+
+    `most_characters`: words beyond so much text are left out.
+    """
+    try:
+        message = decode(text)
+    except ValueError:
+        return _undecoded(text, "a binary message" if isinstance(text, bytes) else "text that is not JSON")
+    if not isinstance(message, dict):
+        return _undecoded(text, "a message without a type")
+    kind = string(message.get("type"))
+    match kind.lower():
+        case "results":
+            return _results(message, rate, most_characters)
+        case "" if table(message.get("channel")).get("alternatives"):
+            return _results(message, rate, most_characters)
+        case "utteranceend":
+            last_s = _time(message.get("last_word_end"))
+            return UtteranceEnd(-1 if last_s is None else round(last_s * rate))
+        case "metadata":
+            return Metadata()
+        case known if known in _QUIET_KINDS:
+            return None
+    if _complains(kind, message):
+        return ServerError(explanation(message) or "no description")
+    return Odd(f"a message of type {line(kind)[:40]!r}" if kind else "a message without a type")
+
+
+def _undecoded(text: str | bytes, kind: str) -> Odd | Unreadable:
+    """A result is an object: what has no brace was none."""
+    braces = (b"{", b"}") if isinstance(text, bytes) else ("{", "}")
+    return Unreadable(kind) if any(brace in text for brace in braces) else Odd(kind)  # type: ignore[operator]
+
+
+# -- results ----------------------------------------------------------------------------------------------------------
+
+
+class _Heard(NamedTuple):
+    """A word as it stands on the wire; times in seconds, None if unknown."""
+
+    start_s: float | None
+    end_s: float | None
+    word: str
+    text: str
+    confidence: float
+    speaker: int | None
+
+
+def _results(message: dict[str, Any], rate: int, most_characters: int) -> Message:
+    is_final = flag(message.get("is_final"))
+    best = table(next(iter(rows(table(message.get("channel")).get("alternatives"))), None))
+    heard, cut = _heard(best, most_characters)
+    times_s = [time_s for each in heard for time_s in (each.start_s, each.end_s) if time_s is not None]
+    start_s, duration_s = _time(message.get("start")), number(message.get("duration"))
+    if start_s is None and times_s:
+        start_s = min(times_s)
+    if start_s is not None and duration_s is None and times_s:
+        duration_s = max(times_s) - start_s
+    if start_s is None or duration_s is None:
+        # A window can't be guessed: it says which audio is answered.
+        kind = "a Results that can't be read"
+        return Unreadable(kind) if is_final and heard else Odd(kind)
+    end_s = start_s + min(max(0.0, duration_s), MOST_S)
+    words = _placed(heard, start_s, end_s, rate)
+    return Results(
+        start=round(start_s * rate),
+        end=round(end_s * rate),
+        words=words,
+        is_final=is_final,
+        speech_final=flag(message.get("speech_final")),
+        from_finalize=flag(message.get("from_finalize")),
+        cut=cut,
+    )
+
+
+def _heard(best: dict[str, Any], most_characters: int) -> tuple[list[_Heard], bool]:
+    """The words of an alternative, and whether there are more of them than may be read."""
+    heard: list[_Heard] = []
+    for each in _each_word(best, most_characters):
+        most_characters -= len(each.text) + 1
+        if most_characters < 0:
+            return heard, True
+        heard.append(each)
+    return heard, False
+
+
+def _each_word(best: dict[str, Any], most_characters: int) -> Iterator[_Heard]:
+    """A text without words (compatible servers) is taken apart at its spaces, and no farther than it may be read."""
+    found = False
+    for word in (_word(entry) for entry in map(table, rows(best.get("words")))):
+        if word:
+            found = True
+            yield word
+    if not found:
+        confidence = probability(number(best.get("confidence")))
+        for text in string(best.get("transcript"))[: most_characters + 1].split():
+            yield _Heard(None, None, bare(text), text, confidence, None)
+
+
+def _word(entry: dict[str, Any]) -> _Heard | None:
+    """One entry of `words`; None if it has no text. Some servers give only the one or the other form of it."""
+    word, text = string(entry.get("word")), string(entry.get("punctuated_word"))
+    if not word and not text:
+        return None
+    speaker = number(entry.get("speaker"))
+    return _Heard(
+        _time(entry.get("start")),
+        _time(entry.get("end")),
+        word or bare(text),
+        text or word,
+        probability(number(entry.get("confidence"))),
+        int(speaker) if speaker is not None and 0 <= speaker < MOST_SPEAKERS else None,
+    )
+
+
+def bare(text: str) -> str:
+    """A word as servers give it beside its punctuated form: lower case, without punctuation around it."""
+    return text.strip(".,;:!?").lower()
+
+
+def _time(value: Any) -> float | None:
+    """Seconds; None if it is no time. A little less than 0 is rounding, -1 is how servers say that they don't know."""
+    time_s = number(value)
+    return max(0.0, time_s) if time_s is not None and -1 < time_s <= MOST_S else None
+
+
+def _placed(heard: list[_Heard], start_s: float, end_s: float, rate: int) -> list[Word]:
+    """The words in samples, in order, and in the window or near it.
+
+    Without times they share the window. If they all lie before it, as far in as it is long, they count from its start.
+    """
+    if all(each.start_s is None for each in heard):
+        step_s = (end_s - start_s) / max(1, len(heard))
+        heard = [each._replace(start_s=start_s + i * step_s, end_s=None) for i, each in enumerate(heard)]
+        heard = [each._replace(end_s=start_s + (i + 1) * step_s) for i, each in enumerate(heard)]
+    ends_s = [max(each.start_s or 0.0, each.end_s or 0.0) for each in heard]
+    relative = max(ends_s, default=inf) < min(start_s - OUTSIDE_S, end_s - start_s + OUTSIDE_S)
+    from_s = start_s if relative else 0.0
+    # A window without width says nothing of where its words were said.
+    low_s, high_s = (max(0.0, start_s - OUTSIDE_S), end_s + OUTSIDE_S) if end_s > start_s else (0.0, MOST_S)
+    words: list[Word] = []
+    at_s = low_s
+    for each in heard:
+        at_s = max(at_s, min(at_s if each.start_s is None else each.start_s + from_s, high_s))
+        ends_at_s = -1.0 if each.end_s is None else min(each.end_s + from_s, high_s)
+        start, end = round(at_s * rate), round(ends_at_s * rate)
+        words.append(Word(start, end if end > start else -1, each.word, each.text, each.confidence, each.speaker))
+    return _with_ends(words, round(end_s * rate), round(UNKNOWN_WORD_S * rate))
+
+
+def _with_ends(words: list[Word], window_end: int, longest: int) -> list[Word]:
+    """An unknown end is where the next word starts, or where the window ends, if that is near.
+
+    Otherwise the word would reach into silence, and be placed in a segment that it was not said in. A known end lies
+    no farther than the next word's start.
+    """
+    for i, word in enumerate(words):
+        following = words[i + 1].start if i + 1 < len(words) else None
+        if word.end < 0:
+            end = min(window_end if following is None else following, word.start + longest)
+            words[i] = word._replace(end=max(word.start, end), guessed=True)
+        elif following is not None:
+            words[i] = word._replace(end=min(word.end, following))
+    return words
+
+
+# -- complaints -------------------------------------------------------------------------------------------------------
+
+_EXPLAIN: Final = (
+    *("description", "message", "errormessage", "errmsg", "error", "errors", "warning", "warnings"),
+    *("details", "detail", "reason", "msg", "errcode", "errorcode", "category", "code"),
+)
+"""Keys that servers put an explanation under, the best first; in lower case and without what parts their words."""
+
+_ERRORS: Final = frozenset({"error", "errors", "errormessage", "errmsg", "errcode", "errorcode", "warning"})
+"""Those that make a message a complaint, whatever its type."""
+
+DEEPEST: Final = 4
+"""Explanations are looked for so deep inside one another."""
+
+
+def explanation(value: Any, depth: int = DEEPEST) -> str:
+    """The server's own words in whatever shape it has put them, as one line in short; empty if there are none."""
+    if isinstance(value, dict) and depth:
+        fields = _fields(value)
+        return next(filter(None, (explanation(fields.get(key), depth - 1) for key in _EXPLAIN)), "")
+    if isinstance(value, list) and depth:
+        return next(filter(None, (explanation(each, depth - 1) for each in value[:DEEPEST])), "")
+    return line(string(value))[:MOST_SHOWN]
+
+
+def _complains(kind: str, message: dict[str, Any]) -> bool:
+    named = any(word in kind.lower() for word in ("error", "warning", "fail"))
+    return named or any(value and key in _ERRORS for key, value in _fields(message).items())
+
+
+def _fields(message: dict[str, Any]) -> dict[str, Any]:
+    return {key.lower().replace("_", "").replace("-", ""): value for key, value in message.items()}
