@@ -23,8 +23,10 @@ from edged.errors import Exit
 from edged.gate.intake import Let
 from edged.hearing import Hearing
 from edged.key import Key
+from edged.service import repeats
 from edged.service.log import Outage, duration
 from edged.service.manager import Manager
+from edged.service.repeats import Repeats
 from edged.service.status import Condition
 from edged.service.terminal import Terminal
 from edged.settings import Settings
@@ -71,7 +73,8 @@ class Daemon:
         )
         self._tls = tls_context(settings.deepgram)
         self._share = Share(2 if settings.backfill.enabled else 1)
-        self._microphone = Outage(log, "microphone")
+        self._repeats = Repeats(log)
+        self._microphone = Outage(log, "microphone", each_reason=True, repeats=self._repeats)
         self._signals: dict[Trouble | None, Outage] = {}
         self._watch, self._loudness = Watch(), Loudness()
         self._manager = Manager()
@@ -280,8 +283,9 @@ class Daemon:
         """What nobody reports by himself: a source that gives nothing, a card that stalls, a backlog."""
         while True:
             await asyncio.sleep(WATCH_S)
+            repeats.tick()
             counters = self._source.counters
-            if told := self._watch.check(time.monotonic(), counters.last_block_s):
+            if not self._stop.is_set() and (told := self._watch.check(time.monotonic(), counters.last_block_s)):
                 self._on_signal(told)
             self._tell_loudness(counters)
             self._manager.turn(counters.turned_s, open=counters.last_block_s is not None)
@@ -334,15 +338,17 @@ class Daemon:
         lost = self._handover.dropped_samples - self._dropped
         if lost:
             self._dropped += lost
-            text = "%.1f s of audio lost: edged stood still for too long; is this machine overloaded?"
-            log.warning(text, lost / self._rate)
+            text = (
+                f"{lost / self._rate:.1f} s of audio lost: edged stood still for too long; is this machine overloaded?"
+            )
+            self._repeats.tell(logging.WARNING, text)
 
     def _on_item(self, item: Captured) -> None:
         match item:
             case Block():
                 self._on_block(item)
             case Opened(device, granted):
-                log.info("capturing %s: %s", device, granted)
+                self._repeats.tell(logging.INFO, f"capturing {device}: {granted}")
                 self._books.device = device
                 self._manager.captures(device)
                 self._microphone.over()
@@ -357,7 +363,7 @@ class Daemon:
                     self._let(event)
                 self._link.wake()
             case Overrun(lost):
-                log.warning("overrun: %.0f ms of audio lost", 1000 * lost / self._rate)
+                self._repeats.tell(logging.WARNING, f"overrun: {1000 * lost / self._rate:.0f} ms of audio lost")
             case audio.Signal():
                 self._on_signal(item)
             case Ended():
@@ -395,7 +401,7 @@ class Daemon:
 
     def _on_signal(self, told: audio.Signal) -> None:
         self._manager.signal(told)
-        outage = self._signals.setdefault(told.trouble, Outage(log, "microphone"))
+        outage = self._signals.setdefault(told.trouble, Outage(log, "microphone", repeats=self._repeats))
         if told.fault:
             outage.failed(told.text, told.trouble)
         else:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -106,6 +107,48 @@ def test_the_source_is_told_of_in_the_log(
     assert ("WARNING", "microphone: it delivers digital silence") in said
     assert ("WARNING", "microphone: unplugged") in said
     assert sum("microphone: works again" in text for _, text in said) == 2
+
+
+def test_what_recurs_is_told_once_whatever_alternates(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """28 overruns, a device that flaps, two errors in turn: a line for each kind; the rest is summed up later."""
+    opened = Opened("plughw:CARD=A", "16000 Hz")
+    flaps = [item for _ in range(10) for item in (Lost("A is not there"), Lost("A is held by B (pid 7)"), opened)]
+    played(monkeypatch, opened, *[Overrun(1600 + each) for each in range(28)], *flaps, Ended())
+
+    async def act(server: Server) -> None:
+        with caplog.at_level(logging.INFO, "edged"):
+            assert await Daemon(settings(server.url), None).run() is Exit.OK
+
+    with_server(act)
+    said = [record.message for record in caplog.records if record.name == "edged"]
+    assert said[:-1] == [
+        "capturing plughw:CARD=A: 16000 Hz",
+        "overrun: 100 ms of audio lost",
+        "microphone: A is not there",
+        "microphone: A is held by B (pid 7)",
+        "microphone: works again after 0.0 s",
+    ]
+
+
+def test_the_daemons_own_stop_is_no_fault_of_the_microphones(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits for the last words of an outage; nothing is captured meanwhile, on purpose."""
+    monkeypatch.setattr(daemon, "WATCH_S", 0.02)
+
+    class Stopped(Played):
+        def start(self) -> None:
+            self.counters.last_block_s = time.monotonic() - 1.9
+            super().start()
+
+    block = Block(0, SCRIPT.pcm[2 * SCRIPT.words[0].start :][:32_000], 100.0)
+    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Stopped([block, Ended()], deliver))
+
+    made = settings()  # no server answers
+    asyncio.run(Daemon(replace(made, capture=replace(made.capture, end_wait_s=0.5)), None).run())
+    assert "has delivered nothing" not in caplog.text
 
 
 def test_a_source_that_is_missing_is_waited_for(

@@ -261,10 +261,8 @@ class AlsaSource:
         return card is not None and cards.holder(card) is None
 
     def _say_lost(self, lost: Lost) -> None:
-        """Each reason once; a second one in an outage is a warning of its own."""
+        """Unless the reason is the one that was told last."""
         self.counters.last_block_s = None
-        if self._lost not in (None, lost):
-            logger.warning("%s", lost.reason, extra={"trouble": lost.trouble})
         if self._lost != lost:
             self._deliver(lost)
         self._lost = lost
@@ -282,6 +280,7 @@ class AlsaSource:
         except alsaaudio.ALSAAudioError as error:
             raise cards.explained(error, device) from error
         finally:
+            self.counters.last_block_s = None
             pcm.close()
 
     def _set_volume(self, device: str) -> None:

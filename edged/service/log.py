@@ -4,7 +4,8 @@ It goes to standard error, but for what the message catalogue explains: under th
 native protocol, as a line of standard error can't carry the id by which `journalctl -x` finds the explanation.
 
 Manners: the first failure of an outage is a WARNING, its repeats are DEBUG, the recovery is INFO with how long it
-lasted (`Outage`); what can come back a thousand times is said once (`Once`); our own bugs are ERRORs with a traceback.
+lasted (`Outage`); what can come back a thousand times is said once (`Once`), or summed up each minute (`Repeats`); our
+own bugs are ERRORs with a traceback.
 """
 
 import logging
@@ -19,6 +20,7 @@ from typing import Literal
 
 from edged.service.clock import boottime_s
 from edged.service.journal import SOCKET_PATH, datagram, send
+from edged.service.repeats import Repeats, kind_of
 from edged.troubles import Trouble
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -31,6 +33,10 @@ COLOURS = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", loggi
 
 ONCE_MOST = 1000
 """Keys that one `Once` remembers: a server that sends a new kind of nonsense each time must not fill the memory."""
+
+
+MOST_REASONS = 10
+"""Warnings in one outage: reasons that are worded anew each time must not fill the log."""
 
 
 ERASE = "\r\x1b[K"
@@ -167,9 +173,11 @@ class PlainFormatter(_Formatter):
 
 
 class Outage:
-    """Says that something fails: loudly once, and once more when it is over.
+    """Says that something fails: loudly once, and once more when it is over. Outages that follow each other closely are
+    summed up, see `Repeats`.
 
-    `what` begins each line, e.g. `sink file`. Use it from one thread.
+    `what` begins each line, e.g. `sink file`. With `each_reason`, every new reason within an outage is a warning too:
+    it may ask for something else to be done. `repeats`: to be summed up together with others. Use it from one thread.
     """
 
     def __init__(
@@ -178,12 +186,19 @@ class Outage:
         what: str,
         clock: Callable[[], float] = boottime_s,
         trouble: Trouble | None = None,
+        *,
+        each_reason: bool = False,
+        repeats: Repeats | None = None,
     ) -> None:
         self._log = log
         self._what = what
         self._trouble = trouble
         self._clock = clock
+        self._repeats = repeats or Repeats(log, clock)
+        self._each_reason = each_reason
         self._since_s: float | None = None
+        self._reasons: set[str] = set()
+        """Told in this outage."""
 
     @property
     def lasting(self) -> bool:
@@ -194,16 +209,20 @@ class Outage:
         """It failed (again). `trouble`: what the journal knows it by, if it is not the one of the whole outage."""
         if self._since_s is None:
             self._since_s = self._clock()
-            self._log.warning("%s: %s", self._what, why, extra={"trouble": trouble or self._trouble})
-        else:
+            self._reasons.clear()
+        elif not self._each_reason or kind_of(why) in self._reasons or len(self._reasons) >= MOST_REASONS:
             self._log.debug("%s: still: %s", self._what, why)
+            return
+        self._reasons.add(kind_of(why))
+        self._repeats.tell(logging.WARNING, f"{self._what}: {why}", trouble or self._trouble)
 
     def over(self, note: str = "") -> None:
         """It works; says nothing if it did before. `note` ends the line."""
         if self._since_s is None:
             return
         lasted_s, self._since_s = self._clock() - self._since_s, None
-        self._log.info("%s: works again after %s%s", self._what, duration(lasted_s), note and f", {note}")
+        text = f"{self._what}: works again after {duration(lasted_s)}{note and f', {note}'}"
+        self._repeats.tell(logging.INFO, text)
 
 
 class Once:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.service.log import Once, Outage, duration, one_line
+from edged.service.log import MOST_REASONS, Once, Outage, duration, one_line
 from edged.troubles import Trouble
 from tests.journald import Journald
 
@@ -267,14 +267,26 @@ class TestOutage:
         Outage(logging.getLogger("edged.test"), "x").over()
         assert self.told(caplog) == []
 
-    def test_the_next_outage_is_loud_again(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_next_outage_is_loud_again_after_a_quiet_minute(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, "edged.test")
-        outage = Outage(logging.getLogger("edged.test"), "x", clock=lambda: 0.0)
+        times = iter(range(0, 10_000, 61))
+        outage = Outage(logging.getLogger("edged.test"), "x", clock=lambda: next(times))
         for _ in range(2):
             outage.failed("why")
             outage.over()
         assert [level for level, _ in self.told(caplog)] == ["WARNING", "INFO"] * 2
-        assert self.told(caplog)[1] == ("INFO", "x: works again after 0.0 s")
+
+    def test_each_new_reason_within_an_outage_is_told_if_it_may_ask_for_something_else(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "edged.test")
+        outage = Outage(logging.getLogger("edged.test"), "x", each_reason=True)
+        for number in range(9):
+            outage.failed(f"held by process {number}" if number % 2 else "absent")
+        assert [text for _, text in self.told(caplog)] == ["x: absent", "x: held by process 1"]
+        for number in range(100):
+            outage.failed("a" * number)
+        assert len(caplog.records) == MOST_REASONS
 
 
 def test_once_says_yes_once_a_key_and_forgets_its_manners_for_nobody() -> None:
