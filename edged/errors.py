@@ -5,6 +5,7 @@ EdgedError               one clear line for the user, never a traceback
 ├── ConfigurationError   the settings are wrong: exit 78, and systemd does not try again
 ├── OutputError          standard output can't be written: end, quietly if nobody reads it
 ├── SourceError          audio can't be had now: look again once a second, capture nothing meanwhile
+│   ├── SourceAwayError  it is absent or busy, and may be back at any moment
 │   └── SourceMismatch   the source can't do what was asked: only other settings help
 ├── Unreachable          the recogniser can't be reached or was lost: try again soon, with jitter
 │   └── Limited          it has too many of us: try again with fewer connections
@@ -77,6 +78,10 @@ class SourceError(EdgedError):
     """Audio can't be had at the moment (absent, unplugged, busy)."""
 
     trouble = Trouble.MICROPHONE_ABSENT
+
+
+class SourceAwayError(SourceError):
+    """The source is absent or held by somebody else: it may be there at any moment."""
 
 
 class SourceMismatch(SourceError):

@@ -8,11 +8,13 @@
  * - A reader that is late by more than the buffer gets an overrun, as from a card.
  * - After the file's end comes faint noise (`after noise`), exact zeros (`zeros`), or the file again (`loop`).
  * - `control` is a file that holds one word: `unplug` (dead until closed, and not to be opened while the word stands),
- *   `busy`, `eio`, `stall` (nothing arrives), `overrun` (once; the file is removed then), `mute` (exact zeros). With ""
- *   none is looked for: that would cost whoever asks the card more often than others.
+ *   `busy`, `eio`, `stall` (nothing arrives), `overrun` (once; the file is removed then), `mute` (exact zeros), or two:
+ *   `refuse` and the errno with which it can't be opened. With "" none is looked for: that would cost whoever asks the
+ *   card more often than others.
  * - `state` is a file that holds the room's start in nanoseconds of CLOCK_MONOTONIC, and the samples (of one channel)
  *   that were delivered up to, are played up to, and have come in one piece since.
- * - `ctl` of the same type is a mixer with one capture volume (0-100) and switch, kept in the file `mixer`: 2 numbers.
+ * - `ctl` of the same type is a mixer; the file `mixer` holds its controls, a line each: value, index and name. Those
+ *   whose names end in `Switch` are switches, the others go from 0 to 100.
  */
 #include <alsa/asoundlib.h>
 #include <alsa/control_external.h>
@@ -59,19 +61,39 @@ static uint64_t frames_in(const struct microphone *m, uint64_t ns)
 	return (uint64_t)((unsigned __int128)ns * m->io.rate / NS);
 }
 
-static enum order ordered(struct microphone *m)
+#define ORDER_BYTES 16
+
+static void read_order(const struct microphone *m, char text[ORDER_BYTES])
+{
+	int fd = *m->control ? open(m->control, O_RDONLY | O_CLOEXEC) : -1;
+	ssize_t n = fd < 0 ? 0 : read(fd, text, ORDER_BYTES - 1);
+	text[n > 0 ? n : 0] = 0;
+	if (fd >= 0)
+		close(fd);
+}
+
+static enum order ordered(const struct microphone *m)
 {
 	static const char *const words[] = {"", "unplug", "busy", "eio", "stall", "overrun", "mute"};
-	char text[16] = "";
-	int fd = *m->control ? open(m->control, O_RDONLY | O_CLOEXEC) : -1;
-	if (fd < 0)
-		return NOTHING;
-	ssize_t n = read(fd, text, sizeof text - 1);
-	close(fd);
-	for (enum order o = UNPLUG; n > 0 && o <= MUTE; o++)
+	char text[ORDER_BYTES];
+	read_order(m, text);
+	for (enum order o = UNPLUG; *text && o <= MUTE; o++)
 		if (!strcmp(text, words[o]))
 			return o;
 	return NOTHING;
+}
+
+/* 0, or the error with which it can't be opened. */
+static int refusal(const struct microphone *m)
+{
+	char text[ORDER_BYTES];
+	int number;
+	read_order(m, text);
+	if (!strcmp(text, "unplug"))
+		return -ENODEV;
+	if (!strcmp(text, "busy"))
+		return -EBUSY;
+	return sscanf(text, "refuse %d", &number) == 1 ? -number : 0;
 }
 
 /* 0, or the error that a card in this condition gives. */
@@ -356,10 +378,9 @@ SND_PCM_PLUGIN_DEFINE_FUNC(edged)
 	m->control = strdup(text_of(conf, "control", "/dev/null"));
 	m->state = state ? strdup(state) : NULL;
 	m->after = !strcmp(after, "zeros") ? ZEROS : !strcmp(after, "loop") ? LOOP : NOISE;
-	int error = 0;
-	enum order o = ordered(m);
-	if (o == UNPLUG || o == BUSY)
-		error = o == UNPLUG ? -ENODEV : -EBUSY;
+	int error = refusal(m);
+	if (error)
+		; /* as ordered */
 	else if (file && (m->audio = open(file, O_RDONLY | O_CLOEXEC)) < 0)
 		error = -errno;
 	else if ((m->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) < 0)
@@ -392,41 +413,57 @@ SND_PCM_PLUGIN_SYMBOL(edged);
 
 /* The mixer. */
 
+#define MOST_CONTROLS 16
+
+struct control {
+	long value;
+	unsigned index;
+	char name[60];
+};
+
 struct mixer {
 	snd_ctl_ext_t ext;
 	char *path;
-	int values[2]; /* volume, switch */
+	unsigned count;
+	struct control controls[MOST_CONTROLS];
 };
 
-static const char *const names[] = {"Mic Capture Volume", "Mic Capture Switch"};
+static const struct control *control_of(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key)
+{
+	return &((struct mixer *)ext->private_data)->controls[key];
+}
+
+static int is_switch(const struct control *c)
+{
+	size_t length = strlen(c->name);
+	return length >= 6 && !strcmp(c->name + length - 6, "Switch");
+}
 
 static int elem_count(snd_ctl_ext_t *ext)
 {
-	(void)ext;
-	return 2;
+	return (int)((struct mixer *)ext->private_data)->count;
 }
 
 static int elem_list(snd_ctl_ext_t *ext, unsigned offset, snd_ctl_elem_id_t *id)
 {
-	(void)ext;
 	snd_ctl_elem_id_set_interface(id, SND_CTL_ELEM_IFACE_MIXER);
-	snd_ctl_elem_id_set_name(id, names[offset]);
+	snd_ctl_elem_id_set_name(id, control_of(ext, offset)->name);
+	snd_ctl_elem_id_set_index(id, control_of(ext, offset)->index);
 	return 0;
 }
 
 static snd_ctl_ext_key_t find_elem(snd_ctl_ext_t *ext, const snd_ctl_elem_id_t *id)
 {
-	(void)ext;
-	for (snd_ctl_ext_key_t key = 0; key < 2; key++)
-		if (!strcmp(snd_ctl_elem_id_get_name(id), names[key]))
+	for (snd_ctl_ext_key_t key = 0; key < ((struct mixer *)ext->private_data)->count; key++)
+		if (!strcmp(snd_ctl_elem_id_get_name(id), control_of(ext, key)->name) &&
+		    snd_ctl_elem_id_get_index(id) == control_of(ext, key)->index)
 			return key;
 	return SND_CTL_EXT_KEY_NOT_FOUND;
 }
 
 static int get_attribute(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key, int *type, unsigned *access, unsigned *count)
 {
-	(void)ext;
-	*type = key ? SND_CTL_ELEM_TYPE_BOOLEAN : SND_CTL_ELEM_TYPE_INTEGER;
+	*type = is_switch(control_of(ext, key)) ? SND_CTL_ELEM_TYPE_BOOLEAN : SND_CTL_ELEM_TYPE_INTEGER;
 	*access = SND_CTL_EXT_ACCESS_READWRITE;
 	*count = 1;
 	return 0;
@@ -434,29 +471,29 @@ static int get_attribute(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key, int *type, u
 
 static int get_integer_info(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key, long *least, long *most, long *step)
 {
-	(void)ext;
 	*least = 0;
-	*most = key ? 1 : 100;
+	*most = is_switch(control_of(ext, key)) ? 1 : 100;
 	*step = 1;
 	return 0;
 }
 
 static int read_integer(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key, long *value)
 {
-	*value = ((struct mixer *)ext->private_data)->values[key];
+	*value = control_of(ext, key)->value;
 	return 0;
 }
 
 static int write_integer(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key, long *value)
 {
 	struct mixer *m = ext->private_data;
-	if (m->values[key] == *value)
+	if (m->controls[key].value == *value)
 		return 0;
-	m->values[key] = (int)*value;
+	m->controls[key].value = *value;
 	FILE *file = fopen(m->path, "we");
 	if (!file)
 		return -errno;
-	fprintf(file, "%d %d\n", m->values[0], m->values[1]);
+	for (const struct control *c = m->controls; c < m->controls + m->count; c++)
+		fprintf(file, "%ld %u %s\n", c->value, c->index, c->name);
 	return fclose(file) ? -errno : 1;
 }
 
@@ -493,14 +530,12 @@ SND_CTL_PLUGIN_DEFINE_FUNC(edged)
 	if (!file)
 		return -ENOENT; /* a microphone without a mixer */
 	struct mixer *m = calloc(1, sizeof *m);
-	int found = m ? fscanf(file, "%d %d", &m->values[0], &m->values[1]) : 0;
+	for (struct control *c = m ? m->controls : NULL; c && m->count < MOST_CONTROLS; c++, m->count++)
+		if (fscanf(file, "%ld %u %59[^\n]", &c->value, &c->index, c->name) != 3)
+			break;
 	fclose(file);
 	if (!m)
 		return -ENOMEM;
-	if (found != 2) {
-		free(m);
-		return -EINVAL;
-	}
 	m->path = strdup(path);
 	m->ext.version = SND_CTL_EXT_VERSION;
 	m->ext.card_idx = 0;

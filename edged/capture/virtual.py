@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 SYSTEM_CONFIG = Path("/usr/share/alsa/alsa.conf")
 """Defines `plughw`, `plug` and all the rest; where every distribution puts it."""
+VOLUME, SWITCH = "Mic Capture Volume", "Mic Capture Switch"
 
 
 class Played(NamedTuple):
@@ -107,19 +108,32 @@ class VirtualMicrophone:
         """Exact zeros."""
         self._order("mute")
 
+    def refuse(self, number: int) -> None:
+        """It can't be opened: each try fails with this errno."""
+        self._order(f"refuse {number}")
+
     def resume(self) -> None:
         """Ends every fault."""
         self._order("")
 
+    def set_controls(self, controls: dict[tuple[str, int], int]) -> None:
+        """Its mixer, as somebody left it: the value of each control, by name and index."""
+        self._mixer.write_text("".join(f"{value} {index} {name}\n" for (name, index), value in controls.items()))
+
+    @property
+    def controls(self) -> dict[tuple[str, int], int]:
+        """Its mixer as it is now."""
+        lines = (line.split(" ", 2) for line in self._mixer.read_text().splitlines())
+        return {(name, int(index)): int(value) for value, index, name in lines}
+
     def set_mixer(self, volume: int, on: bool) -> None:
-        """The capture volume (0-100) and switch that somebody left behind."""
-        self._mixer.write_text(f"{volume} {int(on)}\n")
+        """A mixer with one capture volume (0-100) and its switch."""
+        self.set_controls({(VOLUME, 0): volume, (SWITCH, 0): int(on)})
 
     @property
     def mixer(self) -> tuple[int, bool]:
-        """The capture volume and switch as they are now."""
-        volume, on = self._mixer.read_text().split()
-        return int(volume), on == "1"
+        """The values of that one as they are now."""
+        return self.controls[VOLUME, 0], self.controls[SWITCH, 0] == 1
 
     @property
     def played(self) -> Played | None:

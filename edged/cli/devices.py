@@ -2,6 +2,7 @@
 
 import argparse
 
+from edged.capture.cards import NODES
 from edged.capture.devices import converter_warning, devices
 from edged.errors import Exit
 
@@ -37,8 +38,14 @@ def run(args: argparse.Namespace) -> int:
         print(f"{device.name}\n    {device.title}\n    {device.can}")
         if device.holder:
             print(f"    held by {device.holder}")
+        if device.caution:
+            print(f"    {device.caution}")
     if not found:
         print('No microphone is there. Plug one in, or transcribe a recording: capture.source = "wav".')
+        if not NODES.exists():
+            print(
+                f"{NODES} is absent too: no sound driver is loaded, or this is a container without `--device {NODES}`."
+            )
     elif len(found) == 1:
         print('\nIt is what capture.device = "auto" uses.')
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edged.addresses import is_this_machine
+from edged.capture.cards import ambiguity
 from edged.capture.source import open_source
 from edged.cli.storage import spool_cautions, spool_problems, there
 from edged.errors import ConfigurationError, Refused, SourceMismatch
@@ -18,6 +19,7 @@ from edged.settings import Settings
 from edged.stream.proxy import proxy_for
 from edged.stream.tls import trust
 from edged.transcripts.journald import journal_cautions
+from edged.troubles import Trouble
 
 
 class Surroundings(NamedTuple):
@@ -88,16 +90,13 @@ def _source(settings: Settings, seen: Surroundings) -> None:
     except SourceMismatch as error:
         seen.problems.append(str(error))
         return
-    mistaken = False
-    if settings.capture.source == "alsa":
-        from edged.capture.alsa import is_defined  # it needs ALSA: a machine without may play recordings
-        from edged.capture.devices import converter_warning
-
-        mistaken = settings.capture.device != "auto" and not is_defined(settings.capture.device)
-        if text := converter_warning():
-            seen.warnings.append(text)
     if missing:
-        (seen.problems if mistaken else seen.warnings).append(missing.reason)
+        proven = missing.trouble is Trouble.ALSA
+        (seen.problems if proven else seen.warnings).append(missing.reason)
+    if settings.capture.source == "alsa":
+        from edged.capture.devices import converter_warning  # it needs ALSA: a machine without may play recordings
+
+        seen.warnings.extend(filter(None, (converter_warning(), ambiguity(settings.capture.device))))
 
 
 def _detectors(settings: Settings, seen: Surroundings) -> None:

@@ -65,7 +65,8 @@ def absent(name: str) -> str:
         return f"{package} is not installed: {_got(name)}"
     if name == "silero" and os.uname().machine in X86 and not _features() >= SILERO_NEEDS:
         other = "" if pip_refuses() else ": try micro"
-        return f"{package} takes a processor with AVX2, which this machine's has not{other}"
+        lacks = "which this machine's has not" if PROCESSOR.exists() else f"and without {PROCESSOR} that can't be seen"
+        return f"{package} takes a processor with AVX2, {lacks}{other}"
     return ""
 
 
@@ -112,8 +113,11 @@ def _tried(name: str, rate: int) -> SecondDetector | str:
 
 
 def _features() -> set[str]:
-    """What the processor can do, as Linux names it."""
-    lines = PROCESSOR.read_text().splitlines()
+    """What the processor can do, as Linux names it; nothing that can be known where /proc is not mounted."""
+    try:
+        lines = PROCESSOR.read_text().splitlines()
+    except OSError:
+        return set()
     return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
 
 

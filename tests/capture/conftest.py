@@ -42,6 +42,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 Microphone = Callable[..., VirtualMicrophone]
+Running = Callable[[Source], Source]
 
 
 @pytest.fixture

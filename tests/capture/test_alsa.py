@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edged.audio import Block, Captured, Lost, Opened, Overrun, Signal
-from edged.capture import alsa, cards, level, reading
+from edged.capture import alsa, cards, level, opening, reading
 from edged.capture.alsa import AlsaSource
 from edged.capture.level import Watch
 from edged.capture.source import Source
@@ -157,7 +157,7 @@ def test_a_device_that_opens_but_fails_at_each_read_is_one_outage(
     """Opening it is no recovery, its first block is; and what is said at each opening is said once."""
     monkeypatch.setattr(alsa, "RETRY_S", 0.01)
     openings: list[str] = []
-    open_pcm = alsa.open_pcm
+    open_pcm = opening.open_pcm
 
     def opened(device: str, settings: Capture) -> tuple[Any, str]:
         done = open_pcm(device, settings)
@@ -309,7 +309,7 @@ def test_rates_and_channels_that_it_cant_do_are_named_with_those_that_it_can(
         source.check()
     running(source)
     assert "48000 Hz; 2 channels" in tape.wait(Lost).reason
-    assert alsa.capabilities("virtual") == "48000 Hz; 2 channels"
+    assert opening.capabilities("virtual") == "48000 Hz; 2 channels"
 
 
 def test_a_fault_of_our_own_is_logged_and_does_not_make_it_deaf(

@@ -1,36 +1,48 @@
 """Finding cards, and who holds them, in /sys and /proc."""
 
-from collections.abc import Callable
+import errno
+import time
 from pathlib import Path
 
 import pytest
 
 from edged.audio import Block, Lost, Opened
-from edged.capture import alsa, cards
+from edged.capture import alsa, cards, opening
 from edged.capture.alsa import AlsaSource
-from edged.capture.cards import Card, Holder, capture_cards, card_of, choose, explained, find, holder
-from edged.capture.source import Source
-from edged.errors import SourceError, SourceMismatch
+from edged.capture.cards import Address, Card, Holder, address, capture_cards, choose, find, holder
+from edged.capture.causes import explained
+from edged.errors import SourceAwayError, SourceError, SourceMismatch
 from edged.settings import Capture
-from tests.capture.conftest import Microphone, Tape, settings, speech_like
+from tests.capture.conftest import Microphone, Running, Tape, settings, speech_like
 
 
 class Machine:
     """The parts of /sys and /proc that sound cards show in."""
 
     def __init__(self, root: Path) -> None:
-        self.sys, self.proc = root / "sys", root / "proc"
+        self.sys, self.proc, self.nodes = root / "sys", root / "proc", root / "snd"
         self.sys.mkdir()
         self.proc.mkdir()
+        self.nodes.mkdir()
 
     def plug(self, number: int, id_: str, *nodes: str) -> None:
         (self.sys / f"card{number}").mkdir()
+        (self.nodes / f"controlC{number}").touch()
         (self.sys / f"card{number}" / "id").write_text(f"{id_}\n")
         for node in nodes:
             (self.sys / f"pcmC{number}{node}").mkdir()
 
-    def hold(self, number: int, text: str) -> None:
-        status = self.proc / "asound" / f"card{number}" / "pcm0c" / "sub0" / "status"
+    def link(self, ports: dict[str, int]) -> list[Path]:
+        """udev's links."""
+        directory = self.nodes / "by-path"
+        directory.mkdir()
+        for port, number in ports.items():
+            (directory / port).symlink_to(f"../controlC{number}")
+        return [directory / port for port in ports]
+
+    def hold(self, number: int, text: str, *, device: int = 0, subdevice: int = 0) -> None:
+        streams = self.proc / "asound" / f"card{number}" / f"pcm{device}c"
+        status = streams / f"sub{subdevice}" / "status"
         status.parent.mkdir(parents=True, exist_ok=True)
         status.write_text(text)
 
@@ -46,6 +58,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     monkeypatch.setattr(cards, "SYSFS", made.sys)
     monkeypatch.setattr(cards, "PROC", made.proc)
+    monkeypatch.setattr(cards, "NODES", made.nodes)
     return made
 
 
@@ -64,19 +77,23 @@ def test_a_machine_without_sound_has_none(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "card"),
+    ("device", "meant"),
     [
-        ("plughw:CARD=Device", "Device"),
-        ("plughw:CARD=Device,DEV=1", "Device"),
-        ("hw:Device,0", "Device"),
-        ("plughw:2", "2"),
-        ("dsnoop:CARD=Device", "Device"),
+        ("plughw:CARD=Device", Address("Device", 0, None, True)),
+        ("plughw:CARD=Device,DEV=1", Address("Device", 1, None, True)),
+        ("hw:DEV=1,CARD=Device,SUBDEV=2", Address("Device", 1, 2, True)),
+        ("hw:Device,0", Address("Device", 0, None, True)),
+        ("hw:Device,1,3", Address("Device", 1, 3, True)),
+        ("plughw:2", Address("2", 0, None, True)),
+        ("plughw:CARD=/dev/snd/by-path/usb-0:1.2:1.0", Address("/dev/snd/by-path/usb-0:1.2:1.0", 0, None, True)),
+        ("dsnoop:CARD=Device", Address("Device", 0, None, False)),
+        ("hw:Device,first", None),
         ("default", None),
         ("array:1", None),
     ],
 )
-def test_a_device_name_says_which_card_it_means(device: str, card: str | None) -> None:
-    assert card_of(device) == card
+def test_a_device_name_says_which_card_it_means(device: str, meant: Address | None) -> None:
+    assert address(device) == meant
 
 
 def test_a_card_is_found_by_id_or_number(machine: Machine) -> None:
@@ -100,7 +117,7 @@ def test_auto_is_the_one_card_that_captures(machine: Machine) -> None:
 
 def test_the_process_that_holds_a_card_is_named_not_its_thread(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c")
-    (card,) = capture_cards()
+    card = "plughw:CARD=Device"
     assert holder(card) is None, "no /proc/asound: unknown"
     machine.hold(1, "closed\n")
     assert holder(card) is None
@@ -114,17 +131,17 @@ def test_the_process_that_holds_a_card_is_named_not_its_thread(machine: Machine)
 def test_a_holder_that_can_not_be_looked_at_is_another_process(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c")
     machine.hold(1, "owner_pid   : 812\n")
-    assert holder(capture_cards()[0]) == Holder(812, "another process")
+    assert holder("hw:1") == Holder(812, "another process")
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "text"),
     [
-        ("No such device [hw:1]", SourceError, "is not there"),
-        ("No such file or directory [hw:1]", SourceError, "is not there"),
+        ("No such device [hw:1]", SourceAwayError, "is not there"),
+        ("No such file or directory [hw:1]", SourceAwayError, "is not there"),
         ("Permission denied [hw:1]", SourceError, "group `audio`"),
         ("Input/output error [hw:1]", SourceError, "fails: Input/output error"),
-        ("Invalid argument [hw:1]", SourceMismatch, "can't do what is asked for"),
+        ("Invalid argument [hw:1]", SourceError, "Invalid argument; a card that is not ready yet"),
     ],
 )
 def test_each_error_becomes_one_line_that_says_what_to_do(error: str, kind: type[SourceError], text: str) -> None:
@@ -137,7 +154,7 @@ def test_auto_waits_for_the_first_card_without_opening_anything_and_takes_it(
     machine: Machine,
     microphone: Microphone,
     tape: Tape,
-    running: Callable[[Source], Source],
+    running: Running,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(alsa, "RETRY_S", 0.05)
@@ -153,12 +170,12 @@ def test_a_held_card_is_not_opened_until_it_is_free(
     machine: Machine,
     microphone: Microphone,
     tape: Tape,
-    running: Callable[[Source], Source],
+    running: Running,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(alsa, "RETRY_S", 0.02)
     opened: list[str] = []
-    really = alsa.open_pcm
+    really = opening.open_pcm
 
     def open_pcm(device: str, wanted: Capture) -> tuple[object, str]:
         opened.append(device)
@@ -177,3 +194,113 @@ def test_a_held_card_is_not_opened_until_it_is_free(
     machine.hold(1, "closed\n")
     tape.wait(Block)
     assert opened == ["plughw:CARD=Device"] * 2
+
+
+def test_a_card_is_held_only_if_the_device_that_is_asked_for_has_no_free_substream(machine: Machine) -> None:
+    machine.plug(1, "Device", "D0c", "D1c")
+    machine.process(812, 800, "pipewire")
+    machine.hold(1, "owner_pid   : 812\n", subdevice=0)
+    machine.hold(1, "closed\n", subdevice=1)
+    machine.hold(1, "owner_pid   : 812\n", device=1)
+    names = ("plughw:CARD=Device", "hw:1,0,0", "hw:1,0,1", "plughw:CARD=Device,DEV=1")
+    assert [holder(name) is not None for name in names] == [False, True, False, True]
+
+
+def test_a_name_that_shares_its_card_is_always_worth_a_try(machine: Machine) -> None:
+    machine.plug(1, "Device", "D0c")
+    machine.process(812, 800, "arecord")
+    machine.hold(1, "owner_pid   : 812\n")
+    assert cards.is_held("plughw:CARD=Device")
+    assert not cards.is_held("dsnoop:CARD=Device")
+    assert not cards.is_held("mine")
+
+
+@pytest.mark.parametrize("device", ["plughw:CARD=Device", "dsnoop:CARD=Device"])
+def test_a_microphone_is_taken_again_while_another_program_holds_another_substream(
+    machine: Machine,
+    microphone: Microphone,
+    tape: Tape,
+    running: Running,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+) -> None:
+    monkeypatch.setattr(alsa, "RETRY_S", 0.02)
+    virtual = microphone(speech_like(1), card=True)
+    machine.plug(1, "Device", "D0c", "D1c")
+    machine.process(812, 800, "pipewire")
+    machine.hold(1, "closed\n", subdevice=0)
+    machine.hold(1, "owner_pid   : 812\n", subdevice=1)
+    machine.hold(1, "owner_pid   : 812\n", device=1)
+    if device.startswith("dsnoop"):
+        virtual.config.write_text(virtual.config.read_text().replace("pcm.!plughw", "pcm.!dsnoop"))
+        machine.hold(1, "owner_pid   : 812\n", subdevice=0)
+    running(AlsaSource(settings(device), tape.put))
+    tape.wait(Block)
+    virtual.unplug()
+    tape.wait(Lost)
+    virtual.replug()
+    tape.wait(Opened, 2)
+
+
+def test_a_card_that_fails_is_opened_at_growing_intervals_and_at_once_when_something_changes(
+    machine: Machine, microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """alsaaudio keeps 90 bytes of each opening that fails."""
+    monkeypatch.setattr(alsa, "RETRY_S", 0.02)
+    openings: list[float] = []
+    really = opening.open_pcm
+
+    def open_pcm(device: str, wanted: Capture) -> tuple[object, str]:
+        openings.append(time.monotonic())
+        return really(device, wanted)
+
+    monkeypatch.setattr(alsa, "open_pcm", open_pcm)
+    virtual = microphone(speech_like(1), card=True)
+    machine.plug(1, "Device", "D0c")
+    virtual.refuse(errno.EIO)
+    running(AlsaSource(settings("plughw:CARD=Device"), tape.put))
+    time.sleep(0.7)
+    assert 2 <= len(openings) <= 7, "at 0, 0.02, 0.04, 0.08, 0.16, 0.32 and 0.64 s, if nobody is late"
+    virtual.resume()
+    (machine.nodes / "controlC1").chmod(0o660)  # as by udev
+    tape.wait(Block, timeout_s=0.5)
+
+
+@pytest.mark.parametrize(
+    ("ids", "ambiguous"),
+    [
+        (["Device", "Device_1"], {"Device", "Device_1"}),
+        (["Device_1", "Device_2", "Webcam"], {"Device_1", "Device_2"}),
+        (["USBMicrophoneXY", "USBMicrophone_1"], {"USBMicrophoneXY", "USBMicrophone_1"}),
+        (["Device", "Webcam"], set()),
+        (["Device", "Device2"], set()),
+    ],
+)
+def test_ids_that_differ_by_the_kernels_number_alone_are_ambiguous(
+    machine: Machine, ids: list[str], ambiguous: set[str]
+) -> None:
+    for number, id_ in enumerate(ids):
+        machine.plug(number, id_, "D0c")
+    assert {card.id for card in capture_cards() if card.ambiguous} == ambiguous
+
+
+def test_two_microphones_of_one_kind_are_told_apart_by_port(machine: Machine) -> None:
+    machine.plug(1, "Device", "D0c")
+    machine.plug(2, "Device_1", "D1c")
+    assert "makes no" in (cards.ambiguity("plughw:CARD=Device") or ""), "there is no udev"
+    ports = machine.link({"pci-0000:00:14.0-usb-0:1.2:1.0": 1, "pci-0000:00:14.0-usb-0:1.3:1.0": 2})
+    by_port = f"plughw:CARD={ports[1]},DEV=1"
+    assert (cards.ambiguity("plughw:CARD=Device_1") or "").endswith(f"name it by its port: {by_port}")
+    assert cards.ambiguity(by_port) is None
+    assert find(by_port) == capture_cards()[1]
+    with pytest.raises(SourceMismatch) as several:
+        choose()
+    assert f'device = "plughw:CARD={ports[0]}" or device = "{by_port}"' in str(several.value)
+
+
+def test_a_player_with_the_microphones_name_makes_it_ambiguous_too(machine: Machine) -> None:
+    machine.plug(1, "Device", "D0p")
+    machine.plug(2, "Device_1", "D0c")
+    (card,) = capture_cards()
+    assert card.ambiguous
+    assert choose() == "plughw:CARD=Device_1", "it is the only one"

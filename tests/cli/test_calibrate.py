@@ -7,6 +7,7 @@ import pytest
 from edged import config
 from edged.audio import Lost
 from edged.capture import cards
+from edged.capture.causes import explained
 from edged.cli.calibrate import Room, Trial, put, report, with_preset
 from edged.config import load
 from edged.errors import EdgedError, UsageError
@@ -170,7 +171,7 @@ def test_a_microphone_that_is_not_to_be_had_is_not_promised_to_be_waited_for(
 def test_the_promise_is_the_one_that_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """`edged gate --calibrate` takes it off again."""
     monkeypatch.setattr(cards, "find", lambda device: None)
-    busy = cards.explained(OSError("Device or resource busy [hw:A]"), "hw:A")
-    gone = cards.explained(OSError("No such device [hw:A]"), "hw:A")
+    busy = explained(OSError("Device or resource busy [hw:A]"), "hw:A")
+    gone = explained(OSError("No such device [hw:A]"), "hw:A")
     assert WAITS in str(busy)
     assert WAITS in str(gone)

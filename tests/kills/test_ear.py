@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.alsa import open_pcm
+from edged.capture.opening import open_pcm
 from edged.capture.virtual import Played, VirtualMicrophone
 from edged.recognizer.compose import place
 from edged.recognizer.script import Script

@@ -1,0 +1,100 @@
+"""libasound itself, by ctypes, for what alsaaudio does not pass on: why something failed, and where the library is."""
+
+import ctypes
+import errno
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+logger = logging.getLogger(__name__)
+
+library: Final = ctypes.CDLL("libasound.so.2")
+"""The same that alsaaudio has loaded."""
+_libc: Final = ctypes.CDLL(None)
+_libc.vsnprintf.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)
+_libc.dladdr.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+
+MAX_MESSAGES: Final = 8
+"""For one failure. The first ones name its cause, the rest what failed in consequence."""
+MESSAGE_BYTES: Final = 512
+
+_this_thread = threading.local()
+
+
+def listen() -> list[str]:
+    """Send this thread's messages of libasound to the debug log instead of to standard error.
+
+    Returns the list that takes those from now on, until the next call in this thread.
+    """
+    library.snd_lib_error_set_local(_handler)
+    messages: list[str] = []
+    _this_thread.messages = messages
+    return messages
+
+
+def _take(_file: bytes, _line: int, function: bytes | None, error: int, text: bytes | None, values: int | None) -> None:
+    """Take a message, as `snd_local_error_handler_t`.
+
+    Its last argument is a va_list: a pointer, or what is passed as one, on x86-64, arm64 and armv7.
+    """
+    buffer = ctypes.create_string_buffer(MESSAGE_BYTES)
+    _libc.vsnprintf(buffer, MESSAGE_BYTES, text or b"", values)
+    message = buffer.value.decode(errors="replace").strip()
+    if error:
+        message += f": {os.strerror(abs(error))}"
+    if len(_this_thread.messages) < MAX_MESSAGES:
+        _this_thread.messages.append(message)
+    logger.debug("libasound: %s: %s", (function or b"").decode(), message)
+
+
+_ARGUMENTS = (ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_handler = ctypes.CFUNCTYPE(None, *_ARGUMENTS)(_take)
+"""Kept alive: libasound holds its bare address."""
+
+
+def configuration_fault(device: str) -> str | None:
+    """What is wrong with ALSA's configuration as far as this name is concerned, with the cure; None if it knows it.
+
+    What stands behind a name is not looked at. `default` is given the benefit of the doubt: it comes with the first
+    card.
+    """
+    messages = listen()
+    if library.snd_config_update() < 0:
+        return f"ALSA's configuration can't be read: {'; '.join(messages[:2])}"
+    if not _defines(b"pcm", None):
+        return "ALSA's configuration defines no devices: install libasound2-data, or correct ALSA_CONFIG_PATH"
+    if device == "default" or _defines(b"pcm", os.fsencode(device)):
+        return None
+    return f"no ALSA device is called {device}: correct capture.device (`edged devices` lists all)"
+
+
+def _defines(base: bytes, name: bytes | None) -> bool:
+    """Whether the configuration, once read, has a compound `base`, or a definition `name` in it."""
+    whole, found = ctypes.c_void_p.in_dll(library, "snd_config"), ctypes.c_void_p()
+    if name is None:
+        return bool(library.snd_config_search(whole, base, None) == 0)
+    error = library.snd_config_search_definition(whole, base, name, ctypes.byref(found))
+    if found:
+        library.snd_config_delete(found)
+    return bool(error != -errno.ENOENT)
+
+
+class _Location(ctypes.Structure):
+    """Dl_info of dladdr(3)."""
+
+    _fields_ = (
+        ("file", ctypes.c_char_p),
+        ("base", ctypes.c_void_p),
+        ("symbol", ctypes.c_char_p),
+        ("address", ctypes.c_void_p),
+    )
+
+
+def path() -> Path | None:
+    """Where the library lies; asked of the loader, so that it needs no /proc."""
+    found = _Location()
+    if not _libc.dladdr(ctypes.cast(library.snd_pcm_open, ctypes.c_void_p), ctypes.byref(found)) or not found.file:
+        return None
+    return Path(os.fsdecode(found.file))

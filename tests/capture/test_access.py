@@ -1,0 +1,93 @@
+"""Cards that the kernel has, but this process may not open, or can't see the nodes of; and a system without /proc."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edged.capture import cards
+from edged.capture.causes import explained
+from edged.troubles import Trouble
+
+DEVICE = "plughw:CARD=Device"
+ABSENT = OSError("No such device [plughw:CARD=Device]")
+"""What libasound gives, as it finds a card by its id only if it may open the control node."""
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The control node of the only card; its place is made, itself not."""
+    monkeypatch.setattr(cards, "SYSFS", tmp_path / "sys")
+    monkeypatch.setattr(cards, "NODES", tmp_path / "snd")
+    (tmp_path / "sys" / "card1").mkdir(parents=True)
+    (tmp_path / "sys" / "card1" / "id").write_text("Device\n")
+    (tmp_path / "sys" / "pcmC1D0c").mkdir()
+    (tmp_path / "snd").mkdir()
+    return tmp_path / "snd" / "controlC1"
+
+
+def test_a_container_that_was_not_given_the_card_is_told_what_to_pass(node: Path) -> None:
+    made = explained(ABSENT, DEVICE)
+    assert f"the kernel has it, but {node} is not here; a container takes `--device {node.parent}`" in str(made)
+    assert made.trouble is Trouble.MICROPHONE_FORBIDDEN
+    assert str(explained(OSError("No such file or directory [default]"), "default", ["cannot find card '0'"])).endswith(
+        f"`--device {node.parent}`"
+    )
+
+
+def test_a_machine_without_sound_nodes_at_all_is_told_so(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "SYSFS", node)
+    node.parent.rmdir()
+    assert f"is not there, nor is {node.parent}: no sound driver is loaded" in str(explained(ABSENT, DEVICE))
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "cure"),
+    [
+        (0o660, "audio", "add it to the group `audio`"),
+        (0o660, "video", "add it to the group `video`"),
+        (0o660, 54_321, "add it to the group 54321 (a container takes `--group-add 54321`)"),
+        (0o600, "audio", "is for its owner alone"),
+    ],
+)
+def test_who_is_not_in_the_nodes_group_is_told_which_it_is(node: Path, mode: int, group: str | int, cure: str) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a file away")
+    node.touch()
+    node.chmod(mode)
+    shutil.chown(node, "root", group)
+    for directory in node.parents[1:-2]:  # below /tmp
+        directory.chmod(0o755)
+    code = f"""
+import os
+from pathlib import Path
+from edged.capture import cards
+from edged.capture.causes import explained
+os.setgroups([])
+os.setresuid(65534, 65534, 65534)
+cards.SYSFS, cards.NODES = Path({str(node.parents[1] / "sys")!r}), Path({str(node.parent)!r})
+print(explained(OSError("No such device"), {DEVICE!r}))
+print(explained(OSError("Permission denied"), {DEVICE!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for line in done.stdout.splitlines():
+        assert line.startswith(f"{DEVICE} may not be opened by this user: ")
+        assert cure in line
+
+
+def test_a_rule_for_devices_is_named_where_the_modes_would_allow_it(node: Path) -> None:
+    node.touch()
+    made = explained(OSError("Operation not permitted [hw:1]"), "hw:1")
+    assert f"{node} is barred by a rule for devices" in str(made)
+
+
+@pytest.mark.parametrize("command", ["devices", "check --config /dev/null --set capture.device=hw:1"])
+def test_a_system_without_proc_is_no_fault_of_ours(command: str) -> None:
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("only root can take /proc away")
+    script = f"umount -l /proc && exec {sys.executable} -m edged {command}"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

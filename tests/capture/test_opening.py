@@ -1,0 +1,113 @@
+"""Why a microphone can't be opened, in libasound's own words, and what is made of it."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edged.audio import Block, Lost
+from edged.capture.alsa import AlsaSource
+from edged.capture.virtual import SYSTEM_CONFIG
+from edged.troubles import Trouble
+from tests.capture.conftest import Microphone, Running, Tape, settings, speech_like
+
+
+def missing(device: str) -> Lost:
+    """What a check of this device finds."""
+    found = AlsaSource(settings(device), print).check()
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def definitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of ALSA's configuration, to be written."""
+    file = tmp_path / "asound.conf"
+    monkeypatch.setenv("ALSA_CONFIG_PATH", f"{SYSTEM_CONFIG}:{file}")
+    return file
+
+
+BRACE = 'pcm.mic { type plug slave.pcm "hw:1,0"\n'
+
+
+@pytest.mark.parametrize("device", ["mic", "hw:1", "default"])
+def test_a_configuration_that_cant_be_read_is_told_with_its_file_and_the_place(definitions: Path, device: str) -> None:
+    definitions.write_text(BRACE)
+    found = missing(device)
+    assert found.reason.startswith("ALSA's configuration can't be read: _toplevel_:2:0:Unexpected char; ")
+    assert str(definitions) in found.reason
+    assert found.trouble is Trouble.ALSA
+
+
+def test_a_corrected_configuration_is_taken_without_a_restart(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    virtual = microphone(speech_like(0.5))
+    right = virtual.config.read_text()
+    virtual.config.write_text(BRACE)
+    running(AlsaSource(settings(), tape.put))
+    assert "can't be read" in tape.wait(Lost).reason
+    virtual.config.write_text(right)
+    tape.wait(Block)
+
+
+@pytest.mark.parametrize("text", ["", "pcm_type.a { lib a }\n"], ids=["empty", "other"])
+def test_a_machine_without_alsas_own_configuration_is_told_what_to_install(
+    definitions: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Every name would be unknown: it is not the name that is wrong."""
+    definitions.write_text(text)
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(definitions))
+    assert "install libasound2-data" in missing("plughw:CARD=Device").reason
+
+
+@pytest.mark.parametrize(
+    ("definition", "reason"),
+    [
+        ("type nosuch", "Cannot open shared library libasound_module_pcm_nosuch.so"),
+        ('type plug slave.pcm "nosuch"', "Unknown PCM nosuch"),
+        ("type plug", "slave is not defined"),
+        ("type plug slave.pcm null bogus 1", "Unknown field bogus"),
+        ('type asym playback.pcm "null"', "capture slave is not defined"),
+        ("type rate slave { pcm null rate 48000 } converter nosuch", "libasound_module_rate_nosuch.so"),
+    ],
+)
+def test_what_a_definition_lacks_is_told_in_libasounds_words(definitions: Path, definition: str, reason: str) -> None:
+    """And nobody waits for a microphone that is plugged in all the while."""
+    definitions.write_text(f"pcm.mine {{ {definition} }}\n")
+    found = missing("mine")
+    assert found.reason.startswith("mine fails: ")
+    assert reason in found.reason
+    assert "correct its definition" in found.reason
+    assert found.trouble is Trouble.ALSA
+
+
+def test_a_definition_whose_card_is_absent_waits_for_it_by_name(definitions: Path) -> None:
+    definitions.write_text("pcm.mine { type plug slave.pcm 'hw:CARD=Absent' }\n")
+    assert missing("mine").reason.startswith("mine is not there (Cannot get card index for Absent)")
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO, errno.ENOSPC, errno.EPROTO, errno.ENOMEM])
+def test_no_error_of_opening_proves_the_settings_wrong(
+    microphone: Microphone, tape: Tape, running: Running, number: int
+) -> None:
+    """A card that is not ready at boot gives any of them, and works a second later."""
+    virtual = microphone(speech_like(0.5))
+    virtual.refuse(number)
+    source = AlsaSource(settings(), tape.put)
+    assert source.check() is not None
+    running(source)
+    tape.wait(Lost)
+    virtual.resume()
+    tape.wait(Block)
+
+
+def test_a_broken_configuration_of_the_users_own_does_not_end_the_check(tmp_path: Path) -> None:
+    """It once aborted in libasound, with status 134."""
+    (tmp_path / ".asoundrc").write_text(BRACE)
+    command = [sys.executable, "-m", "edged", "check", "--config", "/dev/null", "--set", "capture.device=plughw:1"]
+    done = subprocess.run(command, env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 78, done.stderr
+    assert f"{tmp_path}/.asoundrc may be old or corrupted" in done.stderr
