@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-import msgspec
-
 from edged.ranges import Ranges
 from edged.spool.dating import Anchor, Boot, Line, age_s, later
 from edged.spool.items import EVER, Backlog, Pending, Recovered, Run, Stretch
 from edged.spool.records import Entry
 from edged.spool.store import Segment, Store
-from edged.transcripts.record import Record, decode
+from edged.transcripts.record import UNREADABLE, Record, decode
 
 
 def resolve(stores: Sequence[Store], alive: str | None = None) -> None:
@@ -120,7 +118,7 @@ def lacks(entry: Entry, marked: set[str], sinks: Sequence[str]) -> tuple[str, ..
 def _record(entry: Entry) -> Record | None:
     try:
         return decode(entry.record)
-    except msgspec.DecodeError:  # of another version: counted, and it stays for `keep_s`
+    except UNREADABLE:  # of another version: counted, and it stays for `keep_s`
         return None
 
 

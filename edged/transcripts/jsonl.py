@@ -2,8 +2,8 @@
 
 A record is one `write` of one line to a file opened with O_APPEND. Every line in the file is whole: what a failed
 write left behind is cut off before anything else is written, and what a power cut left behind is moved to
-`<path>.torn` when the file is opened. An advisory lock (flock) keeps two processes with the same file out of each
-other's repairs.
+`<path>.torn` when the file is opened. A lock, `<path>.lock`, keeps two processes with the same file out of each other's
+repairs.
 
 With `fsync = "record"` a record counts as delivered when fdatasync has returned; the directory is synced too when
 something was made in it.
@@ -12,18 +12,16 @@ something was made in it.
 import errno
 import logging
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from edged.errors import SinkError
+from edged.files import open_trusted
 from edged.settings import File
-from edged.transcripts.files import explain, locked, make_directory, sync_directory
-from edged.transcripts.record import Record, encode
+from edged.transcripts.files import Lock, explain, make_directory, sync_directory
+from edged.transcripts.record import UNREADABLE, Record, decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +34,8 @@ CHUNK_BYTES = 65_536
 LOOK_BACK_BYTES = 64 << 20
 """How far back a file is read: `max_pending` (10,000) long records (6 kB, 30 s of fast speech)."""
 
-_decode_record = msgspec.json.Decoder(Record).decode
+LONGEST_LINE_BYTES = 1 << 20
+"""No record is longer, by far: what is, is not read into memory."""
 
 
 class _Torn(NamedTuple):
@@ -55,6 +54,7 @@ class JsonLines:
         self._path = Path(settings.path)
         self._sync = settings.fsync == "record"
         self._fd = -1
+        self._lock = Lock(self._path)
         self._torn: _Torn | None = None
         """Set while something that failed is not cut off yet."""
 
@@ -64,7 +64,7 @@ class JsonLines:
         with self._explained():
             self._cutlocked()
             self._follow()
-            with locked(self._fd):
+            with self._lock.held():
                 start_bytes = os.fstat(self._fd).st_size
                 sizes_bytes = []
                 failure: OSError | None = None
@@ -94,6 +94,7 @@ class JsonLines:
 
     def _close(self) -> None:
         fd, self._fd, self._torn = self._fd, -1, None
+        self._lock.close()
         if fd >= 0:
             os.close(fd)
 
@@ -132,7 +133,7 @@ class JsonLines:
 
     def _cutlocked(self) -> None:
         if self._torn:
-            with locked(self._fd):
+            with self._lock.held():
                 self._cut()
 
     def _cut(self) -> None:
@@ -162,21 +163,18 @@ class JsonLines:
 
     def _open(self) -> None:
         make_directory(self._path.parent, sync=self._sync)
+        self._lock.open()
+        flags, made = os.O_RDWR | os.O_APPEND, False
         try:
-            if not stat.S_ISREG(os.stat(self._path).st_mode):
-                raise OSError(errno.EISDIR if self._path.is_dir() else errno.EINVAL, "it is not a regular file")
-            made = False
-            flags = os.O_RDWR
+            fd = open_trusted(self._path, flags)
         except FileNotFoundError:
-            made = True
-            flags = os.O_RDWR | os.O_CREAT
-        fd = os.open(self._path, flags | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+            fd, made = open_trusted(self._path, flags | os.O_CREAT, FILE_MODE), True
         try:
             if made:
                 os.fchmod(fd, FILE_MODE)  # whatever the umask
                 if self._sync:
                     sync_directory(self._path.parent)
-            with locked(fd):
+            with self._lock.held():
                 self._repair(fd)
         except OSError:
             os.close(fd)
@@ -187,44 +185,67 @@ class JsonLines:
         """See to it that the file ends with a whole line.
 
         A last line that lacks nothing but its newline is a record, and is given it. Any other is moved to `.torn`,
-        which is on disk before the line is cut off here.
+        which is on disk before the line is cut off here. Where there can be no such file, it stays as a line that is no
+        record: readers pass over it.
         """
         size_bytes = os.fstat(fd).st_size
-        torn = _after_last_newline(fd, size_bytes)
-        if not torn:
+        begin_bytes = _after_last_newline(fd, size_bytes)
+        torn_bytes = size_bytes - begin_bytes
+        if not torn_bytes:
             return
-        try:
-            _decode_record(torn)
-        except msgspec.MsgspecError:
-            aside = self._path.with_name(self._path.name + ".torn")
-            aside_fd = os.open(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-            try:
-                os.fchmod(aside_fd, FILE_MODE)
-                rest = torn + b"\n"
-                while rest:
-                    rest = rest[os.write(aside_fd, rest) :]
-                os.fsync(aside_fd)
-            finally:
-                os.close(aside_fd)
-            os.ftruncate(fd, size_bytes - len(torn))
-            log.warning(
-                "%s ended in mid-line (a power cut?): moved the last %d bytes to %s", self._path, len(torn), aside
-            )
-        else:
+        if _is_record(fd, begin_bytes, torn_bytes):
             os.write(fd, b"\n")
             log.warning("%s ended without a newline: added it", self._path)
+            return
+        aside = self._path.with_name(self._path.name + ".torn")
+        try:
+            aside_fd = open_trusted(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+        except OSError as error:
+            os.write(fd, b"\n")
+            text = "%s ended in mid-line (a power cut?): its last %d bytes stay, as they can't be moved to %s: %s"
+            log.warning(text, self._path, torn_bytes, aside, error.strerror)
+            return
+        try:
+            _copy(fd, begin_bytes, size_bytes, aside_fd)
+        finally:
+            os.close(aside_fd)
+        os.ftruncate(fd, begin_bytes)
+        log.warning("%s ended in mid-line (a power cut?): moved the last %d bytes to %s", self._path, torn_bytes, aside)
 
 
-def _after_last_newline(fd: int, size_bytes: int) -> bytes:
-    tail: list[bytes] = []
+def _is_record(fd: int, begin_bytes: int, length_bytes: int) -> bool:
+    if length_bytes > LONGEST_LINE_BYTES:
+        return False
+    try:
+        decode(os.pread(fd, length_bytes, begin_bytes))
+    except UNREADABLE:
+        return False
+    return True
+
+
+def _copy(fd: int, begin_bytes: int, end_bytes: int, aside_fd: int) -> None:
+    """A part of one file, as a line behind the other."""
+    os.fchmod(aside_fd, FILE_MODE)
+    for at_bytes in range(begin_bytes, end_bytes, CHUNK_BYTES):
+        _write(aside_fd, os.pread(fd, min(CHUNK_BYTES, end_bytes - at_bytes), at_bytes))
+    _write(aside_fd, b"\n")
+    os.fsync(aside_fd)
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _after_last_newline(fd: int, size_bytes: int) -> int:
+    """Where the last line begins. Raises OSError if it is longer than `LOOK_BACK_BYTES`."""
     at_bytes = size_bytes
     while at_bytes > 0:
         begin_bytes = max(0, at_bytes - CHUNK_BYTES)
-        _, newline, after = os.pread(fd, at_bytes - begin_bytes, begin_bytes).rpartition(b"\n")
-        tail.insert(0, after)
-        if newline:
-            break
+        newline = os.pread(fd, at_bytes - begin_bytes, begin_bytes).rfind(b"\n")
+        if newline >= 0:
+            return begin_bytes + newline + 1
         at_bytes = begin_bytes
         if size_bytes - at_bytes > LOOK_BACK_BYTES:
             raise OSError(errno.EINVAL, "it holds no lines, so no transcripts: choose another transcripts.file.path")
-    return b"".join(tail)
+    return 0

@@ -1,6 +1,7 @@
 """A transcript record: what was said, when, and which samples it answers. This is the format of the file sink."""
 
 from math import isfinite
+from typing import Final
 
 import msgspec
 
@@ -65,4 +66,7 @@ def probability(value: float | None) -> float:
 encode = msgspec.json.Encoder().encode
 """Record to JSON, UTF-8, one line without its newline."""
 decode = msgspec.json.Decoder(Record).decode
-"""Raises `msgspec.ValidationError` or `msgspec.DecodeError` for anything that is no record."""
+"""Raises one of `UNREADABLE` for anything that is no record."""
+
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding raises, whatever is wrong: no JSON, another shape, text that is no UTF-8, brackets without end."""

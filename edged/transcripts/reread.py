@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
@@ -11,12 +12,13 @@ from typing import Any, Final
 import msgspec
 
 from edged.errors import SinkError
+from edged.files import UnsafeFileError, open_trusted
 from edged.settings import Transcripts
 from edged.transcripts.files import explain
 from edged.transcripts.journal import MESSAGE_ID, record_of
-from edged.transcripts.jsonl import CHUNK_BYTES, LOOK_BACK_BYTES
+from edged.transcripts.jsonl import CHUNK_BYTES, LONGEST_LINE_BYTES, LOOK_BACK_BYTES
 from edged.transcripts.reconcile import Asked, Held
-from edged.transcripts.record import Record, decode
+from edged.transcripts.record import UNREADABLE, Record, decode
 
 RANGES_BYTES: Final = 2 << 20
 """How far back a file, its predecessors included, is looked through for ranges: 1,500 records of 10 words, four hours
@@ -69,8 +71,9 @@ def in_file(path: str | Path, asked: Asked) -> Held:
 
     Stops when all ids are found, or after `LOOK_BACK_BYTES` of a file; for ranges after `RANGES_BYTES` of all of them.
     Looks into `path`, and into what logrotate makes of it (`path.1`, `path-YYYYMMDD`), the newest `ROTATED_MOST` of
-    them; not into compressed ones: logrotate's `delaycompress` keeps the last one readable. Files that don't exist
-    hold nothing; raises SinkError for one that can't be read. Lines that are no records are passed over.
+    them; not into compressed ones: logrotate's `delaycompress` keeps the last one readable. Files that don't exist, and
+    predecessors that others prepared, hold nothing; raises SinkError for one that can't be read. Lines that are no
+    records are passed over.
     """
     path = Path(path)
     missing = set(asked.ids)
@@ -81,15 +84,15 @@ def in_file(path: str | Path, asked: Asked) -> Held:
             for line in _lines_backwards(file):
                 if not missing and left_bytes <= 0:
                     break
-                with suppress(msgspec.MsgspecError):
+                with suppress(*UNREADABLE):
                     place = _decode_place(line)
                     missing.discard(place.id)
                     if left_bytes > 0 and _concerns(asked, place.run, place.from_, place.to):
                         records.append(decode(line))
                 left_bytes -= len(line) + 1
-        except FileNotFoundError:
-            continue
         except OSError as error:
+            if isinstance(error, FileNotFoundError) or (isinstance(error, UnsafeFileError) and file != path):
+                continue
             raise SinkError(explain(error, file)) from error
     return Held(asked.ids - missing, tuple(reversed(records)))
 
@@ -111,19 +114,33 @@ def _rotated(path: Path) -> list[Path]:
 
 
 def _lines_backwards(path: Path) -> Iterator[bytes]:
-    """Lines without their newlines, the last first; a torn one at either end of what is read is among them."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Lines without their newlines, the last first; a torn one at either end of what is read is among them.
+
+    Those longer than `LONGEST_LINE_BYTES` are left out.
+    """
+    fd = open_trusted(path, os.O_RDONLY)
     try:
         at_bytes = os.fstat(fd).st_size
         stop_bytes = max(0, at_bytes - LOOK_BACK_BYTES)
-        rest = b""
+        rest, rest_bytes = deque[bytes](), 0
+        """Of the line whose beginning is not read yet."""
         while at_bytes > stop_bytes:
             begin_bytes = max(stop_bytes, at_bytes - CHUNK_BYTES)
-            first, *lines = (os.pread(fd, at_bytes - begin_bytes, begin_bytes) + rest).split(b"\n")
-            yield from reversed(lines)
-            rest = first
+            first, *lines = os.pread(fd, at_bytes - begin_bytes, begin_bytes).split(b"\n")
+            if lines:
+                lines[-1] += b"".join(rest)
+                if rest_bytes > LONGEST_LINE_BYTES:
+                    lines.pop()
+                yield from reversed(lines)
+                rest.clear()
+                rest_bytes = 0
+            rest.appendleft(first)
+            rest_bytes += len(first)
+            if rest_bytes > LONGEST_LINE_BYTES:
+                rest.clear()
             at_bytes = begin_bytes
-        yield rest
+        if rest_bytes <= LONGEST_LINE_BYTES:
+            yield b"".join(rest)
     finally:
         os.close(fd)
 
@@ -142,7 +159,7 @@ def in_journal(asked: Asked) -> Held | None:
         records = []
         for run, ranges in asked.ranges.items():
             for entry in islice(_backwards(reader, EDGED_RUN=run), RANGES_ENTRIES):
-                with suppress(msgspec.MsgspecError, KeyError):  # of another version: of no use here
+                with suppress(KeyError, *UNREADABLE):  # of another version: of no use here
                     record = record_of(entry)
                     if ranges.overlaps(record.from_, record.to):
                         records.append(record)

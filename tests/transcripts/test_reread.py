@@ -1,5 +1,7 @@
 """What the sinks hold is found: by ids, and by the samples that records answer; from the end, and not without bound."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,6 +132,43 @@ class TestFile:
         deliver(path, *records(1, 99))
         in_file(path, by_id(98, 99))
         assert len(read) <= 4, "a newline at the end, two records, and one to see that it is enough"
+
+    def test_a_line_is_passed_over_whatever_is_wrong_with_it(self, path: Path) -> None:
+        """One flipped bit in an id or a text, brackets without end, a number that has none."""
+        flipped = bytearray(encode(second(2)))
+        flipped[flipped.index(b"id-2")] |= 0x80
+        text = bytearray(encode(second(3)))
+        text[text.index(b"Turn")] |= 0x80
+        number = encode(second(4)).replace(b'"from":64000', b'"from":' + b"6" * 5000)
+        deliver(path, second(1))
+        with path.open("ab") as file:
+            file.write(b"\n".join([bytes(flipped), bytes(text), b"[" * 100_000, number, encode(second(5)), b""]))
+        held = in_file(path, Asked(by_id(1, 2, 5).ids, by_range(0, 160_000).ranges))
+        assert held.ids == by_id(1, 5).ids
+        assert numbers(held) == [1, 5]
+
+    def test_a_line_without_end_costs_no_more_than_its_reading(self, path: Path) -> None:
+        """63 MB took 54 s."""
+        deliver(path, second(1))
+        with path.open("ab") as file:
+            file.write(b"a" * 63_000_000)
+        begun_s = time.process_time()
+        assert in_file(path, by_id(1)).ids == {"id-1"}
+        JsonLines(File(path=str(path), fsync="never")).reopen()
+        assert time.process_time() - begun_s < 3
+
+    @pytest.mark.parametrize("as_predecessor", ["pipe", "device"])
+    def test_a_predecessor_that_is_no_file_is_passed_over_at_once(self, path: Path, as_predecessor: str) -> None:
+        deliver(path, second(1))
+        deliver(path.with_name("t.jsonl.1"), second(2))
+        other = path.with_name("t.jsonl-20261120")
+        os.mkfifo(other) if as_predecessor == "pipe" else other.symlink_to("/dev/zero")
+        assert in_file(path, by_id(1, 2)).ids == by_id(1, 2).ids
+
+    def test_a_pipe_in_the_files_place_is_an_error_at_once(self, path: Path) -> None:
+        os.mkfifo(path)
+        with pytest.raises(SinkError, match="a pipe or a device"):
+            in_file(path, by_id(1))
 
     def test_nothing_there_holds_nothing(self, tmp_path: Path) -> None:
         assert in_file(tmp_path / "absent" / "t.jsonl", by_id(1)).ids == set()
