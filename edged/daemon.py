@@ -6,7 +6,6 @@ anything about audio or words; what it owns is the order of starting and stoppin
 
 import asyncio
 import logging
-import signal
 import time
 import uuid
 from collections.abc import Callable
@@ -28,9 +27,10 @@ from edged.service.log import Outage, duration
 from edged.service.manager import Manager
 from edged.service.repeats import Repeats
 from edged.service.status import Condition
-from edged.service.terminal import Terminal
+from edged.service.streams import STDOUT, watch_reader
 from edged.settings import Settings
 from edged.shutdown import FLUSH_S, LEAST_FLUSH_S, flush_s, take_all
+from edged.stopping import Stopping
 from edged.stream.backfill import Backfill
 from edged.stream.effects import Handed, HandedOver, LaneEffect
 from edged.stream.lane import Lane
@@ -39,6 +39,7 @@ from edged.stream.share import Share
 from edged.stream.timeline import Timeline
 from edged.stream.tls import tls_context
 from edged.summary import Summary
+from edged.transcripts import delivery
 from edged.transcripts.delivery import Delivery
 from edged.transcripts.sinks import open_sinks
 from edged.troubles import Trouble
@@ -78,20 +79,17 @@ class Daemon:
         self._signals: dict[Trouble | None, Outage] = {}
         self._watch, self._loudness = Watch(), Loudness()
         self._manager = Manager()
-        self._terminal = Terminal()
         self._backlog = Backlog(settings.backfill.after_s, time.monotonic())
         self._captured = self._holes = self._dropped = 0
         self._expected: int | None = None
         self._priming = False
-        self._ended = False
-        self._signalled = self._interrupted = False
         self._undelivered: dict[str, int] = {}
         """By sink: how many records it lacks at the end."""
 
     async def run(self) -> Exit:
         """Run until the recording ends or a signal stops it. Raises ConfigurationError or SourceMismatch at first."""
         loop = asyncio.get_running_loop()
-        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        self._stopping = Stopping(self._settings.daemon.stop_s, self._reload)
         self._handover = HandOver(lambda: loop.call_soon_threadsafe(self._on_captured), self._rate)
         self._source: Source = open_source(self._settings.capture, self._handover.put)
         async with self._manager.starting("opening the microphone"):
@@ -103,9 +101,7 @@ class Daemon:
             self._manager.lost(missing.trouble)
         transcripts = self._settings.transcripts
         # Delivery, Books and Backfill need each other: what a later one does is looked up when it is called.
-        self._delivery = Delivery(
-            open_sinks(transcripts), transcripts.max_pending, lambda event: self._books.delivered(event)
-        )
+        self._delivery = Delivery(open_sinks(transcripts), transcripts.max_pending, self._on_delivery)
         self._books = Books(
             self._settings,
             self.run_id,
@@ -121,13 +117,13 @@ class Daemon:
         async with self._manager.starting("opening the spool"):
             await self._books.open()
         self._delivery.start()
-        self._handle_signals(loop)
+        if "console" in transcripts.sinks:
+            watch_reader(loop, STDOUT, self._delivery.reopen)
+        self._stopping.handle_signals()
         try:
             return await self._run()
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_IGN)  # it is over; one more signal would only spoil the exit status
+            self._stopping.ignore_signals()
 
     def _make_link(self, lane: Lane, on_effect: Callable[[LaneEffect], None]) -> Link:
         return Link(self._settings, lane, self._key, self._tls, self._share, on_effect)
@@ -145,8 +141,8 @@ class Daemon:
         link = asyncio.create_task(self._link.run(), name="link")
         backfill = asyncio.create_task(self._backfill.run(), name="backfill")
         watch = asyncio.create_task(self._look_after(), name="watch")
-        stop = asyncio.create_task(self._stop.wait(), name="stop")
-        hurry = asyncio.create_task(self._hurry.wait(), name="hurry")
+        stop = asyncio.create_task(self._stopping.requested.wait(), name="stop")
+        hurry = asyncio.create_task(self._stopping.hurried.wait(), name="hurry")
         tasks: list[asyncio.Task[Any]] = [link, backfill, watch, stop, hurry]
         deadline = time.monotonic() + FLUSH_S
         try:
@@ -154,7 +150,7 @@ class Daemon:
             for task in (link, backfill, watch):
                 if task.done():
                     task.result()  # none ends before a stop, but by a fault of our own
-            wait_s = self._settings.capture.end_wait_s if self._ended else self._settings.daemon.stop_s
+            wait_s = self._settings.capture.end_wait_s if self._stopping.ended else self._settings.daemon.stop_s
             deadline = time.monotonic() + wait_s
             self._manager.stopping(wait_s, STOP_CAPTURE_S + 2 * FLUSH_S)
             self._tell_status()
@@ -192,7 +188,7 @@ class Daemon:
             return task.done()
 
         speaks = self._lane.backlog or self._lane.session
-        if (not speaks or await ended(link)) and self._ended:
+        if (not speaks or await ended(link)) and self._stopping.ended:
             self._backfill.finish()  # not before: the link may still have handed something over
             await ended(backfill)
         for task in (link, backfill):
@@ -207,7 +203,7 @@ class Daemon:
             log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, self._books.fate)
         if left_s or self._undelivered:
             return Exit.SPEECH_LEFT
-        return Exit.INTERRUPTED if self._interrupted else Exit.OK
+        return Exit.INTERRUPTED if self._stopping.interrupted else Exit.OK
 
     @property
     def _left_s(self) -> float:
@@ -241,34 +237,18 @@ class Daemon:
             usd_estimated=sent_s / 60 * self._settings.deepgram.usd_per_minute,
         )
 
-    # -- signals ------------------------------------------------------------------------------------------------------
+    # -- sinks --------------------------------------------------------------------------------------------------------
 
-    def _handle_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.add_signal_handler(signal.SIGTERM, self._on_stop_signal, False)
-        loop.add_signal_handler(signal.SIGINT, self._on_stop_signal, True)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-
-    def _on_stop_signal(self, interrupted: bool) -> None:
-        """The first waits for the last words, `stop_s` at most; the second does not."""
-        if self._signalled:
-            log.info("stopping at once")
-            self._hurry.set()
-            return
-        stop_s = self._settings.daemon.stop_s
-        log.info("stopping; the last words are waited for, at most %g s", stop_s)
-        self._signalled, self._interrupted = True, interrupted
-        if self._ended:  # a recording's end is awaited already, and for longer
-            asyncio.get_running_loop().call_later(stop_s, self._hurry.set)
-        self._stop.set()
-
-    def _on_hangup(self) -> None:
-        if self._terminal.is_closed():
-            self._on_stop_signal(interrupted=False)
-            return
+    def _reload(self) -> None:
         log.info("reopening files")
         self._manager.reloading()
         self._delivery.reopen()
         self._manager.ready()
+
+    def _on_delivery(self, event: delivery.Event) -> None:
+        self._books.delivered(event)
+        if isinstance(event, delivery.Gone) and not self._delivery.sinks:
+            self._stopping.nobody_reads()
 
     # -- audio --------------------------------------------------------------------------------------------------------
 
@@ -367,10 +347,8 @@ class Daemon:
             case audio.Signal():
                 self._on_signal(item)
             case Ended():
-                log.info("the recording has ended; waiting until all of it is answered")
-                self._ended = True
                 self._lane.has_source = False
-                self._stop.set()
+                self._stopping.recording_ended()
 
     def _on_block(self, block: Block) -> None:
         self._manager.block()

@@ -2,21 +2,27 @@
 
 import atexit
 import errno
+import fcntl
 import io
 import logging
 import os
 import select
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from edged.errors import OutputError
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from _typeshed import ReadableBuffer
 
 log = logging.getLogger(__name__)
+
+STDOUT = 1
 
 QUEUE_BYTES = 262_144
 """Bound of the lines that wait for their reader: some 2,000."""
@@ -158,3 +164,30 @@ def write_all(fd: int, data: bytes) -> None:
             data = data[os.write(fd, data) :]
         except BlockingIOError:  # somebody who shares it has made it non-blocking
             select.select([], [fd], [])
+
+
+def reader_is_gone(fd: int) -> bool:
+    """Whether nobody can read what is written: a pipe without a reader, a closed terminal or descriptor."""
+    poll = select.poll()
+    poll.register(fd, 0)  # what is looked for here is always reported
+    return bool(poll.poll(0)) or fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+
+
+def watch_reader(loop: "AbstractEventLoop", fd: int, on_gone: Callable[[], None]) -> None:
+    """Call `on_gone` in the event loop, once, when the reader of a pipe or terminal goes away.
+
+    An epoll in the loop's own: the loop could only be asked for readable or writable, which a terminal mostly is.
+    """
+    epoll = select.epoll()
+    try:
+        epoll.register(fd, 0)
+    except OSError:  # a file: it has no reader to lose
+        epoll.close()
+        return
+
+    def gone() -> None:
+        loop.remove_reader(epoll)
+        epoll.close()
+        on_gone()
+
+    loop.add_reader(epoll, gone)

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from edged.errors import SinkError, SinkGoneError
 from edged.service.log import ERASE, duration
-from edged.service.streams import write_all
+from edged.service.streams import STDOUT, reader_is_gone, write_all
 from edged.transcripts.record import Record
 
 LATE_S = 10.0
@@ -34,7 +34,9 @@ DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 class Console:
     """Writes to a terminal or pipe. Use it from one thread; writing blocks while a terminal is stopped (Ctrl-S)."""
 
-    def __init__(self, fd: int = 1, encoding: str | None = None, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, fd: int = STDOUT, encoding: str | None = None, environment: Mapping[str, str] = os.environ
+    ) -> None:
         self._fd = fd
         self._encoding = encoding or sys.stdout.encoding or "utf-8"
         self._live = os.isatty(fd) and environment.get("TERM") != "dumb"
@@ -66,7 +68,9 @@ class Console:
         self._interim = bool(shown)
 
     def reopen(self) -> None:
-        """There is nothing to open."""
+        """Only look whether somebody reads it. Raises SinkGoneError."""
+        if reader_is_gone(self._fd):
+            raise SinkGoneError("nobody reads the console")
 
     def close(self) -> None:
         """Leave a clean last line."""

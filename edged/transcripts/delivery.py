@@ -155,6 +155,12 @@ class Delivery:
                 worker.reopen = True
                 worker.ready.notify()
 
+    @property
+    def sinks(self) -> list[str]:
+        """Those that are not gone."""
+        with self._lock:
+            return self._outbox.sinks
+
     def counts(self) -> dict[str, Counts]:
         """By sink."""
         with self._lock:

@@ -56,7 +56,7 @@ class Outbox:
         Returns the (sink, id) pairs that had to go at the bound. Raises ValueError, and changes nothing, if the record
         is here already or a sink is unknown.
         """
-        sinks = [sink for sink in (self._cursors if lacking is None else lacking) if sink not in self._gone]
+        sinks = self.sinks if lacking is None else [sink for sink in lacking if sink not in self._gone]
         if any(record.id in self._cursor(sink).lacks for sink in sinks):
             raise ValueError(f"record {record.id} is in the outbox already")
         gone = []
@@ -99,6 +99,11 @@ class Outbox:
         """The sink is gone for good: it lacks nothing any more, and new records are not for it."""
         self._cursor(sink).lacks.clear()
         self._gone.add(sink)
+
+    @property
+    def sinks(self) -> list[str]:
+        """Those that are not gone."""
+        return [sink for sink in self._cursors if sink not in self._gone]
 
     def counts(self, sink: str) -> Counts:
         """For summaries and status."""

@@ -139,7 +139,8 @@ def listening(directory: Path, words: Sequence[str], **options: Any) -> Iterator
         manager.bind(str(directory / "notify"))
         manager.settimeout(30)
         environment = os.environ | {"NOTIFY_SOCKET": str(directory / "notify")} | options.pop("env", {})
-        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, **options)
+        options.setdefault("stdout", subprocess.DEVNULL)
+        process: subprocess.Popen[bytes] = subprocess.Popen(words, env=environment, **options)
         try:
             while b"READY=1" not in manager.recv(4096):
                 pass
@@ -223,6 +224,59 @@ def test_sighup_without_any_terminal_only_opens_files_again(tmp_path: Path) -> N
         process.send_signal(signal.SIGHUP)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
+
+
+CONSOLE = ("--set", 'transcripts.sinks=["console"]')
+
+
+def console_and_file(directory: Path) -> list[str]:
+    sets = ['transcripts.sinks=["console", "file"]', f"transcripts.file.path={directory / 't.jsonl'}"]
+    return [word for each in sets for word in ("--set", each)]
+
+
+def to_a_reader(directory: Path, *arguments: str) -> tuple[list[str], int, int]:
+    ours, theirs = os.pipe()
+    return [sys.executable, "-m", "edged", *command(directory, *arguments, seconds=60)], ours, theirs
+
+
+def test_a_reader_that_leaves_stops_it_where_nobody_else_gets_the_transcripts(tmp_path: Path) -> None:
+    """At once, in a room where nobody speaks too: it would listen, and pay, for nobody."""
+    words, ours, theirs = to_a_reader(tmp_path, *CONSOLE)
+    with (tmp_path / "log").open("wb") as log, listening(tmp_path, words, stdout=theirs, stderr=log) as process:
+        os.close(theirs)
+        os.close(ours)
+        assert process.wait(10) == 0
+    said = (tmp_path / "log").read_text()
+    assert said.count("sink console: nobody reads the console") == 1
+    assert said.count("no sink is left") == 1
+
+
+def test_a_reader_that_leaves_stops_nothing_that_is_also_written_to_a_file(tmp_path: Path) -> None:
+    words, ours, theirs = to_a_reader(tmp_path, *console_and_file(tmp_path))
+    with listening(tmp_path, words, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        os.close(ours)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+
+
+@pytest.mark.parametrize("closed", ["os.close(1)", "os.close(1); os.close(2)", "[os.close(fd) for fd in range(3)]"])
+def test_closed_output_stops_it_where_nobody_else_gets_the_transcripts(tmp_path: Path, closed: str) -> None:
+    words = ["-m", "edged", *command(tmp_path, *CONSOLE, seconds=60)]
+    program = f"import os, sys; {closed}; os.execv(sys.executable, [sys.executable, *{words}])"
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as process:
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_closed_streams_disturb_nothing_that_is_written_to_a_file(tmp_path: Path, closed: int) -> None:
+    words = ["-m", "edged", *command(tmp_path, *console_and_file(tmp_path))]
+    program = f"import os, sys; os.close({closed}); os.execv(sys.executable, [sys.executable, *{words}])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
 
 
 def test_a_signal_before_the_daemon_handles_it_is_obeyed_though_nobody_takes_the_log(tmp_path: Path) -> None:
