@@ -265,7 +265,9 @@ class Daemon:
             await asyncio.sleep(WATCH_S)
             repeats.tick()
             counters = self._source.counters
-            if not self._stop.is_set() and (told := self._watch.check(time.monotonic(), counters.last_block_s)):
+            if not self._stopping.requested.is_set() and (
+                told := self._watch.check(time.monotonic(), counters.last_block_s)
+            ):
                 self._on_signal(told)
             self._tell_loudness(counters)
             self._manager.turn(counters.turned_s, open=counters.last_block_s is not None)

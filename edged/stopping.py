@@ -49,7 +49,7 @@ class Stopping:
     def nobody_reads(self) -> None:
         """The last sink is gone."""
         log.warning("no sink is left, so nobody would read what is said: stopping")
-        self.requested.set()
+        self._request()
 
     def _on_signal(self, interrupted: bool) -> None:
         """The first waits for the last words, `stop_s` at most; the second does not."""
@@ -59,6 +59,10 @@ class Stopping:
             return
         log.info("stopping; the last words are waited for, at most %g s", self._stop_s)
         self._signalled, self.interrupted = True, interrupted
+        self._request()
+
+    def _request(self) -> None:
+        """Within `stop_s`, also if a recording's end is awaited already."""
         if self.ended:
             self._loop.call_later(self._stop_s, self.hurried.set)
         self.requested.set()

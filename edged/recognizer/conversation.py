@@ -87,6 +87,7 @@ class Conversation:
         except ConnectionClosed:
             log.debug("connection %d: the other side has closed it", self.account.number)
         finally:
+            self._engine.close()
             self._common.holes.discard(self._connection)
             code, reason = self._connection.close_code, self._connection.close_reason or ""
             self.account.closed(self._common.clock(), code, reason)

@@ -49,6 +49,9 @@ class Engine(Protocol):
     def commit(self, until_s: float) -> None:
         """Words that end at or before this are final: never give them again."""
 
+    def close(self) -> None:
+        """Give back what it holds; no more calls follow."""
+
 
 class Engines(Protocol):
     """Opens an engine for each connection."""

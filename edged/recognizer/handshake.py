@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 PATH = "/v1/listen"
 MODELS = re.compile(r"(nova-[23]|nova|enhanced|base|whisper)(-[a-z0-9]+)*|general|default")
+DIGITS = 9
+"""Of a whole number: none that is allowed has as many."""
 CONTAINER_RATE = 0
 """Stands for a stream that names no encoding, and so must bring its own header."""
 
@@ -83,7 +85,10 @@ def check(target: str, authorization: str | None, keys: frozenset[str] | None, r
     """
     if keys is not None and not _known(authorization, keys):
         return refusal(401, request_id)
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:  # such as //[
+        return refusal(404, request_id)
     if parts.path != PATH:
         return refusal(404, request_id)
     try:
@@ -95,7 +100,7 @@ def check(target: str, authorization: str | None, keys: frozenset[str] | None, r
 def _known(authorization: str | None, keys: frozenset[str]) -> bool:
     scheme, _, key = (authorization or "").partition(" ")
     # All are compared, in constant time. A raw key as `Bearer` is refused, as Deepgram does: that is for JWTs.
-    matches = [hmac.compare_digest(key.strip().encode(), known.encode()) for known in keys]
+    matches = [hmac.compare_digest(key.strip().encode("utf-8", "surrogateescape"), known.encode()) for known in keys]
     return scheme.lower() == "token" and any(matches)
 
 
@@ -175,7 +180,8 @@ def _one(values: Mapping[str, list[str]], name: str, convert: Callable[[str], T]
 
 def _whole(name: str, low: int, high: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        is_whole = text.isascii() and text.isdigit() and len(text) <= DIGITS
+        if not is_whole or not low <= int(text) <= high:
             raise QueryError(f"{name} is a whole number from {low} to {high}.")
         return int(text)
 

@@ -173,7 +173,7 @@ class Session:
     def _text(self, now: float, text: str) -> list[Out]:
         try:
             message = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return self._said([messages.error(f"not JSON: {error}")])
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "KeepAlive":

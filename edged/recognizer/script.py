@@ -165,6 +165,9 @@ class ScriptEngine:
         """See `Engine`."""
         self._open = [word for word in self._open if word.end_s > until_s]
 
+    def close(self) -> None:
+        """See `Engine`; a script's is small."""
+
     def _heard(self) -> Heard:
         return Heard(tuple(self._open), self._seconds(self._voice[0]), self._seconds(self._voice[1]))
 

@@ -32,6 +32,10 @@ class _Kept:
         """See `Engine`."""
         self._engine.commit(until_s)
 
+    def close(self) -> None:
+        """See `Engine`."""
+        self._engine.close()
+
 
 class Evidence(ScriptEngines):
     """A script's engines; `directory`/wire gets a raw file for each, named by number and time."""

@@ -69,11 +69,18 @@ def test_an_unknown_model_has_its_own_words() -> None:
     assert refused("/v1/listen?model=supernova")[2] == "No such model/language/tier combination found."
 
 
-def test_another_path_is_404() -> None:
-    assert refused("/v2/listen?model=nova-3")[:2] == (404, "NOT_FOUND")
+@pytest.mark.parametrize("target", ["/v2/listen?model=nova-3", "//[", "//[::1", "/v1/listen/[", "//\u2100/v1/listen"])
+def test_another_path_is_404(target: str) -> None:
+    assert refused(target)[:2] == (404, "NOT_FOUND")
 
 
-@pytest.mark.parametrize("authorization", [None, "Token wrong", "Bearer secret", "secret", "Token", ""])
+@pytest.mark.parametrize("name", ["sample_rate", "channels", "endpointing", "utterance_end_ms"])
+def test_a_number_of_thousands_of_digits_is_refused_like_any_other_wrong_one(name: str) -> None:
+    target = f"/v1/listen?encoding=linear16&interim_results=true&{name}={'9' * 5000}"
+    assert refused(target if name == "sample_rate" else f"{target}&sample_rate=16000")[0] == 400
+
+
+@pytest.mark.parametrize("authorization", [None, "Token wrong", "Bearer secret", "secret", "Token", "", "Token \udcff"])
 def test_without_the_right_key_as_token_it_is_401(authorization: str | None) -> None:
     assert refused(TARGET, authorization, KEYS) == (401, "INVALID_AUTH", "Invalid credentials.")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import subprocess
 import sys
 import wave
 from pathlib import Path
@@ -94,6 +95,35 @@ def test_silence_alone_has_no_words() -> None:
 @needs_engine
 def test_another_rate_is_refused_with_the_right_one() -> None:
     assert "sample_rate=16000" in str(PocketsphinxEngines().objection(48_000))
+
+
+MEMORY = """
+import re, sys, wave
+from pathlib import Path
+from edged.recognizer.pocketsphinx import PocketsphinxEngines
+
+def resident_mb():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+
+with wave.open(sys.argv[1], "rb") as source:
+    pcm = source.readframes(source.getnframes())
+engines, before_mb = PocketsphinxEngines(), resident_mb()
+open_at_once = [engines.open(16000) for _ in range(4)]
+for engine in open_at_once:
+    engine.feed(pcm)
+for engine in open_at_once:
+    engine.close()
+print(resident_mb() - before_mb)
+"""
+
+
+@needs_engine
+@needs_recording
+def test_the_memory_of_closed_engines_is_given_back() -> None:
+    """It was 1.2 GB after four clients."""
+    command = [sys.executable, "-c", MEMORY, str(RECORDING)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert int(done.stdout) < 50
 
 
 def test_without_pocketsphinx_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

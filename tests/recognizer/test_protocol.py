@@ -163,7 +163,12 @@ def test_too_much_backlog_makes_the_client_wait() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["nonsense", '{"type":', "[]", "7", '{"type":"Dance"}', '{"type":["KeepAlive"]}', "{}"]
+    "text",
+    [
+        *("nonsense", '{"type":', "[]", "7", '{"type":"Dance"}', '{"type":["KeepAlive"]}', "{}"),
+        *("[" * 100_000, '{"type":' * 100_000, "9" * 5000, '{"type":' + "9" * 5000 + "}"),
+    ],
+    ids=lambda text: text[:20],
 )
 def test_a_text_that_is_no_message_gets_an_error_and_goes_on(text: str) -> None:
     machine = session(ONE_SENTENCE)
