@@ -22,6 +22,9 @@ PRUNE_S: Final = 60.0
 KEEP_S: Final = 3600.0
 """Delivered records stay for an hour: journald may write 5 minutes later what it took."""
 
+KEEP_BYTES: Final = 4_000_000
+"""Of their texts, in each database: what is said in four hours without a pause. Beyond it the oldest goes sooner."""
+
 EVICTIONS: Final = 64
 """Steps at a time: half an hour of speech."""
 
@@ -162,7 +165,7 @@ class Chores:
         self._move(now_s)
         if self._evict(lambda: pair.evict_age(self._settings.max_age_h * HOUR_S, here, now_s)):
             self._plan(self._prune, now_s)
-        pair.prune(here.boot_id, KEEP_S, now_s)
+        pair.prune(here.boot_id, KEEP_S, KEEP_BYTES, now_s)
         busy = any(store.held or store.has_text() for store in pair.stores)
         for store in pair.stores:
             store.shrink(SHRINK_PAGES)

@@ -267,12 +267,15 @@ class Pair:
 
     # -- housekeeping -------------------------------------------------------------------------------------------------
 
-    def prune(self, here: str, keep_s: float, now_s: float) -> None:
-        """Forget records that were delivered `keep_s` ago, and runs, anchors and boots of which nothing waits."""
+    def prune(self, here: str, keep_s: float, keep_bytes: int, now_s: float) -> None:
+        """Forget records that were delivered `keep_s` ago, or exceed `keep_bytes`; and runs, anchors and boots of which
+        nothing waits."""
         if self.indebted:
             return  # the records say what is answered
         for store in self.stores:
             old = store.delivered(here, keep_s, now_s)
+            if store.used_bytes() - sum(store.held.values()) * BYTES_PER_SAMPLE > keep_bytes:  # else none is read
+                old += store.excess(keep_bytes)
             live = self.run.run if self.run else ""
             idle = [run.run for run in store.runs() if not store.held[run.run] and run.run != live]
             anchors = [(run, len(store.anchors(run))) for run in (*store.held, live)]

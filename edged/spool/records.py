@@ -108,6 +108,14 @@ class Records(Database):
         query = "SELECT id FROM outbox WHERE done AND CASE boot_id WHEN ? THEN ? - committed_s ELSE ? END > ?"
         return [id_ for (id_,) in self.rows(query, (here, now_s, now_s, keep_s), "t")]
 
+    def excess(self, keep_bytes: int) -> list[str]:
+        """Those that all sinks have, and whose texts are not among the newest `keep_bytes`. By their ids."""
+        query = (
+            "SELECT id FROM (SELECT id, sum(length(record)) OVER (ORDER BY seq DESC) AS behind FROM outbox WHERE done)"
+            " WHERE behind > ?"
+        )
+        return [id_ for (id_,) in self.rows(query, (keep_bytes,), "t")]
+
     def has_text(self) -> bool:
         """Whether there is any record."""
         return bool(self.rows("SELECT 1 FROM outbox LIMIT 1", (), "i"))

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import msgspec
+
 from edged.ranges import Ranges
-from edged.spool.chores import MB
+from edged.spool.chores import KEEP_BYTES, MB
 from edged.spool.items import Evicted
 from edged.spool.orders import Mark, Release
 from tests.spool.some import SINKS, Bench, answer, audio, commit, run_of, segment
@@ -62,4 +64,24 @@ def test_records_stay_for_an_hour_after_they_were_delivered(tmp_path: Path) -> N
     bench = Bench(tmp_path)
     assert bench.recovered.kept == ()
     assert [each.record.id for each in bench.recovered.pending] == ["id-2"]
+    bench.close()
+
+
+def test_delivered_records_take_no_more_than_4_mb(tmp_path: Path) -> None:
+    """However much a server says in an hour. The newest stay; what a sink lacks stays too."""
+    bench = Bench(tmp_path)
+    bench.begin()
+    bench.do(segment(0), audio(0, 32_000))
+    long = "a" * 100_000
+    for number in range(100):
+        bench.do(commit(msgspec.structs.replace(answer(number, number * 100, number * 100 + 100), text=long)))
+        if number:
+            bench.do(*(Mark(sink, (f"id-{number}",)) for sink in SINKS))
+        bench.chores(2)
+    bench.chores(70)
+    for store in bench.pair.stores:
+        assert sum(len(entry.record) for entry in store.entries() if entry.done) <= KEEP_BYTES
+    kept = {entry.id for store in bench.pair.stores for entry in store.entries()}
+    assert {"id-0", "id-99", "id-61"} <= kept
+    assert {id_ for store in bench.pair.stores for id_, _ in store.marks()} == kept - {"id-0"}
     bench.close()
