@@ -8,9 +8,11 @@
  * - A reader that is late by more than the buffer gets an overrun, as from a card.
  * - After the file's end comes faint noise (`after noise`), exact zeros (`zeros`), or the file again (`loop`).
  * - `control` is a file that holds one word: `unplug` (dead until closed, and not to be opened while the word stands),
- *   `busy`, `eio`, `stall` (nothing arrives), `overrun` (once; the file is removed then), `mute` (exact zeros), or two:
+ *   `busy`, `eio`, `stall` (nothing arrives), `overrun` (once; the file is removed then), `epipe` (overruns without
+ *   end), `mute` (exact zeros), `hang` and `dead` (as `stall` and `mute`, but for what is opened meanwhile), or two:
  *   `refuse` and the errno with which it can't be opened. With "" none is looked for: that would cost whoever asks the
  *   card more often than others.
+ * - `pace` is how many frames a second it really gives, where that is not the rate that it promises.
  * - `state` is a file that holds the room's start in nanoseconds of CLOCK_MONOTONIC, and the samples (of one channel)
  *   that were delivered up to, are played up to, and have come in one piece since.
  * - `ctl` of the same type is a mixer; the file `mixer` holds its controls, a line each: value, index and name. Those
@@ -31,7 +33,7 @@
 #define NS 1000000000ULL
 
 enum after { NOISE, ZEROS, LOOP };
-enum order { NOTHING, UNPLUG, BUSY, EIO_, STALL, OVERRUN, MUTE };
+enum order { NOTHING, UNPLUG, BUSY, EIO_, STALL, OVERRUN, MUTE, EPIPE_, HANG, DEAD };
 
 struct microphone {
 	snd_pcm_ioplug_t io;
@@ -41,6 +43,8 @@ struct microphone {
 	int timer;            /* ticks once a period: what a reader polls */
 	int gone;             /* was unplugged: dead until closed */
 	enum after after;
+	unsigned pace;        /* frames a second, really */
+	enum order spared;    /* `hang` or `dead`, if that was ordered before it was opened */
 	size_t frame_bytes;
 	uint64_t start_ns;    /* when frame 0 of this run of the stream was captured */
 	uint64_t base;        /* its frame in the room */
@@ -58,7 +62,7 @@ static uint64_t now_ns(void)
 
 static uint64_t frames_in(const struct microphone *m, uint64_t ns)
 {
-	return (uint64_t)((unsigned __int128)ns * m->io.rate / NS);
+	return (uint64_t)((unsigned __int128)ns * m->pace / NS);
 }
 
 #define ORDER_BYTES 16
@@ -74,13 +78,15 @@ static void read_order(const struct microphone *m, char text[ORDER_BYTES])
 
 static enum order ordered(const struct microphone *m)
 {
-	static const char *const words[] = {"", "unplug", "busy", "eio", "stall", "overrun", "mute"};
+	static const char *const words[] = {"", "unplug", "busy", "eio", "stall", "overrun", "mute", "epipe", "hang", "dead"};
 	char text[ORDER_BYTES];
 	read_order(m, text);
-	for (enum order o = UNPLUG; *text && o <= MUTE; o++)
-		if (!strcmp(text, words[o]))
-			return o;
-	return NOTHING;
+	enum order o = DEAD;
+	while (o && strcmp(text, words[o]))
+		o--;
+	if (o == HANG || o == DEAD)
+		return o == m->spared ? NOTHING : o == HANG ? STALL : MUTE;
+	return o;
 }
 
 /* 0, or the error with which it can't be opened. */
@@ -109,7 +115,7 @@ static int condition(struct microphone *m, enum order o)
 /* A tick whenever a period is complete; rounded up, so that none comes before. */
 static int tick(struct microphone *m)
 {
-	uint64_t each = (m->io.period_size * NS + m->io.rate - 1) / m->io.rate, first = m->start_ns + each;
+	uint64_t each = (m->io.period_size * NS + m->pace - 1) / m->pace, first = m->start_ns + each;
 	struct itimerspec times = {{(time_t)(each / NS), (long)(each % NS)}, {(time_t)(first / NS), (long)(first % NS)}};
 	return timerfd_settime(m->timer, TFD_TIMER_ABSTIME, &times, NULL) < 0 ? -errno : 0;
 }
@@ -253,10 +259,10 @@ static snd_pcm_sframes_t on_pointer(snd_pcm_ioplug_t *io)
 	int error = condition(m, o);
 	if (error)
 		return error;
-	if (o == OVERRUN) {
+	if (o == OVERRUN)
 		unlink(m->control);
+	if (o == OVERRUN || o == EPIPE_)
 		return -EPIPE;
-	}
 	stall(m, o == STALL);
 	uint64_t n = arrived(m);
 	if (n - io->appl_ptr >= io->buffer_size)
@@ -275,8 +281,9 @@ static int on_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned count, 
 		return -errno;
 	enum order o = ordered(m);
 	int failed = condition(m, o);
-	if (o == OVERRUN) {
+	if (o == OVERRUN)
 		unlink(m->control);
+	if (o == OVERRUN || o == EPIPE_) {
 		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_XRUN);
 		failed = 1;
 	}
@@ -377,6 +384,10 @@ SND_PCM_PLUGIN_DEFINE_FUNC(edged)
 	m->audio = m->timer = -1;
 	m->control = strdup(text_of(conf, "control", "/dev/null"));
 	m->state = state ? strdup(state) : NULL;
+	char order[ORDER_BYTES];
+	read_order(m, order);
+	m->spared = !strcmp(order, "hang") ? HANG : !strcmp(order, "dead") ? DEAD : NOTHING;
+	m->pace = number_of(conf, "pace", number_of(conf, "rate", 16000));
 	m->after = !strcmp(after, "zeros") ? ZEROS : !strcmp(after, "loop") ? LOOP : NOISE;
 	int error = refusal(m);
 	if (error)

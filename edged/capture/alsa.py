@@ -23,7 +23,8 @@ from edged.capture.causes import explained
 from edged.capture.level import DigitalSilence, Level, pick
 from edged.capture.mixer import set_volume
 from edged.capture.opening import amplified, open_pcm
-from edged.capture.positions import Positions
+from edged.capture.pace import Pace
+from edged.capture.positions import Positions, Tolerance
 from edged.capture.reading import Patience, Reading
 from edged.capture.retry import Retry
 from edged.capture.source import Counters, Deliver
@@ -54,6 +55,7 @@ class AlsaSource:
         self._deliver = deliver
         self._device = None if settings.device == "auto" else settings.device
         self._positions = Positions(settings.rate)
+        self._pace = Pace(settings.rate)
         self._level = Level()
         self._silence: DigitalSilence
         """Of the device that is open."""
@@ -174,14 +176,17 @@ class AlsaSource:
                     self.counters.opened += 1
                     self._deliver(opened)
                 told, broken = reopened or read.stalled, reopened or read.overrun
-                tolerance_s = (reading.period_s if read.exact else reading.buffer_s) + JITTER_S
-                self._hear(read.frames, read.at_s, told=told, broken=broken, tolerance_s=tolerance_s)
+                usual_s = reading.period_s if read.exact else reading.buffer_s
+                tolerance = Tolerance(usual_s + JITTER_S, reading.buffer_s + JITTER_S)
+                self._hear(read.frames, read.at_s, told=told, broken=broken, tolerance=tolerance)
                 reopened = False
 
-    def _hear(self, frames: bytes, stamp_s: float, *, told: bool, broken: bool, tolerance_s: float) -> None:
+    def _hear(self, frames: bytes, stamp_s: float, *, told: bool, broken: bool, tolerance: Tolerance) -> None:
         settings, counters = self._settings, self.counters
         pcm = pick(frames, settings.channels, settings.channel)
-        placed = self._positions.place(len(pcm) // 2, stamp_s, broken=broken, tolerance_s=tolerance_s)
+        samples, pace = len(pcm) // 2, self._pace.seconds
+        placed = self._positions.place(samples, stamp_s, broken=broken, tolerance=tolerance, pace=pace)
+        signals = [self._pace.hear(samples, stamp_s, broken=broken or bool(placed.lost_samples))]
         if placed.lost_samples:
             counters.lost_samples += placed.lost_samples
             if not told:
@@ -190,7 +195,8 @@ class AlsaSource:
         counters.last_block_s = time.monotonic()
         self._level.hear(pcm)
         counters.peak, counters.clipped = self._level.peak, self._level.clipped
-        signal = self._silence.hear(pcm, frames)
+        signals.append(self._silence.hear(pcm, frames))
         self._deliver(Block(placed.position, pcm, placed.at_s))  # who is woken wants the interpreter, so this is last
-        if signal:
-            self._deliver(signal)
+        for signal in signals:
+            if signal:
+                self._deliver(signal)

@@ -2,16 +2,29 @@
 
 1. Positions keep pace with the clock: audio that is missing (overrun, unplugged, asleep) moves the position on by as
    much time as passed since the end of the last block.
-2. A block can be stamped too late (its thread had to wait), never too early. So a stamp before the expected time is
-   believed at once, and one after it only as fast as a card's clock can drift.
-3. Unless it is later than any waiting explains: then audio is missing, even if nobody said so. (pyalsaaudio 0.10
-   recovers from some overruns without a word.)
+2. A block can be stamped too late (it waited, for its reader or in a plug-in that buffers), never too early. So a stamp
+   before the expected time is believed at once, and one after it only as fast as a card's clock can drift.
+3. A stamp later than all that can have waited proves that audio is missing. Otherwise time proves it: what waited comes
+   early again, what is missing makes all later blocks late. What all blocks of `PROOF_S` are late by is taken for true.
+   (pyalsaaudio 0.10 recovers from some overruns without a word, and some plug-ins never say how much waits in them.)
 """
 
+import math
 from typing import NamedTuple
 
 MAX_DRIFT = 500e-6
 """Of a card's clock against the system's: quartz is within 100 ppm, cheap resonators and NTP's slewing within 500."""
+PROOF_S = 1.0
+"""Twice the most that is read at a time, and longer than any plug-in's period: one block of it is on time."""
+
+
+class Tolerance(NamedTuple):
+    """How late a stamp may be, in seconds."""
+
+    usual_s: float
+    """By waiting: what all blocks of `PROOF_S` are later by is missing."""
+    most_s: float
+    """With every buffer full: what comes later than that, all at once, is missing."""
 
 
 class Placed(NamedTuple):
@@ -30,25 +43,42 @@ class Positions:
         self._rate = rate
         self._position = 0
         self._end_s: float | None = None
+        self._late_s = 0.0
+        """Of the last block."""
+        self._least_late_s = math.inf
+        self._seen = 0
+        """Samples that `_least_late_s` is of."""
+        self._proves = False
+        """The card's pace is known for all of them."""
 
-    def place(self, samples: int, stamp_s: float, *, broken: bool, tolerance_s: float) -> Placed:
+    def place(self, samples: int, stamp_s: float, *, broken: bool, tolerance: Tolerance, pace: float | None) -> Placed:
         """Places the next block of `samples` samples, whose first was captured at `stamp_s` as far as can be seen.
 
-        `broken`: audio between the last block and this one is known to be missing. `tolerance_s`: how much too late
-        a stamp can be without anything missing.
+        `broken`: audio between the last block and this one is known to be missing. `pace`: how long the card takes for
+        a second of audio, in seconds of the clock; None if that is not measured yet: then time proves nothing.
         """
-        length_s = samples / self._rate
-        lost = 0
-        if self._end_s is None:
-            at_s = stamp_s
+        length_s = samples / self._rate * (pace or 1.0)
+        late_s = 0.0 if self._end_s is None else stamp_s - self._end_s
+        lost_s = 0.0
+        if self._end_s is None or broken or late_s - max(0.0, self._late_s) > tolerance.most_s:
+            lost_s, at_s = max(0.0, late_s), stamp_s
+            self._begin_proof(pace)
         else:
-            late_s = stamp_s - self._end_s
-            if broken or late_s > tolerance_s:
-                lost = max(0, round(late_s * self._rate))
-                at_s = stamp_s
-            else:
-                at_s = self._end_s + min(late_s, MAX_DRIFT * length_s)
+            at_s = self._end_s + min(late_s, MAX_DRIFT * length_s)
+            self._least_late_s = min(self._least_late_s, stamp_s - at_s)
+            self._seen += samples
+            if self._seen >= PROOF_S * self._rate:
+                if self._least_late_s > tolerance.usual_s and self._proves:
+                    lost_s = self._least_late_s
+                at_s += self._least_late_s
+                self._begin_proof(pace)
+        lost = round(lost_s * self._rate)
         placed = Placed(self._position + lost, at_s, lost)
         self._position = placed.position + samples
+        self._late_s = stamp_s - at_s
         self._end_s = at_s + length_s
         return placed
+
+    def _begin_proof(self, pace: float | None) -> None:
+        self._least_late_s = math.inf
+        self._seen, self._proves = 0, pace is not None

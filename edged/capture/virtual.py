@@ -31,6 +31,7 @@ class VirtualMicrophone:
     `directory` must exist and holds its files; `plugin` is the compiled plug-in; `audio` is raw interleaved samples of
     `format` at `rate` with `channels`. A second device, `plugged`, takes any format and rate, as `plughw` does for a
     card, and converts rates with `converter`. With `card`, it also stands in for every `hw:` and `plughw:`.
+    `pace` is how many samples a second it really gives.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class VirtualMicrophone:
         after: Literal["noise", "zeros", "loop"] = "noise",
         converter: str = "speexrate",
         card: bool = False,
+        pace: int | None = None,
     ) -> None:
         self.name = name
         self.plugged = f"{name}_plug"
@@ -55,7 +57,7 @@ class VirtualMicrophone:
         self.config = directory / f"{name}.conf"
         microphone = (
             f'type edged file "{audio}" control "{self._control}" state "{self._state}"'
-            f" rate {rate} channels {channels} format {format} after {after}"
+            f" rate {rate} channels {channels} format {format} after {after} pace {pace or rate}"
         )
         mixer = f'type edged mixer "{self._mixer}"'
         lines = [
@@ -103,6 +105,18 @@ class VirtualMicrophone:
     def overrun(self) -> None:
         """Once: what the buffer holds is lost."""
         self._order("overrun")
+
+    def overrun_forever(self) -> None:
+        """Each read."""
+        self._order("epipe")
+
+    def hang(self) -> None:
+        """Nothing arrives any more, until it is opened again."""
+        self._order("hang")
+
+    def die(self) -> None:
+        """Exact zeros, until it is opened again."""
+        self._order("dead")
 
     def mute(self) -> None:
         """Exact zeros."""

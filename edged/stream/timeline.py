@@ -91,6 +91,9 @@ MEASURED_S = 10.0
 """The last of it: an error that is older is not the one to correct, and this many stamps hold one that is not late."""
 MAX_SLEW = 0.0005
 """A crystal is never this far off; a larger error is a measuring fault, or catches up more slowly."""
+WRONG_S, MAX_WRONG_SLEW = 0.5, 0.9
+"""An error of this much all through `MEASURED_S` is a card that does not keep its rate: that is followed whatever it
+is, short of standing still."""
 KEPT_ANCHORS = 512
 """Over eight hours of them: positions older than that are dated by the oldest one's rate."""
 
@@ -133,7 +136,8 @@ class Timeline:
         if since_s < SLEW_OVER_S:
             return None
         # What is left of the error at a steady drift is what it does in one stretch: 6 ms at 100 ppm.
-        bend = max(-MAX_SLEW, min(MAX_SLEW, self._least_error_s / SLEW_OVER_S))
+        most = MAX_SLEW if abs(self._least_error_s) < WRONG_S else MAX_WRONG_SLEW
+        bend = max(-most, min(most, self._least_error_s / SLEW_OVER_S))
         return self._anchor(_Anchor(position, self.at_s(position), (1 + bend) / self._rate))
 
     def at_s(self, position: int) -> float:

@@ -1,9 +1,11 @@
 """A microphone through the real libasound, and what goes wrong with it."""
 
+import array
 import logging
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -343,3 +345,61 @@ def test_auto_stays_with_its_choice(tmp_path: Path, tape: Tape, monkeypatch: pyt
         missing = source.check()
         assert missing is not None
         assert "plughw:CARD=First" in missing.reason
+
+
+@pytest.mark.parametrize(("rate", "channels", "format_"), [(16_000, 1, "S32_LE"), (48_000, 2, "S32_LE")])
+def test_gain_invents_no_hole_however_the_reading_pauses(
+    microphone: Microphone, tape: Tape, running: Running, rate: int, channels: int, format_: str
+) -> None:
+    """`route` in front of S32 at the card's own rate never says how much waits in it."""
+    quiet = array.array("i", (value * 6000 for value in array.array("h", speech_like(7, rate=rate, channels=channels))))
+    microphone(quiet.tobytes(), rate=rate, channels=channels, format=format_, card=True)
+    source = running(AlsaSource(settings("plughw:CARD=Virtual", gain_db=20, buffer_ms=500), tape.put))
+    for rest_s in (0.3, 0.03, 0.2, 0.04, 0.06, 0.0):
+        source.rest(rest_s)
+        time.sleep(0.7)
+        time.sleep(0.25) if rest_s == 0.2 else None
+    assert source.stop(1)
+    assert not tape.all(Overrun)
+    blocks = tape.all(Block)
+    assert all(a.end == b.position for a, b in pairwise(blocks))
+    assert blocks[-1].end > 16_000 * 4
+    assert (source.counters.overruns, source.counters.lost_samples) == (0, 0)
+
+
+def test_a_reader_that_is_slow_in_a_chain_that_buffers_loses_nothing(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    quiet = array.array("i", (value * 6000 for value in array.array("h", speech_like(5))))
+    microphone(quiet.tobytes(), format="S32_LE", card=True)
+
+    def deliver(item: Captured) -> None:
+        tape.put(item)
+        if len(tape.items) % 20 == 6:
+            time.sleep(0.35)
+
+    running(AlsaSource(settings("plughw:CARD=Virtual", gain_db=20, buffer_ms=500), deliver))
+    tape.wait(Block, 150, timeout_s=8)
+    assert not tape.all(Overrun)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("pace", "cure"), [(24_000, "set another capture.rate"), (15_000, "48000"), (48_000, "rate = 48000")]
+)
+def test_a_card_that_does_not_keep_its_rate_is_measured_and_has_no_holes(
+    microphone: Microphone, tape: Tape, running: Running, pace: int, cure: str
+) -> None:
+    microphone(speech_like(3), pace=pace, after="loop")
+    source = running(AlsaSource(settings(buffer_ms=1000), tape.put))
+    told = tape.wait(Signal, timeout_s=20)
+    assert told.fault
+    assert told.trouble is Trouble.MICROPHONE_RATE
+    assert float(told.text.split()[1]) == pytest.approx(pace, rel=0.03)
+    assert "instead of 16000" in told.text
+    assert cure in told.text
+    before = len(tape.all(Block))
+    block = tape.wait(Block, before + 150, timeout_s=10)
+    assert abs(time.clock_gettime(time.CLOCK_BOOTTIME) - block.at_s) < 0.3
+    assert not tape.all(Overrun)
+    assert source.counters.lost_samples == 0

@@ -4,51 +4,92 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.capture.positions import Positions
+from edged.capture.positions import Positions, Tolerance
 
 RATE = 16_000
 BLOCK = 1600
+TOLERANCE = Tolerance(usual_s=0.15, most_s=1.05)
 
 
 def test_blocks_that_follow_each_other_have_no_gap() -> None:
     positions = Positions(RATE)
-    assert positions.place(BLOCK, 100.0, broken=True, tolerance_s=0.15) == (0, 100.0, 0)
-    assert positions.place(BLOCK, 100.1, broken=False, tolerance_s=0.15) == pytest.approx((1600, 100.1, 0))
+    assert positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0) == (0, 100.0, 0)
+    assert positions.place(BLOCK, 100.1, broken=False, tolerance=TOLERANCE, pace=1.0) == pytest.approx((1600, 100.1, 0))
 
 
 def test_known_loss_moves_the_position_on_by_the_time_that_passed() -> None:
     positions = Positions(RATE)
-    positions.place(BLOCK, 100.0, broken=True, tolerance_s=0.15)
-    assert positions.place(BLOCK, 100.6, broken=True, tolerance_s=0.15) == pytest.approx((9600, 100.6, 8000))
+    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)
+    assert positions.place(BLOCK, 100.6, broken=True, tolerance=TOLERANCE, pace=1.0) == pytest.approx(
+        (9600, 100.6, 8000)
+    )
 
 
-def test_a_late_stamp_is_waiting_up_to_the_tolerance_and_missing_audio_beyond() -> None:
+def lost(positions: Positions, late: list[float], pace: float | None = 1.0) -> list[float]:
+    """Seconds that are missing before each block after the first, by how late they are stamped."""
+    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=pace)
+    return [
+        positions.place(BLOCK, 100.1 + 0.1 * number + late_s, broken=False, tolerance=TOLERANCE, pace=pace).lost_samples
+        / RATE
+        for number, late_s in enumerate(late)
+    ]
+
+
+def test_a_stamp_that_is_later_than_all_buffers_is_missing_audio_at_once() -> None:
+    assert lost(Positions(RATE), [0.0, 1.04]) == [0.0, 0.0]
+    assert lost(Positions(RATE), [0.0, 1.06]) == pytest.approx([0.0, 1.06], abs=0.001)
+
+
+def test_what_waited_in_a_plug_in_comes_early_again_and_is_no_hole() -> None:
+    """By up to a buffer, again and again, and whenever its reader was slow."""
+    assert set(lost(Positions(RATE), [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0] * 20)) == {0.0}
+
+
+def test_time_proves_a_hole_that_nobody_told_of() -> None:
+    """All blocks of a second are late: within two seconds that is missing audio, once, by as much as the least late."""
+    found = lost(Positions(RATE), [0.0] * 20 + [0.4, 0.3, 0.35] * 20)
+    assert sum(found) == pytest.approx(0.3, abs=0.01)
+    [at] = [number for number, lost_s in enumerate(found) if lost_s]
+    assert 20 + 9 <= at <= 20 + 22
+
+
+def test_before_the_cards_pace_is_measured_time_proves_nothing_but_is_followed() -> None:
     positions = Positions(RATE)
-    positions.place(BLOCK, 100.0, broken=True, tolerance_s=0.15)
-    late = positions.place(BLOCK, 100.1 + 0.14, broken=False, tolerance_s=0.15)
-    assert late.lost_samples == 0
-    assert late.at_s == pytest.approx(100.1, abs=0.001)
-    missing = positions.place(BLOCK, 100.2 + 0.16, broken=False, tolerance_s=0.15)
-    assert missing.lost_samples == pytest.approx(0.16 * RATE, abs=2)
+    assert set(lost(positions, [0.3] * 40, pace=None)) == {0.0}
+    at = positions.place(BLOCK, 104.1 + 0.3, broken=False, tolerance=TOLERANCE, pace=None).at_s
+    assert at == pytest.approx(104.4, abs=0.01)
+
+
+@pytest.mark.parametrize("pace", [1.07, 0.67, 1.5])
+def test_a_card_that_is_too_slow_or_fast_has_no_holes_and_its_times_stay_right(pace: float) -> None:
+    positions, true_s = Positions(RATE), 100.0
+    for number in range(600):
+        known = pace if number > 60 else None
+        placed = positions.place(BLOCK, true_s, broken=False, tolerance=TOLERANCE, pace=known)
+        assert placed.lost_samples == 0
+        assert abs(placed.at_s - true_s) < (1.1 if number < 80 else 0.02)
+        true_s += 0.1 * pace
 
 
 def test_a_day_of_sleep_is_a_hole_of_a_day() -> None:
     positions = Positions(RATE)
-    positions.place(BLOCK, 100.0, broken=True, tolerance_s=0.15)
-    assert positions.place(BLOCK, 86_500.1, broken=False, tolerance_s=0.15).position == pytest.approx(86_400.1 * RATE)
+    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)
+    assert positions.place(BLOCK, 86_500.1, broken=False, tolerance=TOLERANCE, pace=1.0).position == pytest.approx(
+        86_400.1 * RATE
+    )
 
 
 def test_a_first_stamp_that_was_late_is_corrected_by_the_next() -> None:
     positions = Positions(RATE)
-    positions.place(BLOCK, 100.08, broken=True, tolerance_s=0.15)
-    assert positions.place(BLOCK, 100.1, broken=False, tolerance_s=0.15).at_s == pytest.approx(100.1)
+    positions.place(BLOCK, 100.08, broken=True, tolerance=TOLERANCE, pace=1.0)
+    assert positions.place(BLOCK, 100.1, broken=False, tolerance=TOLERANCE, pace=1.0).at_s == pytest.approx(100.1)
 
 
 def test_an_estimate_never_goes_backwards() -> None:
     """Loss whose stamp says that no time passed: the position stands still."""
     positions = Positions(RATE)
-    positions.place(BLOCK, 100.0, broken=True, tolerance_s=0.15)
-    assert positions.place(BLOCK, 99.0, broken=True, tolerance_s=0.15).position == BLOCK
+    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)
+    assert positions.place(BLOCK, 99.0, broken=True, tolerance=TOLERANCE, pace=1.0).position == BLOCK
 
 
 history = st.lists(
@@ -70,7 +111,7 @@ def test_with_drift_waiting_and_loss_positions_never_overlap_and_stamps_stay_nea
     end = 0
     for number, (late_s, lost_s) in enumerate(blocks):
         true_s += lost_s if number else 0
-        placed = positions.place(BLOCK, true_s + late_s, broken=lost_s > 0, tolerance_s=0.15)
+        placed = positions.place(BLOCK, true_s + late_s, broken=lost_s > 0, tolerance=TOLERANCE, pace=1.0)
         assert placed.position == end + placed.lost_samples
         assert -1e-6 <= placed.at_s - true_s <= 0.15, "never too early, and too late by no more than the waiting"
         end = placed.position + BLOCK
@@ -85,7 +126,7 @@ def test_a_cards_drift_is_followed_for_hours_without_inventing_holes(drift: floa
     positions = Positions(RATE)
     true_s = 0.0
     for _ in range(36_000):  # an hour
-        placed = positions.place(BLOCK, true_s, broken=False, tolerance_s=0.15)
+        placed = positions.place(BLOCK, true_s, broken=False, tolerance=TOLERANCE, pace=1.0)
         assert placed.lost_samples == 0
         assert abs(placed.at_s - true_s) < 1e-6
         true_s += BLOCK / RATE * (1 + drift)

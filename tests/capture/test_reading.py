@@ -9,6 +9,7 @@ import alsaaudio
 import pytest
 
 from edged.audio import Block, Overrun
+from edged.capture import reading
 from edged.capture.alsa import AlsaSource
 from edged.capture.reading import Patience, Reading
 from edged.capture.source import Source
@@ -76,30 +77,64 @@ def test_a_hole_lies_between_two_blocks_and_never_in_the_midst_of_one(
     assert abs(blocks[0].position - audio.find(blocks[0].pcm) // 2) < NEAR
 
 
-class Unhurried(Patience):
-    """Nobody hurries; no time passes in a rest, but so many periods come as would in it."""
+class Clock:
+    """In place of the module `time`: it goes on when somebody waits."""
 
-    def __init__(self, card: "Card") -> None:
+    CLOCK_BOOTTIME = 0
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def clock_gettime(self, _: int) -> float:
+        return self.now_s
+
+
+class Unhurried(Patience):
+    """Nobody hurries; in a rest the clock goes on."""
+
+    def __init__(self, clock: Clock, rest_s: float = 0.3) -> None:
         super().__init__()
-        self.rest(0.3)
-        self._card = card
+        self.rest(rest_s)
+        self._clock = clock
 
     def wait(self, seconds: float) -> bool:
-        self._card.come(round(seconds * 16_000) // PERIOD)
+        self._clock.now_s += seconds
         return True
 
 
 class Card:
-    """As alsaaudio's PCM; a read of what has not come waits for one period. `says`: of how much it knows."""
+    """As alsaaudio's PCM; periods come by the clock, and a read of what has not come waits for it.
 
-    def __init__(self, says: Callable[[int], int], *, buffer: int = 10 * PERIOD, broken_at: int = -1) -> None:
-        self._says, self._buffer, self._broken_at = says, buffer, broken_at
-        self._there = self._read = 0
+    `says`: of how much it knows. `pace`: how long it takes for a second of audio.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        says: Callable[[int], int] = lambda there: there,
+        *,
+        buffer: int = 10 * PERIOD,
+        broken_at: int = -1,
+        pace: float = 1.0,
+    ) -> None:
+        self._clock, self._says, self._buffer, self._broken_at = clock, says, buffer, broken_at
+        self._period_s = PERIOD / 16_000 * pace
+        self._from_s = clock.now_s
+        self._read = 0
         self.waited = 0
 
-    def come(self, periods: int) -> None:
-        self._there += periods
-        assert self._there * PERIOD <= self._buffer, "an overrun"
+    @property
+    def there(self) -> int:
+        there = int((self._clock.now_s - self._from_s) / self._period_s + 1e-6) - self._read
+        assert there * PERIOD <= self._buffer, "an overrun"
+        return there
+
+    def stand(self, seconds: float) -> None:
+        """Give nothing for so long."""
+        self._from_s += seconds
 
     def info(self) -> dict[str, int]:
         return {"period_size": PERIOD, "buffer_size": self._buffer}
@@ -111,66 +146,115 @@ class Card:
     def read(self) -> tuple[int, bytes]:
         if self._read == self._broken_at:
             self._broken_at = -1
-        if self._there == 0:
+        if self.there <= 0:
             self.waited += 1
-        self._there = max(0, self._there - 1)
+            self._clock.now_s = self._from_s + (self._read + 1) * self._period_s
         self._read += 1
         return PERIOD, bytes(2 * PERIOD)
 
     def htimestamp(self) -> tuple[int, int, int]:
-        now_s = time.monotonic()
-        return int(now_s), int(now_s % 1 * 1e9), self._says(self._there * PERIOD)
+        now_s = self._clock.now_s
+        return int(now_s), int(now_s % 1 * 1e9), self._says(self.there * PERIOD)
 
 
-def stretches(card: Any) -> Iterator[int]:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(reading, "time", clock)
+    return clock
+
+
+def stretches(card: Any, clock: Clock, rest_s: float = 0.3) -> Iterator[int]:
     """How many periods come at a time."""
-    opened, patience = Reading(card, 16_000), Unhurried(card)
+    opened, patience = Reading(card, 16_000), Unhurried(clock, rest_s)
     while True:
         stretch = opened.next(patience)
         assert stretch
         yield stretch.samples // PERIOD
 
 
-def test_what_has_come_is_read_without_waiting_for_more() -> None:
-    card = Card(lambda there: there)
-    found = stretches(card)
+def test_what_has_come_is_read_without_waiting_for_more(clock: Clock) -> None:
+    card = Card(clock)
+    found = stretches(card, clock)
     assert [next(found) for _ in range(5)] == [1, 5, 5, 5, 5]
     assert card.waited == 1, "the first"
 
 
-def test_what_has_come_in_a_long_delay_is_read_in_pieces() -> None:
+def test_what_has_come_in_a_long_delay_is_read_in_pieces(clock: Clock) -> None:
     """Else it would be too long for the ring."""
-    card = Card(lambda there: there, buffer=500 * PERIOD)
-    found = stretches(card)
+    card = Card(clock, buffer=500 * PERIOD)
+    found = stretches(card, clock, rest_s=0.03)
     assert next(found) == 1
-    card.come(60)
-    assert [next(found) for _ in range(7)] == [25, 25, 25, 25, 25, 25, 15]
+    clock.now_s += 60 * PERIOD / 16_000
+    assert [next(found) for _ in range(4)][:3] == [25, 25, 14]
     assert card.waited == 1
 
 
 @pytest.mark.parametrize("says", [lambda _: -1, lambda _: 10**9], ids=["an error", "nonsense"])
-def test_a_card_that_does_not_say_how_much_has_come_is_waited_for_period_by_period(says: Callable[[int], int]) -> None:
-    card = Card(says)
-    found = stretches(card)
+def test_a_card_that_does_not_say_how_much_has_come_is_waited_for_period_by_period(
+    clock: Clock, says: Callable[[int], int]
+) -> None:
+    card = Card(clock, says)
+    found = stretches(card, clock)
     assert [next(found) for _ in range(5)] == [1] * 5
     assert card.waited == 5
 
 
-def test_a_card_that_says_too_little_is_believed_once() -> None:
-    """What it has is read before the buffer is full: the card of this test fails if it is not."""
-    found = stretches(Card(lambda _: 0))
-    assert [next(found) for _ in range(20)] == [1] * 20
+@pytest.mark.parametrize("rest_s", [0.03, 0.04, 0.06, 0.1])
+@pytest.mark.parametrize("says", [lambda _: 0, lambda there: max(0, there - 2 * PERIOD)], ids=["nothing", "too little"])
+def test_a_chain_that_buffers_and_says_too_little_is_read_in_time_and_then_disbelieved(
+    clock: Clock, says: Callable[[int], int], rest_s: float
+) -> None:
+    """What it has is read before the buffer is full, whatever the rest: the card of this test fails if it is not."""
+    card = Card(clock, says)
+    opened, patience = Reading(card, 16_000), Unhurried(clock, rest_s)
+    for _ in range(300):
+        opened.next(patience)
+    for _ in range(20):
+        one = opened.next(patience)
+        assert one
+        assert (one.samples // PERIOD, one.exact) == (1, False)
+        assert clock.now_s - one.at_s < 0.021
+        assert card.there == 0, "nothing is left in the buffer"
 
 
-def test_with_a_small_buffer_every_period_is_waited_for() -> None:
+def test_a_chain_that_says_too_much_is_disbelieved(clock: Clock) -> None:
+    card = Card(clock, lambda there: there + 3 * PERIOD)
+    opened, patience = Reading(card, 16_000), Unhurried(clock)
+    found = [opened.next(patience) for _ in range(100)]
+    assert [(one.samples // PERIOD, one.exact) for one in found[-20:] if one] == [(1, False)] * 20
+
+
+@pytest.mark.parametrize("pace", [0.999, 1.001, 1.06, 0.7])
+def test_a_card_that_is_right_is_believed_though_its_clock_is_not(clock: Clock, pace: float) -> None:
+    card = Card(clock, pace=pace)
+    opened, patience = Reading(card, 16_000), Unhurried(clock)
+    found = [opened.next(patience) for _ in range(1000)]
+    assert all(one and one.exact for one in found)
+    assert sum(one.samples for one in found if one) > 4 * 900 * PERIOD
+
+
+def test_what_was_waited_for_in_vain_by_the_clock_begins_a_stretch_of_its_own(clock: Clock) -> None:
+    """The card stood still: behind the hole is another stretch."""
+    card = Card(clock, buffer=100 * PERIOD)
+    opened, patience = Reading(card, 16_000), Unhurried(clock)
+    assert opened.next(patience)
+    card.stand(0.27)
+    found = [opened.next(patience) for _ in range(3)]
+    ends = [round((clock.now_s - one.at_s) * 16_000 / PERIOD) for one in found if one]
+    assert [one.samples // PERIOD for one in found if one][:2] == [1, 1]
+    assert ends[0] > ends[1]
+
+
+def test_with_a_small_buffer_every_period_is_waited_for(clock: Clock) -> None:
     """Two periods: half of it is no rest."""
-    card = Card(lambda there: there, buffer=2 * PERIOD)
-    found = stretches(card)
+    card = Card(clock, buffer=2 * PERIOD)
+    found = stretches(card, clock)
     assert [next(found) for _ in range(5)] == [1] * 5
 
 
-def test_what_comes_behind_an_overrun_is_a_stretch_of_its_own() -> None:
-    card = Card(lambda there: there, broken_at=3)
-    opened, patience = Reading(card, 16_000), Unhurried(card)
+def test_what_comes_behind_an_overrun_is_a_stretch_of_its_own(clock: Clock) -> None:
+    card = Card(clock, broken_at=3)
+    opened, patience = Reading(card, 16_000), Unhurried(clock)
     found = [opened.next(patience) for _ in range(3)]
     assert [(one.samples // PERIOD, one.overrun) for one in found if one] == [(1, False), (2, False), (8, True)]

@@ -161,3 +161,14 @@ def test_it_remembers_hours_and_no_more() -> None:
         timeline.observe(2 * i * BLOCK, BLOCK, i * 0.2)
     assert len(timeline._anchors) == KEPT_ANCHORS
     assert timeline.at_s(0) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("pace", [0.67, 0.94, 1.06, 1.5])
+def test_a_card_that_does_not_keep_its_rate_is_followed_and_times_never_run_backwards(pace: float) -> None:
+    timeline, true_s, told = Timeline(RATE), 100.0, [99.0]
+    for number in range(36_000):
+        timeline.observe(number * 1600, 1600, true_s)
+        told.append(timeline.at_s(number * 1600))
+        true_s += 0.1 * pace
+    assert all(a < b for a, b in pairwise(told))
+    assert abs(told[-1] - true_s) < 60 * abs(pace - 1) + 1, "by what the error comes to in a minute; an hour's is more"
