@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 PROGRAM = "/lib/systemd/systemd-journald"
 
 PREPARE = """
@@ -122,7 +124,7 @@ class Journald:
             return 0
 
 
-def wait_for(condition: Any, timeout_s: float = 10) -> None:
+def wait_for(condition: Any, timeout_s: float = PATIENCE_S) -> None:
     """Real processes take their time; fails after far more of it than they need."""
     end_s = time.monotonic() + timeout_s
     while not condition():

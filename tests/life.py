@@ -22,6 +22,7 @@ from edged.transcripts.delivery import Delivery, Sink
 from edged.transcripts.jsonl import JsonLines
 from edged.transcripts.record import Record, decode
 from edged.transcripts.utterance import Spoken, Utterance
+from tests.patience import PATIENCE_S
 
 RATE = 16_000
 AT_S = 1000.0
@@ -104,7 +105,7 @@ class Life:
 
     async def written(self, count: int) -> list[Record]:
         """When the file has so many records."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.records) < count:  # noqa: ASYNC110  the file has no event
                 await asyncio.sleep(0.005)
         return self.records
@@ -129,7 +130,7 @@ def live(base: Path, body: Body, run: str = "run-1", *, delivers: bool = True, *
         try:
             if delivers:
                 one.delivery.start()
-            await asyncio.wait_for(body(one), 20)
+            await asyncio.wait_for(body(one), PATIENCE_S)
         finally:
             await one.books.flush(5)
             await one.delivery.close(5)

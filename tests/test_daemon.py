@@ -33,6 +33,7 @@ from edged.stream.lane import Lane
 from edged.summary import Summary
 from edged.transcripts.delivery import Delivery
 from edged.transcripts.record import Record, decode
+from tests.patience import PATIENCE_S
 
 SCRIPT = place([("one", 0.5, 0.8), ("two", 0.9, 1.2), ("three", 1.3, 1.6)], 3.0)
 SPEED = 10
@@ -109,7 +110,7 @@ def with_server(act: Callable[[Server], Awaitable[None]], **options: Any) -> Non
 
     async def main() -> None:
         async with Server(ScriptEngines(SCRIPT), limits=Limits(max_rate=1000), **options) as server:
-            await asyncio.wait_for(act(server), 30)
+            await asyncio.wait_for(act(server), PATIENCE_S)
 
     asyncio.run(main())
 

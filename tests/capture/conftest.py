@@ -16,6 +16,7 @@ from edged.audio import Block, Captured
 from edged.capture.source import Source
 from edged.capture.virtual import VirtualMicrophone
 from edged.settings import Capture
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 C_SOURCE = ROOT / "script" / "virtual_microphone.c"
@@ -88,7 +89,7 @@ class Tape:
         with self._changed:
             return [item for item in self.items if isinstance(item, kind)]
 
-    def wait(self, kind: type[T], count: int = 1, timeout_s: float = 5.0) -> T:
+    def wait(self, kind: type[T], count: int = 1, timeout_s: float = PATIENCE_S) -> T:
         """The `count`-th item of a kind; fails if it does not come."""
         with self._changed:
             found: list[T] = []
@@ -106,7 +107,7 @@ class Tape:
             index = next(i for i, item in enumerate(self.items) if item is mark)
             return [item for item in self.items[index:] if isinstance(item, Block)]
 
-    def wait_after(self, mark: Captured, count: int, timeout_s: float = 5.0) -> list[Block]:
+    def wait_after(self, mark: Captured, count: int, timeout_s: float = PATIENCE_S) -> list[Block]:
         """At least `count` blocks after an item."""
         end = time.monotonic() + timeout_s
         while len(blocks := self.after(mark)) < count:

@@ -25,6 +25,7 @@ from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
 from edged.summary import Summary
 from tests.capture.conftest import plugin as plugin  # a fixture
+from tests.patience import PATIENCE_S
 
 FIGURES = (
     *("captured_s", "sent_s", "keepalives", "connections", "reconnects", "utterances", "words", "holes"),
@@ -138,7 +139,7 @@ def test_ctrl_c_ends_it_early_with_what_was_said_so_far(tmp_path: Path, plugin: 
             demo.send_signal(number)
             return await demo.wait(), (out + await demo.stdout.read()).decode()
 
-    status, out = asyncio.run(asyncio.wait_for(interrupt(), 30))
+    status, out = asyncio.run(asyncio.wait_for(interrupt(), PATIENCE_S))
     assert status == Exit.INTERRUPTED
     assert "words          4" in out
 
@@ -162,7 +163,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, plugin: Path) -> None:
             assert b"Traceback" not in out
             return await demo.wait()
 
-    assert asyncio.run(asyncio.wait_for(interrupt(), 30)) == Exit.INTERRUPTED
+    assert asyncio.run(asyncio.wait_for(interrupt(), PATIENCE_S)) == Exit.INTERRUPTED
 
 
 NOWHERE = "ws://127.0.0.1:1/v1/listen"

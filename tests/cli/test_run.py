@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from edged.recognizer.compose import place
+from tests.patience import PATIENCE_S
 
 IDLE = ("deepgram.url=ws://127.0.0.1:9/v1/listen", "spool.enabled=false", "transcripts.sinks=[]")
 """Nobody listens there, and it does not matter: nothing is said."""
@@ -78,7 +79,7 @@ def test_a_summary_that_can_no_longer_be_written_changes_no_status(tmp_path: Pat
         assert process.stderr
         assert any("capturing" in line for line in process.stderr)
         place_.rmdir()
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
     assert "WARNING the summary can't be written" in said
 
@@ -343,7 +344,7 @@ def test_a_signal_before_the_daemon_handles_it(
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.2)
             (tmp_path / "go").touch()
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == (status or 0)
     assert "Traceback" not in said
     assert ("stopped before it has listened" in said) is (status is not None)

@@ -20,15 +20,13 @@ from edged.recognizer.compose import compose, sentences
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
 from edged.transcripts.record import Record, decode
+from tests.patience import PATIENCE_S
 
 KEY = "c0ffee0123456789abcdef0123456789deadbeef"
 """An API key; it must show up nowhere but on the wire."""
 
 STARTING = asyncio.Semaphore(2)
 """Daemons that start at a time: importing takes a processor for half a second, and there are two."""
-
-PATIENCE_S = 60.0
-"""For what must come but has no deadline of its own: far more than it takes."""
 
 Setting = str | int | float | bool | Sequence[str]
 

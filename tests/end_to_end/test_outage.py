@@ -17,8 +17,9 @@ from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import Script, ScriptEngines, ScriptWord
 from edged.recognizer.server import Server
-from tests.end_to_end.stage import PATIENCE_S, Run, Setting, Stage, speech, until, wall_s
+from tests.end_to_end.stage import Run, Setting, Stage, speech, until, wall_s
 from tests.end_to_end.test_stopping import LAST_WORDS, free_port
+from tests.patience import PATIENCE_S
 from tests.transcripts.some import remount, small_disk
 
 pytestmark = pytest.mark.slow

@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 
 from edged.cli import recognizer
 from edged.errors import UsageError
+from tests.patience import PATIENCE_S
 from tests.recognizer.common import FULL, ONE_SENTENCE
 
 MAIN = """
@@ -55,7 +56,7 @@ def test_it_prints_its_url_serves_and_ends_with_0_on_sigterm(script: Path) -> No
             connection.send('{"type":"CloseStream"}')
             assert [*connection]
         process.send_signal(signal.SIGTERM)
-        rest, log = process.communicate(timeout=10)
+        rest, log = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert rest == ""
     assert "connection 0: closed with 1000 after 1.0 s of audio" in log

@@ -15,6 +15,7 @@ from edged.recognizer.protocol import Limits
 from edged.recognizer.script import ScriptEngine, ScriptEngines
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Quirks, Unkindness
+from tests.patience import PATIENCE_S
 from tests.recognizer.common import ONE_SENTENCE, pcm, results, words
 from tests.recognizer.wire import AT_ONCE, CLOSE_STREAM, client, collect, send, serve
 
@@ -73,7 +74,7 @@ def test_the_mute_limit_over_a_socket() -> None:
 def test_pings_are_answered() -> None:
     async def main() -> None:
         async with serve() as server, client(server) as connection:
-            await asyncio.wait_for(await connection.ping(), 5)
+            await asyncio.wait_for(await connection.ping(), PATIENCE_S)
 
     asyncio.run(main())
 
@@ -138,7 +139,7 @@ def test_a_black_hole_takes_everything_and_answers_nothing() -> None:
         async with serve(faults=[Fault(Verb.BLACK_HOLE, after_audio_s=2.0)]) as server, client(server) as connection:
             await send(connection, pcm(ONE_SENTENCE, 0, 2.0))
             assert json.loads(await connection.recv())["type"] == "Results"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await send(connection, ONE_SENTENCE.pcm * 20)  # 3.8 MB: more than socket buffers hold
             await connection.send(CLOSE_STREAM)
             pong = await connection.ping()
@@ -156,7 +157,7 @@ def test_a_stall_answers_pings_but_gives_no_results() -> None:
         async with serve(faults=[Fault(Verb.STALL)]) as server, client(server) as connection:
             await send(connection, ONE_SENTENCE.pcm)
             await connection.send(CLOSE_STREAM)
-            await asyncio.wait_for(await connection.ping(), 5)
+            await asyncio.wait_for(await connection.ping(), PATIENCE_S)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(connection.recv(), 0.2)
 
@@ -273,7 +274,7 @@ def test_a_heavy_engine_does_not_stall_other_connections() -> None:
         ):
             await busy.send(ONE_SENTENCE.pcm)  # 60 pieces: 3 s of work
             for _ in range(5):
-                await asyncio.wait_for(await other.ping(), 1)
+                await asyncio.wait_for(await other.ping(), PATIENCE_S)
             busy.transport.abort()
 
     asyncio.run(main())

@@ -22,6 +22,7 @@ from deepgram.listen.v1.types import (  # noqa: E402
 
 from edged.recognizer.script import ScriptEngines, batches  # noqa: E402
 from edged.recognizer.server import Server  # noqa: E402
+from tests.patience import PATIENCE_S  # noqa: E402
 from tests.recognizer.common import ONE_SENTENCE, pcm  # noqa: E402
 from tests.recognizer.wire import AT_ONCE  # noqa: E402
 
@@ -64,7 +65,7 @@ def finals(messages: list[Any]) -> list[str]:
 def with_server(test: Callable[[Server], Awaitable[None]], **options: Any) -> Server:
     async def main() -> Server:
         async with Server(ScriptEngines(ONE_SENTENCE), limits=AT_ONCE, keys={"key"}, **options) as server:
-            await asyncio.wait_for(test(server), 20)
+            await asyncio.wait_for(test(server), PATIENCE_S)
         return server
 
     return asyncio.run(main())

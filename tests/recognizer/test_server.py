@@ -19,6 +19,7 @@ from edged.recognizer.engine import Engine
 from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.script import ScriptEngines
 from edged.recognizer.server import Server
+from tests.patience import PATIENCE_S
 from tests.recognizer.common import FULL, ONE_SENTENCE, RATE, USUAL, pcm, words
 from tests.recognizer.wire import AT_ONCE, CLOSE_STREAM, client, collect, refused, send, serve
 
@@ -172,7 +173,7 @@ def test_hang_never_answers_the_handshake() -> None:
 
 
 async def _until(there: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not there():  # noqa: ASYNC110 - what comes about is in the kernel's hands meanwhile
             await asyncio.sleep(0.01)
 
@@ -188,7 +189,7 @@ def test_an_ended_server_frees_black_holes_and_hanging_handshakes() -> None:
         assert (await hanging).response.status_code == 503
         await connection.wait_closed()
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
 class Remembered(ScriptEngines):

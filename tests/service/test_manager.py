@@ -12,6 +12,7 @@ from edged.service import manager
 from edged.service.manager import Manager
 from edged.service.status import Condition
 from edged.troubles import Trouble
+from tests.patience import PATIENCE_S
 
 EVERY_S = 0.05
 
@@ -39,7 +40,7 @@ def test_a_start_that_takes_long_asks_for_more_time_and_says_why(systemd: socket
     async def start() -> None:
         made = Manager()
         async with made.starting("opening the spool"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(messages) < 3:
                     await asyncio.sleep(EVERY_S)
                     messages.extend(heard(systemd))

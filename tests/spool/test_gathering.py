@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edged.spool.orders import ROW_BYTES, Load, Mark, PutAudio, Release, Write, carried_out, joined, unanswered
 from edged.spool.worker import Worker
+from tests.patience import PATIENCE_S
 from tests.spool.some import Bench, answer, audio, commit, pcm, segment
 
 
@@ -136,11 +137,11 @@ def test_audio_waits_for_company_and_goes_with_what_does_not(tmp_path: Path, dur
     thread.start()
     try:
         worker.put(audio(0, 1600))
-        wait_for(worker, 1600, within_s=0.1 if waits else 5.0)
+        wait_for(worker, 1600, within_s=0.1 if waits else PATIENCE_S)
         assert worker.stored_to == (0 if waits else 1600)
         worker.put(audio(1600, 3200))
         worker.put(Mark("file", ()))
-        assert wait_for(worker, 3200, within_s=5.0)
+        assert wait_for(worker, 3200, within_s=PATIENCE_S)
         assert len(served[0]) == (3 if waits else 1), "in one transaction"
     finally:
         worker.stop(5.0)

@@ -12,6 +12,7 @@ from edged.spool.items import Event, Failing, Recovered
 from edged.spool.orders import Mark
 from edged.spool.spool import Spool
 from edged.spool.store import Store
+from tests.patience import PATIENCE_S
 from tests.spool.some import SINKS, Bench, answer, audio, commit, pcm, run_of, segment, with_spool
 
 
@@ -62,7 +63,7 @@ def test_where_audio_begins_that_a_kill_would_lose_is_known_at_any_moment(tmp_pa
     """None once all is stored; of the living run only."""
 
     async def all_stored(spool: Spool) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while spool.unstored_from is not None:  # noqa: ASYNC110  it has no event
                 await asyncio.sleep(0.01)
 

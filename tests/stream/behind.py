@@ -21,6 +21,7 @@ from edged.stream.scribe import Uttered
 from edged.stream.share import Share
 from edged.takeover import segments
 from edged.transcripts.utterance import Spoken
+from tests.patience import PATIENCE_S
 
 SCRIPT = compose(sentences(3, 4), lead_s=0.6, silence_s=1.2, tail_s=0.6)
 RATE = SCRIPT.rate
@@ -112,7 +113,7 @@ def playing(
 
     async def main() -> None:
         async with (
-            asyncio.timeout(30),
+            asyncio.timeout(PATIENCE_S),
             Server(ScriptEngines(script), limits=Limits(max_rate=1000), **options) as server,
         ):
             play = Play(server, script)

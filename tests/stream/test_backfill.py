@@ -16,6 +16,7 @@ from edged.stream import backfill
 from edged.stream.backfill import Backfill
 from edged.stream.effects import SetAside
 from edged.stream.scribe import Uttered
+from tests.patience import PATIENCE_S
 from tests.spool.some import with_spool
 from tests.stream.behind import RATE, SCRIPT, STRETCHES, Play, playing, until
 
@@ -34,7 +35,7 @@ def test_from_the_spool_every_word_comes_once_in_order_where_it_was_said(tmp_pat
             play.backfill = Backfill(play.settings, spool.load, play.make_link, play.effect)
             play.backfill.add("a", RATE, STRETCHES)
             play.backfill.finish()
-            await asyncio.wait_for(play.backfill.run(), 20)
+            await asyncio.wait_for(play.backfill.run(), PATIENCE_S)
             play.check()
             assert [account.close_code for account in server.accounts] == [1000]
             assert play.backfill.totals == (1, 0, server.received_samples / RATE)

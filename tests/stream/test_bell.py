@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from edged.stream.bell import Bell
+from tests.patience import PATIENCE_S
 
 
 def ringing(test: Callable[[Bell], Awaitable[None]]) -> None:
     async def main() -> None:
-        await asyncio.wait_for(test(Bell()), 5)
+        await asyncio.wait_for(test(Bell()), PATIENCE_S)
 
     asyncio.run(main())
 

@@ -7,6 +7,7 @@ import pytest
 
 from edged.stream import share
 from edged.stream.share import Share
+from tests.patience import PATIENCE_S
 
 
 class Lane:
@@ -27,7 +28,7 @@ class Lane:
 
 def play(body: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await body()
 
     asyncio.run(main())

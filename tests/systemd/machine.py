@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE_S = 20.0
-"""For what must come but has no deadline of its own: far more than it takes."""
+from tests.patience import PATIENCE_S
 
 MICROPHONE = "/srv/microphone"
 """Inside: where the virtual one has its files."""

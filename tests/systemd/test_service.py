@@ -16,8 +16,9 @@ from edged.service.clock import boot_id
 from edged.transcripts.journal import MESSAGE_ID
 from edged.transcripts.record import Record
 from edged.troubles import Trouble
+from tests.patience import PATIENCE_S
 from tests.systemd.conftest import ABSENT, KEY, MICROPHONE_DROP_IN, Recogniser, listening, put_key, words_of
-from tests.systemd.machine import PATIENCE_S, Machine, Service
+from tests.systemd.machine import Machine, Service
 from tests.systemd.root import REPOSITORY
 
 pytestmark = pytest.mark.slow

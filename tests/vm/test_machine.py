@@ -20,8 +20,9 @@ Story = Callable[[House], Coroutine[None, None, None]]
 WRONG_CLOCK = "2024-01-01T00:00:00"
 """Of a machine without a battery, before the network has told it the time."""
 
-TIMES_WITHIN_S = 1.0
-"""How late an emulated processor tells us how far the room is."""
+TIMES_WITHIN_S = 5.0
+"""How late an emulated processor tells us how far the room is: 1.6 s on a busy machine. A wrong date is off by a boot,
+which takes 20 s, or by years."""
 
 
 def test_a_card_that_comes_after_the_boot_is_used(house: House, loop: asyncio.Runner) -> None:
