@@ -33,15 +33,15 @@ def open_file(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def open_private(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Open a file that this user alone may read and write, making it so; returns a descriptor. Never waits.
+def open_private(path: Path, flags: int, mode: int = 0o600, owner: int | None = None) -> int:
+    """Open a file that this user (or `owner`) alone may read and write, making it so; returns a descriptor.
 
-    Raises OSError; UnsafeFileError for what is no regular file, is a link, has a second name or is another user's:
+    Never waits. Raises OSError; UnsafeFileError for what is no regular file, a link, has a second name or is another's:
     whoever prepared it would read what is written, or have another file overwritten.
     """
     fd = _open(path, flags | os.O_NOFOLLOW, mode)
     found = os.fstat(fd)
-    if why := _not_private(found):
+    if why := _not_private(found, owner):
         os.close(fd)
         raise UnsafeFileError(errno.EPERM, why, str(path))
     if stat.S_IMODE(found.st_mode) != mode and flags & (os.O_WRONLY | os.O_RDWR):
@@ -49,10 +49,10 @@ def open_private(path: Path, flags: int, mode: int = 0o600) -> int:
     return fd
 
 
-def why_not_private(path: Path) -> str | None:
-    """What `open_private` would object to, for people; None if the file is absent or this user's own."""
+def why_not_private(path: Path, owner: int | None = None) -> str | None:
+    """What `open_private` would object to, for people; None if the file is absent or this user's (or `owner`'s) own."""
     try:
-        return _not_private(os.lstat(path))
+        return _not_private(os.lstat(path), owner)
     except OSError:  # absent, or nobody may look: opening says so
         return None
 
@@ -94,12 +94,12 @@ def _open(path: Path, flags: int, mode: int) -> int:
     raise UnsafeFileError(errno.EINVAL, _NO_FILE, str(path))
 
 
-def _not_private(found: os.stat_result) -> str | None:
+def _not_private(found: os.stat_result, owner: int | None) -> str | None:
     if stat.S_ISLNK(found.st_mode):
         return _LINK
     if not stat.S_ISREG(found.st_mode):
         return _NO_FILE
-    if found.st_uid != os.geteuid():
+    if found.st_uid != (os.geteuid() if owner is None else owner):
         return _belongs(found)
     if found.st_nlink > 1:
         return "it has a second name (a hard link)"

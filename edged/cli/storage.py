@@ -2,12 +2,15 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from edged.options import toml
 from edged.settings import Spool
+from edged.spool.files import prepared
 
 IN_MEMORY: Final = {"tmpfs", "ramfs"}
 
@@ -45,6 +48,8 @@ def spool_cautions(settings: Spool, rate: int, mounts: Path = MOUNTS) -> Iterato
                 yield f"{shown} is absent: the service makes it; before `edged run` in a terminal: {make}"
             else:
                 yield f"{shown}: {place} can't be written by the user who runs this check; can edged's?"
+        if place == directory:
+            yield from _prepared(shown, directory)
         kind = file_system(place, mounts)
         if name == "runtime_directory" and kind and kind not in IN_MEMORY:
             yield (
@@ -59,6 +64,15 @@ def spool_cautions(settings: Spool, rate: int, mounts: Path = MOUNTS) -> Iterato
                 f"{shown} has room for {free_mb:.0f} MB, less than {options[name]} = {rooms_mb[name]:g}: when it is "
                 f"full, speech that waits is kept in memory only; make room, or lower {options[name]}"
             )
+
+
+def _prepared(shown: str, directory: Path) -> Iterator[str]:
+    """What other users may do there, or have prepared."""
+    with suppress(OSError):  # not ours to read: only edged's user can tell
+        if directory.stat().st_mode & stat.S_IWOTH:
+            yield f"{shown} can be written by every user, who may delete speech that waits: chmod o-w {directory}"
+        for path, why in prepared(directory):
+            yield f"{path}: {why}: remove it before edged starts"
 
 
 def file_system(place: Path, mounts: Path = MOUNTS) -> str | None:

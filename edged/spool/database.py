@@ -29,7 +29,7 @@ class Failed(Exception):
 class Database:
     """One of the two files. Errors of SQLite come out as `Failed`, but for mistakes of ours."""
 
-    def __init__(self, where: Where, path: Path, *, to_read: bool = False) -> None:
+    def __init__(self, where: Where, path: Path, *, to_read: bool = False, owner: int | None = None) -> None:
         """Raises what `schema.open_database` (or `open_to_read`) raises, and `Failed`."""
         self.where: Where = where
         self.path = path
@@ -37,7 +37,7 @@ class Database:
         if to_read:
             self._connection = schema.open_to_read(path)
         else:
-            self._connection = schema.open_database(path, "OFF" if where == "runtime" else "FULL")
+            self._connection = schema.open_database(path, "OFF" if where == "runtime" else "FULL", owner)
         self._held: Counter[str] | None = None
         self._data_version: int | None = None
         self.deleted = False

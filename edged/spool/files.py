@@ -4,12 +4,15 @@ import errno
 import fcntl
 import os
 import sqlite3
+import stat
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 from uuid import uuid4
 
 from edged.errors import ConfigurationError
+from edged.files import UnsafeFileError, open_private, open_trusted, why_not_private
 from edged.service.clock import boot_id
 from edged.settings import Spool
 from edged.spool import schema
@@ -62,7 +65,7 @@ class Locks:
             return
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = open_private(directory / LOCK, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise _sorted(error, where, directory) from error
         try:
@@ -104,12 +107,27 @@ def open_store(where: Where, path: Path) -> tuple[Store, SetAside | None]:
     return Store(where, path), event
 
 
+def prepared(directory: Path) -> Iterator[tuple[Path, str]]:
+    """Files in a spool's directory that others may have prepared, and what is wrong with each, for people.
+
+    The directory's owner may be the user that edged runs as. Raises OSError if the directory can't be read.
+    """
+    names = (LOCK, *(DATABASE + suffix for suffix in schema.SUFFIXES), RING, BOOT)
+    for path in (directory / name for name in names):
+        own = why_not_private(path)
+        if own and (why := why_not_private(path, directory.stat().st_uid)):
+            yield path, why
+        elif own and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
+            yield path, f"{own}, and others may use it (mode {mode:04o})"
+
+
 def _sorted(error: OSError, where: Where, path: Path) -> Exception:
     if error.errno in _PASSING:
         return error
+    what = "remove it" if isinstance(error, UnsafeFileError) else "give edged's user access"
     return ConfigurationError(
-        f"{OPTION[where]}: {error.filename or path}: {error.strerror}: give edged's user access, choose another "
-        "directory, or set spool.enabled = false"
+        f"{OPTION[where]}: {error.filename or path}: {error.strerror}: {what}, choose another directory, or set "
+        "spool.enabled = false"
     )
 
 
@@ -119,10 +137,10 @@ def this_boot(runtime_directory: Path) -> str:
     if known:
         return known
     file = runtime_directory / BOOT
-    with suppress(OSError):
-        if text := file.read_text(encoding="ascii", errors="replace").strip():
+    with suppress(OSError), os.fdopen(open_trusted(file, os.O_RDONLY | os.O_NOFOLLOW)) as stream:
+        if text := stream.read(64).strip():
             return text
     drawn = uuid4().hex
-    with suppress(OSError):  # then it holds for this run only
-        file.write_text(f"{drawn}\n", encoding="ascii")
+    with suppress(OSError), os.fdopen(open_private(file, os.O_WRONLY | os.O_CREAT), "w") as stream:
+        stream.write(f"{drawn}\n")  # if that fails, it holds for this run only
     return drawn

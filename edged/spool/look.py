@@ -75,11 +75,11 @@ def _stores(paths: Paths, *, to_read: bool) -> Iterator[Store]:
     for where in places:
         path = paths.database(where)
         try:
-            there = path.exists()
+            yield Store(where, path, to_read=to_read, owner=path.stat().st_uid)  # root may, whosever it is
+        except FileNotFoundError:
+            continue
         except OSError as error:
             raise ConfigurationError(f"{path}: {error.strerror}: are you root, or edged's user?") from error
-        if there:
-            yield Store(where, path, to_read=to_read)
 
 
 def export(seen: Look, directory: Path, progress: Progress) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE
+from edged.files import open_private
 from edged.ranges import Range
 
 HOLES: Final = 5
@@ -38,6 +39,10 @@ DATA: Final = 512
 
 LARGEST_S: Final = 1.0
 """A block may be as long as this: so much more than it keeps does the file hold. Capture's longest is 0.5 s."""
+
+
+LARGEST_BYTES: Final = 16 << 20
+"""No ring is larger: it is read whole. Half a minute at the highest rate takes 3 MB."""
 
 
 class Kept(NamedTuple):
@@ -155,9 +160,11 @@ def recover(path: Path) -> Kept | None:
     Raises OSError if the file can't be read.
     """
     try:
-        data = path.read_bytes()
+        fd = open_private(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
+    with os.fdopen(fd, "rb") as file:
+        data = file.read(LARGEST_BYTES + 1)
     headers = [header for place in PLACES if (header := _header(data, place)) is not None]
     if not headers:
         return None

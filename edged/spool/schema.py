@@ -3,6 +3,7 @@
 Two files have this one schema. Nothing relies on a transaction across both: SQLite's are not atomic there.
 """
 
+import errno
 import os
 import sqlite3
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edged.errors import ConfigurationError
+from edged.files import UnsafeFileError, open_private, why_not_private
 
 STEPS: Final = (
     """
@@ -79,22 +81,37 @@ def is_damage(error: sqlite3.Error) -> bool:
     return isinstance(error, Damaged) or undecodable or (code is not None and code & 0xFF in _DAMAGE)
 
 
-def open_database(path: Path, synchronous: Literal["OFF", "FULL"]) -> sqlite3.Connection:
+def open_database(path: Path, synchronous: Literal["OFF", "FULL"], owner: int | None = None) -> sqlite3.Connection:
     """Open or make it, and bring it to the present version.
 
     `synchronous`: FULL where a power cut may not undo what was committed; OFF in memory, where nothing survives it
     anyway, and a killed process undoes nothing. Raises ConfigurationError if a newer version wrote it, OSError or
-    sqlite3.Error if it can't be used now, and of the latter what `is_damage` tells if it never can.
+    sqlite3.Error if it can't be used now, and of the latter what `is_damage` tells if it never can. UnsafeFileError for
+    files that others prepared: they must belong to this user, or to `owner`.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    os.chmod(path, 0o600)  # SQLite gives its log the same
+    os.close(open_private(path, os.O_RDWR | os.O_CREAT, owner=owner))  # SQLite gives its log the same mode
+    _check_private(path, owner)
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, path, synchronous)
+        _check_private(path, owner)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _check_private(path: Path, owner: int | None) -> None:
+    """SQLite opens its log and index by their names, whoever made them. Raises UnsafeFileError.
+
+    They are not opened here: closing them would release the locks that SQLite has on them.
+    """
+    for suffix in SUFFIXES[1:]:
+        file = Path(f"{path}{suffix}")
+        if why := why_not_private(file, owner):
+            raise UnsafeFileError(errno.EPERM, why, str(file))
+        with suppress(FileNotFoundError):
+            os.chmod(file, 0o600)
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
