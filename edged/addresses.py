@@ -43,3 +43,12 @@ _SECRET: Final = re.compile(
 def may_be_secret(name: str) -> bool:
     """Whether what has this name, an option or a parameter, is likely a key or a password."""
     return bool(_SECRET.search(name))
+
+
+_KEY: Final = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[^\W\d])[\w-]{24,}", re.ASCII)
+"""Keys are letters and digits, 40 of them or so; words are shorter, and numbers have no letters."""
+
+
+def may_hold_secret(value: str) -> bool:
+    """Whether a value, whatever it is called, has something in it that looks like a key."""
+    return bool(_KEY.search(value))

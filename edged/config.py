@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import tomli
 
-from edged.addresses import may_be_secret, without_secrets
+from edged.addresses import may_be_secret, may_hold_secret, without_secrets
 from edged.contradictions import Finding, cautions, contradictions
 from edged.errors import ConfigurationError, UsageError
 from edged.files import open_file
@@ -178,8 +178,8 @@ def _converted(value: Any, kind: Any, text: str | None) -> Any:
 
 
 def _shown(path: str, value: Any) -> str:
-    """` = value`, if it may be shown; a file's name may be the key itself, put there by mistake."""
-    if path == "deepgram.api_key_file" or path.startswith("deepgram.options."):
+    """` = value`, if it may be shown; any may be the key itself, put there by mistake."""
+    if path == "deepgram.api_key_file" or f"{path}.".startswith("deepgram.options.") or may_hold_secret(str(value)):
         return ""
     text = toml(without_secrets(value) if path == "deepgram.url" and isinstance(value, str) else value)
     return f" = {text}" if len(text) <= MOST_SHOWN else f" = {text[:MOST_SHOWN]}..."
@@ -206,8 +206,9 @@ def _strings(value: Any) -> list[str]:
 
 
 def _unknown(kind: type[Section], section: str, key: str) -> str:
-    """An unknown section or key; its value is not shown, since it may be a secret."""
-    shown = f"[{section}] {toml_key(key)}" if section else f"[{toml_key(key)}]"
+    """An unknown section or key. Its value is not shown, as it may be a secret; nor is a name that looks like one."""
+    name = "..." if may_hold_secret(key) else toml_key(key)
+    shown = f"[{section}] {name}" if section else f"[{name}]"
     if may_be_secret(key):
         return f"{shown} is no option: the key itself never stands in the settings; use deepgram.api_key_file"
     own = [field.name for field in msgspec.structs.fields(kind)]
@@ -233,7 +234,8 @@ def _override(text: str) -> tuple[list[str], str]:
         raise UsageError(f"--set {name.encode(errors='replace').decode()}: not UTF-8 text")
     keys = [key.strip() for key in name.split(".")]
     if not equals or len(keys) < 2 or not all(keys):
-        raise UsageError(f"--set needs section.key=value, such as capture.rate=16000; not {toml(name)}")
+        shown = "" if may_hold_secret(name) else f"; not {toml(name)}"
+        raise UsageError(f"--set needs section.key=value, such as capture.rate=16000{shown}")
     return keys, value.strip()
 
 

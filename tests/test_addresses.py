@@ -2,7 +2,7 @@
 
 import pytest
 
-from edged.addresses import is_host, is_this_machine, may_be_secret, without_secrets
+from edged.addresses import is_host, is_this_machine, may_be_secret, may_hold_secret, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,15 @@ def test_the_name_of_a_secret(name: str) -> None:
 def test_a_name_that_is_none_of_a_secret(name: str) -> None:
     """Deepgram's own parameters above all."""
     assert not may_be_secret(name)
+
+
+@pytest.mark.parametrize("value", ["0123456789abcdef0123456789abcdef01234567", "Token " + "aB3_-" * 8])
+def test_a_value_that_looks_like_a_key(value: str) -> None:
+    assert may_hold_secret(value)
+
+
+@pytest.mark.parametrize(
+    "value", ["linear16", "1" * 40, "a" * 40, "/var/lib/edged-2/transcripts.jsonl", "plughw:CARD=Device,DEV=0"]
+)
+def test_a_value_that_looks_like_none(value: str) -> None:
+    assert not may_hold_secret(value)

@@ -154,7 +154,7 @@ FARM = {
     "a whole number from 0 to 10000, or false",
     "[deepgram]\nkeyterms = ['a', '']": '[deepgram] keyterms = ["a", ""] must be a list [...] of '
     "text in quotes, not empty",
-    "[deepgram]\noptions = 3": "[deepgram] options = 3 must be a table; each value text in quotes, a whole number, "
+    "[deepgram]\noptions = 3": "[deepgram] options must be a table; each value text in quotes, a whole number, "
     "a number, true or false or a list [...] of text in quotes",
     f"[deepgram.options]\nx = {{ a = '{SECRET}' }}": "[deepgram.options] x must be text in quotes, a whole number, "
     "a number, true or false or a list [...] of text in quotes",
@@ -251,6 +251,34 @@ def test_bad_toml_does_not_show_what_stands_there(tmp_path: Path) -> None:
     problems(f"[deepgram]\napi_key = {SECRET}", tmp_path)
     problems(f"[deepgram]\n{SECRET}", tmp_path)
     problems(f'[deepgram]\n"{SECRET}', tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[deepgram]\noptions = '@'",
+        "[deepgram]\noptions = ['@']",
+        "[deepgram]\noptions = 'token=@'",
+        "[deepgram]\nkeyterms = '@'",
+        "[deepgram]\nencoding = '@'",
+        "[deepgram]\n@ = 1",
+        "[@]",
+        "[gate]\npreset = 'Token @'",
+        "deepgram = '@'",
+    ],
+)
+def test_a_key_that_was_put_in_the_wrong_place_is_not_shown(text: str, tmp_path: Path) -> None:
+    assert len(problems(text.replace("@", SECRET), tmp_path)) == 1
+
+
+@pytest.mark.parametrize("override", ["@", "@=1", "x.@", "deepgram.options=@"])
+def test_nor_from_the_command_line(override: str) -> None:
+    try:
+        told = " ".join(read(Path("/dev/null"), [override.replace("@", SECRET)]).problems)
+    except UsageError as error:
+        told = str(error)
+    assert told
+    assert SECRET not in told
 
 
 def test_a_file_beyond_utf8_is_named_with_its_line(tmp_path: Path) -> None:

@@ -6,38 +6,36 @@ It opens, sends, receives, and turns whatever goes wrong into `Unreachable` or `
 import asyncio
 import logging
 import os
-import socket
 import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidProxy,
-    InvalidProxyStatus,
-    InvalidStatus,
-    InvalidURI,
-    WebSocketException,
-)
-from websockets.protocol import State
+from websockets.asyncio.client import ClientConnection
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.protocol import Event, State
+from websockets.uri import parse_uri
 
 from edged import __version__
 from edged.errors import Refused, Unreachable
 from edged.settings import Deepgram
 from edged.stream import deepgram
+from edged.stream.dial import Dialer, ProxyRefusedError
 from edged.stream.encoding import encoder
+from edged.stream.happy_eyeballs import Doubts
 from edged.stream.proxy import Proxy, proxy_for
-from edged.troubles import Trouble
+from edged.stream.response import SWITCHING_PROTOCOLS, NotHttpError, Response
+from edged.stream.unreachable import unreachable
 
-CERT_NOT_YET_VALID: Final = 9
-CERT_EXPIRED: Final = 10
-"""OpenSSL's X509_V_ERR_ numbers: the two that a wrong clock brings about."""
+USER_AGENT: Final = f"edged/{__version__}"
 
 CLOSE_TIMEOUT_S: Final = 2.0
 """For the closing handshake, once the server has begun it or nothing more is expected."""
+
+MOST_FRAGMENTS: Final = 1024
+"""In one message. The recogniser sends messages whole; a relay may split 1 MB, and empty fragments never reach that."""
 
 
 class Secret(Protocol):
@@ -60,58 +58,83 @@ class Closed(Exception):
         self.error = error
 
 
-class _Connect(connect):
-    """Follows no redirect: the recogniser sends none, and a captive portal's must be told to people."""
+class _HandshakeRefusedError(Exception):
+    """The server answered with another status than 101."""
 
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+class _Socket(ClientConnection):
+    """Bounds the fragments of a message: websockets 15 and 16 collect empty ones without end."""
+
+    fault = ""
+    """Why it was given up."""
+    _fragments = 0
+
+    def process_event(self, event: Event) -> None:
+        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            self._fragments = 0 if event.fin else self._fragments + 1
+            if self._fragments > MOST_FRAGMENTS:
+                self.fault = f"a message in more than {MOST_FRAGMENTS} fragments"
+                self.transport.abort()
+        if not self.fault:
+            super().process_event(event)
 
 
 class Connection:
     """An open connection. Made by `open`; used by one reader and one writer."""
 
-    def __init__(self, socket: ClientConnection, settings: Deepgram, hide: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        socket: _Socket,
+        dialer: Dialer,
+        response: Response,
+        settings: Deepgram,
+        hide: Callable[[str], str],
+    ) -> None:
         self._socket = socket
+        self._dialer = dialer
         self._send_timeout_s = settings.send_timeout_s
         self._encode = encoder(settings.encoding)
         self._hide = hide
-        response = socket.response
-        self.request_id = response.headers.get("dg-request-id", "") if response else ""
+        self.request_id = response.headers.get("dg-request-id", "")
 
     @classmethod
-    async def open(cls, settings: Deepgram, rate: int, key: Secret | None, tls: ssl.SSLContext | None) -> "Connection":
-        """Connect and shake hands. Raises Unreachable or Refused; nothing of the key is in either."""
+    async def open(
+        cls,
+        settings: Deepgram,
+        rate: int,
+        key: Secret | None,
+        tls: ssl.SSLContext | None,
+        doubts: Doubts | None = None,
+    ) -> "Connection":
+        """Connect and shake hands. Raises Unreachable or Refused; nothing of the key is in either.
+
+        `doubts` outlives the connection: addresses that failed are tried last the next time.
+        """
         url = deepgram.listen_url(settings, rate)
         headers = {"Authorization": f"Token {key.reveal()}"} if key else {}
         hide = _hiding(key)
         proxy = proxy_for(url, os.environ)
+        dialer = Dialer(Doubts() if doubts is None else doubts)
         try:
-            opened = await _Connect(
-                url,
-                additional_headers=headers,
-                user_agent_header=f"edged/{__version__}",
-                compression=None,  # PCM does not deflate, and a Pi should not try
-                open_timeout=settings.open_timeout_s,
-                ping_interval=settings.ping_interval_s,
-                ping_timeout=settings.ping_timeout_s,
-                close_timeout=CLOSE_TIMEOUT_S,
-                max_size=deepgram.MAX_MESSAGE_BYTES,
-                # `send` returns when the message has left for the kernel. 0 would say so as well, but over TLS asyncio
-                # takes an empty buffer for a full one then, and sends nothing any more.
-                write_limit=1,
-                ssl=tls,
-                proxy=proxy.address if proxy else None,
-                # A quiet logger of its own level: at DEBUG websockets would log the key and the audio.
-                logger=_quiet_logger(),
-            )
-        except InvalidStatus as error:
+            async with asyncio.timeout(settings.open_timeout_s):
+                socket, response = await _shake_hands(dialer, url, headers, settings, tls, proxy)
+        except _HandshakeRefusedError as error:
+            dialer.trust()
             response = error.response
-            said = {name.lower(): hide(value) for name, value in response.headers.raw_items()}
-            body = hide(bytes(response.body or b"").decode(errors="replace")).encode()
-            raise deepgram.refusal(response.status_code, said, body, key.origin if key else None) from None
-        except (OSError, WebSocketException, EOFError, UnicodeError) as error:
-            raise _unreachable(error, settings, proxy) from None
-        return cls(opened, settings, hide)
+            said = {name: hide(value) for name, value in response.headers.items()}
+            body = hide(response.body.decode(errors="replace")).encode()
+            origin = key.origin if key else None
+            raise deepgram.refusal(response.status, said, body, origin, now_s=time.time()) from None
+        except (OSError, WebSocketException, NotHttpError, ProxyRefusedError, UnicodeError) as error:
+            if not isinstance(error, ProxyRefusedError):
+                dialer.doubt()
+            raise unreachable(error, dialer, settings, proxy) from None
+        dialer.trust()
+        return cls(socket, dialer, response, settings, hide)
 
     async def send(self, data: str | bytes) -> None:
         """Returns when the message has left for the kernel. Raises Closed, also if that takes too long."""
@@ -133,13 +156,14 @@ class Connection:
             async with asyncio.timeout(self._send_timeout_s):
                 await leaves
         except TimeoutError:
+            self._dialer.doubt()
             self.abort()
             waited = f"a message could not leave for {self._send_timeout_s:g} s"
             raise Closed(None, Unreachable(f"{waited}: the network has stopped taking data")) from None
         except ConnectionClosed as error:
-            raise _closed(error, self._hide) from None
+            raise self._closed(error) from None
         except OSError:  # while it drained: the connection is lost
-            raise _closed(socket.protocol.close_exc, self._hide) from None
+            raise self._closed(socket.protocol.close_exc) from None
 
     async def _lost(self) -> None:
         await self._socket.wait_closed()
@@ -151,11 +175,77 @@ class Connection:
             message = await self._socket.recv()
             return self._hide(message) if isinstance(message, str) else message
         except ConnectionClosed as error:
-            raise _closed(error, self._hide) from None
+            raise self._closed(error) from None
+
+    def _closed(self, error: ConnectionClosed) -> Closed:
+        received, sent = error.rcvd, error.sent
+        if received:
+            return Closed(received.code, deepgram.closure(received.code, self._hide(received.reason)))
+        if sent and sent.reason == "keepalive ping timeout":
+            self._dialer.doubt()
+            return Closed(None, Unreachable("the connection is dead: no answer to a ping"))
+        if fault := self._socket.fault or (sent and sent.reason):
+            return Closed(None, Unreachable(f"connection given up: the server broke the WebSocket protocol ({fault})"))
+        return Closed(None, Unreachable("connection lost"))
 
     def abort(self) -> None:
         """End it at once, without a word: it is given up."""
         self._socket.transport.abort()
+
+
+async def _shake_hands(
+    dialer: Dialer,
+    url: str,
+    headers: Mapping[str, str],
+    settings: Deepgram,
+    tls: ssl.SSLContext | None,
+    proxy: Proxy | None,
+) -> tuple[_Socket, Response]:
+    """As `websockets.connect` does it, but for what its parser is too strict with, and its way through a proxy."""
+    uri = parse_uri(url)
+    if uri.secure and tls is None:
+        raise ValueError("a wss:// server needs a TLS context")
+    protocol = ClientProtocol(uri, max_size=deepgram.MAX_MESSAGE_BYTES, logger=_quiet_logger())
+    transport, exchange = await dialer.dial(uri.host, uri.port, tls, proxy, USER_AGENT)
+    try:
+        response = await exchange.ask(transport, _request(protocol, headers))
+        if response.status == SWITCHING_PROTOCOLS:
+            return _take_over(transport, protocol, response, settings), response
+        await exchange.body()
+    except BaseException:
+        transport.abort()
+        raise
+    transport.abort()
+    raise _HandshakeRefusedError(response)
+
+
+def _request(protocol: ClientProtocol, headers: Mapping[str, str]) -> bytes:
+    request = protocol.connect()
+    request.headers.update({"User-Agent": USER_AGENT, **headers})
+    protocol.send_request(request)
+    return b"".join(protocol.data_to_send())
+
+
+def _take_over(
+    transport: asyncio.Transport, protocol: ClientProtocol, response: Response, settings: Deepgram
+) -> _Socket:
+    """Hand an upgraded transport to websockets. Raises InvalidHandshake if the answer is no WebSocket server's."""
+    socket = _Socket(
+        protocol,
+        ping_interval=settings.ping_interval_s,
+        ping_timeout=settings.ping_timeout_s,
+        close_timeout=CLOSE_TIMEOUT_S,
+        # `send` returns when the message has left for the kernel. 0 would say so as well, but over TLS asyncio takes
+        # an empty buffer for a full one then, and sends nothing any more.
+        write_limit=1,
+    )
+    transport.set_protocol(socket)
+    socket.connection_made(transport)
+    socket.data_received(response.upgrade)
+    if protocol.handshake_exc:
+        raise protocol.handshake_exc
+    socket.start_keepalive()
+    return socket
 
 
 def _quiet_logger() -> logging.Logger:
@@ -167,48 +257,3 @@ def _quiet_logger() -> logging.Logger:
 def _hiding(key: Secret | None) -> Callable[[str], str]:
     """Takes the key out of whatever the server says, before any of that reaches a log: some say it back."""
     return (lambda text: text.replace(key.reveal(), "<key>")) if key else (lambda text: text)
-
-
-def _closed(error: ConnectionClosed, hide: Callable[[str], str]) -> Closed:
-    received = error.rcvd
-    if received is None and error.sent is not None and error.sent.reason == "keepalive ping timeout":
-        return Closed(None, Unreachable("the connection is dead: no answer to a ping"))
-    if received is None:
-        return Closed(None, Unreachable("connection lost"))
-    return Closed(received.code, deepgram.closure(received.code, hide(received.reason)))
-
-
-def _unreachable(error: Exception, settings: Deepgram, proxy: Proxy | None) -> Unreachable:
-    whose = f"the proxy that {proxy.variable} names" if proxy else "the server"
-    match error:
-        case TimeoutError():
-            return Unreachable(f"no connection within {settings.open_timeout_s:g} s")
-        case socket.gaierror() if proxy:
-            return Unreachable(f"the name of {whose} can't be looked up ({error.strerror})")
-        case socket.gaierror():
-            return Unreachable(f"the server's name can't be looked up ({error.strerror}): is there a network and DNS?")
-        case ssl.SSLCertVerificationError(verify_code=code) if code in (CERT_NOT_YET_VALID, CERT_EXPIRED):
-            wrong = Unreachable(f"{error.verify_message} - is this machine's clock right?")
-            return wrong.known_as(Trouble.CERTIFICATE)
-        case ssl.SSLCertVerificationError():
-            return Unreachable(f"the server's certificate is not trusted: {error.verify_message}")
-        case ssl.SSLError():
-            return Unreachable(f"no TLS with the server: {error.reason or error}")
-        case InvalidProxyStatus():
-            return Unreachable(f"the proxy refuses: HTTP {error.response.status_code}")
-        case InvalidURI() | InvalidProxy() | UnicodeError():  # its text has the address, which may have a password
-            return Unreachable(f"the address of {whose} can't be used")
-        case ConnectionRefusedError():
-            return Unreachable(f"connection refused: nothing listens at the address of {whose}")
-        case ConnectionResetError():
-            scheme = urlsplit(settings.url).scheme
-            return Unreachable(
-                f"the connection was broken off while it was opened: is {scheme}:// what is spoken there?"
-            )
-        case OSError():
-            return Unreachable(f"no connection: {error.strerror or type(error).__name__}")
-        case InvalidHandshake():
-            other = Unreachable("what answered is no WebSocket server: a captive portal, or a wrong deepgram.url?")
-            return other.known_as(Trouble.PORTAL)
-        case _:
-            return Unreachable(f"no connection: {' '.join(str(error).split())[:120] or type(error).__name__}")

@@ -14,6 +14,7 @@ from edged.errors import Limited, Refused, Unreachable
 from edged.settings import Deepgram
 from edged.stream.lenient import decode
 from edged.stream.messages import explanation
+from edged.stream.response import retry_after_s
 from edged.troubles import Trouble
 
 KEEP_ALIVE: Final = '{"type":"KeepAlive"}'
@@ -72,9 +73,12 @@ NETWORK_AUTHENTICATION_REQUIRED: Final = 511
 
 
 def refusal(
-    status: int, headers: Mapping[str, str], body: bytes, key_origin: str | None = None
+    status: int, headers: Mapping[str, str], body: bytes, key_origin: str | None = None, *, now_s: float = 0.0
 ) -> Refused | Unreachable:
-    """What a refused handshake means for us. The text names the server's own words, and where our key is from."""
+    """What a refused handshake means for us. The text names the server's own words, and where our key is from.
+
+    `now_s`: Unix time, for a `Retry-After` that is a date.
+    """
     said = _said(headers, body)
     request_id = headers.get("dg-request-id")
     where = f" (request {request_id})" if request_id else ""
@@ -85,7 +89,8 @@ def refusal(
         ).known_as(Trouble.PORTAL)
     if status in RETRIED_STATUSES or status >= 500:
         kind = Limited if status == 429 else Unreachable
-        return kind(f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=_retry_after_s(headers))
+        wait_s = retry_after_s(headers, now_s)
+        return kind(f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=wait_s)
     advice = {
         400: "check the parameters in [deepgram]",
         401: f"the key from {key_origin} is wrong" if key_origin else "no key was given",
@@ -119,12 +124,6 @@ def _said(headers: Mapping[str, str], body: bytes) -> str:
             fields = decode(body)
             text = explanation(fields) if isinstance(fields, dict) else ""
     return f': "{text}"' if text else ""
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds; the header's other form, a date, needs a set clock and is not used for this by any known server."""
-    value = headers.get("retry-after", "").strip()
-    return float(value) if value.isdecimal() else None
 
 
 UNDECODABLE: Final = ("data0000", "cannot be decoded as audio")

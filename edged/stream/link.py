@@ -17,6 +17,7 @@ from edged.stream.backoff import Backoff
 from edged.stream.bell import Bell
 from edged.stream.connection import Closed, Connection, Secret
 from edged.stream.effects import LaneEffect
+from edged.stream.happy_eyeballs import Doubts
 from edged.stream.lane import Lane
 from edged.stream.session import Hangup, Send, Session, State
 from edged.stream.share import Share
@@ -58,6 +59,7 @@ class Link:
         self._share = share
         self._on_effect = on_effect
         self._backoff = Backoff(settings.reconnect)
+        self._doubts = Doubts()
         self._wake = Bell()
         self._outage = Outage(log, "recogniser")
         self._reasons: set[str] = set()
@@ -149,7 +151,7 @@ class Link:
         settings = self._settings
         self.state = "connecting"
         try:
-            connection = await Connection.open(settings.deepgram, self._lane.rate, self._key, self._tls)
+            connection = await Connection.open(settings.deepgram, self._lane.rate, self._key, self._tls, self._doubts)
         except (Unreachable, Refused) as error:
             return error
         self._checked = True

@@ -1,11 +1,13 @@
-"""The proxy that the environment names for the recogniser, by the usual variables. Pure."""
+"""The proxy that the environment names for the recogniser, by the usual variables, and what is said to it. Pure."""
 
+from base64 import b64encode
 from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from edged.addresses import is_host, is_this_machine
-from edged.errors import Refused
+from edged.errors import Refused, Unreachable
 from edged.troubles import Trouble
 
 VARIABLES: Final = {
@@ -18,13 +20,40 @@ for programs that speak SOCKS."""
 FOR_PLAIN: Final = 80
 FOR_TLS: Final = 443
 
+PROXY_AUTHENTICATION_REQUIRED: Final = 407
+
 
 class Proxy(NamedTuple):
-    """An HTTP proxy. Its address may hold a password: it is for connecting only."""
+    """An HTTP proxy."""
 
     variable: str
     """Which one names it."""
-    address: str
+    host: str
+    port: int
+    tls: bool = False
+    """Whether it is spoken to over TLS, whatever goes through it."""
+    user_and_password: bytes | None = None
+    """For connecting only; never shown."""
+
+    def connect_request(self, host: str, port: int, user_agent: str) -> bytes:
+        """The request for a tunnel to this host."""
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}", f"User-Agent: {user_agent}"]
+        if self.user_and_password is not None:
+            lines.append(f"Proxy-Authorization: Basic {b64encode(self.user_and_password).decode()}")
+        return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
+
+    def refusal(self, status: int, retry_after_s: float | None) -> Unreachable:
+        """What it means that this proxy answers with this status."""
+        if status != PROXY_AUTHENTICATION_REQUIRED:
+            cure = (
+                f"let the one that {self.variable} names allow CONNECT to this server, or name the server in no_proxy"
+            )
+        elif self.user_and_password is None:
+            cure = f"it wants a password: {self.variable}=http://USER:PASSWORD@..."
+        else:
+            cure = f"the user or password in {self.variable} is wrong"
+        return Unreachable(f"the proxy refuses: HTTP {status}: {cure}", retry_after_s=retry_after_s)
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
@@ -38,7 +67,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
         return None
     for variable in VARIABLES.get(parts.scheme, ()):
         if address := _value(environ, variable):
-            return Proxy(variable, _checked(address, variable))
+            return _parsed(address, variable)
     return None
 
 
@@ -48,13 +77,45 @@ def _value(environ: Mapping[str, str], variable: str) -> str:
 
 
 def _exempt(host: str, port: int, no_proxy: str) -> bool:
-    """Whether `no_proxy` names this host, a domain that it is in, or everything."""
-    names = [name.strip().lower().removeprefix(".") for name in no_proxy.split(",")]
-    return any(name == "*" or name in (host, f"{host}:{port}") or host.endswith(f".{name}") for name in names if name)
+    """Whether `no_proxy` names this host, a domain or a subnet that it is in, or everything.
+
+    As curl and Go read it: separated by commas or spaces, `*.example.com` as `.example.com`, IPv6 with brackets or not.
+    No name is looked up: a subnet exempts hosts that are given by address.
+    """
+    host = host.rstrip(".")
+    for entry in no_proxy.lower().replace(",", " ").split():
+        name, for_port = _without_port(entry)
+        if for_port in (None, port) and (name == "*" or _same_address(host, name) or _in_domain(host, name)):
+            return True
+    return False
 
 
-def _checked(address: str, variable: str) -> str:
-    """The address with a scheme. Raises Refused."""
+def _without_port(entry: str) -> tuple[str, int | None]:
+    """The host of an entry, and the port that it is limited to."""
+    name, colon, port = entry.rpartition(":")
+    if colon and port.isdecimal() and (":" not in name or name.endswith("]")):
+        return name.strip("[]"), int(port[:6])
+    return entry.strip("[]"), None
+
+
+def _in_domain(host: str, name: str) -> bool:
+    domain = name.removeprefix("*").removeprefix(".").rstrip(".")
+    return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+
+
+def _same_address(host: str, name: str) -> bool:
+    """Whether the host is this address, or in this subnet, however either is spelled."""
+    try:
+        address, subnet = ip_address(host), ip_network(name, strict=False)
+    except ValueError:  # one of them is a name
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address in subnet
+
+
+def _parsed(address: str, variable: str) -> Proxy:
+    """Raises Refused."""
     address = address if "://" in address else f"http://{address}"
     try:
         parts = urlsplit(address)
@@ -69,7 +130,16 @@ def _checked(address: str, variable: str) -> str:
         ).known_as(Trouble.NETWORK)
     if not whole or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.fragment:
         raise _unusable(variable)
-    return address
+    tls = parts.scheme == "https"
+    port = parts.port or (FOR_TLS if tls else FOR_PLAIN)
+    return Proxy(variable, parts.hostname or "", port, tls, _user_and_password(parts))
+
+
+def _user_and_password(parts: SplitResult) -> bytes | None:
+    """As they are meant: `%40` is `@`."""
+    if parts.username is None or parts.password is None:
+        return None
+    return unquote_to_bytes(parts.username) + b":" + unquote_to_bytes(parts.password)
 
 
 def _unusable(variable: str) -> Refused:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from edged.service.clock import timestamp
 from edged.settings import Settings
-from edged.transcripts.record import Record, Word
+from edged.transcripts.record import Record, Word, encodable
 from edged.transcripts.utterance import Utterance
 
 
@@ -70,8 +70,8 @@ class Maker:
             replayed=utterance.replayed,
             delayed_s=round(max(0.0, now_s - ends_s), 3),
             clock=self._clock_state(),
-            device=self.device,
-            host=self._host,
+            device=encodable(self.device),
+            host=encodable(self._host),  # the kernel takes any bytes for a name
             run=self._run,
             from_=utterance.start,
             to=utterance.end,

@@ -107,10 +107,14 @@ class Draft:
         return middle if middle is not None and middle < self.end else None
 
     def widest_gap(self, beyond: int) -> int | None:
-        """The middle of the widest gap between two words, of those beyond a position; None if there is none."""
+        """The middle of the widest gap between two words, of those beyond a position; None if there is none.
+
+        It parts the two, whatever their times are: servers have been seen to give all words the same.
+        """
         gaps = [
-            (after.start - before.end, (before.end + after.start) // 2)
+            (after.start - before.end, middle)
             for before, after in zip(self.words, self.words[1:], strict=False)
+            if before.middle < (middle := (before.end + after.start) // 2) <= after.middle
         ]
         return max(((gap, middle) for gap, middle in gaps if middle > beyond), default=(0, None))[1]
 

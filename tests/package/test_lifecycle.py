@@ -44,6 +44,7 @@ INSTALL = (
 
 MEETING_LIBRARIES = (
     *("tests/stream/test_connection.py", "tests/stream/test_refusals.py", "tests/recognizer/test_server.py"),
+    *("tests/stream/test_dial.py", "tests/stream/test_through_proxy.py", "tests/stream/test_unreachable.py"),
     *("tests/capture/test_alsa.py", "tests/gate/test_detectors.py", "tests/test_config.py", "tests/test_settings.py"),
 )
 """websockets as client and as server; alsaaudio; webrtcvad; tomli and msgspec."""

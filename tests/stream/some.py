@@ -139,7 +139,7 @@ class Bench:
         self._do(self.lane.connected(self.now, "request"))
         self.poll()
 
-    def serve(self, *messages: str) -> None:
+    def serve(self, *messages: str | bytes) -> None:
         """The server says something."""
         for message in messages:
             self._do(self.lane.message(message, self.now))

@@ -1,16 +1,18 @@
 """One connection over real sockets: what goes over the wire, and what each ending is called."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from edged import __version__
 from edged.errors import Refused, Unreachable
-from edged.stream.connection import Closed, Connection
+from edged.stream.connection import MOST_FRAGMENTS, Closed, Connection
 from tests.stream.wire import KEY, converse, forever, settings
 
 # Opening
@@ -183,6 +185,54 @@ def test_the_network_breaks() -> None:
         with pytest.raises(Closed, match="connection lost") as closed:
             await connection.receive()
         assert closed.value.code is None
+
+    converse(handler, client)
+
+
+def test_a_message_of_endless_fragments_is_given_up() -> None:
+    """Empty ones never reach the limit of a message's size: websockets 15 collects them for ever."""
+
+    async def handler(server: ServerConnection) -> None:
+        server.protocol.send_text(b"", fin=False)
+        with suppress(ConnectionClosed):
+            while True:
+                for _ in range(1000):
+                    server.protocol.send_continuation(b"", fin=False)
+                server.send_data()
+                await server.drain()
+                await asyncio.sleep(0)
+
+    async def client(connection: Connection) -> None:
+        with pytest.raises(Closed, match=f"broke the WebSocket protocol .a message in more than {MOST_FRAGMENTS}"):
+            await connection.receive()
+        assert len(connection._socket.recv_messages.frames.queue) <= 2 * MOST_FRAGMENTS
+
+    converse(handler, client)
+
+
+def test_fragments_of_a_message_are_put_together() -> None:
+    async def handler(server: ServerConnection) -> None:
+        for _ in range(3):
+            await server.send(["a"] * MOST_FRAGMENTS)
+
+    async def client(connection: Connection) -> None:
+        for _ in range(3):
+            assert await connection.receive() == "a" * MOST_FRAGMENTS
+
+    converse(handler, client)
+
+
+@pytest.mark.parametrize("said", [b"\x81\xff", b"\x81\x01\xff", b"\x81\x7f" + bytes(3) + b"\xff" * 5])
+def test_what_breaks_the_protocol_is_told_as_that(said: bytes) -> None:
+    """A masked frame, text that is no UTF-8, a message of terabytes: not the network's fault."""
+
+    async def handler(server: ServerConnection) -> None:
+        server.transport.write(said)
+        await server.wait_closed()
+
+    async def client(connection: Connection) -> None:
+        with pytest.raises(Closed, match="the server broke the WebSocket protocol"):
+            await connection.receive()
 
     converse(handler, client)
 

@@ -33,7 +33,7 @@ def test_no_proxy_is_named() -> None:
 )
 def test_the_variable_that_counts(url: str, environ: dict[str, str], variable: str | None) -> None:
     """One for all schemes counts least, lower case more than upper case, and empty is none."""
-    assert proxy_for(url, environ) == (Proxy(variable, HTTP) if variable else None)
+    assert proxy_for(url, environ) == (Proxy(variable, "proxy.example", 3128) if variable else None)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,34 @@ def test_to_this_machine_there_is_none(url: str) -> None:
 )
 def test_hosts_that_are_exempt(no_proxy: str, proxied: bool) -> None:
     assert bool(proxy_for(URL, {"https_proxy": HTTP, "NO_PROXY": no_proxy})) is proxied
+
+
+@pytest.mark.parametrize(
+    ("host", "no_proxy", "proxied"),
+    [
+        ("192.168.7.8", "192.168.0.0/16", False),
+        ("192.168.7.8", "localhost, 192.168.1.1/16", False),
+        ("192.168.7.8", "*.example.com 192.168.7.8/32", False),
+        ("192.168.7.8", "192.168.7.8", False),
+        ("192.168.7.8", "192.168.7.8:8700", False),
+        ("192.168.7.8", "192.168.7.8:80", True),
+        ("192.168.7.8", "10.0.0.0/8,192.168.8.0/24,192.168.0.0/99,192.168", True),
+        ("[fd00::17]", "fd00::/8", False),
+        ("[fd00::17]", "[fd00:0::17]", False),
+        ("[fd00::17]", "[FD00::17]:8700", False),
+        ("[fd00::17]", "[fd00::17]:80,fd00::1:7,192.168.0.0/16", True),
+        ("[::ffff:192.168.7.8]", "192.168.0.0/16", False),
+        ("pi.example.com", "*.example.com", False),
+        ("pi.example.com.", "example.com", False),
+        ("pi.example.com", "example.com.", False),
+        ("pi.example.com", "*.com:8700", False),
+        ("pi.example.com", "*example.org,.,192.168.0.0/16", True),
+    ],
+)
+def test_addresses_and_subnets_that_are_exempt(host: str, no_proxy: str, proxied: bool) -> None:
+    """As curl and Go read them; a name is in no subnet, for it is not looked up."""
+    url = f"ws://{host}:8700/v1/listen"
+    assert bool(proxy_for(url, {"http_proxy": HTTP, "no_proxy": no_proxy})) is proxied
 
 
 @pytest.mark.parametrize(
@@ -104,4 +132,21 @@ def test_a_senseless_address(address: str) -> None:
 
 def test_the_scheme_may_be_left_out() -> None:
     """As curl has it."""
-    assert proxy_for(URL, {"https_proxy": "proxy.example:3128"}) == Proxy("https_proxy", HTTP)
+    assert proxy_for(URL, {"https_proxy": "proxy.example:3128"}) == Proxy("https_proxy", "proxy.example", 3128)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port", "tls"),
+    [
+        ("http://proxy.example", "proxy.example", 80, False),
+        ("https://proxy.example", "proxy.example", 443, True),
+        ("http://[fd00::1]:3128", "fd00::1", 3128, False),
+    ],
+)
+def test_where_a_proxy_is(address: str, host: str, port: int, tls: bool) -> None:
+    assert proxy_for(URL, {"https_proxy": address}) == Proxy("https_proxy", host, port, tls)
+
+
+def test_an_address_in_a_request_has_brackets() -> None:
+    request = Proxy("https_proxy", "proxy.example", 3128).connect_request("fd00::17", 443, "edged")
+    assert request == b"CONNECT [fd00::17]:443 HTTP/1.1\r\nHost: [fd00::17]:443\r\nUser-Agent: edged\r\n\r\n"

@@ -11,7 +11,7 @@ from edged.errors import Refused, Unreachable
 from edged.key import Key
 from edged.settings import Deepgram
 from edged.stream.connection import Connection
-from tests.stream.wire import KEY, converse, forever, settings, unreachable
+from tests.stream.wire import KEY, answering, converse, forever, settings, unreachable
 
 
 def refused(answer: Callable[[ServerConnection, Request], Response], key: Key | None = KEY) -> Unreachable | Refused:
@@ -55,6 +55,21 @@ def test_retry_after_is_kept() -> None:
     assert error.retry_after_s == 17
 
 
+def test_retry_after_may_be_a_date() -> None:
+    """Compared with the server's own clock."""
+
+    def answer(server: ServerConnection, _: Request) -> Response:
+        response = server.respond(503, "")
+        response.headers["Retry-After"] = "Wed, 21 Oct 2015 07:30:00 GMT"
+        del response.headers["Date"]
+        response.headers["Date"] = "Wed, 21 Oct 2015 07:28:00 GMT"
+        return response
+
+    error = refused(answer)
+    assert isinstance(error, Unreachable)
+    assert error.retry_after_s == 120
+
+
 def test_a_redirect_is_not_followed() -> None:
     """The recogniser sends none: it is a captive portal's."""
 
@@ -77,17 +92,46 @@ def test_a_redirect_is_not_followed() -> None:
 def test_something_else_answers(said: bytes, reason: str) -> None:
     """It is said what that may be."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(said)
-        await writer.drain()
-        writer.close()
+    async def main() -> None:
+        async with answering(said) as port:
+            with pytest.raises(Unreachable, match=reason):
+                await Connection.open(settings(port), 16_000, KEY, None)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.0 403 Forbidden\r\n\r\n",
+        b"HTTP/1.1 403\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 403 Forbidden\n\n",
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 99\r\n\r\ncut",
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 99999999\r\n\r\ncut",
+        b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 403 Forbidden\r\nno header\r\nSet-Cookie: " + b"x" * 9000 + b"\r\n\r\n",
+        b"HTTP/1.1 403 Forbidden\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    ],
+)
+def test_a_refusal_is_understood_however_it_is_written(said: bytes) -> None:
+    """A status that reaches people as "a captive portal" sends them the wrong way."""
 
     async def main() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        async with server:
-            with pytest.raises(Unreachable, match=reason):
-                await Connection.open(settings(server.sockets[0].getsockname()[1]), 16_000, KEY, None)
+        async with answering(said) as port:
+            with pytest.raises(Refused, match="HTTP 403: the key may not use this model"):
+                await Connection.open(settings(port), 16_000, KEY, None)
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_refusal_that_never_ends_is_told() -> None:
+    """With what it says by then."""
+
+    async def main() -> None:
+        async with answering(b'HTTP/1.1 401 No\r\n\r\n{"err_msg": "who are you"}', ends=False) as port:
+            with pytest.raises(Refused, match=r'HTTP 401: the key from .* is wrong: "who are you"'):
+                await Connection.open(settings(port), 16_000, KEY, None)
 
     asyncio.run(main())
 

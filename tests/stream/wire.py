@@ -1,7 +1,8 @@
 """A connection and a server of the test's own, over real sockets."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -40,6 +41,26 @@ def converse(handler: Handler, client: Client, *, key: Key | None = KEY, **optio
 
 async def forever(connection: ServerConnection) -> None:
     await connection.wait_closed()
+
+
+@asynccontextmanager
+async def answering(said: bytes, *, ends: bool = True) -> AsyncIterator[int]:
+    """A server that answers one request with this, and `ends` the connection or leaves it open. Yields its port."""
+    gone = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(said)
+            if not ends:
+                await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        gone.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        await gone.wait()
 
 
 async def unreachable(wanted: Deepgram) -> str:

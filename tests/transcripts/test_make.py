@@ -4,6 +4,7 @@ from itertools import count
 
 from edged.settings import Capture, Deepgram, Settings
 from edged.transcripts.make import Maker
+from edged.transcripts.record import decode, encode
 from edged.transcripts.utterance import Spoken, Utterance
 
 BOOTED = 1_795_165_200.0
@@ -34,6 +35,15 @@ def test_a_record_says_what_was_said_when_and_which_samples_it_answers() -> None
     assert (record.from_, record.to, record.run) == (902_000, 903_000, "run1")
     assert (record.request_id, record.host, record.device) == ("request-1", "kiosk-7", "plughw:CARD=Device")
     assert (record.replayed, record.clock) == (False, "synchronized")
+
+
+def test_whatever_a_host_and_a_device_are_called_a_record_can_be_written() -> None:
+    """Names are bytes to the kernel: Python keeps those that are no UTF-8 as halves of characters."""
+    made = maker()
+    made.device, made._host = "a\udcff", "b\udcff"
+    record = made.record(UTTERANCE, 903.2, BOOTED)
+    assert (record.device, record.host) == ("a\ufffd", "b\ufffd")
+    assert decode(encode(record)) == record
 
 
 def test_words_are_timed_from_the_records_start() -> None:

@@ -112,6 +112,13 @@ def test_one_word_can_not_be_parted() -> None:
     assert draft(9000, AH).split_point(1000) is None
 
 
+def test_words_that_share_their_times_are_not_parted() -> None:
+    """A part would have no word, and be no record."""
+    same = [word(text, 100, 500) for text in ("ah", "oh", "eh")]
+    assert draft(1800, *same).split_point(1500) is None
+    assert draft(1800, *same, word("uh", 900, 1200)).split_point(1500) == 700
+
+
 def test_taking_parts_off_what_lies_before() -> None:
     made = draft(1800, AH, OH, EH)
     utterance = made.take(700, lambda start, end: (start, end) == (0, 700))
@@ -129,6 +136,16 @@ def test_all_of_it_takes_all_words_even_one_that_is_said_to_lie_beyond_its_end()
     """Word times are off by tens of milliseconds."""
     late = word("uh", 1800, 1800)
     assert draft(1800, AH, late).take(1800, never).words == (AH, late)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 900)), min_size=2, max_size=8), st.integers(0, 500))
+def test_wherever_a_draft_is_parted_both_parts_have_words(times: list[tuple[int, int]], longest: int) -> None:
+    """Whatever its words' times are, and in whatever order."""
+    made = draft(3000, *(word(f"w{i}", start, start + length) for i, (start, length) in enumerate(times)))
+    at = made.split_point(longest)
+    if at is not None:
+        assert made.take(at, never).words
+        assert made.words
 
 
 # -- any draft --------------------------------------------------------------------------------------------------------

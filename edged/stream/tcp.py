@@ -1,0 +1,114 @@
+"""Opens a TCP connection to a name, at whichever of its addresses answers first. A shell around `HappyEyeballs`."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from typing import Final, TypeVar, cast
+
+from edged.stream.happy_eyeballs import Address, Doubts, Family, HappyEyeballs
+
+FAMILIES: Final = {Family.IPV6: socket.AF_INET6, Family.IPV4: socket.AF_INET}
+
+NO_WAY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH})
+"""Errors of addresses that this network has no way to: another's error tells more."""
+NO_SUCH_ADDRESS: Final = frozenset({getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")})
+"""Errors of a name without an address of this family, where the C library has them: the other look-up's tells more."""
+
+T = TypeVar("T")
+
+
+class Race:
+    """One race for one name."""
+
+    def __init__(self, host: str, port: int, doubts: Doubts, on_address: Callable[[], None]) -> None:
+        self._host, self._port = host, port
+        self._on_address = on_address
+        self._eyeballs = HappyEyeballs(doubts)
+        self._loop = asyncio.get_running_loop()
+        self._look_ups: dict[asyncio.Task[list[Address]], Family] = {}
+        self._attempts: dict[asyncio.Task[socket.socket], Address] = {}
+        self._errors: list[OSError] = []
+
+    async def run(self) -> tuple[socket.socket, Address]:
+        """The first connection that is made; all others are closed.
+
+        Raises the most telling of the errors: `socket.gaierror` if the name has no address, `OSError` if none can be
+        reached, `UnicodeError` for a name that can be none.
+        """
+        try:
+            for family in Family:
+                self._look_ups[self._loop.create_task(self._look_up(family))] = family
+            while not self._eyeballs.over:
+                self._begin_attempts()
+                if winner := await self._step():
+                    return winner
+        finally:
+            await self._discard()
+        raise self.error or OSError
+
+    @property
+    def error(self) -> OSError | None:
+        """The most telling error so far, if there is one."""
+        return min(self._errors, key=_tells_little, default=None)
+
+    def _begin_attempts(self) -> None:
+        while address := self._eyeballs.take(self._loop.time()):
+            self._attempts[self._loop.create_task(_connect(address))] = address
+            self._on_address()
+
+    async def _step(self) -> tuple[socket.socket, Address] | None:
+        """Wait for the next thing to happen, and take it in."""
+        deadline_s = self._eyeballs.deadline_s()
+        wait_s = None if deadline_s is None else max(0.0, deadline_s - self._loop.time())
+        tasks: list[asyncio.Task[list[Address]] | asyncio.Task[socket.socket]] = [*self._look_ups, *self._attempts]
+        await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        for look_up in [task for task in self._look_ups if task.done()]:
+            family = self._look_ups.pop(look_up)
+            self._eyeballs.found(family, self._result(look_up) or [], self._loop.time())
+        for attempt in [task for task in self._attempts if task.done()]:
+            if connected := self._result(attempt):
+                return connected, self._attempts.pop(attempt)
+            del self._attempts[attempt]
+            self._eyeballs.failed(self._loop.time())
+        return None
+
+    def _result(self, task: asyncio.Task[T]) -> T | None:
+        """None if it failed."""
+        try:
+            return task.result()
+        except OSError as error:
+            self._errors.append(error)
+            return None
+
+    async def _look_up(self, family: Family) -> list[Address]:
+        found = await self._loop.getaddrinfo(
+            self._host, self._port, family=FAMILIES[family], type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )
+        return [cast("Address", address) for *_, address in found]
+
+    async def _discard(self) -> None:
+        """End all that still runs."""
+        tasks = [*self._look_ups, *self._attempts]
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, socket.socket):
+                result.close()
+
+
+async def _connect(address: Address) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if len(address) == len(("host", "port", "flow", "scope")) else socket.AF_INET)
+    try:
+        made.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(made, address)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _tells_little(error: OSError) -> tuple[bool, bool]:
+    """What to sort errors by: the least says most."""
+    looking_up = isinstance(error, socket.gaierror)
+    return looking_up, error.errno in (NO_SUCH_ADDRESS if looking_up else NO_WAY)
