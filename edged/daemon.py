@@ -38,6 +38,7 @@ from edged.stream.link import Link
 from edged.stream.share import Share
 from edged.stream.timeline import Timeline
 from edged.stream.tls import tls_context
+from edged.stream.traits import Traits
 from edged.summary import Summary
 from edged.transcripts import delivery
 from edged.transcripts.delivery import Delivery
@@ -64,6 +65,7 @@ class Daemon:
         self._timeline = Timeline(self._rate)
         self._hearing = Hearing(settings.gate, self._rate)
         spools = settings.spool.enabled
+        self._traits = Traits(settings.deepgram)
         self._lane = Lane(
             settings.deepgram,
             self._rate,
@@ -71,6 +73,7 @@ class Daemon:
             keep_max_s=settings.replay.max_s,
             hand_over_s=settings.backfill.after_s if spools else None,
             gated=settings.gate.enabled,
+            traits=self._traits,
         )
         self._tls = tls_context(settings.deepgram)
         self._share = Share(2 if settings.backfill.enabled else 1)
@@ -113,7 +116,7 @@ class Daemon:
             self._lane.account,
         )
         self._link = self._make_link(self._lane, self._on_effect)
-        self._backfill = Backfill(self._settings, self._books.load, self._make_link, self._books.effect)
+        self._backfill = Backfill(self._settings, self._books.load, self._make_link, self._books.effect, self._traits)
         async with self._manager.starting("opening the spool"):
             await self._books.open()
         self._delivery.start()

@@ -26,7 +26,7 @@ from edged.stream.lane import Lane
 from edged.stream.messages import Results
 from edged.stream.messages import parse as parse_message
 from edged.stream.scribe import Uttered
-from edged.stream.session import Hangup, Send, State
+from edged.stream.session import Hangup, Send
 from edged.transcripts.utterance import Spoken, Utterance
 
 STEP_S = 0.05
@@ -241,13 +241,11 @@ class World:
 
     def _ended(self, code: int | None, error: Unreachable | Refused) -> None:
         self.jammed_until, self.still_leave = 0.0, None
-        session = self.lane.session
-        asked = session is not None and session.state is State.DRAINING and code == 1000
-        proved = session is not None and session.results > 0
-        if proved:
-            self.backoff.proved()
         self._do(self.lane.lost(self.now, code))
-        if not asked:
+        end = self.lane.end
+        assert end
+        self.backoff.ended(end)
+        if not end.is_done:
             self.errors.append(str(error))
             self.connect_at = self.now + self.backoff.wait_s(error, self.rng.random())
 

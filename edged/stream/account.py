@@ -68,6 +68,8 @@ class Account:
         self.waiting = Ranges()
         self.fates: dict[Fate, int] = {"recorded": 0, "silence": 0, "evicted": 0, "handed over": 0}
         """How many samples have left, and where to."""
+        self.speech_answered = 0
+        """How many of those in which the gate heard a voice were recorded, or settled as silence."""
         self.let_through = 0
         """How many samples have entered."""
         self.released: list[Released] = []
@@ -155,6 +157,7 @@ class Account:
 
     def release(self, start: int, end: int, fate: Fate) -> int:
         """What waits in `[start, end)` is answered (or evicted); returns how many samples that were."""
+        self.speech_answered += self.speech(start, end) if fate in ("recorded", "silence") else 0
         released = self.waiting.remove(start, end)
         self.fates[fate] += released
         if released:
@@ -175,6 +178,15 @@ class Account:
     def voiced(self, start: int, end: int) -> bool:
         """Whether the gate heard a voice anywhere in `[start, end)`."""
         return any(s.voiced.overlaps(start, end) for s in self._between(start, end))
+
+    def speech(self, start: int, end: int) -> int:
+        """How many samples wait in `[start, end)` in which the gate heard a voice."""
+        return sum(
+            b - a
+            for segment in self._between(start, end)
+            for low, high in segment.voiced.within(start, end)
+            for a, b in self.waiting.within(low, high)
+        )
 
     def quiet_runs(self, start: int, end: int) -> list[Range]:
         """The unvoiced runs of `[start, end)`, in order."""

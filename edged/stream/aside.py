@@ -3,6 +3,7 @@
 from typing import Final
 
 from edged.ranges import Range, Ranges
+from edged.stream.account import Account
 
 AGAIN_S: Final = 600.0
 """A server's trouble with some audio is over by then, or never."""
@@ -36,6 +37,14 @@ class Aside:
         """It is time to try it again."""
         return bool(self._ranges) and now >= self._since + AGAIN_S
 
-    def following(self, position: int) -> Range | None:
-        """The first range that ends behind a position."""
-        return self._ranges.following(position) if self._ranges else None
+    def next(self, account: Account, cursor: int, most: int) -> Range | None:
+        """Where the first audio is that waits at or after the cursor and is not set aside, at most `most` samples."""
+        while (following := account.ahead(cursor, most)) is not None:
+            start, end = following
+            aside = self._ranges.following(start) if self._ranges else None
+            if aside is None or aside[0] >= end:
+                return following
+            if aside[0] > start:
+                return start, aside[0]
+            cursor = aside[1]
+        return None

@@ -22,6 +22,7 @@ from edged.stream.aside import AGAIN_S
 from edged.stream.effects import Handed, LaneEffect, SetAside
 from edged.stream.lane import Lane
 from edged.stream.link import Link
+from edged.stream.traits import Traits
 
 AHEAD_S: Final = 20.0
 """Loaded ahead of what is sent: enough to keep a connection busy, little enough to be no memory worth counting."""
@@ -88,8 +89,12 @@ class _Job:
 class Backfill:
     """One run after the other. What is added while it runs is taken up behind what is there of the same run."""
 
-    def __init__(self, settings: Settings, load: Load, make_link: MakeLink, on_effect: OnEffect) -> None:
+    def __init__(
+        self, settings: Settings, load: Load, make_link: MakeLink, on_effect: OnEffect, traits: Traits | None = None
+    ) -> None:
+        """`traits`: what is known of the server, if another lane learns of it too."""
         self._settings = settings
+        self._traits = traits or Traits(settings.deepgram)
         self._load = load
         self._make_link = make_link
         self._on_effect = on_effect
@@ -175,6 +180,7 @@ class Backfill:
             utterance_max_s=self._settings.transcripts.max_s,
             keep_max_s=inf,  # it is fed no more than AHEAD_S beyond what it has sent
             gated=self._settings.gate.enabled,
+            traits=self._traits,
         )
         lane.has_source, lane.parked = False, True
         lane.sent_before(job.sent_to)

@@ -10,61 +10,99 @@ The law:
   results is set aside.
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-from edged.stream.scribe import Scribe
+from edged.stream.account import Account
+from edged.stream.aside import Aside
+from edged.stream.effects import SetAside
+from edged.stream.scribe import Scribe, Uttered
+from edged.stream.traits import Ending
 
 BREAKS_WITHOUT_PROGRESS: Final = 2
+FLUSHES_BEFORE_SILENCE: Final = 2
 SESSIONS_BEFORE_ASIDE: Final = 3
 
 
 class Ended(NamedTuple):
     """What an ended session came to."""
 
-    sent_to: int
-    """It sent audio up to this position, or nothing if that is 0."""
+    cursor: int
+    """It sent what waited before this position."""
+    sent: bool
+    """It sent audio."""
     answered: bool
     """It gave results, and was not ended by us."""
-    flushed: bool
-    """The server has answered CloseStream: it has said all that it will say."""
-
-
-class GoOn(NamedTuple):
-    """The next session begins `at` a position, or what lies there up to `Ended.sent_to` is silence, or poison."""
-
-    at: int
-    then: Literal["replay", "silence", "aside"] = "replay"
+    ending: Ending
 
 
 class Breaks:
     """Counts the breaks at one place. It outlives the sessions that end there."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: Account, scribe: Scribe, aside: Aside, pause: int) -> None:
+        """`pause`, in samples: nobody speaks for so long."""
+        self._account = account
+        self._scribe = scribe
+        self._aside = aside
+        self._pause = pause
         self._tried_from: int | None = None
         """The pause or the draft's start from which it went on before."""
         self._went_on: int | None = None
         self._count = 0
         self._ended_here = 0
         """Sessions that gave results, and still ended at this point."""
+        self._flushed_here = 0
+        """Sessions on which the server has said all there is, and nothing of this."""
 
     def forget(self) -> None:
         """What was set aside is tried again: count anew."""
-        self._count = self._ended_here = 0
+        self._count = self._ended_here = self._flushed_here = 0
 
-    def after(self, ended: Ended, scribe: Scribe, first: int | None) -> GoOn | None:
-        """Decide, and discard what the scribe has drafted beyond it. `first`: what has waited longest, if anything."""
-        at = self._place(scribe, first)
+    def after(self, ended: Ended, now: float) -> list[Uttered | SetAside]:
+        """Decide where the next session goes on: what was drafted beyond that is discarded."""
+        scribe, cursor = self._scribe, ended.cursor
+        going_on = self._account.segment_at(cursor - 1)  # a word may have begun in it
+        whole = going_on is None or (going_on.closed and cursor >= going_on.end)
+        # What it said while it ended the stream is all that it will say: that is no break to go back behind.
+        effects: list[Uttered | SetAside] = [*scribe.close()] if whole and self._has_said_all(ended) else []
+        first = self._aside.next(self._account, 0, 1)
+        at = self._place(first[0] if first else None)
         if at is None:
-            return None
+            return effects
         if at != self._went_on:
-            self._went_on, self._ended_here = at, 0
-        sent = ended.sent_to > at
+            self._went_on, self._ended_here, self._flushed_here = at, 0, 0
+        sent = ended.sent and cursor > at
         self._ended_here += sent and ended.answered
-        if self._count >= BREAKS_WITHOUT_PROGRESS and ended.flushed and sent:
-            return GoOn(at, "silence")
-        return GoOn(at, "aside" if self._ended_here >= SESSIONS_BEFORE_ASIDE else "replay")
+        self._flushed_here += sent and ended.ending in (Ending.USUAL, Ending.FLUSHED)
+        if sent and self._is_silence(ended):
+            effects += scribe.close()
+            self._account.release(at, cursor if whole or not going_on else going_on.start, "silence")
+        elif self._ended_here >= SESSIONS_BEFORE_ASIDE:
+            effects += self._set_aside(at, cursor, now)
+        return effects
 
-    def _place(self, scribe: Scribe, first: int | None) -> int | None:
+    def _has_said_all(self, ended: Ended) -> bool:
+        draft = self._scribe.draft
+        if draft is None or not draft.words or ended.ending is Ending.BROKEN:
+            return False
+        return ended.ending is Ending.FLUSHED or not self._account.voiced(draft.end, ended.cursor)
+
+    def _is_silence(self, ended: Ended) -> bool:
+        if ended.ending is Ending.FLUSHED:
+            return self._count >= BREAKS_WITHOUT_PROGRESS
+        return ended.ending is Ending.USUAL and self._flushed_here >= FLUSHES_BEFORE_SILENCE
+
+    def _set_aside(self, at: int, cursor: int, now: float) -> list[Uttered | SetAside]:
+        account = self._account
+        upto = account.next_pause(cursor, self._pause, beyond=at)
+        if upto <= at:
+            return []
+        uttered = self._scribe.close()
+        account.split(upto)  # when the rest of the segment is answered, this is not
+        self._aside.add(at, upto, now)
+        return [*uttered, SetAside(sum(b - a for a, b in account.waiting.within(at, upto)))]
+
+    def _place(self, first: int | None) -> int | None:
+        scribe = self._scribe
         at = scribe.resume_point() if scribe.draft else first
         covered = scribe.draft.end if scribe.draft else first
         if at is None:

@@ -41,4 +41,10 @@ class HandedOver(NamedTuple):
     sent_to: int
 
 
-LaneEffect = Send | Hangup | Noted | Warned | Uttered | Showing | Evicted | SetAside | HandedOver | Released
+class Learned(NamedTuple):
+    """Something about the server that changes what is done from now on, for the log."""
+
+    text: str
+
+
+LaneEffect = Send | Hangup | Noted | Warned | Uttered | Showing | Evicted | SetAside | HandedOver | Released | Learned

@@ -19,12 +19,14 @@ from edged.settings import Deepgram
 from edged.stream import deepgram
 from edged.stream.account import Account, Segment
 from edged.stream.aside import Aside
+from edged.stream.backoff import End, Hold
 from edged.stream.breaks import Breaks, Ended
-from edged.stream.effects import HandedOver, LaneEffect, SetAside, Showing
+from edged.stream.effects import HandedOver, LaneEffect, Learned, Showing
 from edged.stream.parting import Parting
 from edged.stream.scribe import Scribe
 from edged.stream.session import Answer, Flushed, Hangup, Interim, Send, Session, State, UtteranceEnded
 from edged.stream.tails import Tails
+from edged.stream.traits import Closure, Traits
 from edged.transcripts.utterance import PAUSE_MS
 
 MESSAGE_MS: Final = 250
@@ -49,10 +51,12 @@ class Lane:
         keep_max_s: float,
         hand_over_s: float | None = None,
         gated: bool = True,
+        traits: Traits | None = None,
     ) -> None:
         """`keep_max_s` bounds the audio in memory; what has waited `hand_over_s` is handed over, if that is given.
 
-        `gated`: what was let through unvoiced need not be sent; else only the recogniser may call it silence."""
+        `gated`: what was let through unvoiced need not be sent; else only the recogniser may call it silence. `traits`:
+        what is known of the server, if other lanes learn of it too."""
         self._settings = settings
         self.rate = rate
         self._gated = gated
@@ -78,15 +82,20 @@ class Lane:
         self._tails = Tails(settings, self.account, self._scribe)
         self._sent_to = 0
         """No position beyond this has ever been sent; what is sent below it is sent again."""
-        self._may_finalize = settings.finalize != "off"
+        self._traits = traits or Traits(settings)
         self._prime_asked = self._flushed = False
         self._last_audio_at = 0.0
         self._drain_from: float | None = None
         self._finishing, self._leaving, self._retry_aside = False, False, True
-        self._breaks = Breaks()
         after = None if hand_over_s is None else round(hand_over_s * rate)
         self._parting = Parting(self.account, self._scribe, keep_max=keep_max_s * rate, after=after, pause=self._pause)
         self._aside = Aside()
+        self._breaks = Breaks(self.account, self._scribe, self._aside, self._pause)
+        self._answered_before = 0
+        """Speech that was answered before this connection."""
+        self._hold = Hold()
+        self.end: End | None = None
+        """How the last connection ended."""
 
     # -- from the gate ------------------------------------------------------------------------------------------------
 
@@ -170,7 +179,8 @@ class Lane:
             raise RuntimeError("a lane has one session at a time")
         self._look_aside(now)
         effects = self._part()
-        self.session = Session(self._settings, self.rate, now, may_finalize=self._may_finalize)
+        self.session = Session(self._settings, self.rate, now, may_finalize=self._traits.may_finalize(now))
+        self._answered_before = self._answered
         self.parked = False
         self._request_id = request_id
         self._cursor = self._start()
@@ -239,16 +249,31 @@ class Lane:
         session = self.session
         if session is None:
             return []
+        draining, ours = session.state is State.DRAINING, given_up or session.state is State.OVER
         session.over()
         self.session = None
         self._tails.clear()
-        if self._settings.finalize == "auto" and session.finalized and code is not None and 4000 <= code < 5000:
-            self._may_finalize = False  # an application's own close code after a Finalize: it knows no such message
-        effects = self._go_back(session, now, given_up=given_up)
+        effects: list[LaneEffect] = []
+        if not ours:
+            finalized_s = None if session.finalized_at is None else now - session.finalized_at
+            learned = self._traits.closed(Closure(code, draining, session.answered_to > 0, finalized_s), now)
+            effects += [Learned(learned)] if learned else []
+        ending = self._traits.ending(code, draining=draining, flushed=self._flushed)
+        ended = Ended(self._cursor, session.map.sent > 0, session.results > 0 and not given_up, ending)
+        effects += self._breaks.after(ended, now)
         for segment in list(self.account.segments):
             if segment.over and (self._gated or segment.end <= self._cursor):
                 effects += self._scribe.settle_silence(segment)
         self._scribe.session_lost()
+        self.end = End(
+            ours=ours,
+            in_order=draining or self._flushed,
+            progress=self._answered > self._answered_before,
+            left=self._next(self._start()) is not None,
+            results=session.results > 0,
+            held_s=now - session.opened_at,
+        )
+        self.parked = self.parked or not self._hold.after(self.end)
         return self._told(effects)
 
     def sent_before(self, position: int) -> None:
@@ -263,15 +288,7 @@ class Lane:
 
     def _next(self, cursor: int) -> Range | None:
         """Where the audio is to send at or after the cursor, for one message."""
-        while (following := self.account.ahead(cursor, self._message)) is not None:
-            start, end = following
-            aside = self._aside.following(start)
-            if aside is None or aside[0] >= end:
-                return following
-            if aside[0] > start:
-                return start, aside[0]
-            cursor = aside[1]
-        return None
+        return self._aside.next(self.account, cursor, self._message)
 
     def _send(self, session: Session, now: float) -> list[LaneEffect]:
         effects: list[LaneEffect] = []
@@ -279,7 +296,7 @@ class Lane:
             following = self._next(self._cursor)
             segment = self.account.segment_at(following[0]) if following else None
             if self._last and self._last.over and segment is not self._last:
-                effects += session.finalize() if self._tails.sent(self._last, now) == "finalize" else []
+                effects += session.finalize(now) if self._tails.sent(self._last, now) == "finalize" else []
                 self._quiet_end = self._last.end - self._last.voiced_end >= self._pause
                 self._last = None
             if following is None or segment is None or (self._leaving and self._may_leave):
@@ -310,7 +327,7 @@ class Lane:
             primed = session.map.sent >= self._settings.prime_s * self.rate
             if primed and segment and not segment.voiced and not self._prime_asked:
                 self._prime_asked = True
-                return [*session.finalize()]
+                return [*session.finalize(now)]
         idle_limit_s = self._idle_limit_s()
         if idle_limit_s is not None and now >= self._last_audio_at + idle_limit_s:
             self.parked = True
@@ -340,9 +357,9 @@ class Lane:
         return max(self._drain_from or 0.0, session.last_result_at) + 2 * self._settings.finalize_timeout_s
 
     def _see_to_tails(self, session: Session, now: float) -> list[LaneEffect]:
-        uttered, then = self._tails.poll(session, now, may_ask=self._may_finalize)
+        uttered, then = self._tails.poll(session, now, may_ask=self._traits.may_finalize(now))
         if then == "finalize":
-            return [*uttered, *session.finalize()]
+            return [*uttered, *session.finalize(now)]
         if then == "drain":
             return [*uttered, *self._drain(session, now)]
         if then == "mute":
@@ -354,29 +371,11 @@ class Lane:
 
     # -- breaks and bounds --------------------------------------------------------------------------------------------
 
-    def _go_back(self, session: Session, now: float, *, given_up: bool) -> list[LaneEffect]:
-        """Decide where the next session goes on."""
-        going_on = self.account.segment_at(self._cursor - 1)  # a word may have begun in it
-        whole = going_on is None or (going_on.closed and self._cursor >= going_on.end)
-        # What it said while it ended the stream is all that it will say: that is no break to go back behind.
-        said_all = self._flushed and whole and self._scribe.draft and self._scribe.draft.words
-        effects: list[LaneEffect] = [*self._scribe.close()] if said_all else []
-        first = self._next(0)
-        ended = Ended(self._cursor if session.map.sent else 0, session.results > 0 and not given_up, self._flushed)
-        goes_on = self._breaks.after(ended, self._scribe, first[0] if first else None)
-        if goes_on is None or goes_on.then == "replay":
-            return effects
-        if goes_on.then == "silence":
-            effects += self._scribe.close()
-            self.account.release(goes_on.at, self._cursor if whole or not going_on else going_on.start, "silence")
-            return effects
-        upto = self.account.next_pause(self._cursor, self._pause, beyond=goes_on.at)
-        if upto <= goes_on.at:
-            return effects
-        effects += self._scribe.close()
-        self.account.split(upto)  # when the rest of the segment is answered, this is not
-        self._aside.add(goes_on.at, upto, now)
-        return [*effects, SetAside(sum(b - a for a, b in self.account.waiting.within(goes_on.at, upto)))]
+    @property
+    def _answered(self) -> int:
+        """Samples with a voice in them that a next connection would not send again."""
+        draft = self._scribe.draft
+        return self.account.speech_answered + (self.account.speech(draft.start, draft.end) if draft else 0)
 
     def _look_aside(self, now: float) -> None:
         """Try again what was set aside: after a while, or when there is nothing else to end with."""

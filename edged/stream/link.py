@@ -15,11 +15,12 @@ from edged.service.log import Outage
 from edged.settings import Settings
 from edged.stream.backoff import Backoff
 from edged.stream.bell import Bell
+from edged.stream.churn import Churn
 from edged.stream.connection import Closed, Connection, Secret
-from edged.stream.effects import LaneEffect
+from edged.stream.effects import LaneEffect, Learned
 from edged.stream.happy_eyeballs import Doubts
 from edged.stream.lane import Lane
-from edged.stream.session import Hangup, Send, Session, State
+from edged.stream.session import Hangup, Send, Session
 from edged.stream.share import Share
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ PAUSE_S = 30.0
 
 MOST_REASONS = 10
 """Different warnings in one outage: a server that words each refusal anew must not fill the log."""
+
+SUMMED_UP = "they are told in sum until one holds for a minute"
 
 
 @dataclass(slots=True)
@@ -62,6 +65,9 @@ class Link:
         self._doubts = Doubts()
         self._wake = Bell()
         self._outage = Outage(log, "recogniser")
+        self._churn = Churn()
+        self._often: str | None = None
+        """What there is to say of connections that come and go."""
         self._reasons: set[str] = set()
         """Those that the present outage has had."""
         self._lost = False
@@ -125,8 +131,12 @@ class Link:
     def _tell(self, error: Unreachable | Refused, wait_s: float) -> None:
         """Each reason of an outage is a warning once: the second may be what somebody has to do something about."""
         reason = str(error).partition(" (request ")[0]
-        text = f"{error}; trying again in {wait_s:.1f} s"
-        if self._outage.lasting and reason not in self._reasons and len(self._reasons) < MOST_REASONS:
+        then = "connecting again when somebody speaks" if self._lane.parked else f"trying again in {wait_s:.1f} s"
+        text = f"{error}; {then}"
+        is_new = reason not in self._reasons and len(self._reasons) < MOST_REASONS
+        if self._often:
+            text, is_new, self._often = f"{text} ({self._often}: {SUMMED_UP})", True, None
+        if self._outage.lasting and is_new:
             log.warning("recogniser: %s", text, extra={"trouble": error.trouble})
         else:
             self._outage.failed(text, error.trouble)
@@ -158,25 +168,41 @@ class Link:
         self.counts.connections += 1
         self.counts.reconnects += self._lost
         self._lost = False
-        log.info("connected to the recogniser (request %s)", connection.request_id or "without an id")
+        now = time.monotonic()
+        self._churn.opened(now)
+        log.log(self._level, "connected to the recogniser (request %s)", connection.request_id or "without an id")
         self.state = "connected"
-        self._do(self._lane.connected(time.monotonic(), connection.request_id))
+        self._do(self._lane.connected(now, connection.request_id))
         session = self._lane.session
         if session is None:
             raise RuntimeError("a lane that is connected has a session")
         self._leave_at_s = inf
         closed = await self._converse(connection, session)
-        asked = session.state is State.DRAINING
-        given_up = time.monotonic() >= self._leave_at_s and closed.code is None
-        self._do(self._lane.lost(time.monotonic(), closed.code, given_up=given_up))
-        if asked and closed.code == 1000 and (session.results or self._lane.parked or self._finish.is_set()):
-            log.info("connection closed in order")
+        now = time.monotonic()
+        given_up = now >= self._leave_at_s and closed.code is None
+        self._do(self._lane.lost(now, closed.code, given_up=given_up))
+        return self._ended(closed, now, given_up=given_up)
+
+    def _ended(self, closed: Closed, now: float, *, given_up: bool) -> Unreachable | Refused | None:
+        """Returns why the connection must be made again after a wait, or None if it need not."""
+        end = self._lane.end
+        if end is None:
+            raise RuntimeError("a lane that was connected has an end to tell of")
+        self._backoff.ended(end)
+        self._often = self._churn.ended(now)
+        if end.is_done or given_up:
+            how = "closed in order" if end.is_done else "given up in mid-speech: others can't wait any longer"
+            log.log(self._level, "connection %s", how)
+            if self._often:
+                log.info("recogniser: %s; %s", self._often, SUMMED_UP)
             return None
-        if given_up:
-            log.info("connection given up in mid-speech: others can't wait any longer")
-            return None
-        self._lost = True
-        return closed.error
+        self._lost = not end.in_order
+        return Unreachable("the server ended the stream without answering all of it") if end.in_order else closed.error
+
+    @property
+    def _level(self) -> int:
+        """Of what is told of each connection."""
+        return logging.DEBUG if self._churn.high else logging.INFO
 
     async def _converse(self, connection: Connection, session: Session) -> Closed:
         """Read and write until the connection ends or is given up."""
@@ -208,10 +234,14 @@ class Link:
                 raise Closed(None, hangup.error)
             session = self._lane.session
             if session and session.results:
-                self._backoff.proved()
-                self._outage.over()
-                self._reasons.clear()
+                self._works()
             self._wake.ring()
+
+    def _works(self) -> None:
+        """The server gives results. Where connections come and go, that is told when one holds."""
+        if self._churn.holds(time.monotonic()):
+            self._outage.over()
+            self._reasons.clear()
 
     async def _write(self, connection: Connection) -> None:
         lane = self._lane
@@ -247,5 +277,10 @@ class Link:
     def _do(self, effects: list[LaneEffect]) -> None:
         """All of them but what is for the network."""
         for effect in effects:
-            if not isinstance(effect, Send | Hangup):
-                self._on_effect(effect)
+            match effect:
+                case Send() | Hangup():
+                    pass
+                case Learned(text):
+                    log.info("recogniser: %s", text)
+                case _:
+                    self._on_effect(effect)

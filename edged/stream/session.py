@@ -105,8 +105,8 @@ class Session:
         """`may_finalize`: the server is known to take Finalize, or not known to close because of it."""
         self._settings = settings
         self._may_finalize = may_finalize
-        self.finalized = False
-        """A Finalize was sent."""
+        self.finalized_at: float | None = None
+        """When the first Finalize was sent."""
         self._rate = rate
         self.state = State.OPEN
         self.map = StreamMap(rate)
@@ -115,7 +115,7 @@ class Session:
         self.heard = False
         """The server has said something: from here on KeepAlive holds the connection."""
         self.results = 0
-        self.last_result_at = now
+        self.opened_at = self.last_result_at = now
         self._reach = 0
         """Stream time up to which any result has come, interims included."""
         self._sent_since_result = 0
@@ -160,12 +160,12 @@ class Session:
         self._sent_since_result += length
         return [Send(pcm)]
 
-    def finalize(self) -> list[Send]:
+    def finalize(self, now: float) -> list[Send]:
         """Ask for what is still unanswered, if that may be asked."""
         self._must_be(State.OPEN)
         if not self._may_finalize:
             return []
-        self.finalized = True
+        self.finalized_at = now if self.finalized_at is None else self.finalized_at
         return [Send(deepgram.FINALIZE)]
 
     def close_stream(self) -> list[Send]:
@@ -198,7 +198,7 @@ class Session:
         if self._stalled(now):
             if self._asked_at is None:
                 self._asked_at = now
-                effects += self.finalize()
+                effects += self.finalize(now)
             elif now >= self._asked_at + self._settings.finalize_timeout_s:
                 unheard_s = (self.map.sent - self._reach) / self._rate
                 effects += self._give_up(f"stalled: no result for {unheard_s:.0f} s of audio")

@@ -9,7 +9,7 @@ from typing import Any
 from edged.gate.gate import Close, Open
 from edged.gate.intake import Audio
 from edged.settings import Deepgram
-from edged.stream.effects import Evicted, LaneEffect, SetAside
+from edged.stream.effects import Evicted, LaneEffect, Learned, SetAside
 from edged.stream.lane import Lane
 from edged.stream.scribe import Uttered
 from edged.stream.session import Hangup, Noted, Send
@@ -80,6 +80,7 @@ class Bench:
         self.uttered: list[Uttered] = []
         self.hangups: list[str] = []
         self.noted: list[str] = []
+        self.learned: list[str] = []
         self.evicted = self.aside = 0
 
     @property
@@ -193,6 +194,8 @@ class Bench:
                     self.aside += samples
                 case Noted(kind):
                     self.noted.append(kind)
+                case Learned(text):
+                    self.learned.append(text)
                 case _:
                     pass
         account = self.lane.account

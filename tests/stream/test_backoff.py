@@ -1,10 +1,10 @@
-"""How long to wait before connecting again."""
+"""How long to wait before connecting again, and whether to hold a connection in silence."""
 
 import pytest
 
 from edged.errors import Refused, Unreachable
 from edged.settings import Reconnect
-from edged.stream.backoff import Backoff
+from edged.stream.backoff import Backoff, End, Hold
 
 SETTINGS = Reconnect(initial_s=0.5, max_s=30, refused_s=300)
 LOST = Unreachable("lost")
@@ -20,12 +20,71 @@ def test_jitter_is_full() -> None:
     assert [Backoff(SETTINGS).wait_s(LOST, chance) for chance in (0.0, 0.5, 1.0)] == [0.0, 0.25, 0.5]
 
 
-def test_a_result_starts_it_anew() -> None:
+def ended(held_s: float = 10, *, ours: bool = False, in_order: bool = False, progress: bool = False) -> End:
+    """A connection's end; the server had given results, and nothing is left."""
+    return End(ours, in_order, progress, left=False, results=True, held_s=held_s)
+
+
+def waits(end: End, times: int = 8) -> list[float]:
+    """The longest waits behind connections that end so."""
     backoff = Backoff(SETTINGS)
-    for _ in range(5):
-        backoff.wait_s(LOST, 1.0)
-    backoff.proved()
-    assert backoff.wait_s(LOST, 1.0) == 0.5
+    found = []
+    for _ in range(times):
+        backoff.ended(end)
+        found.append(backoff.wait_s(LOST, 1.0))
+    return found
+
+
+def test_progress_starts_it_anew() -> None:
+    assert waits(ended(progress=True)) == [0.5] * 8
+
+
+def test_a_result_without_progress_does_not_start_it_anew() -> None:
+    """A server that says something and closes is no use: it got 250 connections a minute."""
+    assert waits(ended()) == [0.5, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_connection_that_gave_results_and_held_starts_it_anew() -> None:
+    """Nobody spoke."""
+    assert waits(ended(31)) == [0.5] * 8
+    assert waits(ended(31)._replace(results=False))[-1] == 30
+
+
+def test_connections_that_make_progress_and_end_at_once_are_a_second_apart() -> None:
+    """Twice the first wait: a server that closes after each word gets 60 a minute at most."""
+    assert waits(ended(0.2, progress=True), 3) == [0.8] * 3
+    assert waits(ended(0.9, progress=True), 3) == [0.5] * 3
+
+
+def test_only_the_wait_behind_a_connection_counts_it() -> None:
+    backoff = Backoff(SETTINGS)
+    backoff.ended(ended(0.2, progress=True))
+    assert [backoff.wait_s(LOST, 0.0) for _ in range(2)] == [0.8, 0.0]
+
+
+def test_an_orderly_end_is_done_if_it_made_progress_or_nothing_is_left() -> None:
+    """One that left something without progress would be repeated as it was: it waits like a loss."""
+    assert ended(in_order=True).is_done
+    assert ended(in_order=True, progress=True)._replace(left=True).is_done
+    assert not ended(in_order=True)._replace(left=True).is_done
+    assert not ended(progress=True).is_done
+
+
+def test_three_connections_that_a_server_ends_in_silence_are_enough() -> None:
+    """The next is made when somebody speaks. What was said meanwhile makes no difference to that."""
+    hold = Hold()
+    assert [hold.after(ended(4)) for _ in range(2)] == [True, True]
+    assert hold.after(ended(4, progress=True))
+    assert not hold.after(ended(4))
+    assert not hold.after(ended(4))
+    assert hold.after(ended(60)), "it held one after all"
+    assert hold.after(ended(4))
+
+
+@pytest.mark.parametrize("end", [ended(4, ours=True), ended(4, in_order=True), ended(4)._replace(left=True)])
+def test_connections_that_end_for_another_reason_tell_nothing_of_silence(end: End) -> None:
+    hold = Hold()
+    assert all(hold.after(end) for _ in range(9))
 
 
 def test_a_refusal_waits_long_with_a_little_jitter_and_is_no_failure_of_the_network() -> None:

@@ -254,6 +254,22 @@ def test_what_is_set_aside_does_not_keep_an_idle_connection_open() -> None:
     assert len(bench.said("CloseStream")) == 1
 
 
+def test_a_server_that_ends_connections_in_silence_gets_the_next_one_when_somebody_speaks() -> None:
+    """After three of them: each costs its priming."""
+    bench = Bench()
+    for parked in (False, False, True):
+        bench.connect()
+        primed(bench, bench.at + 1600)
+        bench.serve(final(0, 1500))
+        bench.close()
+        bench.wait(bench.at + 4000)
+        bench.lose(1000)
+        assert bench.lane.parked is parked
+    bench.open()
+    bench.hear(bench.at + 500)
+    assert bench.lane.has_work(bench.now)
+
+
 # -- Finalize ---------------------------------------------------------------------------------------------------------
 
 
@@ -284,8 +300,31 @@ def test_auto_learns_from_the_finalize_of_a_stall_as_well() -> None:
     assert len(bench.said("Finalize")) == 1
 
 
+@pytest.mark.parametrize("code", [1000, 1005])
+def test_a_server_that_ends_the_stream_on_finalize_is_not_sent_one_with_every_sentence(code: int) -> None:
+    """After two connections that ended so it gets none: the third carries all that follows."""
+    bench = Bench(finalize="auto")
+    for _ in range(2):
+        bench.connect()
+        bench.say(bench.at + 2000, silence=500)
+        assert len(bench.said("Finalize")) == 1
+        bench.serve(final(0, 2500, "ah@100-1900"))
+        bench.at += 100
+        bench.lose(code)
+        bench.control.clear()
+    bench.connect()
+    for sentence in range(9):
+        bench.say(bench.at + 2000, silence=500)
+        bench.serve(final(2500 * sentence, 2500 * sentence + 2500, f"ah@{2500 * sentence + 100}"))
+        bench.wait(bench.at + 20_000)
+    assert bench.said("Finalize") == []
+    assert len(bench.texts) == 11
+    [learned] = bench.learned
+    assert f"with code {code} on Finalize" in learned
+
+
 @pytest.mark.parametrize("code", [None, 1000, 1006, 1011, 1012])
-def test_auto_is_not_turned_off_by_a_close_of_another_kind(code: int | None) -> None:
+def test_auto_is_not_turned_off_by_one_close_of_another_kind(code: int | None) -> None:
     bench = Bench(finalize="auto")
     bench.connect()
     bench.say(2000)
@@ -294,6 +333,18 @@ def test_auto_is_not_turned_off_by_a_close_of_another_kind(code: int | None) -> 
     bench.connect()
     bench.wait(5000)
     assert len(bench.said("Finalize")) == 2
+
+
+def test_connections_that_we_give_up_after_a_finalize_tell_nothing_of_it() -> None:
+    """A server that stays mute."""
+    bench = Bench(finalize="auto", finalize_timeout_s=0.1)
+    for _ in range(9):
+        bench.connect()
+        bench.say(bench.at + 2000, silence=500)
+        bench.wait(bench.at + 6000)
+        if bench.lane.session:
+            bench.lane.lost(bench.now, None, given_up=True)
+    assert bench.learned == []
 
 
 def test_message_goes_on_whatever_the_server_does() -> None:

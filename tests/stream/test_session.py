@@ -366,7 +366,7 @@ def test_where_it_may_not_be_asked_a_stall_is_given_as_long_all_the_same() -> No
     feed(one, 0, 10_000)
     assert one.poll(10.0) == []
     assert [type(effect) for effect in one.poll(13.0)] == [Hangup]
-    assert not one.finalized
+    assert one.finalized_at is None
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------
@@ -382,7 +382,7 @@ def test_after_close_stream_nothing_more_is_sent() -> None:
     with pytest.raises(RuntimeError, match="the session is draining, not open"):
         one.audio(1000, bytes(2), 2.0)
     with pytest.raises(RuntimeError, match="the session is draining, not open"):
-        one.finalize()
+        one.finalize(0.0)
     with pytest.raises(RuntimeError, match="the session is draining, not open"):
         one.close_stream()
 
