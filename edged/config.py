@@ -4,8 +4,10 @@ All that is wrong is reported at once, a line each, with what is allowed instead
 """
 
 import difflib
+import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -13,7 +15,7 @@ import msgspec
 import tomli
 
 from edged.addresses import may_be_secret, may_hold_secret, without_secrets
-from edged.contradictions import Finding, cautions, contradictions
+from edged.contradictions import Finding, cautions, contradictions, used_paths
 from edged.errors import ConfigurationError, UsageError
 from edged.files import open_file
 from edged.options import allowed, is_section, number_or_false, options, sections, toml, toml_key, values_of_table
@@ -66,10 +68,20 @@ def read(path: Path | None = None, overrides: Sequence[str] = ()) -> Loaded:
             value = {key: value}
         reading.take(Settings, "", value, _Given("--set", "--set", text))
     settings = reading.settings()
-    found = contradictions(settings, ignore=reading.refused)
+    found = [*contradictions(settings, ignore=reading.refused), *_foreign_paths(settings)]
     problems = [*reading.problems, *(reading.where(finding) + finding.text for finding in found)]
     refused = reading.refused.union(*(finding.options for finding in found))
     return Loaded(settings, reading.origins, cautions(settings), problems, refused)
+
+
+def _foreign_paths(settings: Settings) -> Iterator[Finding]:
+    """Paths that can't be passed to the kernel: the encoding of file names is the locale's."""
+    for section, key, value in used_paths(settings):
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError:
+            text = f"[{section}] {key} can't be expressed in this locale's encoding ({sys.getfilesystemencoding()})"
+            yield Finding((f"{section}.{key}",), f"{text}: set LANG=C.UTF-8, or choose a name of ASCII characters")
 
 
 def _places_of_instance(file: Path) -> dict[str, Any]:

@@ -204,7 +204,7 @@ def _transcripts(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _used_paths(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def used_paths(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Section, key and value of each path that these settings make use of."""
     capture, deepgram, spool, transcripts = settings.capture, settings.deepgram, settings.spool, settings.transcripts
     if capture.source == "wav" and capture.path:
@@ -220,7 +220,9 @@ def _used_paths(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def _paths(settings: Settings) -> Iterator[Finding]:
-    for section, key, value in _used_paths(settings):
+    if "\0" in settings.capture.device:
+        yield Finding(("capture.device",), "[capture] device contains a NUL, which no name of a device can")
+    for section, key, value in used_paths(settings):
         if "\0" in value:
             yield Finding((f"{section}.{key}",), f"[{section}] {key} contains a NUL, which no file name can")
         elif value.startswith("~"):
@@ -246,6 +248,6 @@ def _cautions(settings: Settings) -> Iterator[str]:
             f"[deepgram] endpointing_ms = {endpointing_ms} is longer than the {silence_ms} ms of silence that are sent "
             f'with [gate] hangover_ms = {gate.hangover_ms}: with finalize = "off" the server hears no utterance end'
         )
-    for section, key, value in _used_paths(settings):
+    for section, key, value in used_paths(settings):
         if not value.startswith("/") and key != "api_key_file":
             yield f"[{section}] {key} = {toml(value)} depends on the directory edged is started in: write it from / on"

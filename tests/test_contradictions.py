@@ -46,6 +46,7 @@ REFUSED = {
     "transcripts.sinks=['file','journal','file']": 'sinks = ["file", "journal", "file"] names file twice',
     "spool.directory=/run/edged": 'are both "/run/edged"',
     "spool.directory=~/edged": "directory begins with ~, which only a shell understands",
+    'capture.device="plughw:a\\u0000"': "device contains a NUL",
     "capture.source=wav capture.path=~/a.wav": "path begins with ~",
     "deepgram.ca_file=~/ca.pem": "ca_file begins with ~",
     "deepgram.api_key_file=~/key": "api_key_file begins with ~",

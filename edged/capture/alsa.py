@@ -99,6 +99,8 @@ class AlsaSource:
 
     def _run(self) -> None:
         libasound.listen()
+        if self._device and (text := cards.ambiguity(self._device)):
+            logger.warning("%s", text)
         while not self._stop.is_set():
             self.counters.turned_s = time.monotonic()
             traits, away = cards.traits(), False

@@ -65,7 +65,7 @@ def configuration_fault(device: str) -> str | None:
         return f"ALSA's configuration can't be read: {'; '.join(messages[:2])}"
     if not _defines(b"pcm", None):
         return "ALSA's configuration defines no devices: install libasound2-data, or correct ALSA_CONFIG_PATH"
-    if device == "default" or _defines(b"pcm", os.fsencode(device)):
+    if device == "default" or _defines(b"pcm", device.encode()):
         return None
     return f"no ALSA device is called {device}: correct capture.device (`edged devices` lists all)"
 

@@ -1,6 +1,7 @@
 """Finding cards, and who holds them, in /sys and /proc."""
 
 import errno
+import logging
 import time
 from pathlib import Path
 
@@ -296,6 +297,18 @@ def test_two_microphones_of_one_kind_are_told_apart_by_port(machine: Machine) ->
     with pytest.raises(SourceMismatch) as several:
         choose()
     assert f'device = "plughw:CARD={ports[0]}" or device = "{by_port}"' in str(several.value)
+
+
+def test_a_name_that_may_mean_another_card_tomorrow_is_warned_of_at_the_start(
+    machine: Machine, microphone: Microphone, tape: Tape, running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    microphone(b"", card=True)
+    machine.plug(1, "Device", "D0c")
+    machine.plug(2, "Device_1", "D0c")
+    running(AlsaSource(settings("plughw:CARD=Device_1"), tape.put))
+    tape.wait(Opened)
+    (warning,) = (record.message for record in caplog.records if record.levelno >= logging.WARNING)
+    assert warning.startswith("plughw:CARD=Device_1 may be another card after the next start")
 
 
 def test_a_player_with_the_microphones_name_makes_it_ambiguous_too(machine: Machine) -> None:

@@ -324,3 +324,19 @@ def test_it_is_the_same_from_a_shell(tmp_path: Path) -> None:
     output = Output(done.returncode, done.stdout, done.stderr)
     assert output.status == 78
     assert len(output.problems) == 1
+
+
+def test_paths_that_the_locales_encoding_cant_hold_are_problems_with_a_cure(tmp_path: Path) -> None:
+    """The kernel takes bytes: it is Python that can't make them of such a name. It was a fault of ours once."""
+    file = tmp_path / "edged.toml"
+    file.write_text("[spool]\ndirectory = '/tmp/日本'\n[capture]\ndevice = '日本'\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "edged", "check", "--config", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    )
+    assert done.returncode == 78
+    assert "[spool] directory can't be expressed in this locale's encoding (ascii): set LANG=C.UTF-8" in done.stderr
+    assert "no ALSA device is called \\u65e5\\u672c" in done.stderr
