@@ -23,12 +23,12 @@ FAINT_PEAK = 512
 """-36 dBFS: what never was louder, though it passed for speech, is hard for a recogniser."""
 FAINT_LOOKS = 15
 """While the gate was open: that is half a minute of speech."""
-UNSEEN = 255
+UNSEEN = 256
 """What `Level` may miss by."""
 
 
 def dbfs(peak: int) -> float:
-    """A magnitude, 0 to 32768, as dB below full scale; what `Level` can't see counts as -42.2."""
+    """A magnitude, 0 to 32768, as dB below full scale; what `Level` can't see counts as -42.1."""
     return 20 * math.log10(max(peak, UNSEEN) / 32768)
 
 
@@ -55,7 +55,7 @@ class Level:
 
     def __init__(self) -> None:
         self.peak = 0
-        """The largest magnitude, 0 to 32768; up to 255 more may have passed unseen."""
+        """The largest magnitude, 0 to 32768; up to 256 more may have passed unseen."""
         self.clipped = 0
         """Samples at either end of the scale."""
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.audio import Signal
-from edged.capture.level import DigitalSilence, Level, Loudness, Watch, dbfs, pick
+from edged.capture.level import UNSEEN, DigitalSilence, Level, Loudness, Watch, dbfs, pick
 from edged.troubles import Trouble
 
 samples = st.lists(st.integers(-32768, 32767), min_size=1, max_size=50)
@@ -22,7 +22,7 @@ def test_clipping_is_exact_and_the_peak_nearly_whatever_the_blocks(blocks: list[
     for block in blocks:
         level.hear(pcm(block))
     every = [value for block in blocks for value in block]
-    assert 0 <= max(map(abs, every)) - level.peak <= 255
+    assert 0 <= max(map(abs, every)) - level.peak <= UNSEEN
     assert level.clipped == sum(value in (32767, -32768) for value in every)
 
 
@@ -80,7 +80,7 @@ def test_no_block_for_two_seconds_is_a_fault_once_until_one_comes() -> None:
 def test_a_magnitude_in_decibels_goes_down_to_what_is_seen() -> None:
     assert dbfs(32768) == 0
     assert round(dbfs(16384), 2) == -6.02
-    assert dbfs(0) == dbfs(255)
+    assert dbfs(0) == dbfs(UNSEEN)
 
 
 def looks(loudness: Loudness, *seen: tuple[int, int], is_open: bool = False) -> list[str]:
