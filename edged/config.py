@@ -42,16 +42,17 @@ class Loaded(NamedTuple):
     """The options concerned. Those with a value that is not allowed are at their defaults."""
 
 
-def load(path: Path | None = None, overrides: Sequence[str] = ()) -> Loaded:
+def load(path: Path | None = None, overrides: Sequence[str] = (), content: bytes | None = None) -> Loaded:
     """Settings without problems, as `read` gives them. Raises ConfigurationError with every problem there is."""
-    loaded = read(path, overrides)
+    loaded = read(path, overrides, content)
     if loaded.problems:
         raise ConfigurationError(*loaded.problems)
     return loaded
 
 
-def read(path: Path | None = None, overrides: Sequence[str] = ()) -> Loaded:
-    """Read `path` (`None`: the default place, if there is a file) and then `section.key=value` overrides.
+def read(path: Path | None = None, overrides: Sequence[str] = (), content: bytes | None = None) -> Loaded:
+    """Read `path` (`None`: the default place, if there is a file) and then `section.key=value` overrides. With
+    `content`, that is read in place of what the file holds.
 
     Raises UsageError for an override that is not `section.key=value`, and ConfigurationError for a file that can't be
     read: what the defaults would be wrong about then was never asked. Everything else comes back as a problem.
@@ -59,7 +60,7 @@ def read(path: Path | None = None, overrides: Sequence[str] = ()) -> Loaded:
     named = [_override(text) for text in overrides]
     reading = _Reading()
     file = path or DEFAULT_PATH
-    table = _table(file, absent_is_fine=path is None)
+    table = _table(file, absent_is_fine=path is None) if content is None else _parsed(file, content)
     reading.take(Settings, "", _places_of_instance(file), _Given(f"name {file.name}", str(file)))
     reading.take(Settings, "", table, _Given(f"file {file.name}", str(file)))
     for keys, text in named:
@@ -274,6 +275,10 @@ def _table(file: Path, *, absent_is_fine: bool) -> dict[str, Any]:
         raise ConfigurationError(f"{file} can't be read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > MOST_BYTES:
         raise ConfigurationError(f"{file} is larger than {MOST_BYTES} bytes: that is no configuration")
+    return _parsed(file, data)
+
+
+def _parsed(file: Path, data: bytes) -> dict[str, Any]:
     try:
         text = data.decode("utf-8-sig")  # Windows editors put a mark in front
     except UnicodeDecodeError as error:

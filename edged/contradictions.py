@@ -73,12 +73,12 @@ def _url(settings: Settings) -> Iterator[Finding]:
         return
     if "://" not in url:
         rest = re.sub(r"^((wss?|https?):|(wss?|https?)?(?=/))/*", "", url)
-        meant = without_secrets(("ws://" if is_this_machine(f"ws://{rest}") else "wss://") + rest)
-        yield finding(f"has no scheme: did you mean {toml(meant)}?")
+        meant = ("ws://" if is_this_machine(f"ws://{rest}") else "wss://") + rest
+        yield finding(f"has no scheme: did you mean {_suggested(meant)}?")
         return
     if parts.scheme not in SCHEMES.values():
-        meant = toml(without_secrets(f"{SCHEMES.get(parts.scheme, 'wss')}://{url.partition('://')[2]}"))
-        yield finding(f"must begin with wss:// (or ws://): did you mean {meant}?")
+        meant = f"{SCHEMES.get(parts.scheme, 'wss')}://{url.partition('://')[2]}"
+        yield finding(f"must begin with wss:// (or ws://): did you mean {_suggested(meant)}?")
     if not parts.hostname or port == 0:
         yield finding("names no host to connect to")
     elif not is_host(parts.hostname):
@@ -100,6 +100,12 @@ def _url(settings: Settings) -> Iterator[Finding]:
             "leaves this machine without encryption, and the key with it: use wss://, or set allow_plaintext = true",
             "deepgram.allow_plaintext",
         )
+
+
+def _suggested(url: str) -> str:
+    """As it may be written into the settings: whole, but for what may be secret."""
+    host, _, path = url.partition("://")[2].partition("/")
+    return toml(without_secrets(url if path or "?" in host else f"{url.removesuffix('/')}/v1/listen"))
 
 
 OURS = {

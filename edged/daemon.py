@@ -297,6 +297,7 @@ class Daemon:
                 retry_s=None if link.retry_at_s is None else max(0.0, link.retry_at_s - time.monotonic()),
                 backlog_s=backlog_s,
                 waiting=max((counts.pending for counts in self._delivery.counts().values()), default=0),
+                sink_fault=self._delivery.fault,
             )
         )
 

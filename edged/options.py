@@ -163,7 +163,7 @@ def sample(given: Mapping[str, Any] | None = None) -> str:
             "what is wrong. The API key never stands in this file: see api_key_file."
         ),
         "",
-        *_comment("Made by `edged check --sample` from edged/settings.py: a change here is lost."),
+        *_comment("`edged check --sample` prints this again, with the options of the edged that is installed."),
     ]
     for name, kind in sections():
         lines += ["", "", *_comment(kind.__doc__ or ""), f"[{name}]"]

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 
 class Summary(Struct, kw_only=True):
-    """Seconds are of audio. `saved` is the share of what was captured that was not sent."""
+    """Seconds are of audio. `saved` is the share of what was captured that need not be sent."""
 
     run: str
     captured_s: float
@@ -37,8 +37,8 @@ class Summary(Struct, kw_only=True):
     saved: float = 0.0
 
     def __post_init__(self) -> None:
-        saved = 1 - self.sent_s / self.captured_s if self.captured_s else 0.0
-        self.saved = max(0.0, saved)
+        wanted_s = self.sent_s + self.left_s + self.evicted_s
+        self.saved = max(0.0, 1 - wanted_s / self.captured_s) if self.captured_s else 0.0
 
     def line(self) -> str:
         """For people, at the end of a run."""

@@ -285,8 +285,8 @@ def test_the_commands_that_read_the_journal(tmp_path: Path) -> None:
         Journal(journald.socket).deliver(records)
         journald.wait_for(2, f"MESSAGE_ID={MESSAGE_ID}")
         lines = [line for line in shell_lines() if line.startswith("journalctl")]
-        assert len(lines) == 3
-        follow, text, words = (
+        assert len(lines) == 5
+        follow, text, words, _, alone = (
             f'journalctl() {{ command journalctl -q -D {journald.directory} "$@"; }}; {line}' for line in lines
         )
         assert "Go forward ten years." in output_of(follow.removesuffix("-f"))
@@ -294,6 +294,7 @@ def test_the_commands_that_read_the_journal(tmp_path: Path) -> None:
         first, second = output_of(words).splitlines()
         assert [word["text"] for word in msgspec.json.decode(first)] == ["Stop."]
         assert len(msgspec.json.decode(second)) == 4
+        assert "Go forward ten years." in output_of(alone)
     finally:
         journald.end()
 

@@ -22,8 +22,12 @@ def made(captured_s: float, sent_s: float) -> Summary:
     )
 
 
-def test_saved_is_the_share_of_the_captured_audio_that_was_not_sent() -> None:
-    assert made(100.0, 25.0).saved == 0.75
+def test_saved_is_the_share_of_the_captured_audio_that_need_not_be_sent() -> None:
+    """What waits is still to be sent, and what was evicted was to be: a refused run has saved nothing by that."""
+    assert made(100.0, 23.0).saved == 0.75
+    refused = msgspec.structs.replace(made(100.0, 0.0), left_s=60.0, evicted_s=40.0)
+    assert refused.saved == 0.0
+    assert "(saved 0%" in refused.line()
 
 
 def test_nothing_captured_saved_nothing() -> None:
@@ -36,8 +40,8 @@ def test_more_sent_than_captured_is_no_negative_saving() -> None:
 
 
 def test_the_line_names_every_figure() -> None:
-    assert made(100.0, 25.0).line() == (
-        "captured 100.0 s, sent 25.0 s (saved 75%, about 0.0100 USD sent), 7 keep-alives, 2 connections"
+    assert made(100.0, 23.0).line() == (
+        "captured 100.0 s, sent 23.0 s (saved 75%, about 0.0100 USD sent), 7 keep-alives, 2 connections"
         " (1 reconnect), 3 utterances, 12 words, 4 holes, 0.5 s evicted, 1.5 s left"
     )
 

@@ -185,17 +185,18 @@ def put(file: Path, preset: str) -> None:
     or if [gate] is written there in a way that `with_preset` does not know.
     """
     wanted = config.load(file if file.exists() else None, [f"gate.preset={preset}"]).settings
-    file = file.resolve()
+    place, file = file, file.resolve()
     new = file.with_name(f".{file.name}.new")
     try:
         text = file.read_bytes().decode() if file.exists() else ""
-        new.write_bytes(with_preset(text, preset).encode())
+        content = with_preset(text, preset).encode()
+        if not _says(place, content, wanted):
+            raise UsageError(f"{file} is left as it is: [gate] has an uncommon form. Put this into it: {_line(preset)}")
+        new.write_bytes(content)
         if file.exists():
             was = file.stat()
             os.chown(new, was.st_uid, was.st_gid)  # or the service may not read it
             new.chmod(was.st_mode & 0o777)
-        if not _says(new, wanted):
-            raise UsageError(f"{file} is left as it is: [gate] has an uncommon form. Put this into it: {_line(preset)}")
         new.replace(file)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} can't be written: {getattr(error, 'strerror', None) or error}") from None
@@ -204,9 +205,10 @@ def put(file: Path, preset: str) -> None:
             new.unlink()
 
 
-def _says(file: Path, wanted: Settings) -> bool:
+def _says(file: Path, content: bytes, wanted: Settings) -> bool:
+    """Whether a file with this content, at its place, would mean these settings."""
     try:
-        return config.load(file).settings == wanted
+        return config.load(file, content=content).settings == wanted
     except EdgedError:
         return False
 

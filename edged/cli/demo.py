@@ -195,7 +195,7 @@ def _report(played: Played, heard: Room | None, device: str | None) -> int:
     """Show what came of it; returns the exit status."""
     status = Exit.INTERRUPTED if played.interrupted else played.status if played.status >= 0 else Exit.OUR_FAULT
     if played.summary is None:
-        return status or Exit.OUR_FAULT
+        return status or (Exit.SPEECH_LEFT if device else Exit.OUR_FAULT)  # stopped before there was a microphone
     _print("")
     for line in report.account(played.summary):
         _print(line)

@@ -33,6 +33,9 @@ FILES = {
 }
 """What is put in place, and where."""
 
+COMMAND = "usr/local/bin/edged"
+"""A link to the program: in everybody's path, and in the one that sudo has."""
+
 PACKAGED = ("usr/lib/systemd/system/edged.service", "lib/systemd/system/edged.service")
 """Where a distribution's package has its unit."""
 
@@ -151,7 +154,8 @@ def templates() -> Path:
 
 
 def made_for(program: Path, text: str) -> str:
-    """A file of `FILES` for an edged at `program`, marked as ours."""
+    """A file of `FILES` for an edged at `program`, marked as ours. The manual pages are the package's."""
+    text = re.sub("^Documentation=.*\n", "", text, flags=re.MULTILINE)
     return f"{OURS}\n{text.replace('ExecStart=/usr/bin/edged ', f'ExecStart={program} ')}"
 
 
@@ -190,6 +194,9 @@ def _install(root: Path, me: Installation) -> int:
         configuration = root / DEFAULT_PATH.relative_to("/")
         if not configuration.exists():
             _write(configuration, sample(FOR_THE_SERVICE))
+        if not os.path.lexists(root / COMMAND):
+            (root / COMMAND).parent.mkdir(parents=True, exist_ok=True)
+            (root / COMMAND).symlink_to(me.program)
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
     _call("systemd-sysusers", str(root / FILES["edged.sysusers"]))
@@ -222,7 +229,11 @@ def _hand_over(root: Path) -> list[str]:
     except KeyError as error:
         raise ConfigurationError(f"systemd-sysusers has not made it: {error.args[0]}") from None
     settings = _changed(root / "etc/edged", "*.toml", lambda fd: _let_read(fd, user.pw_gid))
-    transcripts = _changed(root / "var/log/edged", "*.jsonl*", lambda fd: _give(fd, user.pw_uid, readers))
+    transcripts = [
+        each
+        for directory in sorted((root / "var/log").glob("edged*"))  # instances' too
+        for each in _changed(directory, "*.jsonl*", lambda fd: _give(fd, user.pw_uid, readers))
+    ]
     lines = {
         f"The group {USER} may read now: ": settings,
         f"Belongs to {USER} now, for the group {READERS} to read: ": transcripts,
@@ -287,6 +298,8 @@ def _unfit(configuration: Path) -> list[str]:
 
 def _uninstall(root: Path) -> int:
     ours = [name for name, place in FILES.items() if (root / place).exists() and is_ours(root / place)]
+    command = root / COMMAND
+    linked = command.is_symlink() and _starts(root / FILES["edged.service"], command.readlink())
     units = [name for name in ours if name.endswith(".service")]
     if not ours:
         say("there is nothing here by `edged service install`")
@@ -298,6 +311,8 @@ def _uninstall(root: Path) -> int:
     try:
         for name in ours:
             (root / FILES[name]).unlink()
+        if linked:
+            command.unlink()
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
     if "edged.catalog" in ours:
@@ -312,6 +327,11 @@ def _uninstall(root: Path) -> int:
         "  sudo userdel edged"
     )
     return Exit.OK
+
+
+def _starts(unit: Path, program: Path) -> bool:
+    """Whether a unit of ours starts this program."""
+    return unit.exists() and is_ours(unit) and f"\nExecStart={program} " in unit.read_text()
 
 
 def _write(file: Path, text: str) -> None:

@@ -139,7 +139,7 @@ def _drop(arguments: argparse.Namespace) -> int:
     if not old:
         print("nothing has waited that long")
         return Exit.OK
-    question = f"{duration(seconds)} of speech of {len(old)} runs will never be transcribed."
+    question = f"{duration(seconds)} of speech of {len(old)} run{'s'[: len(old) != 1]} will never be transcribed."
     if not arguments.yes:
         if not sys.stdin.isatty():
             raise UsageError(f"{question} Say --yes if that is meant: there is nobody to ask")

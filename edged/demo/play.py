@@ -100,16 +100,18 @@ async def _run(
         "--summary",
         plan.directory / "summary.json",
     ]
-    listening = asyncio.Event()
+    teller, known = Teller(cutting=plan.fault is not None), asyncio.Event()
     async with _started("edged", arguments, plan.environment, stderr=PIPE) as process:
-        reader = asyncio.create_task(_follow(process, plan, listening, say))
-        opened = asyncio.create_task(listening.wait())
+        reader = asyncio.create_task(_follow(process, plan, teller, known, say))
+        opened = asyncio.create_task(known.wait())
         await asyncio.wait([reader, stopped, opened], timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
         compare = None
-        if opened.done():
+        if teller.listening:
             if plan.compare:
                 compare = await stack.enter_async_context(_comparison(plan, plan.compare))
             await asyncio.wait([reader, stopped], timeout=plan.listen_s, return_when=asyncio.FIRST_COMPLETED)
+        elif teller.absent:
+            say("The demo does not wait for it.")
         elif not reader.done() and not stopped.done():
             say(f"The microphone has not opened within {READY_S:.0f} s.")
         opened.cancel()
@@ -184,17 +186,18 @@ async def _started(
                 await process.wait()
 
 
-async def _follow(process: Process, plan: Plan, listening: asyncio.Event, say: Callable[[str], None]) -> None:
-    """Tell what `edged run` logs, until it has ended."""
-    teller = Teller(cutting=plan.fault is not None)
+async def _follow(
+    process: Process, plan: Plan, teller: Teller, known: asyncio.Event, say: Callable[[str], None]
+) -> None:
+    """Tell what `edged run` logs, until it has ended; `known`: whether there is a microphone."""
     with (plan.directory / "edged.log").open("wb") as copy:
         async for line in _pipe(process.stderr):
             copy.write(line)
             told = teller.tell(line.decode(errors="replace").rstrip("\n"))
             if told is not None:
                 say(told)
-            if teller.listening:
-                listening.set()
+            if teller.listening or teller.absent:
+                known.set()
     await process.wait()
 
 

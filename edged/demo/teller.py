@@ -16,13 +16,18 @@ CONNECTED: Final = "connected to the recogniser"
 RECOVERED: Final = "recogniser: works again"
 KEEP_ALIVE: Final = 'sent {"type":"KeepAlive"}'
 LOST: Final = "recogniser: "
+ABSENT: Final = "microphone: "
+"""Before it has opened: it can't be had. Later warnings are about its signal."""
 
 
 class Teller:
-    """`listening` tells that the microphone is open; `cutting`, that the demo breaks the connection on purpose."""
+    """`listening` tells that the microphone is open, `absent` that it can't be had; `cutting`, that the demo breaks the
+    connection on purpose.
+    """
 
     def __init__(self, *, cutting: bool) -> None:
         self.listening = False
+        self.absent = False
         self._cutting = cutting
         self._connections = 0
 
@@ -46,6 +51,7 @@ class Teller:
             return "silence: KeepAlive"
         if text.startswith(RECOVERED):
             return text
+        self.absent |= level == "WARNING" and text.startswith(ABSENT) and not self.listening
         if level == "WARNING" and text.startswith(LOST) and self._cutting:
             self._cutting = False
             return f"the demo has cut the connection in mid-sentence: {text.removeprefix(LOST)}"

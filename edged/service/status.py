@@ -26,6 +26,8 @@ class Condition:
     """Speech captured and not answered."""
     waiting: int = 0
     """Records that some sink has not taken."""
+    sink_fault: str | None = None
+    """Why one takes none."""
     ending_s: float | None = None
     """The service ends, and waits for the last words so long at most."""
 
@@ -45,6 +47,8 @@ def line(now: Condition) -> str:
     parts.append(f"backlog {span(now.backlog_s, tenths=True)}")
     if now.waiting:
         parts.append(f"{now.waiting} record{'s'[: now.waiting != 1]} not yet written")
+    if now.sink_fault:
+        parts.append(now.sink_fault)
     return "; ".join(parts)
 
 

@@ -161,6 +161,11 @@ class Delivery:
         with self._lock:
             return self._outbox.sinks
 
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with a sink that takes nothing."""
+        return next((f"sink {each.name}: {each.fault}" for each in self._workers.values() if each.fault), None)
+
     def counts(self) -> dict[str, Counts]:
         """By sink."""
         with self._lock:
@@ -219,6 +224,8 @@ class _Worker:
         self.interim: str | None = None
         self.stop_at_s: float | None = None
         self.shows_interims = isinstance(sink, ShowsInterims)
+        self.fault: str | None = None
+        """Why it takes nothing, while it does not."""
         self._sink = sink
         self._outbox = outbox
         self._waits_s = waits_s
@@ -291,6 +298,7 @@ class _Worker:
         self._tell(Delivered(self.name, ids))
 
     def _gone(self, text: str) -> None:
+        self.fault = None
         with self.ready:
             self._outbox.drop(self.name)
         log.warning("sink %s: %s: it is gone, so it gets no more records", self.name, text)
@@ -299,6 +307,7 @@ class _Worker:
     def _failed(self, text: str) -> None:
         self._failures += 1
         self._failed_at_s = time.monotonic()
+        self.fault = text
         self._outage.failed(text)
         self._tell(Failing(self.name, text))
 
@@ -315,6 +324,7 @@ class _Worker:
         note = f"{_records(waited)} waited" + (f", {_records(lost)} lost" if lost else "")
         if self._failures:
             self._failures = 0
+            self.fault = None
             self._outage.over(note if waited else "")
             self._tell(Working(self.name))
         elif lost and task.records:

@@ -21,6 +21,9 @@ from edged.transcripts.record import Record
 MESSAGE_ID = "7c5fa3b1d86e4e0f9a40c2d1f6b8e913"
 """Of every transcript, and of nothing else: `journalctl MESSAGE_ID=...` shows them all. Never changes."""
 
+IDENTIFIER = "edged-transcripts"
+"""By which `journalctl -t` shows transcripts, and `-t edged` the log without them."""
+
 TIMEOUT_S = 10.0
 """For one entry. journald's queue is full only while it does not run or its disk stalls."""
 
@@ -92,7 +95,7 @@ def fields(record: Record) -> Iterator[tuple[str, str]]:
     yield "MESSAGE", record.text
     yield "MESSAGE_ID", MESSAGE_ID
     yield "PRIORITY", str(INFO)
-    yield "SYSLOG_IDENTIFIER", "edged"
+    yield "SYSLOG_IDENTIFIER", IDENTIFIER
     for name in record.__struct_fields__:
         value = getattr(record, name)
         if name == "text" or value is None:

@@ -111,6 +111,21 @@ def test_what_is_written_is_valid_and_says_it(text: str, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.parametrize("name", ["edged.toml", "kitchen.toml"])
+@pytest.mark.parametrize("text", ["", '[gate]\npreset = "normal"\n'])
+def test_it_writes_the_usual_file_and_those_of_instances(
+    name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside which each file's name decides where transcripts are, a temporary one's too."""
+    monkeypatch.setattr(config, "DEFAULT_PATH", tmp_path / "edged.toml")
+    file = tmp_path / name
+    file.write_text(text)
+    before = load(file).settings.transcripts.file.path
+    put(file, "noisy")
+    assert (load(file).settings.gate.preset, load(file).settings.transcripts.file.path) == ("noisy", before)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 UNCOMMON = [
     'gate = { preset = "normal" }\n',
     "gate = {}\n",

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from edged.capture.virtual import VirtualMicrophone
 from edged.cli import demo
 from edged.cli.main import main
 from edged.demo import room
-from edged.demo.play import Plan, Played
+from edged.demo.play import READY_S, Plan, Played
 from edged.errors import Exit
 from edged.recognizer.compose import compose
 from edged.recognizer.faults import Fault, Verb
@@ -201,7 +202,7 @@ def test_a_microphone_that_gave_nothing_is_no_success(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--url", "foo"], 'url = "foo" has no scheme: did you mean "wss://foo"?'),
+        (["--url", "foo"], 'url = "foo" has no scheme: did you mean "wss://foo/v1/listen"?'),
         (["--api-key-file", "/absent"], "the key can't be read from file /absent"),
     ],
 )
@@ -216,6 +217,17 @@ def test_a_recogniser_that_cant_be_used_is_refused_before_anything_is_promised(
 
 
 # What is missing.
+
+
+def test_a_microphone_that_is_not_there_is_not_waited_for() -> None:
+    """Not even for as long as one may take to open."""
+    command = [*DEMO, "--device", "plughw:CARD=Nowhere", "--url", NOWHERE]
+    begun_s = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert time.monotonic() - begun_s < 0.7 * READY_S
+    assert done.returncode == Exit.SPEECH_LEFT
+    assert "microphone: plughw:CARD=Nowhere is not there" in done.stdout
+    assert "does not wait for it" in done.stdout
 
 
 @pytest.mark.parametrize(

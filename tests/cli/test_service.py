@@ -13,6 +13,7 @@ import edged
 from edged.cli import service
 from edged.cli.main import main
 from edged.cli.service import (
+    COMMAND,
     EXTRA,
     FILES,
     HIDDEN,
@@ -83,12 +84,14 @@ def test_this_installation_names_this_interpreter_and_this_code() -> None:
 
 @pytest.mark.parametrize("unit", ["edged.service", "edged@.service"])
 def test_a_unit_runs_the_edged_that_put_it_there(unit: str) -> None:
-    """And is otherwise the packaged one, marked as ours."""
+    """And is otherwise the packaged one, marked as ours, without the manual pages that only the package brings."""
     original = (templates() / unit).read_text()
     made = made_for(PROGRAM, original)
     assert made.startswith(f"{OURS}\n")
     assert re.findall(r"(?m)^ExecStart=(\S+)", made) == [str(PROGRAM)]
-    assert made.replace(f"{OURS}\n", "").replace(str(PROGRAM), "/usr/bin/edged") == original
+    assert "man:" in original
+    without = re.sub(r"(?m)^Documentation=.*\n", "", original)
+    assert made.replace(f"{OURS}\n", "").replace(str(PROGRAM), "/usr/bin/edged") == without
 
 
 def test_what_is_not_ours_is_never_overwritten(tmp_path: Path) -> None:
@@ -211,6 +214,35 @@ def test_what_a_terminal_has_left_becomes_the_services(
     assert told.err == (
         f"edged: warning: {configuration}: console in sinks puts all that is said into the service's log: take it out\n"
     )
+
+
+def test_transcripts_of_instances_become_the_services_too(
+    tmp_path: Path, calls: list[str], given: dict[str, tuple[int, int]]
+) -> None:
+    kitchen = tmp_path / "var/log/edged-kitchen"
+    kitchen.mkdir(parents=True)
+    (kitchen / "transcripts.jsonl").touch(0o600)
+    assert service._install(tmp_path, at(str(PROGRAM))) == 0
+    assert given[str(kitchen / "transcripts.jsonl")] == given[str(kitchen)] == (990, 4)
+
+
+def test_the_command_is_linked_to_where_sudo_looks_and_the_link_goes_with_the_service(
+    tmp_path: Path, calls: list[str]
+) -> None:
+    link = tmp_path / COMMAND
+    assert service._install(tmp_path, at(str(PROGRAM))) == 0
+    assert link.readlink() == PROGRAM
+    assert service._uninstall(tmp_path) == 0
+    assert not os.path.lexists(link)
+
+
+def test_a_command_of_the_users_own_is_neither_replaced_nor_removed(tmp_path: Path, calls: list[str]) -> None:
+    link = tmp_path / COMMAND
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/srv/mine/edged")
+    assert service._install(tmp_path, at(str(PROGRAM))) == 0
+    assert service._uninstall(tmp_path) == 0
+    assert link.readlink() == Path("/srv/mine/edged")
 
 
 def test_what_the_service_can_use_already_is_left_as_it_is(

@@ -130,7 +130,7 @@ def test_drop_forgets_what_is_older_and_leaves_the_rest(
 def test_drop_asks_and_needs_somebody_to_ask(tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull) as nobody:
         monkeypatch.setattr(sys, "stdin", nobody)
-        with pytest.raises(UsageError, match=r"2\.4 s of speech of 1 runs will never be transcribed\. Say --yes"):
+        with pytest.raises(UsageError, match=r"2\.4 s of speech of 1 run will never be transcribed\. Say --yes"):
             edged(tmp_path, "drop", "--older-than", "30m")
     assert bench.waiting("old").total == 38_400
     bench.close()

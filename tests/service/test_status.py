@@ -41,6 +41,10 @@ from edged.service.status import Condition, line, span
             Condition(device="hw:1", fault="microphone is open", link="connected", backlog_s=1.25, ending_s=10.0),
             "stopping, waiting for the last words for 10 s at most; connected; backlog 1.2 s",
         ),
+        (
+            Condition(device="mic", link="streaming", waiting=3, sink_fault="sink file: the disk is full"),
+            "capturing mic; streaming; backlog 0.0 s; 3 records not yet written; sink file: the disk is full",
+        ),
     ],
 )
 def test_it_says_what_is(condition: Condition, text: str) -> None:

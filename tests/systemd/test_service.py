@@ -147,7 +147,7 @@ def test_transcripts_come_with_all_fields_to_the_journal_and_the_file(
     assert words_of(entries) == list(speech.texts)
     for entry in entries:
         assert entry["_SYSTEMD_UNIT"] == "edged.service"
-        assert entry["SYSLOG_IDENTIFIER"] == "edged"
+        assert entry["SYSLOG_IDENTIFIER"] == "edged-transcripts"
         optional = {"speaker", "channel", "language"}
         fields = {
             f"EDGED_{name.strip('_').upper()}" for name in Record.__struct_fields__ if name not in {"text", *optional}
@@ -155,6 +155,11 @@ def test_transcripts_come_with_all_fields_to_the_journal_and_the_file(
         assert fields <= entry.keys()
         assert entry["EDGED_DEVICE"] == "virtual"
         assert json.loads(entry["EDGED_WORDS"])[0]["word"] in speech.texts
+    texts = {str(entry["MESSAGE"]) for entry in entries}
+    own = ("journalctl", "--no-pager", "-q", "-o", "cat", "-u", "edged")
+    assert texts <= {*machine.run(*own).splitlines()}, "as a service's journal has all that it says"
+    assert not texts & {*machine.run(*own, "-t", "edged").splitlines()}, "as the README tells them apart"
+    assert texts <= {*machine.run(*own[:-2], "-t", "edged-transcripts").splitlines()}
     file = "/var/log/edged/transcripts.jsonl"
     assert machine.run("stat", "-c", "%U %G %a", file) == "edged adm 640"
     assert len(machine.run("cat", file).splitlines()) == len(entries)
@@ -249,6 +254,41 @@ def test_what_the_sandbox_lets_through_and_what_not(machine: Machine, service: S
     assert machine.run("stat", "-c", "%U %a", "/var/lib/edged") == "edged 700"
     assert machine.run("stat", "-c", "%U %a", "/run/edged") == "edged 700"
     assert machine.run("stat", "-c", "%U %G %a", "/var/log/edged") == "edged adm 2750"
+
+
+@pytest.mark.parametrize("mode", ["0755", "0750"])
+def test_settings_and_transcripts_of_a_terminal_are_used_without_a_word(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, mode: str
+) -> None:
+    """Whoever tried an instance first made its file; the mode of /etc/edged is the user's."""
+    put_key(machine)
+    kitchen, file = Service(machine, "edged@kitchen.service"), "/var/log/edged-kitchen/transcripts.jsonl"
+    kitchen.drop_in(MICROPHONE_DROP_IN)
+    kitchen.configure(**listening(recogniser, ["file"]))
+    machine.run("chgrp", "edged", "/etc/edged", "/etc/edged/kitchen.toml")
+    machine.run("chmod", mode, "/etc/edged")
+    machine.run("install", "-d", "-m", "0750", "/var/log/edged-kitchen")
+    machine.run("install", "-m", "0640", "/dev/null", file)
+    machine.run("install", "-m", "0600", "/dev/null", "/var/log/edged-kitchen/other")
+    try:
+        kitchen.start()
+        machine.until(lambda: machine.try_("cat", file), "a transcript")
+        assert machine.run("stat", "-c", "%U %G %a", file) == "edged adm 640"
+        assert machine.run("stat", "-c", "%U", "/var/log/edged-kitchen/other") == "root"
+        assert "the mode is different" not in kitchen.log
+    finally:
+        kitchen.stop()
+        machine.run("chmod", "0755", "/etc/edged")
+        machine.run("rm", "-r", "/etc/systemd/system/edged@kitchen.service.d")
+
+
+def test_a_transcript_file_that_can_not_be_written_is_named_by_the_status(
+    machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser
+) -> None:
+    put_key(machine)
+    service.configure(**listening(recogniser, ["file"]), transcripts__file__path="/srv/elsewhere.jsonl")
+    service.start()
+    service.shows("not yet written; sink file: /srv/elsewhere.jsonl: ")
 
 
 def test_wrong_settings_end_it_with_78_and_one_line_for_good(machine: Machine, service: Service) -> None:

@@ -61,7 +61,7 @@ def test_an_entry_has_native_fields_that_journalctl_shows(journald: Journald) ->
     assert found["MESSAGE"] == "Turn light 1 off."
     assert found["MESSAGE_ID"] == MESSAGE_ID
     assert found["PRIORITY"] == "6"
-    assert found["SYSLOG_IDENTIFIER"] == "edged"
+    assert found["SYSLOG_IDENTIFIER"] == "edged-transcripts"
     assert found["_TRANSPORT"] == "journal"
     assert found["_PID"] == str(os.getpid())
 
@@ -70,7 +70,8 @@ def test_the_message_id_and_the_identifier_find_transcripts(journald: Journald) 
     Journal(journald.socket).deliver([record(1, id="found")])
     ids = [found["EDGED_ID"] for found in journald.wait_for(1, f"MESSAGE_ID={MESSAGE_ID}", "EDGED_ID=found")]
     assert ids == ["found"]
-    assert journald.read("-t", "edged", "EDGED_ID=found")
+    assert journald.read("-t", "edged-transcripts", "EDGED_ID=found")
+    assert not journald.read("-t", "edged", "EDGED_ID=found"), "the log is without them"
 
 
 def test_entries_can_be_read_by_systemd_python(journald: Journald) -> None:
