@@ -200,7 +200,7 @@ class Daemon:
 
     def _status(self) -> Exit:
         for sink, records in self._undelivered.items():
-            log.warning("sink %s: stopped with %d records undelivered", sink, records)
+            log.warning("sink %s: stopped with %d record%s undelivered", sink, records, "s"[: records != 1])
         left_s = self._left_s
         if left_s:
             log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, self._books.fate)

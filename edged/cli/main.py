@@ -80,9 +80,8 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status comes back, whatever happens. `argv`: in a process that is not the command's."""
     if argv is None:
-        is_run = sys.argv[1:2] == ["run"]
-        errors = settle(background=is_run)
-        if errors:
+        errors = settle(background=sys.argv[1:2] in (["run"], ["recognizer"]))  # what a microphone or clients wait for
+        if errors and sys.argv[1] == "run":
             settle_signals(errors)
     try:
         status = _guarded(list(sys.argv[1:] if argv is None else argv))

@@ -127,7 +127,7 @@ def _export(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"{error.filename or directory}: {error.strerror}") from error
     seconds = sum(each["seconds"] for each in index)
-    print(f"{duration(seconds)} of speech in {len(index)} files: {file}")
+    print(f"{duration(seconds)} of speech in {len(index)} file{'s'[: len(index) != 1]}: {file}")
     return Exit.OK
 
 

@@ -142,7 +142,7 @@ class BackgroundWriter(io.BufferedIOBase):
                 lost += data.count(b"\n")
                 continue
             if lost:
-                log.warning("%d lines of the log lost: standard error took nothing", lost)
+                log.warning("%d line%s of the log lost: standard error took nothing", lost, "s"[: lost != 1])
                 lost = 0
 
     def _take(self) -> tuple[bytes, int]:

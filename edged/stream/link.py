@@ -68,7 +68,7 @@ class Link:
         self._churn = Churn()
         self._often: str | None = None
         """What there is to say of connections that come and go."""
-        self._reasons: set[str] = set()
+        self._reasons = share.told(self)
         """Those that the present outage has had."""
         self._lost = False
         """The last connection did not end in order."""
@@ -133,6 +133,9 @@ class Link:
         reason = str(error).partition(" (request ")[0]
         then = "connecting again when somebody speaks" if self._lane.parked else f"trying again in {wait_s:.1f} s"
         text = f"{error}; {then}"
+        if reason not in self._reasons and self._share.is_told(reason):  # by the other connection
+            log.debug("recogniser: %s", text)
+            return
         is_new = reason not in self._reasons and len(self._reasons) < MOST_REASONS
         if self._often:
             text, is_new, self._often = f"{text} ({self._often}: {SUMMED_UP})", True, None

@@ -1,9 +1,10 @@
-"""How many connections there may be at a time, and who has them."""
+"""What connections to one server share: how many there may be at a time, who has them, and what was told of it."""
 
 import asyncio
 import time
 from contextlib import suppress
 from typing import Final, Protocol
+from weakref import WeakKeyDictionary
 
 LIMITED_S: Final = 600.0
 """After the server has said that there are too many, one is used for so long: limits are rarely lifted in less."""
@@ -40,6 +41,15 @@ class Share:
         self._holders: list[Holder] = []
         self._waiting: list[Holder] = []
         self._changed = asyncio.Event()
+        self._told: WeakKeyDictionary[Holder, set[str]] = WeakKeyDictionary()
+
+    def told(self, holder: Holder) -> set[str]:
+        """What `holder` has told of its present outage: its own to fill and to clear."""
+        return self._told.setdefault(holder, set())
+
+    def is_told(self, reason: str) -> bool:
+        """Whether somebody has: two connections to one server fail in the same way."""
+        return any(reason in told for told in self._told.values())
 
     async def take(self, holder: Holder) -> None:
         """Returns when there is a connection for `holder`."""

@@ -1,12 +1,13 @@
 """What a lane tells is kept, whatever becomes of the sending. A bench's positions and times are milliseconds."""
 
 import asyncio
+import logging
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from edged.errors import Unreachable
+from edged.errors import Refused, Unreachable
 from edged.settings import Settings
 from edged.stream import link
 from edged.stream.connection import Closed, Connection
@@ -76,3 +77,21 @@ def test_a_connection_is_left_when_what_it_said_can_not_be_read() -> None:
 
     with pytest.raises(Closed, match="a result can't be read"):
         asyncio.run(read())
+
+
+def test_what_keeps_both_connections_away_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """And anew in the next outage; what only one of them meets is told all the same."""
+    caplog.set_level(logging.INFO, "edged.stream.link")
+    share = Share(2)
+    live, backlog = (Link(Settings(), Bench().lane, None, None, share, print) for _ in range(2))
+    away, refused = Unreachable("the server's name can't be looked up"), Refused("no credit is left")
+    for each, error in ((live, away), (backlog, away), (live, away), (backlog, refused), (live, refused)):
+        each._tell(error, 1.0)
+    for each in (live, backlog):
+        each._reasons.clear()  # as after a result
+    backlog._tell(away, 1.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "recogniser: the server's name can't be looked up; trying again in 1.0 s",
+        "recogniser: no credit is left; trying again in 1.0 s",
+        "recogniser: the server's name can't be looked up; trying again in 1.0 s",
+    ]
