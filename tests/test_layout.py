@@ -88,6 +88,7 @@ PURE = {
     "stream.messages",
     "stream.parting",
     "stream.proxy",
+    "stream.redaction",
     "stream.response",
     "stream.scribe",
     "stream.session",

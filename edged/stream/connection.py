@@ -26,6 +26,7 @@ from edged.stream.dial import Dialer, ProxyRefusedError
 from edged.stream.encoding import encoder
 from edged.stream.happy_eyeballs import Doubts
 from edged.stream.proxy import Proxy, proxy_for
+from edged.stream.redaction import redactor
 from edged.stream.response import SWITCHING_PROTOCOLS, NotHttpError, Response
 from edged.stream.unreachable import unreachable
 
@@ -92,14 +93,14 @@ class Connection:
         dialer: Dialer,
         response: Response,
         settings: Deepgram,
-        hide: Callable[[str], str],
+        redact: Callable[[str], str],
     ) -> None:
         self._socket = socket
         self._dialer = dialer
         self._send_timeout_s = settings.send_timeout_s
         self._encode = encoder(settings.encoding)
-        self._hide = hide
-        self.request_id = response.headers.get("dg-request-id", "")
+        self._redact = redact
+        self.request_id = deepgram.request_id({name: redact(value) for name, value in response.headers.items()})
 
     @classmethod
     async def open(
@@ -116,7 +117,7 @@ class Connection:
         """
         url = deepgram.listen_url(settings, rate)
         headers = {"Authorization": f"Token {key.reveal()}"} if key else {}
-        hide = _hiding(key)
+        redact = _redacting(key)
         proxy = proxy_for(url, os.environ)
         dialer = Dialer(Doubts() if doubts is None else doubts)
         try:
@@ -125,8 +126,8 @@ class Connection:
         except _HandshakeRefusedError as error:
             dialer.trust()
             response = error.response
-            said = {name: hide(value) for name, value in response.headers.items()}
-            body = hide(response.body.decode(errors="replace")).encode()
+            said = {name: redact(value) for name, value in response.headers.items()}
+            body = redact(response.body.decode(errors="replace")).encode()
             origin = key.origin if key else None
             raise deepgram.refusal(response.status, said, body, origin, now_s=time.time()) from None
         except (OSError, WebSocketException, NotHttpError, ProxyRefusedError, UnicodeError) as error:
@@ -134,7 +135,7 @@ class Connection:
                 dialer.doubt()
             raise unreachable(error, dialer, settings, proxy) from None
         dialer.trust()
-        return cls(socket, dialer, response, settings, hide)
+        return cls(socket, dialer, response, settings, redact)
 
     async def send(self, data: str | bytes) -> None:
         """Returns when the message has left for the kernel. Raises Closed, also if that takes too long."""
@@ -173,14 +174,16 @@ class Connection:
         """The next message. Raises Closed."""
         try:
             message = await self._socket.recv()
-            return self._hide(message) if isinstance(message, str) else message
+            if isinstance(message, bytes):
+                return self._redact(message.decode(errors="replace")).encode()
+            return self._redact(message)
         except ConnectionClosed as error:
             raise self._closed(error) from None
 
     def _closed(self, error: ConnectionClosed) -> Closed:
         received, sent = error.rcvd, error.sent
         if received:
-            return Closed(received.code, deepgram.closure(received.code, self._hide(received.reason)))
+            return Closed(received.code, deepgram.closure(received.code, self._redact(received.reason)))
         if sent and sent.reason == "keepalive ping timeout":
             self._dialer.doubt()
             return Closed(None, Unreachable("the connection is dead: no answer to a ping"))
@@ -254,6 +257,5 @@ def _quiet_logger() -> logging.Logger:
     return logger
 
 
-def _hiding(key: Secret | None) -> Callable[[str], str]:
-    """Takes the key out of whatever the server says, before any of that reaches a log: some say it back."""
-    return (lambda text: text.replace(key.reveal(), "<key>")) if key else (lambda text: text)
+def _redacting(key: Secret | None) -> Callable[[str], str]:
+    return redactor(key.reveal()) if key else str

@@ -5,6 +5,7 @@ facts come from Deepgram's documentation and from traffic that others recorded; 
 survived.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -66,6 +67,16 @@ def _wire(value: str | float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+"""A UUID, or what others make in its place."""
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """What the server's support asks for, from the answer to a handshake; empty if it is absent or looks like no id."""
+    value = headers.get("dg-request-id", "")
+    return value if _ID.fullmatch(value) else ""
+
+
 RETRIED_STATUSES: Final = frozenset({408, 425, 429})
 """Refusals that pass by themselves; 5xx do too."""
 NETWORK_AUTHENTICATION_REQUIRED: Final = 511
@@ -80,8 +91,8 @@ def refusal(
     `now_s`: Unix time, for a `Retry-After` that is a date.
     """
     said = _said(headers, body)
-    request_id = headers.get("dg-request-id")
-    where = f" (request {request_id})" if request_id else ""
+    id_ = request_id(headers)
+    where = f" (request {id_})" if id_ else ""
     if _is_a_page(status, headers):
         return Unreachable(
             f"a web page answered instead of the recogniser (HTTP {status}): a captive portal or a proxy? "

@@ -13,6 +13,7 @@ from websockets.protocol import State
 from edged import __version__
 from edged.errors import Refused, Unreachable
 from edged.stream.connection import MOST_FRAGMENTS, Closed, Connection
+from edged.stream.messages import ServerError, parse
 from tests.stream.wire import KEY, converse, forever, settings
 
 # Opening
@@ -52,18 +53,64 @@ def test_without_a_key_there_is_no_authorization() -> None:
     converse(handler, client, key=None)
 
 
-def test_the_request_id_is_kept() -> None:
-    """The server's support asks for it."""
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("0a1b", "0a1b"),
+        ("01a07aad-cb1e-78c3-9c1c-000000000000", "01a07aad-cb1e-78c3-9c1c-000000000000"),
+        (KEY.reveal(), ""),
+        (KEY.reveal().upper(), ""),
+        (f"0a1b-{KEY.reveal()}", ""),
+        ("a sentence of its own", ""),
+        ("0a1b" * 17, ""),
+        ("\u00fc", ""),
+    ],
+)
+def test_the_request_id_is_kept_if_it_looks_like_one(sent: str, kept: str) -> None:
+    """The server's support asks for it, and it stands in the log and in records."""
 
     def sign(_: ServerConnection, __: Request, response: Response) -> None:
-        response.headers["dg-request-id"] = "0a1b"
+        response.headers["dg-request-id"] = sent
 
     async def main() -> None:
         async with serve(forever, "127.0.0.1", 0, process_response=sign) as server:
             port = next(iter(server.sockets)).getsockname()[1]
-            connection = await Connection.open(settings(port), 16_000, None, None)
-            assert connection.request_id == "0a1b"
+            connection = await Connection.open(settings(port), 16_000, KEY, None)
+            assert connection.request_id == kept
             connection.abort()
+
+    asyncio.run(main())
+
+
+ESCAPED = "".join(f"\\u{ord(c):04x}" for c in KEY.reveal())
+"""As it may stand in JSON."""
+
+
+@pytest.mark.parametrize("message", [f'{{"error":"{ESCAPED}"}}', f'{{"error":"{ESCAPED}"}}'.encode()])
+def test_a_key_that_is_said_back_in_any_writing_is_hidden(message: str | bytes) -> None:
+    async def handler(server: ServerConnection) -> None:
+        await server.send(message)
+        await server.close(4000, KEY.reveal().upper())
+
+    async def client(connection: Connection) -> None:
+        parsed = parse(await connection.receive(), 16_000)
+        assert isinstance(parsed, ServerError)
+        assert parsed.text == "<key>"
+        with pytest.raises(Closed, match="<key>"):
+            await connection.receive()
+
+    converse(handler, client)
+
+
+def test_nor_does_a_refusal_tell_it() -> None:
+    def refuse(server: ServerConnection, _: Request) -> Response:
+        return server.respond(403, f'{{"err_msg":"no {ESCAPED}"}}')
+
+    async def main() -> None:
+        async with serve(forever, "127.0.0.1", 0, process_request=refuse) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            with pytest.raises(Refused, match="no <key>"):
+                await Connection.open(settings(port), 16_000, KEY, None)
 
     asyncio.run(main())
 

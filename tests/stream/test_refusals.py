@@ -114,6 +114,11 @@ def test_the_request_id_is_told_as_support_asks_for_it() -> None:
     assert "(request 01a07aad)" in str(refusal(500, {"dg-request-id": "01a07aad"}, b""))
 
 
+@pytest.mark.parametrize("value", ["<key>", "Token abc", "", "a" * 65, "a\nb"])
+def test_a_request_id_that_looks_like_none_is_not_told(value: str) -> None:
+    assert "(request" not in str(refusal(500, {"dg-request-id": value}, b""))
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"[]", b"null", b'"no"', b"{", b"\xff\xfe", b"[" * 100_000])
 def test_a_body_that_says_nothing_disturbs_nothing(body: bytes) -> None:
     assert str(refusal(401, {}, body)) == "refused by the server: HTTP 401: no key was given"
