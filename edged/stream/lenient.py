@@ -55,12 +55,14 @@ def flag(value: Any) -> bool:
 def string(value: Any) -> str:
     """A text without white space around it, or a number as one; anything else is empty. It can always be encoded."""
     if isinstance(value, str):
-        return encodable(value).strip()
+        return value.strip() if value.isascii() else encodable(value).strip()
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else ""
 
 
 def number(value: Any) -> float | None:
     """A finite number, also written as a text; None for anything else."""
+    if type(value) is float and isfinite(value):  # nearly always, and at once
+        return value
     if isinstance(value, str):
         try:
             value = float(value)

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterator
-from math import inf
 from typing import Any, Final, NamedTuple
 
 from edged.stream.lenient import decode, flag, line, number, rows, string, table
@@ -201,15 +200,19 @@ def _word(entry: dict[str, Any]) -> _Heard | None:
     word, text = string(entry.get("word")), string(entry.get("punctuated_word"))
     if not word and not text:
         return None
-    speaker = number(entry.get("speaker"))
+    speaker = entry.get("speaker")
     return _Heard(
         _time(entry.get("start")),
         _time(entry.get("end")),
         word or bare(text),
         text or word,
         probability(number(entry.get("confidence"))),
-        int(speaker) if speaker is not None and 0 <= speaker < MOST_SPEAKERS else None,
+        None if speaker is None else _speaker(number(speaker)),
     )
+
+
+def _speaker(value: float | None) -> int | None:
+    return int(value) if value is not None and 0 <= value < MOST_SPEAKERS else None
 
 
 def bare(text: str) -> str:
@@ -220,47 +223,46 @@ def bare(text: str) -> str:
 def _time(value: Any) -> float | None:
     """Seconds; None if it is no time. A little less than 0 is rounding, -1 is how servers say that they don't know."""
     time_s = number(value)
-    return max(0.0, time_s) if time_s is not None and -1 < time_s <= MOST_S else None
+    if time_s is None or not -1 < time_s <= MOST_S:
+        return None
+    return time_s if time_s > 0 else 0.0
 
 
 def _placed(heard: list[_Heard], start_s: float, end_s: float, rate: int) -> list[Word]:
-    """The words in samples, in order, and in the window or near it.
-
-    Without times they share the window. If they all lie before it, as far in as it is long, they count from its start.
-    """
+    """The words in samples, in order, and in the window or near it. Without times they share the window."""
     if all(each.start_s is None for each in heard):
         step_s = (end_s - start_s) / max(1, len(heard))
-        heard = [each._replace(start_s=start_s + i * step_s, end_s=None) for i, each in enumerate(heard)]
-        heard = [each._replace(end_s=start_s + (i + 1) * step_s) for i, each in enumerate(heard)]
-    ends_s = [max(each.start_s or 0.0, each.end_s or 0.0) for each in heard]
-    relative = max(ends_s, default=inf) < min(start_s - OUTSIDE_S, end_s - start_s + OUTSIDE_S)
-    from_s = start_s if relative else 0.0
+        edges_s = [start_s + i * step_s for i in range(len(heard) + 1)]
+        heard = [each._replace(start_s=edges_s[i], end_s=edges_s[i + 1]) for i, each in enumerate(heard)]
+    from_s = start_s if _are_relative(heard, start_s, end_s) else 0.0
     # A window without width says nothing of where its words were said.
-    low_s, high_s = (max(0.0, start_s - OUTSIDE_S), end_s + OUTSIDE_S) if end_s > start_s else (0.0, MOST_S)
-    words: list[Word] = []
-    at_s = low_s
+    at_s, high_s = (max(0.0, start_s - OUTSIDE_S), end_s + OUTSIDE_S) if end_s > start_s else (0.0, MOST_S)
+    starts: list[int] = []
     for each in heard:
-        at_s = max(at_s, min(at_s if each.start_s is None else each.start_s + from_s, high_s))
-        ends_at_s = -1.0 if each.end_s is None else min(each.end_s + from_s, high_s)
-        start, end = round(at_s * rate), round(ends_at_s * rate)
-        words.append(Word(start, end if end > start else -1, each.word, each.text, each.confidence, each.speaker))
-    return _with_ends(words, round(end_s * rate), round(UNKNOWN_WORD_S * rate))
-
-
-def _with_ends(words: list[Word], window_end: int, longest: int) -> list[Word]:
-    """An unknown end is where the next word starts, or where the window ends, if that is near.
-
-    Otherwise the word would reach into silence, and be placed in a segment that it was not said in. A known end lies
-    no farther than the next word's start.
-    """
-    for i, word in enumerate(words):
-        following = words[i + 1].start if i + 1 < len(words) else None
-        if word.end < 0:
-            end = min(window_end if following is None else following, word.start + longest)
-            words[i] = word._replace(end=max(word.start, end), guessed=True)
-        elif following is not None:
-            words[i] = word._replace(end=min(word.end, following))
+        if each.start_s is not None and each.start_s + from_s > at_s:
+            at_s = min(each.start_s + from_s, high_s)
+        starts.append(round(at_s * rate))
+    window_end, longest = round(end_s * rate), round(UNKNOWN_WORD_S * rate)
+    words: list[Word] = []
+    for i, each in enumerate(heard):
+        start, following = starts[i], starts[i + 1] if i + 1 < len(starts) else None
+        end = 0 if each.end_s is None else round(min(each.end_s + from_s, high_s) * rate)
+        guessed = end <= start
+        if guessed:
+            # Where the next word starts, or where the window ends, if that is near: otherwise the word would reach into
+            # silence, and be placed in a segment that it was not said in.
+            end = max(start, min(window_end if following is None else following, start + longest))
+        elif following is not None and following < end:
+            end = following
+        words.append(Word(start, end, each.word, each.text, each.confidence, each.speaker, guessed))
     return words
+
+
+def _are_relative(heard: list[_Heard], start_s: float, end_s: float) -> bool:
+    """Whether all words lie before their window, as far in as it is long: then they count from its start."""
+    before_s = min(start_s - OUTSIDE_S, end_s - start_s + OUTSIDE_S)
+    times_s = [time_s for each in heard for time_s in (each.start_s, each.end_s) if time_s is not None]
+    return bool(times_s) and times_s[0] < before_s and max(times_s) < before_s
 
 
 # -- complaints -------------------------------------------------------------------------------------------------------

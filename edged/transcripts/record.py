@@ -60,7 +60,9 @@ def encodable(text: str) -> str:
 
 def probability(value: float | None) -> float:
     """A confidence, from 0 to 1; 0 if it is unknown or none."""
-    return min(max(0.0, value), 1.0) if value is not None and isfinite(value) else 0.0
+    if value is None or not isfinite(value):
+        return 0.0
+    return value if 0.0 <= value <= 1.0 else float(value > 0)
 
 
 encode = msgspec.json.Encoder().encode
