@@ -36,6 +36,7 @@ faults, for trying out what a client makes of them:  --fault VERB[:ARGUMENT...][
   black_hole                     take everything, answer nothing any more, not even pings
   stall[:forever|until_close]    give no results any more; until_close: they all come after CloseStream
   garbage                        say senseless things once
+  tear                           send only half of the next final that has words
   slow[:RATE]                    read at this many times real time (0.5)
   WHEN: 12.5 - seconds of audio received over all connections; t10 - seconds since the start;
         word7 - half of the script's word 7 (from 0) has come. Handshakes: t10 only. Without it: at once.

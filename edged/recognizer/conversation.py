@@ -76,6 +76,8 @@ class Conversation:
         """Results kept back by a stall."""
         self._release = False
         """They all come at the close."""
+        self._tears = False
+        """The next final with words goes out torn."""
         self._read_rate: float | None = None
         """In times of real time, when reading is slow."""
 
@@ -156,8 +158,16 @@ class Conversation:
             if isinstance(item, Close):
                 await self._close(item.code, item.reason)
             else:
-                self.account.said.append((self._common.clock(), item.text))
-                await self._connection.send(item.text)
+                text = self._torn(item.text) if self._tears else item.text
+                self.account.said.append((self._common.clock(), text))
+                await self._connection.send(text)
+
+    def _torn(self, text: str) -> str:
+        message = json.loads(text)
+        if not message.get("is_final") or not message["channel"]["alternatives"][0]["words"]:
+            return text
+        self._tears = False
+        return text[: len(text) // 2]
 
     async def _close(self, code: int, reason: str) -> None:
         """Close, taking what still comes: the client's half of the close lies behind it."""
@@ -200,6 +210,8 @@ class Conversation:
                 self._held, self._release = [], fault.kind == "until_close"
             case Verb.SLOW:
                 self._read_rate = fault.rate
+            case Verb.TEAR:
+                self._tears = True
             case Verb.GARBAGE:
                 for item in messages.garbage(self._session.windows.now_s):
                     await connection.send(item)

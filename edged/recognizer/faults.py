@@ -31,6 +31,8 @@ class Verb(StrEnum):
     """Answer pings, but give no results any more: `forever`, or `until_close`, when they all come late."""
     GARBAGE = "garbage"
     """Say senseless things once, then go on as before."""
+    TEAR = "tear"
+    """Send only half of the next final that has words."""
     SLOW = "slow"
     """Read at this many times real time (0.5), so that the network backs up."""
 

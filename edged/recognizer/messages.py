@@ -122,10 +122,9 @@ def error(text: str) -> str:
 
 
 def garbage(now_s: float) -> list[str | bytes]:
-    """Things that should not be said, and have been; none of them answers any audio."""
+    """Things that should not be said, and have been; none of them answers any audio, as all can see."""
     return [
         "this is not JSON",
-        '{"type":"Results","is_final":true',
         "[]",
         "null",
         "{}",

@@ -99,6 +99,13 @@ async def test_lost_within_unbroken_speech(stage: Stage, seed: int) -> None:
 
 
 @pytest.mark.parametrize("unkind", UNKIND)
+async def test_a_final_that_arrives_torn_costs_a_connection_and_no_word(stage: Stage, unkind: str) -> None:
+    """The one after it would answer its audio without its words."""
+    run, _ = await play(stage, unkind, Fault(Verb.TEAR, in_word=WORD), connections=2)
+    assert run.log.count("a result can't be read") == 1
+
+
+@pytest.mark.parametrize("unkind", UNKIND)
 async def test_nonsense_disturbs_nothing(stage: Stage, unkind: str) -> None:
     """It is noted, each kind once, and neither costs the connection nor a word."""
     more = (Fault(Verb.GARBAGE, in_word=2), Fault(Verb.GARBAGE, in_word=12))

@@ -22,6 +22,7 @@ from edged.recognizer.faults import Fault, Orders, Strike, Verb, parse
         ("stall:until_close", Fault(Verb.STALL, kind="until_close")),
         ("slow:0.25", Fault(Verb.SLOW, rate=0.25)),
         ("garbage", Fault(Verb.GARBAGE)),
+        ("tear@word3", Fault(Verb.TEAR, in_word=3)),
     ],
 )
 def test_an_order_is_understood(text: str, fault: Fault) -> None:
