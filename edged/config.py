@@ -16,6 +16,7 @@ import tomli
 
 from edged.addresses import may_be_secret, may_hold_secret, without_secrets
 from edged.contradictions import Finding, cautions, contradictions, used_paths
+from edged.cures import with_cure
 from edged.errors import ConfigurationError, UsageError
 from edged.files import open_file
 from edged.options import allowed, is_section, number_or_false, options, sections, toml, toml_key, values_of_table
@@ -272,7 +273,7 @@ def _table(file: Path, *, absent_is_fine: bool) -> dict[str, Any]:
     except IsADirectoryError:
         raise ConfigurationError(f"{file} is a directory, not a file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ConfigurationError(f"{file} can't be read: {getattr(error, 'strerror', None) or error}") from None
+        raise ConfigurationError(f"{file} can't be read: {with_cure(error)}") from None
     if len(data) > MOST_BYTES:
         raise ConfigurationError(f"{file} is larger than {MOST_BYTES} bytes: that is no configuration")
     return _parsed(file, data)

@@ -20,6 +20,7 @@ import errno
 from enum import IntEnum
 from typing import Self
 
+from edged.cures import with_cure
 from edged.troubles import Trouble
 
 
@@ -69,7 +70,7 @@ class OutputError(EdgedError):
     """Standard output can't be written."""
 
     def __init__(self, cause: OSError) -> None:
-        super().__init__(f"can't write to standard output: {cause.strerror}")
+        super().__init__(f"can't write to standard output: {with_cure(cause)}")
         self.unread = cause.errno == errno.EPIPE
         """Its reader has seen enough, as in `edged devices | head -1`."""
 

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from edged.cures import with_cure
 from edged.errors import ConfigurationError
 from edged.files import open_file
 from edged.settings import Settings
@@ -73,7 +74,7 @@ def _key_from(file: Path, origin: str) -> Key:
             data = stream.read(MOST_KEY_BYTES + 1)
             mode = os.fstat(stream.fileno()).st_mode
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a file name"
+        why = with_cure(error) if isinstance(error, OSError) else "not a file name"
         hint = "" if may_be_named(str(file)) else " (it must name the file that holds the key, not be the key)"
         raise ConfigurationError(f"the key can't be read from {origin}: {why}{hint}") from None
     open_to_all = bool(mode & stat.S_IROTH)

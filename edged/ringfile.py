@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from edged.audio import Block
+from edged.cures import with_cure
 from edged.service.log import Outage
 from edged.spool.ring import Ring
 from edged.troubles import Trouble
@@ -37,7 +38,7 @@ class RingFile:
         try:
             self._ring = await asyncio.to_thread(Ring, self.path, self._run, boot_id, self._rate, RING_S)
         except OSError as error:
-            self._outage.failed(f"{self.path}: {error.strerror}: until it can be made, a kill loses seconds more")
+            self._outage.failed(f"{self.path}: {with_cure(error)}; until it can be made, a kill loses seconds more")
             return False
         self._outage.over()
         return True
@@ -58,4 +59,4 @@ class RingFile:
             if ring:
                 ring.close()
         except OSError as error:
-            log.warning("%s can't be deleted (%s); no audio is left in it", self.path, error.strerror)
+            log.warning("%s can't be deleted (%s); no audio is left in it", self.path, with_cure(error))

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from edged.audio import BYTES_PER_SAMPLE, Block
+from edged.cures import with_cure
 from edged.errors import SinkError
 from edged.gate.detectors import webrtc
 from edged.gate.gate import Close, Open
@@ -41,7 +42,7 @@ def left_behind(ring: Path) -> Kept | None:
         if kept is None and ring.exists():
             log.warning("%s makes no sense, or is another version's: what was undecided in it is lost", ring)
     except OSError as error:
-        log.warning("%s can't be read (%s): what was undecided in it is lost", ring, error.strerror)
+        log.warning("%s can't be read (%s): what was undecided in it is lost", ring, with_cure(error))
         return None
     return kept
 

@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "edged"
 
-WORDS = {"addresses", "audio", "errors", "files", "ranges", "settings", "troubles"}
+WORDS = {"addresses", "audio", "cures", "errors", "files", "ranges", "settings", "troubles"}
 """What everyone may use."""
 
 CONFIGURATION = {"config", "contradictions", "key", "options"}
@@ -44,6 +44,7 @@ PURE = {
     "audio",
     "backlog",
     "contradictions",
+    "cures",
     "errors",
     "options",
     "ranges",

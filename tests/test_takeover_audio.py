@@ -255,7 +255,7 @@ def test_a_ring_for_which_there_was_no_room_is_made_when_there_is(
     live(tmp_path, body)
     told = [record.message for record in caplog.records if record.message.startswith("ring: ")]
     assert len(told) == 2
-    assert told[0].endswith("/ring: No space left on device: until it can be made, a kill loses seconds more")
+    assert told[0].endswith("(`df -h` and `df -i` show where); until it can be made, a kill loses seconds more")
     assert told[1].startswith("ring: works again after ")
 
 

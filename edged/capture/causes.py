@@ -30,8 +30,21 @@ class Cure(NamedTuple):
 DEFINITION: Final = Cure("correct its definition in ALSA's configuration, or install what it needs", Trouble.ALSA)
 """For what libasound itself says that it misses: a plug-in, a converter, a slave, a field."""
 
+_NO_SERVER: Final = Cure("no sound server runs for this user: name the card itself in capture.device (`edged devices`)")
+_USB: Final = Cure("if it is a USB device: another cable or port, or a stronger power supply")
+
 CURES: Final[dict[int, Cure]] = {
     errno.EINVAL: Cure("a card that is not ready yet works a little later; else its ALSA definition is wrong"),
+    errno.ENOSPC: Cure(
+        "the USB bus has no bandwidth left for it: move it, or a camera or card beside it, to another bus"
+    ),
+    errno.EHOSTDOWN: _NO_SERVER,
+    errno.ECONNREFUSED: _NO_SERVER,
+    errno.ECONNRESET: _NO_SERVER,
+    errno.ENOTCONN: _NO_SERVER,
+    errno.ETIMEDOUT: Cure("the device or its sound server does not answer: plug it in again, or restart the server"),
+    errno.ENOMEM: Cure("the kernel has no memory for it: lower capture.buffer_ms, or free some memory"),
+    **dict.fromkeys((errno.EIO, errno.EPROTO, errno.EILSEQ, errno.ECOMM, errno.EOVERFLOW, errno.ENOSR), _USB),
 }
 """For each other errno with a cure. Busy, absent and forbidden devices are told apart by `explained`."""
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from edged.capture import cards
 from edged.capture.libasound import library, listen
+from edged.cures import with_cure
 from edged.errors import SourceError
 
 PREFERRED: Final = ("Mic", "Capture")
@@ -111,4 +112,5 @@ def _controls(handle: c_void_p) -> Iterator[Control]:
 
 def _check(mixer: str, result: int) -> None:
     if result < 0:
-        raise SourceError(f"capture.volume can't be set on {mixer}: {os.strerror(-result)}")
+        failed = OSError(-result, os.strerror(-result))
+        raise SourceError(f"capture.volume can't be set on {mixer}: {with_cure(failed)}")

@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 from edged.audio import BYTES_PER_SAMPLE, Block, Ended, Lost, Opened, Signal
 from edged.capture.level import Level, pick
 from edged.capture.source import Counters, Deliver
+from edged.cures import with_cure
 from edged.errors import ConfigurationError
 from edged.files import open_file
 from edged.settings import Capture
@@ -121,7 +122,7 @@ class WavSource:
         try:
             file = open_file(path)
         except OSError as error:
-            raise ConfigurationError(f"capture.path: {path} can't be read: {error.strerror}") from error
+            raise ConfigurationError(f"capture.path: {path} can't be read: {with_cure(error)}") from error
         try:
             wav = parse(file)
             self._require(wav)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from edged import config
 from edged.audio import Block, Captured, Ended, Lost
 from edged.capture.source import open_source
+from edged.cures import with_cure
 from edged.errors import EdgedError, Exit, SourceError, SourceMismatch, UsageError
 from edged.gate.detectors import chosen, intake
 from edged.gate.gate import Open
@@ -199,7 +200,7 @@ def put(file: Path, preset: str) -> None:
             new.chmod(was.st_mode & 0o777)
         new.replace(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} can't be written: {getattr(error, 'strerror', None) or error}") from None
+        raise UsageError(f"{file} can't be written: {with_cure(error)}") from None
     finally:
         with suppress(OSError):
             new.unlink()

@@ -17,6 +17,7 @@ import edged
 from edged.addresses import without_secrets
 from edged.capture.virtual import VirtualMicrophone
 from edged.contradictions import contradictions
+from edged.cures import with_cure
 from edged.demo import report, room
 from edged.demo.play import Plan, Played, play
 from edged.demo.room import Room
@@ -138,7 +139,7 @@ def _directory(keep: Path | None) -> Path | None:
         if any(keep.iterdir()):
             raise UsageError(f"--keep {keep}: is not empty")
     except OSError as error:
-        raise UsageError(f"--keep {keep}: {error.strerror}") from None
+        raise UsageError(f"--keep {keep}: {with_cure(error)}") from None
     return keep.resolve()
 
 

@@ -11,6 +11,7 @@ from edged import config
 from edged.cli import recordings
 from edged.cli.common import add_configuration
 from edged.cli.recordings import Recording
+from edged.cures import with_cure
 from edged.errors import Exit, UsageError
 from edged.gate.detectors import chosen, lacking, pip_refuses, second_detector, webrtc
 from edged.gate.rehearsal import Rehearsal, rehearse
@@ -175,7 +176,7 @@ def _plot(files: list[Path], out: Path, gate: Gate, channel: int) -> int:
     except ValueError:  # Pillow's, for a name that ends in nothing it knows
         raise UsageError(f"{out}: name a file that ends in .png") from None
     except OSError as error:
-        raise UsageError(f"{out} can't be written: {error.strerror or error}") from None
+        raise UsageError(f"{out} can't be written: {with_cure(error)}") from None
     print(out)
     return Exit.OK
 

@@ -8,6 +8,7 @@ import signal
 import ssl
 from pathlib import Path
 
+from edged.cures import with_cure
 from edged.errors import Exit, UsageError
 from edged.files import open_file
 from edged.recognizer.engine import Engines
@@ -153,7 +154,7 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"--cert {cert} --key {key}: {error.strerror or error}") from error
+        raise UsageError(f"--cert {cert} --key {key}: {with_cure(error)}") from error
     return context
 
 
@@ -162,7 +163,8 @@ def _key(path: Path) -> str:
         with open_file(path) as file:
             key = file.read().decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--api-key-file {path}: {getattr(error, 'strerror', None) or 'not a text file'}") from error
+        why = with_cure(error) if isinstance(error, OSError) else "not a text file"
+        raise UsageError(f"--api-key-file {path}: {why}") from error
     if not key or any(character.isspace() for character in key):
         raise UsageError(f"--api-key-file {path}: holds no key (one word, nothing else)")
     return key
@@ -177,7 +179,7 @@ async def _serve(server: Server) -> None:
         try:
             await stack.enter_async_context(server)
         except OSError as error:
-            text = f"can't listen on {server.host} port {server.port}: {error.strerror or error}"
+            text = f"can't listen on {server.host} port {server.port}: {with_cure(error)}"
             raise UsageError(text) from error
         print(server.url, flush=True)
         await stop.wait()

@@ -8,6 +8,7 @@ from typing import BinaryIO, NamedTuple
 from edged.audio import BYTES_PER_SAMPLE
 from edged.capture.level import pick
 from edged.capture.wavefile import parse
+from edged.cures import with_cure
 from edged.errors import UsageError
 
 RATES = (8000, 16_000, 32_000, 48_000)
@@ -44,7 +45,7 @@ def read(path: Path, channel: int = 0) -> Recording:
             if file.read(4) == b"RIFF":
                 return _wav(file, channel)
     except OSError as error:
-        raise UsageError(f"{path} can't be read: {error.strerror}") from None
+        raise UsageError(f"{path} can't be read: {with_cure(error)}") from None
     except ValueError as error:
         raise UsageError(f"{path} {error}") from None
     return _decoded(path)

@@ -11,6 +11,7 @@ import msgspec
 from edged import __version__, config, process
 from edged.addresses import is_this_machine
 from edged.cli.common import add_configuration
+from edged.cures import with_cure
 from edged.errors import Exit, UsageError
 from edged.key import NO_KEY, read_key
 from edged.service import log
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
                 with open(arguments.summary, "wb", opener=_at_once) as file:
                     file.write(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
             except OSError as error:  # the run is over: what it came to stays its status
-                logger.warning("the summary can't be written to %s: %s", arguments.summary, error.strerror)
+                logger.warning("the summary can't be written to %s: %s", arguments.summary, with_cure(error))
 
     return Exit(process.run(settings, key, on_end))
 
@@ -92,7 +93,7 @@ def _try_to_write(file: Path) -> None:
         if not there:
             file.unlink()
     except OSError as error:
-        raise UsageError(f"--summary {file} can't be written: {error.strerror}") from None
+        raise UsageError(f"--summary {file} can't be written: {with_cure(error)}") from None
 
 
 def _at_once(name: str, flags: int) -> int:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import edged
 from edged.cli.say import say
 from edged.config import DEFAULT_PATH, read
+from edged.cures import with_cure
 from edged.errors import ConfigurationError, Exit, UsageError
 from edged.key import CREDENTIAL
 from edged.options import FOR_THE_SERVICE, sample
@@ -198,7 +199,7 @@ def _install(root: Path, me: Installation) -> int:
             (root / COMMAND).parent.mkdir(parents=True, exist_ok=True)
             (root / COMMAND).symlink_to(me.program)
     except OSError as error:
-        raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
+        raise ConfigurationError(f"{error.filename}: {with_cure(error)}") from None
     _call("systemd-sysusers", str(root / FILES["edged.sysusers"]))
     for line in _hand_over(root):
         print(line)
@@ -258,7 +259,7 @@ def _changed(directory: Path, pattern: str, change: Callable[[int], bool]) -> li
             finally:
                 os.close(fd)
         except OSError as error:
-            raise ConfigurationError(f"{place} can't be given to the service: {error.strerror}") from None
+            raise ConfigurationError(f"{place} can't be given to the service: {with_cure(error)}") from None
     return changed
 
 
@@ -314,7 +315,7 @@ def _uninstall(root: Path) -> int:
         if linked:
             command.unlink()
     except OSError as error:
-        raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
+        raise ConfigurationError(f"{error.filename}: {with_cure(error)}") from None
     if "edged.catalog" in ours:
         _call("journalctl", "--update-catalog")
     if runs(root):

@@ -9,6 +9,7 @@ from typing import Final
 
 from edged import config
 from edged.cli.common import add_configuration
+from edged.cures import with_cure
 from edged.errors import Exit, UsageError
 from edged.service.clock import timestamp
 from edged.service.log import duration
@@ -125,7 +126,7 @@ def _export(arguments: argparse.Namespace) -> int:
         file.touch(mode=0o600)
         file.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{error.filename or directory}: {error.strerror}") from error
+        raise UsageError(f"{error.filename or directory}: {with_cure(error)}") from error
     seconds = sum(each["seconds"] for each in index)
     print(f"{duration(seconds)} of speech in {len(index)} file{'s'[: len(index) != 1]}: {file}")
     return Exit.OK

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE, Block
+from edged.cures import with_cure
 from edged.errors import ConfigurationError
 from edged.gate.detectors import intake
 from edged.gate.intake import Audio
@@ -69,7 +70,7 @@ def read(directory: Path = RECORDINGS) -> Room:
         found = [match for line in lines if (match := TRANSCRIPTION.fullmatch(line.strip()))]
         recordings = [(match["text"], _recording(directory / f"{match['name']}.wav")) for match in found]
     except (OSError, UnicodeDecodeError, wave.Error, EOFError) as error:
-        raise ConfigurationError(f"the demo's recordings in {directory} can't be read: {error}") from None
+        raise ConfigurationError(f"the demo's recordings in {directory} can't be read: {with_cure(error)}") from None
     if len(recordings) != len(SILENCES_S) + 1:
         raise ConfigurationError(f"the demo expects {len(SILENCES_S) + 1} recordings in {directory}")
     return compose(recordings)

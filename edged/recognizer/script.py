@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from edged.audio import BYTES_PER_SAMPLE
+from edged.cures import with_cure
 from edged.errors import UsageError
 from edged.recognizer.engine import Engine, Heard, HeardWord
 
@@ -68,7 +69,7 @@ class Script:
                 for entry in entries
             ]
         except OSError as error:
-            raise UsageError(f"{error.filename or wav}: {error.strerror or error}") from error
+            raise UsageError(f"{error.filename or wav}: {with_cure(error)}") from error
         except (wave.Error, EOFError) as error:
             raise UsageError(f"{wav}: no WAV file that can be read ({error})") from error
         except (ValueError, TypeError, KeyError) as error:

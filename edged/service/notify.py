@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping
 
+from edged.cures import with_cure
 from edged.service.log import one_line
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Notifier:
         except OSError as error:
             if not self._complained:
                 self._complained = True
-                log.warning("systemd can't be told how the service is: %s", error.strerror or error)
+                log.warning("systemd can't be told how the service is: %s", with_cure(error))
             self._unsent.pop("WATCHDOG", None)
             return
         self._unsent.clear()

@@ -1,5 +1,6 @@
 """An open database: transactions, errors, and the file itself."""
 
+import errno
 import os
 import sqlite3
 from collections import Counter
@@ -8,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from edged.cures import CURES, with_cure
 from edged.spool import schema
 from edged.spool.items import Where
 
@@ -17,11 +19,42 @@ SLACK_PAGES: Final = 256
 _KINDS: Final[dict[str, Any]] = {"t": str, "i": int, "r": float, "b": bytes, "n": (int, type(None))}
 
 
+_LOCK_ERRORS: Final = {
+    sqlite3.SQLITE_IOERR_LOCK,
+    sqlite3.SQLITE_IOERR_RDLOCK,
+    sqlite3.SQLITE_IOERR_UNLOCK,
+    sqlite3.SQLITE_IOERR_SHMLOCK,
+    sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
+    sqlite3.SQLITE_PROTOCOL,
+}
+_SYSTEM_ERRORS: Final = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_NOMEM: errno.ENOMEM,
+}
+"""What stands behind an error of SQLite's."""
+_BUSY: Final = "end what else has it open, such as sqlite3 or a backup"
+
+
+def explained(error: Exception) -> str:
+    """What a database or a file of the spool failed with, and what to do about it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return with_cure(error)
+    kind = code & 0xFF
+    number = errno.ENOLCK if code in _LOCK_ERRORS else _SYSTEM_ERRORS.get(kind, 0)
+    cure = _BUSY if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else CURES.get(number)
+    return f"{error}: {cure}" if cure else str(error)
+
+
 class Failed(Exception):
     """A database could not do what it was told. `damaged`: it never will. Nothing of the transaction has happened."""
 
     def __init__(self, store: "Database", error: Exception, *, damaged: bool) -> None:
-        super().__init__(f"{store.path}: {error}")
+        super().__init__(f"{store.path}: {explained(error)}")
         self.store = store
         self.damaged = damaged
 

@@ -10,7 +10,7 @@ from edged.errors import ConfigurationError
 from edged.ranges import Ranges
 from edged.service.clock import boottime_s
 from edged.spool import schema
-from edged.spool.database import Failed
+from edged.spool.database import Failed, explained
 from edged.spool.dating import Boot
 from edged.spool.files import Locks, Paths, open_store
 from edged.spool.items import EVER, Event, Failing, Found, Recovered, SetAside, Wanted, Where, Working
@@ -106,7 +106,7 @@ class Keeper:
             if self._open(where, now_s) and self.pair.run:
                 self.pair.dropped[self.pair.run.run].add(0, EVER)
         except (OSError, ConfigurationError) as again:
-            self._count(where, str(again), now_s)
+            self._count(where, explained(again), now_s)
 
     def readable(self, where: Where) -> Store | None:
         """It, or None while not even reading can be tried: what is full can still be read."""
@@ -154,7 +154,7 @@ class Keeper:
             self._locks.take(where, self._paths.directory(where))
             store, event = open_store(where, self._paths.database(where))
         except (OSError, sqlite3.Error) as error:
-            self._count(where, f"{self._paths.database(where)}: {error}", now_s)
+            self._count(where, f"{self._paths.database(where)}: {explained(error)}", now_s)
             return False
         if event:
             self._tell(event)

@@ -3,6 +3,7 @@
 import ssl
 from pathlib import Path
 
+from edged.cures import with_cure
 from edged.errors import ConfigurationError
 from edged.files import open_file
 from edged.settings import Deepgram
@@ -22,5 +23,4 @@ def trust(ca_file: str | None) -> ssl.SSLContext:
     except ssl.SSLError:
         raise ConfigurationError(f'[deepgram] ca_file = "{ca_file}" holds no certificate in PEM form') from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        why = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f'[deepgram] ca_file = "{ca_file}" can\'t be read: {why}') from None
+        raise ConfigurationError(f'[deepgram] ca_file = "{ca_file}" can\'t be read: {with_cure(error)}') from None

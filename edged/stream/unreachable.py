@@ -7,6 +7,7 @@ import time
 from typing import Final
 from urllib.parse import urlsplit
 
+from edged.cures import with_cure
 from edged.errors import Unreachable
 from edged.settings import Deepgram
 from edged.stream.dial import Dialer, ProxyRefusedError, Stage
@@ -87,9 +88,8 @@ def _broken(error: OSError, whose: str, scheme: str) -> str:
         return f"{whose} broke the connection off"
     if isinstance(error, ConnectionError):
         return f"the connection was broken off while it was opened: is {scheme}:// what is spoken there?"
-    said = error.strerror or type(error).__name__
     if error.errno in NO_WAY:
-        return f"no way to {whose} ({said}): is there a network?"
+        return f"no way to {whose} ({error.strerror}): is there a network?"
     if error.errno in FORBIDDEN:
-        return f"not allowed to connect to {whose} ({said}): by a firewall, or by this service's own unit"
-    return f"no connection to {whose}: {said}"
+        return f"not allowed to connect to {whose} ({error.strerror}): by a firewall, or by this service's own unit"
+    return f"no connection to {whose}: {with_cure(error)}"

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from edged.cures import with_cure
 from edged.errors import SinkError, SinkGoneError
 from edged.service.log import ERASE, duration
 from edged.service.streams import STDOUT, reader_is_gone, write_all
@@ -105,7 +106,7 @@ class Console:
 
 def _explained(error: OSError, delivered: int = 0) -> SinkError:
     kind = SinkGoneError if error.errno in GONE else SinkError
-    return kind(f"can't write to the console: {error.strerror}", delivered=delivered)
+    return kind(f"can't write to the console: {with_cure(error)}", delivered=delivered)
 
 
 def printable(text: str) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from edged.cures import with_cure
 from edged.files import UnsafeFileError, open_private
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def explain(error: OSError, path: Path) -> str:
     advice = ADVICE.get(error.errno or 0)
     if isinstance(error, UnsafeFileError):
         advice = f"{error.strerror}: remove it, or choose another transcripts.file.path"
-    return f"{error.filename or path}: {advice or error.strerror or type(error).__name__}"
+    return f"{error.filename or path}: {advice or with_cure(error)}"
 
 
 def make_directory(directory: Path, *, sync: bool) -> None:
@@ -88,7 +89,7 @@ class Lock:
         except OSError as error:
             level = logging.INFO if error.errno == errno.EACCES else logging.WARNING
             if not self._told:
-                log.log(level, "%s can't be used (%s): no other edged may write there", self._path, error.strerror)
+                log.log(level, "%s can't be used (%s): no other edged may write there", self._path, with_cure(error))
             self._told = True
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from edged.cures import with_cure
 from edged.errors import SinkError
 from edged.service.journal import SOCKET_PATH, datagram, send
 from edged.transcripts.record import Record
@@ -82,7 +83,7 @@ class Journal:
     def _explain(self, error: OSError) -> str:
         if isinstance(error, TimeoutError):
             return f"journald has taken nothing for {self._timeout_s:g} s"
-        return ADVICE.get(error.errno or 0) or f"journald: {error.strerror or error}"
+        return ADVICE.get(error.errno or 0) or f"journald: {with_cure(error)}"
 
 
 def entry(record: Record) -> bytes:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from edged.cures import with_cure
 from edged.errors import SinkError
 from edged.files import open_trusted
 from edged.settings import File
@@ -203,7 +204,7 @@ class JsonLines:
         except OSError as error:
             os.write(fd, b"\n")
             text = "%s ended in mid-line (a power cut?): its last %d bytes stay, as they can't be moved to %s: %s"
-            log.warning(text, self._path, torn_bytes, aside, error.strerror)
+            log.warning(text, self._path, torn_bytes, aside, with_cure(error))
             return
         try:
             _copy(fd, begin_bytes, size_bytes, aside_fd)

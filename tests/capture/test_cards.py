@@ -141,7 +141,16 @@ def test_a_holder_that_can_not_be_looked_at_is_another_process(machine: Machine)
         ("No such device [hw:1]", SourceAwayError, "is not there"),
         ("No such file or directory [hw:1]", SourceAwayError, "is not there"),
         ("Permission denied [hw:1]", SourceError, "group `audio`"),
-        ("Input/output error [hw:1]", SourceError, "fails: Input/output error"),
+        ("Input/output error [hw:1]", SourceError, "fails: Input/output error; if it is a USB device: another cable"),
+        ("No space left on device [hw:1]", SourceError, "No space left on device; the USB bus has no bandwidth left"),
+        (
+            "Host is down [default]",
+            SourceError,
+            "Host is down; no sound server runs for this user: name the card",
+        ),
+        ("Connection refused [default]", SourceError, "Connection refused; no sound server runs for this user"),
+        ("Connection timed out [hw:1]", SourceError, "does not answer: plug it in again"),
+        ("Protocol error [hw:1]", SourceError, "another cable or port"),
         ("Invalid argument [hw:1]", SourceError, "Invalid argument; a card that is not ready yet"),
     ],
 )
