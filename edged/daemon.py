@@ -268,10 +268,8 @@ class Daemon:
             await asyncio.sleep(WATCH_S)
             repeats.tick()
             counters = self._source.counters
-            if not self._stopping.requested.is_set() and (
-                told := self._watch.check(time.monotonic(), counters.last_block_s)
-            ):
-                self._on_signal(told)
+            if not self._stopping.requested.is_set():
+                self._watch_blocks(counters)
             self._tell_loudness(counters)
             self._manager.turn(counters.turned_s, open=counters.last_block_s is not None)
             self._tell_status()
@@ -280,10 +278,17 @@ class Daemon:
             self._backfill.press(presses=self._books.backlog_presses)
             self._tell_backlog()
 
+    def _watch_blocks(self, counters: Counters) -> None:
+        now_s = time.monotonic()
+        if told := self._watch.check(now_s, counters.last_block_s):
+            self._on_signal(told)
+        if self._watch.wants_reopening(now_s):
+            self._source.reopen()
+
     def _tell_loudness(self, counters: Counters) -> None:
         if self._settings.capture.source == "alsa":  # a recording is as it is
             is_open = self._settings.gate.enabled and self._hearing.is_open
-            if text := self._loudness.check(counters.peak, counters.clipped, is_open=is_open):
+            if text := self._loudness.check(counters.peak, counters.clipped, counters.offset, is_open=is_open):
                 log.warning("microphone: %s", text)
 
     def _tell_status(self) -> None:
@@ -385,7 +390,9 @@ class Daemon:
 
     def _on_signal(self, told: audio.Signal) -> None:
         self._manager.signal(told)
-        outage = self._signals.setdefault(told.trouble, Outage(log, "microphone", repeats=self._repeats))
+        outage = self._signals.setdefault(
+            told.trouble, Outage(log, "microphone", each_reason=True, repeats=self._repeats)
+        )
         if told.fault:
             outage.failed(told.text, told.trouble)
         else:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from edged import daemon
 from edged.audio import Block, Captured, Ended, Lost, Opened, Overrun, Signal
+from edged.capture import level
 from edged.capture.source import Counters, Deliver
 from edged.daemon import Daemon
 from edged.errors import Exit, SourceMismatch
@@ -39,6 +40,9 @@ class Played:
 
     def rest(self, seconds: float) -> None:
         """What is to come has come."""
+
+    def reopen(self) -> None:
+        """Nothing hangs."""
 
     def stop(self, timeout_s: float) -> bool:
         return True
@@ -130,6 +134,35 @@ def test_what_recurs_is_told_once_whatever_alternates(
         "microphone: A is held by B (pid 7)",
         "microphone: works again after 0.0 s",
     ]
+
+
+def test_a_source_that_hangs_is_asked_to_open_its_device_again_and_that_it_helped_is_said(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(daemon, "WATCH_S", 0.02)
+    monkeypatch.setattr(level, "REOPEN_S", 0.05)
+
+    class Hanging(Played):
+        def start(self) -> None:
+            super().start()
+            self.counters.last_block_s = time.monotonic() - 2.5
+
+        def reopen(self) -> None:
+            self.counters.last_block_s = time.monotonic()
+            asyncio.get_running_loop().call_later(0.1, self._deliver, Ended())
+
+    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Hanging([], deliver))
+
+    async def act(server: Server) -> None:
+        with caplog.at_level(logging.INFO, "edged"):
+            assert await Daemon(settings(server.url), None).run() is Exit.OK
+
+    with_server(act)
+    said = [record.message for record in caplog.records if record.message.startswith("microphone")]
+    assert said[0] == (
+        "microphone: is open but has delivered nothing for 2 s; it is opened again, at growing intervals"
+    )
+    assert said[1].endswith("delivers again, since it was opened again")
 
 
 def test_the_daemons_own_stop_is_no_fault_of_the_microphones(

@@ -51,6 +51,7 @@ PURE = {
     "settings",
     "summary",
     "troubles",
+    "capture.deaf",
     "capture.level",
     "capture.pace",
     "capture.positions",

@@ -1,6 +1,7 @@
 """A microphone through ALSA. Only `opening`, `reading` and this file import alsaaudio.
 
-One thread opens, reads, stamps and closes; nobody else touches the PCM (closing it under a reader is a use after free).
+One thread opens, reads, stamps and closes; nobody else touches the PCM (closing it under a reader is a use after free),
+but to stop a card whose read hangs: that thread is left behind then, and another opens the device.
 Errors are facts about the audio: they are delivered in its order, and never end the thread.
 
 Measured with pyalsaaudio 0.10.0 and 0.11.0 on libasound 1.2.8: after an overrun `read()` returns (-32, b'') without an
@@ -13,19 +14,22 @@ from the significant bits and can write past its end, so only S16 is ever asked 
 import logging
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import alsaaudio
+from msgspec.structs import replace
 
 from edged.audio import Block, Lost, Opened, Overrun
 from edged.capture import cards, libasound
 from edged.capture.causes import explained
-from edged.capture.level import DigitalSilence, Level, pick
+from edged.capture.deaf import CANCELLING, Faint, OneValue, cancel
+from edged.capture.level import Level, pick
 from edged.capture.mixer import set_volume
-from edged.capture.opening import amplified, open_pcm
+from edged.capture.opening import amplified, open_pcm, sample
 from edged.capture.pace import Pace
 from edged.capture.positions import Positions, Tolerance
-from edged.capture.reading import Patience, Reading
+from edged.capture.reading import Patience, Reading, Stretch
 from edged.capture.retry import Retry
 from edged.capture.source import Counters, Deliver
 from edged.errors import ConfigurationError, SourceAwayError, SourceError, SourceMismatch
@@ -37,6 +41,50 @@ RETRY_S = 1.0
 """Interval between looks for a device that is away, without opening it; see `Retry` for when it is opened."""
 JITTER_S = 0.05
 """How much later than its period a stamp can be by scheduling alone."""
+ENDLESS_S: Final = 1.5
+"""Overruns and no audio for this long are a fault of the device, which opening it may cure."""
+BETWEEN_S: Final = 0.02
+"""From one overrun to the next read: such a device would keep the processor busy."""
+MOST_HANGING: Final = 8
+"""Threads that may be left in reads that never return: each keeps a device open and some hundred kB."""
+PAIR_S: Final = 0.3
+"""Of two channels, to see whether they cancel."""
+
+
+class _Turn:
+    """A thread that captures, and what it has open. Another takes its turn if it hangs in a read."""
+
+    def __init__(self, run: Callable[["_Turn"], None], *, replaces: bool) -> None:
+        self.over = threading.Event()
+        """Its reads are dropped from now on."""
+        self.replaces = replaces
+        """One that hangs: until the first block what is known of that still holds."""
+        self._pcm: Any = None
+        self._lock = threading.Lock()
+        self.thread = threading.Thread(target=run, args=(self,), name="edged-capture", daemon=True)
+
+    def takes(self, pcm: Any) -> None:
+        """This is read from now on."""
+        self._pcm = pcm
+
+    def close(self) -> None:
+        """What is open."""
+        with self._lock:
+            pcm, self._pcm = self._pcm, None
+            pcm.close()
+
+    def drop(self) -> None:
+        """Stop the card under a read that hangs: then a kernel's own card lets go of it, and can be opened again.
+
+        To be called from a thread of its own, as a plug-in may hang here too. It is no close: that would free what the
+        read uses.
+        """
+        with self._lock:
+            if self._pcm is not None:
+                try:
+                    self._pcm.drop()
+                except alsaaudio.ALSAAudioError as error:
+                    logger.debug("the read that hangs can't be stopped: %s", error)
 
 
 class AlsaSource:
@@ -57,12 +105,16 @@ class AlsaSource:
         self._positions = Positions(settings.rate)
         self._pace = Pace(settings.rate)
         self._level = Level()
-        self._silence: DigitalSilence
-        """Of the device that is open."""
-        self._stop = threading.Event()
+        self._one_value: OneValue
+        self._faint: Faint
+        self._looked_at_pair = False
+        """All three of the device that is open."""
+        self._lock = threading.Lock()
+        """Held while a read is heard, and while the turn passes."""
+        self._turn = _Turn(self._run, replaces=False)
+        self._hanging: list[threading.Thread] = []
         self._patience = Patience()
         self._retry = Retry(RETRY_S)
-        self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
         self._lost: Lost | None = None
         self._volume_fault: str | None = None
 
@@ -78,77 +130,127 @@ class AlsaSource:
 
     def start(self) -> None:
         """See `Source.start`."""
-        self._thread.start()
+        self._turn.thread.start()
 
     def rest(self, seconds: float) -> None:
         """See `Source.rest`."""
         self._patience.rest(seconds)
 
+    def reopen(self) -> None:
+        """See `Source.reopen`. At most `MOST_HANGING` threads are left behind in reads that never return."""
+        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
+        if len(self._hanging) >= MOST_HANGING:
+            return
+        with self._lock:
+            last = self._turn
+            last.over.set()
+            self._turn = _Turn(self._run, replaces=True)
+        self._hanging.append(last.thread)
+        threading.Thread(target=last.drop, name="edged-drop", daemon=True).start()
+        self._turn.thread.start()
+
     def stop(self, timeout_s: float) -> bool:
         """See `Source.stop`. The thread is a daemon: one that hangs in the kernel does not hold up the exit."""
-        self._stop.set()
+        turn = self._turn
+        turn.over.set()
         self._patience.rest(0.0)
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        if turn.thread.ident is not None:
+            turn.thread.join(timeout_s)
+        return not turn.thread.is_alive()
 
     def _choose(self) -> str:
         """Once chosen it stays: never another microphone in silence."""
         self._device = self._device or cards.choose()
         return self._device
 
-    def _run(self) -> None:
+    def _run(self, turn: _Turn) -> None:
         libasound.listen()
-        if self._device and (text := cards.ambiguity(self._device)):
+        if not turn.replaces and self._device and (text := cards.ambiguity(self._device)):
             logger.warning("%s", text)
-        while not self._stop.is_set():
+        again = False
+        while not turn.over.is_set():
             self.counters.turned_s = time.monotonic()
             traits, away = cards.traits(), False
             try:
-                self._capture()
+                again = self._capture(turn, again=again)
             except SourceError as error:
-                away = isinstance(error, SourceAwayError)
-                self._say_lost(Lost(str(error), error.trouble))
+                again, away = False, isinstance(error, SourceAwayError)
+                self._say_lost(turn, Lost(str(error), error.trouble))
             except Exception as error:  # our own fault, but a daemon that goes deaf for it would be a worse one
+                again = False
                 logger.exception("capture failed")
-                self._say_lost(Lost(f"capture failed ({type(error).__name__}); it is tried again"))
-            self._retry.failed(time.monotonic(), away=away)
-            self._wait(traits)
+                self._say_lost(turn, Lost(f"capture failed ({type(error).__name__}); it is tried again"))
+            if not again:
+                self._retry.failed(time.monotonic(), away=away)
+                self._wait(turn, traits)
 
-    def _wait(self, traits: frozenset[object]) -> None:
+    def _wait(self, turn: _Turn, traits: frozenset[object]) -> None:
         """Until the device is worth opening: after a time, or as soon as the cards differ from `traits`.
 
         One that is known to be held is not opened: as soon as it is free it is.
         """
         held = False
-        while not self._stop.wait(RETRY_S):
+        while not turn.over.wait(RETRY_S):
             self.counters.turned_s = time.monotonic()
             was_held, held = held, self._device is not None and cards.is_held(self._device)
             if not held and (was_held or self._retry.is_due(time.monotonic()) or cards.traits() != traits):
                 return
 
-    def _say_lost(self, lost: Lost) -> None:
+    def _say_lost(self, turn: _Turn, lost: Lost) -> None:
         """Unless the reason is the one that was told last."""
-        self.counters.last_block_s = None
-        if self._lost != lost:
-            self._deliver(lost)
-        self._lost = lost
+        with self._lock:
+            if turn.over.is_set():
+                return
+            turn.replaces, self.counters.last_block_s = False, None
+            if self._lost != lost:
+                self._deliver(lost)
+            self._lost = lost
 
-    def _capture(self) -> None:
-        """Opens, and delivers until told to stop. Raises SourceError when the device is gone."""
+    def _capture(self, turn: _Turn, *, again: bool) -> bool:
+        """Opens, and delivers until told to stop, or until the device should be opened again: then True.
+
+        `again`: it is for that. Raises SourceError when the device is gone.
+        """
         device = self._choose()
         pcm, granted = open_pcm(device, self._settings)
+        turn.takes(pcm)
         try:
-            self._set_volume(device)
-            # Anew, so that a silence that lasts is told of again.
-            self._silence = DigitalSilence(self._settings.rate, self._settings.channels, self._settings.channel)
-            self.counters.last_block_s = time.monotonic()
-            self._read(pcm, Opened(device, granted))
+            if not again and not turn.over.is_set():
+                self._begin(turn, device)
+            self._read(turn, pcm, Opened(device, granted), again=again)
         except alsaaudio.ALSAAudioError as error:
             raise explained(error, device) from error
         finally:
-            self.counters.last_block_s = None
-            pcm.close()
+            turn.close()
+        if turn.over.is_set():
+            return False
+        if self._one_value.fault:
+            self._one_value.reopened()
+        self._look_at_pair(device)
+        return True
+
+    def _begin(self, turn: _Turn, device: str) -> None:
+        """What belongs to an opening that is news. Opening it again is none: who has muted it has his reasons."""
+        self._set_volume(device)
+        self._looked_at_pair = self._settings.channels != 1
+        # Anew, so that a silence that lasts is told of again.
+        self._one_value = OneValue(self._settings.rate, self._settings.channels, self._settings.channel)
+        self._faint = Faint(self._settings.rate)
+        if not turn.replaces:
+            self.counters.last_block_s = time.monotonic()
+
+    def _look_at_pair(self, device: str) -> None:
+        """Where two channels are mixed to one that is silent: tell if they cancel each other."""
+        if self._looked_at_pair:
+            return
+        self._looked_at_pair = True
+        try:
+            frames = sample(device, replace(self._settings, channels=2), PAIR_S)
+        except SourceError as error:
+            logger.debug("its channels can't be looked at one by one: %s", error)
+            return
+        if cancel(frames):
+            self._deliver(CANCELLING)
 
     def _set_volume(self, device: str) -> None:
         """As the settings say; a fault is said once, not at each opening."""
@@ -161,43 +263,61 @@ class AlsaSource:
                 logger.warning("%s", error)
             self._volume_fault = str(error)
 
-    def _read(self, pcm: Any, opened: Opened) -> None:
-        """Delivers what is read. `opened` comes with the first block: a device that opens but gives none is still lost.
+    def _read(self, turn: _Turn, pcm: Any, opened: Opened, *, again: bool) -> None:
+        """Delivers what is read, until the device should be opened again. Raises SourceError if it gives only overruns.
 
-        An Overrun is what nobody has told of otherwise: not the time before `opened`, nor that of a read which took so
-        long that `level.Watch` has.
+        `opened` comes with the first block, unless it was opened `again`: a device that opens but gives none is still
+        lost. An Overrun is what nobody has told of otherwise: not the time before an opening, nor that of a read which
+        took so long that `level.Watch` has.
         """
-        reading, reopened = Reading(pcm, self._settings.rate), True
-        while not self._stop.is_set():
+        reading, reopened, heard_s = Reading(pcm, self._settings.rate), True, time.monotonic()
+        while not turn.over.is_set():
             read = reading.next(self._patience)
-            if read and not self._stop.is_set():
-                self.counters.overruns += read.overrun
-                if reopened:
-                    self._lost = None
-                    self._retry.worked()
-                    self.counters.opened += 1
-                    self._deliver(opened)
-                told, broken = reopened or read.stalled, reopened or read.overrun
-                usual_s = reading.period_s if read.exact else reading.buffer_s
-                tolerance = Tolerance(usual_s + JITTER_S, reading.buffer_s + JITTER_S)
-                self._hear(read.frames, read.at_s, told=told, broken=broken, tolerance=tolerance)
-                reopened = False
+            if read is None:
+                if time.monotonic() - heard_s > ENDLESS_S:
+                    text = f"{opened.device} gives overruns without end and no audio"
+                    raise SourceError(f"{text}; it is opened again, at growing intervals")
+                turn.over.wait(BETWEEN_S)
+                continue
+            with self._lock:
+                if turn.over.is_set():
+                    return
+                if reopened and not again:
+                    self._is_open(opened)
+                self._hear(read, reading, opened=reopened)
+                turn.replaces = reopened = False
+            heard_s = time.monotonic()
+            if self._one_value.wants_reopening or (self._faint.fault and not self._looked_at_pair):
+                return
 
-    def _hear(self, frames: bytes, stamp_s: float, *, told: bool, broken: bool, tolerance: Tolerance) -> None:
+    def _is_open(self, opened: Opened) -> None:
+        self._lost = None
+        self._retry.worked()
+        self.counters.opened += 1
+        self._deliver(opened)
+
+    def _hear(self, read: Stretch, reading: Reading, *, opened: bool) -> None:
+        """`opened`: it is the first since it was."""
         settings, counters = self._settings, self.counters
-        pcm = pick(frames, settings.channels, settings.channel)
-        samples, pace = len(pcm) // 2, self._pace.seconds
-        placed = self._positions.place(samples, stamp_s, broken=broken, tolerance=tolerance, pace=pace)
-        signals = [self._pace.hear(samples, stamp_s, broken=broken or bool(placed.lost_samples))]
+        pcm = pick(read.frames, settings.channels, settings.channel)
+        broken, usual_s = opened or read.overrun, reading.period_s if read.exact else reading.buffer_s
+        tolerance = Tolerance(usual_s + JITTER_S, reading.buffer_s + JITTER_S)
+        pace = self._pace.seconds
+        placed = self._positions.place(read.samples, read.at_s, broken=broken, tolerance=tolerance, pace=pace)
+        counters.overruns += read.overrun
         if placed.lost_samples:
             counters.lost_samples += placed.lost_samples
-            if not told:
+            if not opened and not read.stalled:
                 self._deliver(Overrun(placed.lost_samples))
         counters.blocks += 1
         counters.last_block_s = time.monotonic()
         self._level.hear(pcm)
-        counters.peak, counters.clipped = self._level.peak, self._level.clipped
-        signals.append(self._silence.hear(pcm, frames))
+        counters.peak, counters.clipped, counters.offset = self._level.peak, self._level.clipped, self._level.offset
+        signals = [
+            self._pace.hear(read.samples, read.at_s, broken=broken or placed.lost_samples > 0),
+            self._one_value.hear(pcm, read.frames),
+            self._faint.hear(pcm),
+        ]
         self._deliver(Block(placed.position, pcm, placed.at_s))  # who is woken wants the interpreter, so this is last
         for signal in signals:
             if signal:

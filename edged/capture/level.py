@@ -1,24 +1,23 @@
-"""What is wrong with the signal itself: clipping, digital silence, no audio at all. Pure.
-
-Each of these is a fault that people are told of; none of them is a reason to reopen the device: a hardware mute gives
-exact zeros and is legitimate.
-"""
+"""How loud the signal is, and whether there is one at all. Pure. What is deaf is in `deaf`."""
 
 import math
 from collections import deque
 
-from edged.audio import BYTES_PER_SAMPLE, Signal
+from edged.audio import Signal
 from edged.troubles import Trouble
 
-ZEROS_S = 10.0
-"""Exact zeros for this long are reported: a live converter's noise never holds still for more than some samples."""
 NO_BLOCK_S = 2.0
 """No block for this long is reported: four times the longest period, twice the default buffer."""
+REOPEN_S, LONGEST_WAIT_S = 3.0, 3600.0
+"""How long after that it is opened again, and the longest wait until it is once more; they double until then. The
+first comes before a watchdog of 30 s."""
 
 CLIPPING_LOOKS, LOOKS = 5, 30
 """So many of the last so many looks, 2 s each, saw clipping: people speak too loud for the volume, no door slammed."""
 CLIPPED_SAMPLES = 10
 """In a look: single ones are no harm."""
+OFFSET = 4096
+"""Mean of what clips, -18 dBFS: speech is even, to within some hundreds."""
 FAINT_PEAK = 512
 """-36 dBFS: what never was louder, though it passed for speech, is hard for a recogniser."""
 FAINT_LOOKS = 15
@@ -58,6 +57,8 @@ class Level:
         """The largest magnitude, 0 to 32768; up to 256 more may have passed unseen."""
         self.clipped = 0
         """Samples at either end of the scale."""
+        self.offset = 0
+        """Mean of the last block that clipped."""
 
     def hear(self, pcm: bytes) -> None:
         """Counts a block of s16le mono."""
@@ -67,7 +68,10 @@ class Level:
         samples = memoryview(pcm).cast("h").tolist()
         self.peak = max(self.peak, max(samples), -min(samples))
         if self.peak >= 32767:
-            self.clipped += samples.count(32767) + samples.count(-32768)
+            clipped = samples.count(32767) + samples.count(-32768)
+            self.clipped += clipped
+            if clipped:
+                self.offset = sum(samples) // len(samples)
 
 
 class Loudness:
@@ -79,11 +83,15 @@ class Loudness:
         self._open = 0
         self._told: set[str] = set()
 
-    def check(self, peak: int, clipped: int, *, is_open: bool) -> str | None:
+    def check(self, peak: int, clipped: int, offset: int, *, is_open: bool) -> str | None:
         """To be called every 2 s with what `Level` has counted, and whether speech is let through just now."""
         self._clipping.append(clipped - self._clipped >= CLIPPED_SAMPLES)
         self._clipped = clipped
         self._open += is_open
+        if sum(self._clipping) >= CLIPPING_LOOKS and abs(offset) >= OFFSET:
+            share = round(100 * offset / 32768)
+            text = f"clips for a DC offset of {share} % of full scale, which gain amplifies too: lower capture.gain_db"
+            return self._once("clipping", f"{text}, or capture.volume")
         if sum(self._clipping) >= CLIPPING_LOOKS:
             return self._once("clipping", "clips: lower capture.volume, or move it away from who speaks")
         if self._open >= FAINT_LOOKS and peak < FAINT_PEAK:
@@ -97,47 +105,17 @@ class Loudness:
         return text if new else None
 
 
-class DigitalSilence:
-    """Notices exact zeros, and whether another channel has signal meanwhile."""
-
-    def __init__(self, rate: int, channels: int, channel: int) -> None:
-        self._limit = int(ZEROS_S * rate)
-        self._channels = channels
-        self._channel = channel
-        self._zeros = 0
-        self._others: set[int] = set()
-        self._fault = False
-
-    def hear(self, pcm: bytes, frames: bytes) -> Signal | None:
-        """Takes a block of the chosen channel and the interleaved frames that it came from."""
-        if pcm != bytes(len(pcm)):
-            was, self._fault = self._fault, False
-            self._zeros = 0
-            self._others.clear()
-            return Signal("delivers sound again", False, Trouble.MICROPHONE_SILENT) if was else None
-        self._zeros += len(pcm) // BYTES_PER_SAMPLE
-        if frames != bytes(len(frames)):
-            others = ((other, pick(frames, self._channels, other)) for other in range(self._channels))
-            self._others.update(other for other, samples in others if samples != bytes(len(samples)))
-        if self._fault or self._zeros < self._limit:
-            return None
-        self._fault = True
-        if not self._others:
-            return Signal("delivers digital silence: is it muted, or its volume at 0?", True, Trouble.MICROPHONE_SILENT)
-        heard = ", ".join(str(other) for other in sorted(self._others))
-        return Signal(
-            f"delivers digital silence on channel {self._channel}, but there is signal on channel {heard}:"
-            f" set capture.channel = {min(self._others)}",
-            True,
-            Trouble.MICROPHONE_SILENT,
-        )
-
-
 class Watch:
-    """Notices that no block comes from a device that is open: its thread may hang in the kernel, so another looks."""
+    """Notices that no block comes from a device that is open: its thread may hang in the kernel, so another looks.
+
+    Some devices deliver again when they are opened again, so that is asked for at growing intervals.
+    """
 
     def __init__(self) -> None:
         self._fault = False
+        self._wait_s = REOPEN_S
+        self._reopen_at_s = math.inf
+        self._reopened = False
 
     def check(self, now_s: float, last_block_s: float | None) -> Signal | None:
         """To be called about once a second with `time.monotonic()` and `Counters.last_block_s` (None: not open)."""
@@ -146,6 +124,17 @@ class Watch:
             return None
         self._fault = late
         if late:
-            text = f"is open but has delivered nothing for {NO_BLOCK_S:g} s"
+            self._wait_s, self._reopen_at_s, self._reopened = REOPEN_S, now_s + REOPEN_S, False
+            text = f"is open but has delivered nothing for {NO_BLOCK_S:g} s; it is opened again, at growing intervals"
             return Signal(text, True, Trouble.MICROPHONE_STUCK)
-        return Signal("delivers again" if last_block_s is not None else "was closed", False, Trouble.MICROPHONE_STUCK)
+        how = ", since it was opened again" if self._reopened else ""
+        text = "was closed" if last_block_s is None else f"delivers again{how}"
+        return Signal(text, False, Trouble.MICROPHONE_STUCK)
+
+    def wants_reopening(self, now_s: float) -> bool:
+        """Whether the device should be opened again now; True counts as done. To be asked after `check`."""
+        if not self._fault or now_s < self._reopen_at_s:
+            return False
+        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+        self._reopen_at_s, self._reopened = now_s + self._wait_s, True
+        return True

@@ -98,6 +98,17 @@ def open_pcm(device: str, settings: Capture) -> tuple[Any, str]:
     )
 
 
+def sample(device: str, settings: Capture, seconds: float) -> bytes:
+    """About so much of what a device gives, its channels interleaved. Raises SourceError."""
+    pcm, _ = open_pcm(device, settings)
+    try:
+        with _errors_of(device):
+            reads = [pcm.read() for _ in range(max(1, round(1000 * seconds / settings.period_ms)))]
+    finally:
+        pcm.close()
+    return b"".join(frames for count, frames in reads if count > 0)
+
+
 @contextmanager
 def _errors_of(device: str) -> Iterator[None]:
     """What fails while a device is opened becomes a SourceError with libasound's own reason."""

@@ -24,6 +24,8 @@ class Counters:
     peak: int = 0
     """Largest magnitude since the start, 0 to 32768."""
     clipped: int = 0
+    offset: int = 0
+    """See `Level.offset`."""
     last_block_s: float | None = None
     """`time.monotonic()` of the last block, or of opening the device; None while it is not open. For `level.Watch`."""
     turned_s: float | None = None
@@ -49,6 +51,9 @@ class Source(Protocol):
 
     def rest(self, seconds: float) -> None:
         """So much audio may come at a time from now on; 0, as it is at first: every period as soon as it is there."""
+
+    def reopen(self) -> None:
+        """Opens the device again although a read of it has not returned; whatever that read gives is dropped."""
 
     def stop(self, timeout_s: float) -> bool:
         """Ends it; False if its thread still hangs in the kernel after that long. Nothing is delivered any more."""

@@ -110,6 +110,9 @@ class WavSource:
     def rest(self, seconds: float) -> None:
         """See `Source.rest`: a recording comes a period at a time."""
 
+    def reopen(self) -> None:
+        """See `Source.reopen`. A file that hangs is not better when it is opened again."""
+
     def stop(self, timeout_s: float) -> bool:
         """See `Source.stop`."""
         self._stop.set()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edged.audio import Block, Captured, Lost, Opened, Overrun, Signal
-from edged.capture import alsa, cards, level, opening, reading
+from edged.capture import alsa, cards, deaf, opening, reading
 from edged.capture.alsa import AlsaSource
 from edged.capture.level import Watch
 from edged.capture.source import Source
@@ -255,25 +255,98 @@ def test_silence_of_the_device_is_seen_by_another_thread_and_does_not_hold_up_th
     assert len(tape.all(Block)) == heard, "nothing is delivered after a stop"
 
 
-def test_digital_silence_is_reported_and_its_end_too_and_nothing_is_reopened(
+def test_digital_silence_is_reported_and_its_end_too_and_the_mixer_is_left_alone(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(level, "ZEROS_S", 0.1)
+    """It is opened again for it, and neither that nor the hole is news. Who muted it in its mixer has his reasons."""
+    monkeypatch.setattr(deaf, "ONE_VALUE_S", 0.1)
+    monkeypatch.setattr(deaf, "HELPED_S", 0.0)
     virtual = microphone(speech_like(3))
-    source = running(AlsaSource(settings(), tape.put))
+    virtual.set_mixer(10, False)
+    source = running(AlsaSource(settings(volume=80), tape.put))
     tape.wait(Block, 2)
+    virtual.set_mixer(0, False)
     virtual.mute()
     assert tape.wait(Signal).fault
+    time.sleep(0.8)
     virtual.resume()
-    assert not tape.wait(Signal, 2).fault
+    assert tape.wait(Signal, 2) == Signal("delivers sound again", False, Trouble.MICROPHONE_SILENT)
     assert source.counters.opened == 1
+    assert virtual.mixer == (0, False)
+    assert [type(item) for item in tape.items if not isinstance(item, Block)] == [Opened, Signal, Signal]
+
+
+def test_zeros_that_last_until_it_is_opened_again_are_cured_and_that_is_said(
+    microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deaf, "ONE_VALUE_S", 0.2)
+    audio = speech_like(5)
+    virtual = microphone(audio)
+    running(AlsaSource(settings(), tape.put))
+    tape.wait(Block, 3)
+    virtual.die()
+    told = tape.wait(Signal, 2)
+    assert told == Signal("delivers sound again, since it was opened again", False, Trouble.MICROPHONE_SILENT)
+    block = tape.wait_after(told, 2)[0]
+    assert abs(block.position - audio.find(block.pcm) // 2) < NEAR
+    assert not tape.all(Lost)
+
+
+def test_a_read_that_hangs_is_left_behind_and_the_device_opened_again(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    audio = speech_like(5)
+    virtual = microphone(audio)
+    source = running(AlsaSource(settings(), tape.put))
+    tape.wait(Block, 3)
+    virtual.hang()
+    time.sleep(0.3)
+    heard, last_s = len(tape.all(Block)), source.counters.last_block_s
+    source.reopen()
+    block = tape.wait_after(tape.wait(Opened, 2), 3)[0]
+    assert abs(block.position - audio.find(block.pcm) // 2) < NEAR
+    assert last_s is not None
+    assert source.counters.last_block_s is not None
+    assert source.counters.last_block_s > last_s
+    virtual.resume()
+    count = len(tape.all(Block))
+    tape.wait(Block, count + 20)
+    blocks = tape.all(Block)[heard:]
+    assert all(a.end == b.position for a, b in pairwise(blocks)), "what the old read gives when it returns is dropped"
+
+
+def test_overruns_without_end_are_a_device_that_fails_and_is_opened_again(
+    microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alsa, "ENDLESS_S", 0.2)
+    monkeypatch.setattr(alsa, "RETRY_S", 0.05)
+    virtual = microphone(speech_like(5))
+    running(AlsaSource(settings(), tape.put))
+    tape.wait(Block, 3)
+    virtual.overrun_forever()
+    assert "gives overruns without end and no audio; it is opened again" in tape.wait(Lost).reason
+    time.sleep(0.6)
+    virtual.resume()
+    tape.wait_after(tape.wait(Opened, 2), 3)
+    assert [type(item) for item in tape.items if not isinstance(item, Block)] == [Opened, Lost, Opened]
+
+
+def test_two_channels_that_cancel_each_other_in_one_are_named(
+    microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deaf, "ONE_VALUE_S", 0.2)
+    one = array.array("h", speech_like(3))
+    microphone(array.array("h", (side for value in one for side in (value, -value))).tobytes(), channels=2, card=True)
+    running(AlsaSource(settings("plughw:CARD=Virtual"), tape.put))
+    assert "digital silence" in tape.wait(Signal).text
+    assert "cancel each other: set capture.channels = 2" in tape.wait(Signal, 2).text
 
 
 def test_a_mute_that_outlasts_a_replug_is_told_of_again(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And one that does not is not told to be over: what was said of it ended with the device."""
-    monkeypatch.setattr(level, "ZEROS_S", 0.1)
+    monkeypatch.setattr(deaf, "ONE_VALUE_S", 0.1)
     monkeypatch.setattr(alsa, "RETRY_S", 0.05)
     virtual = microphone(speech_like(5))
     running(AlsaSource(settings(), tape.put))

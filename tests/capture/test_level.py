@@ -1,12 +1,13 @@
 """Peak, clipping, digital silence, and no audio at all."""
 
 import struct
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.audio import Signal
-from edged.capture.level import UNSEEN, DigitalSilence, Level, Loudness, Watch, dbfs, pick
+from edged.capture.level import UNSEEN, Level, Loudness, Watch, dbfs, pick
 from edged.troubles import Trouble
 
 samples = st.lists(st.integers(-32768, 32767), min_size=1, max_size=50)
@@ -33,37 +34,6 @@ def test_one_channel_is_every_nth_sample(values: list[int], channels: int) -> No
         assert pick(pcm(values), channels, channel) == pcm(values[channel::channels])
 
 
-def hear(silence: DigitalSilence, frames: list[int], channels: int = 1) -> Signal | None:
-    block = pcm(frames)
-    return silence.hear(pick(block, channels, 0), block)
-
-
-def test_ten_seconds_of_exact_zeros_are_a_fault_once_and_one_sound_ends_it() -> None:
-    silence = DigitalSilence(100, 1, 0)
-    assert [hear(silence, [0] * 100) for _ in range(9)] == [None] * 9
-    fault = hear(silence, [0] * 100)
-    assert fault is not None
-    assert fault.fault
-    assert hear(silence, [0] * 100) is None
-    assert hear(silence, [0] * 99 + [1]) == Signal("delivers sound again", False, Trouble.MICROPHONE_SILENT)
-    assert hear(silence, [1] * 100) is None
-
-
-def test_a_single_sample_that_is_not_zero_starts_the_count_again() -> None:
-    silence = DigitalSilence(100, 1, 0)
-    for _ in range(5):
-        assert hear(silence, [0] * 900) is None
-        assert hear(silence, [0, -1]) is None
-
-
-def test_another_channel_with_signal_is_named() -> None:
-    silence = DigitalSilence(100, 3, 0)
-    frames = [0, 0, 5] * 1000
-    fault = hear(silence, frames, channels=3)
-    assert fault is not None
-    assert "signal on channel 2: set capture.channel = 2" in fault.text
-
-
 def test_no_block_for_two_seconds_is_a_fault_once_until_one_comes() -> None:
     watch = Watch()
     assert watch.check(10.0, None) is None, "not open: that is a Lost, and no fault of this kind"
@@ -77,6 +47,23 @@ def test_no_block_for_two_seconds_is_a_fault_once_until_one_comes() -> None:
     assert watch.check(18.0, None) == Signal("was closed", False, Trouble.MICROPHONE_STUCK)
 
 
+def test_a_read_that_hangs_is_opened_again_at_growing_intervals_and_what_helped_is_said() -> None:
+    watch = Watch()
+    asked = []
+    for second in range(2, 8000):
+        watch.check(float(second), 0.0)
+        if watch.wants_reopening(float(second)):
+            asked.append(second)
+    assert [b - a for a, b in pairwise(asked)] == [6, 12, 24, 48, 96, 192, 384, 768, 1536, 3072]
+    assert asked[0] == 3 + 3
+    assert watch.check(8000.0, 7999.0) == Signal(
+        "delivers again, since it was opened again", False, Trouble.MICROPHONE_STUCK
+    )
+    assert not watch.wants_reopening(9000.0)
+    watch.check(9000.0, 8000.0)
+    assert watch.check(9001.0, 9001.0) == Signal("delivers again", False, Trouble.MICROPHONE_STUCK)
+
+
 def test_a_magnitude_in_decibels_goes_down_to_what_is_seen() -> None:
     assert dbfs(32768) == 0
     assert round(dbfs(16384), 2) == -6.02
@@ -85,7 +72,7 @@ def test_a_magnitude_in_decibels_goes_down_to_what_is_seen() -> None:
 
 def looks(loudness: Loudness, *seen: tuple[int, int], is_open: bool = False) -> list[str]:
     """What is told of so many looks at peak and clipped samples."""
-    return [text for peak, clipped in seen if (text := loudness.check(peak, clipped, is_open=is_open))]
+    return [text for peak, clipped in seen if (text := loudness.check(peak, clipped, 0, is_open=is_open))]
 
 
 def test_clipping_that_persists_is_told_once() -> None:
@@ -108,3 +95,14 @@ def test_speech_that_is_never_louder_than_a_whisper_is_told_once() -> None:
     [text] = looks(loudness, *[(300, 0)] * 100, is_open=True)
     assert text == "is very quiet (peak -41 dBFS): raise capture.volume, or set capture.gain_db"
     assert looks(Loudness(), *[(512, 0)] * 100, is_open=True) == []
+
+
+def test_clipping_by_a_dc_offset_is_named() -> None:
+    """Gain amplifies the offset, until one end of the scale is all that is left."""
+    level, loudness, told = Level(), Loudness(), []
+    for _ in range(10):
+        level.hear(pcm([min(32767, 30_000 + each) for each in range(-4000, 4000)]))
+        told.append(loudness.check(level.peak, level.clipped, level.offset, is_open=True))
+    [text] = filter(None, told)
+    assert text.startswith("clips for a DC offset of 9")
+    assert "lower capture.gain_db" in text

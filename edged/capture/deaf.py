@@ -1,0 +1,158 @@
+"""Signals in which nothing can be heard: one value only, nothing near speech, two channels that cancel. Pure.
+
+Each is told of. One value is also a reason to open the device again, at growing intervals: some devices give zeros
+after a disturbance until that is done. A muted one loses nothing by it.
+"""
+
+import math
+from itertools import chain
+from typing import Final
+
+from edged.audio import BYTES_PER_SAMPLE, Signal
+from edged.capture.level import pick
+from edged.troubles import Trouble
+
+ONE_VALUE_S: Final = 10.0
+"""One value for this long is reported: a live converter's noise never holds still for more than some samples."""
+LONGEST_S: Final = 3600.0
+"""Between two openings for the same fault; the waits double until then."""
+HELPED_S: Final = 2.0
+"""What comes within this much audio after an opening came by it."""
+
+FAINT_S: Final = 120.0
+"""So long nothing was louder than `FAINT`: nobody has spoken who could be heard, and the room has made no noise."""
+LOOK_S, LOUD_LOOK_S = 1.0, 10.0
+"""How often a block is looked at, and after one that was louder: looking costs as much as all else here."""
+FAINT: Final = 64
+"""-54 dBFS: a voice is 20 dB louder with the lowest gain that is of use."""
+CANCELLED: Final = 10
+"""So much fainter, 20 dB, is what is left of two channels that cancel."""
+
+REOPENED: Final = "it is opened again, at growing intervals"
+BY_REOPENING: Final = ", since it was opened again"
+
+
+class OneValue:
+    """Notices a channel that gives one value only, mostly 0, and whether another has signal meanwhile."""
+
+    def __init__(self, rate: int, channels: int, channel: int) -> None:
+        self._rate, self._channels, self._channel = rate, channels, channel
+        self._value = b""
+        self._samples = 0
+        """For which it has lasted."""
+        self._others: set[int] = set()
+        self._opened_at: int | None = None
+        self._wait_s = ONE_VALUE_S
+        self._reopen_at = round(ONE_VALUE_S * rate)
+        self.fault = False
+
+    @property
+    def wants_reopening(self) -> bool:
+        """Whether the device should be opened again now."""
+        return self.fault and not self._others and self._samples >= self._reopen_at
+
+    def reopened(self) -> None:
+        """The device was opened again."""
+        self._wait_s = min(2 * self._wait_s, LONGEST_S)
+        self._opened_at, self._reopen_at = self._samples, self._samples + round(self._wait_s * self._rate)
+
+    def hear(self, pcm: bytes, frames: bytes) -> Signal | None:
+        """Takes a block of the chosen channel and the interleaved frames that it came from."""
+        first = pcm[:BYTES_PER_SAMPLE]
+        if first != self._value or pcm != first * (len(pcm) // BYTES_PER_SAMPLE):
+            return self._changes(pcm)
+        self._samples += len(pcm) // BYTES_PER_SAMPLE
+        if self._channels > 1:
+            self._look_elsewhere(frames)
+        if self.fault or self._samples < ONE_VALUE_S * self._rate:
+            return None
+        self.fault = True
+        return Signal(self._told(), True, Trouble.MICROPHONE_SILENT)
+
+    def _changes(self, pcm: bytes) -> Signal | None:
+        was, self.fault = self.fault, False
+        helped = self._opened_at is not None and self._samples - self._opened_at <= HELPED_S * self._rate
+        self._value = pcm[-BYTES_PER_SAMPLE:]
+        self._samples, self._opened_at = 0, None
+        self._wait_s, self._reopen_at = ONE_VALUE_S, round(ONE_VALUE_S * self._rate)
+        self._others.clear()
+        if not was:
+            return None
+        return Signal(f"delivers sound again{BY_REOPENING if helped else ''}", False, Trouble.MICROPHONE_SILENT)
+
+    def _look_elsewhere(self, frames: bytes) -> None:
+        for other in range(self._channels):
+            samples = pick(frames, self._channels, other)
+            if samples != samples[:BYTES_PER_SAMPLE] * (len(samples) // BYTES_PER_SAMPLE):
+                self._others.add(other)
+
+    def _told(self) -> str:
+        value = int.from_bytes(self._value, "little", signed=True)
+        what = f"one value only ({value})" if value else "digital silence"
+        if self._others:
+            heard = ", ".join(str(other) for other in sorted(self._others))
+            return (
+                f"delivers {what} on channel {self._channel}, but there is signal on channel {heard}:"
+                f" set capture.channel = {min(self._others)}"
+            )
+        if not value:
+            return f"delivers {what}: is it muted, or its volume at 0? {REOPENED}"
+        if value in (32767, -32768):
+            return (
+                f"delivers {what}, full scale: has it a DC offset that gain drives there? Lower capture.gain_db or"
+                f" capture.volume; {REOPENED}"
+            )
+        return f"delivers {what}: its data line is stuck (look at the wiring and overlay of an I2S one); {REOPENED}"
+
+
+_FAINT_HIGH = bytes((0, 255))
+_FAINT_LOW = bytes(chain(range(FAINT), range(256 - FAINT, 256)))
+"""By high and low byte: what no sample has that is louder. What passes for faint here and is not, such as 200, is never
+without neighbours that are seen.
+"""
+
+
+class Faint:
+    """Notices that nothing is as loud as speech, for minutes. It is told once, and that it is over."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._samples = self._since = self._look_at = 0
+        """Heard; since when nothing was louder; when to look."""
+        self._told = self.fault = False
+
+    def hear(self, pcm: bytes) -> Signal | None:
+        """Takes a block of the chosen channel."""
+        self._samples += len(pcm) // BYTES_PER_SAMPLE
+        if self._samples < self._look_at or (self._told and not self.fault):
+            return None
+        if pcm[1::2].translate(None, _FAINT_HIGH) or pcm[::2].translate(None, _FAINT_LOW):
+            self._since, self._look_at = self._samples, self._samples + round(LOUD_LOOK_S * self._rate)
+            was, self.fault = self.fault, False
+            return Signal("is loud enough now", False, Trouble.MICROPHONE_FAINT) if was else None
+        self._look_at = self._samples + round(LOOK_S * self._rate)
+        if self.fault or self._samples - self._since < FAINT_S * self._rate:
+            return None
+        self._told = self.fault = True
+        level, minutes = round(20 * math.log10(FAINT / 32768)), round(FAINT_S / 60)
+        text = (
+            f"gave nothing louder than {level} dBFS for {minutes} min, far below speech: if somebody spoke, raise"
+            " capture.volume or set capture.gain_db, and see that the right socket is used"
+        )
+        return Signal(text, True, Trouble.MICROPHONE_FAINT)
+
+
+def cancel(frames: bytes) -> bool:
+    """Whether two interleaved channels are so opposed to each other that a mixture of both is hardly to be heard."""
+    samples = memoryview(frames).cast("h").tolist()
+    one, other = samples[::2], samples[1::2]
+    mixed = sum(abs(a + b) for a, b in zip(one, other, strict=True)) / 2
+    alone = sum(map(abs, one))
+    return alone > CANCELLED * max(mixed, len(one))
+
+
+CANCELLING: Final = Signal(
+    "hears two channels with opposite signs, which cancel each other: set capture.channels = 2",
+    True,
+    Trouble.MICROPHONE_SILENT,
+)

@@ -1,0 +1,119 @@
+"""Signals in which nothing can be heard."""
+
+import random
+import struct
+from itertools import pairwise
+
+import pytest
+
+from edged.audio import Signal
+from edged.capture.deaf import CANCELLING, FAINT, Faint, OneValue, cancel
+from edged.capture.level import pick
+from edged.troubles import Trouble
+
+RATE = 100
+
+
+def pcm(values: list[int]) -> bytes:
+    return struct.pack(f"<{len(values)}h", *values)
+
+
+def hear(one: OneValue, frames: list[int], channels: int = 1) -> Signal | None:
+    block = pcm(frames)
+    return one.hear(pick(block, channels, 0), block)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "delivers digital silence: is it muted, or its volume at 0?"),
+        (-1, "delivers one value only (-1): its data line is stuck"),
+        (1234, "delivers one value only (1234): its data line is stuck"),
+        (32767, "delivers one value only (32767), full scale: has it a DC offset"),
+        (-32768, "delivers one value only (-32768), full scale: has it a DC offset"),
+    ],
+)
+def test_ten_seconds_of_one_value_are_a_fault_once_and_one_sound_ends_it(value: int, text: str) -> None:
+    one = OneValue(RATE, 1, 0)
+    hear(one, [value + 1 if value < 0 else value - 1] * 99 + [value])
+    assert [hear(one, [value] * 100) for _ in range(9)] == [None] * 9
+    fault = hear(one, [value] * 100)
+    assert fault is not None
+    assert fault.fault
+    assert fault.text.startswith(text)
+    assert fault.text.endswith("it is opened again, at growing intervals")
+    assert hear(one, [value] * 100) is None
+    assert hear(one, [value] * 99 + [17]) == Signal("delivers sound again", False, Trouble.MICROPHONE_SILENT)
+    assert hear(one, [1, 2] * 50) is None
+
+
+def test_a_single_sample_that_differs_starts_the_count_again() -> None:
+    one = OneValue(RATE, 1, 0)
+    for _ in range(5):
+        assert hear(one, [0] * 900) is None
+        assert hear(one, [0, -1]) is None
+
+
+def test_another_channel_with_signal_is_named_and_opening_it_again_is_no_cure() -> None:
+    one = OneValue(RATE, 3, 0)
+    frames = [0, 0, 5, 0, 0, 6] * 500
+    faults = [hear(one, frames, channels=3) for _ in range(3)]
+    [fault] = filter(None, faults)
+    assert "signal on channel 2: set capture.channel = 2" in fault.text
+    assert not one.wants_reopening
+
+
+def test_it_asks_to_be_opened_again_at_growing_intervals_and_says_if_that_helped() -> None:
+    one = OneValue(RATE, 1, 0)
+    asked = []
+    for second in range(20_000):
+        hear(one, [0] * RATE)
+        if one.wants_reopening:
+            asked.append(second)
+            one.reopened()
+    gaps = [b - a for a, b in pairwise(asked)]
+    assert gaps[:9] == [20, 40, 80, 160, 320, 640, 1280, 2560, 3600]
+    assert set(gaps[9:]) == {3600}
+    told = hear(one, [1, 2] * 50)
+    assert told == Signal("delivers sound again", False, Trouble.MICROPHONE_SILENT), "long after the last opening"
+    for _ in range(12):
+        hear(one, [0] * RATE)
+    assert one.wants_reopening
+    one.reopened()
+    told = hear(one, [1, 2] * 50)
+    assert told == Signal("delivers sound again, since it was opened again", False, Trouble.MICROPHONE_SILENT)
+
+
+def noise(peak: int, seed: int) -> list[int]:
+    chance = random.Random(seed)
+    return [chance.randint(-peak, peak) for _ in range(100)]
+
+
+def test_two_minutes_far_below_speech_are_told_once_and_so_is_their_end() -> None:
+    faint = Faint(RATE)
+    told = [faint.hear(pcm(noise(FAINT - 1, second))) for second in range(600)]
+    [at] = [number for number, signal in enumerate(told) if signal]
+    assert at in (119, 120)
+    assert (signal := told[at])
+    assert signal.text.startswith("gave nothing louder than -54 dBFS for 2 min")
+    assert faint.hear(pcm(noise(3000, 1))) == Signal("is loud enough now", False, Trouble.MICROPHONE_FAINT)
+    assert [faint.hear(pcm(noise(5, second))) for second in range(600)] == [None] * 600
+
+
+@pytest.mark.parametrize("peak", [FAINT + 8, 200, 256, 300, 5000])
+def test_ten_seconds_of_sound_each_minute_are_not_faint(peak: int) -> None:
+    faint = Faint(RATE)
+    blocks = [noise(peak if second % 60 > 49 else 20, second) for second in range(600)]
+    assert [faint.hear(pcm(block)) for block in blocks] == [None] * 600
+
+
+def test_two_channels_cancel_if_they_are_opposed_up_to_their_noise() -> None:
+    voice = noise(4000, 1)
+    hiss = noise(20, 2)
+    opposed = [side for value, error in zip(voice, hiss, strict=True) for side in (value, error - value)]
+    alike = [side for value, error in zip(voice, hiss, strict=True) for side in (value, error + value)]
+    one_sided = [side for value in voice for side in (value, 0)]
+    assert cancel(pcm(opposed))
+    for frames in (alike, one_sided, [0, 0] * 100, [1, -1] * 100):
+        assert not cancel(pcm(frames))
+    assert CANCELLING.fault
