@@ -8,7 +8,6 @@ EdgedError               one clear line for the user, never a traceback
 │   ├── SourceAwayError  it is absent or busy, and may be back at any moment
 │   └── SourceMismatch   the source can't do what was asked: only other settings help
 ├── Unreachable          the recogniser can't be reached or was lost: try again soon, with jitter
-│   └── Limited          it has too many of us: try again with fewer connections
 ├── Refused              it says no, and will again: try again slowly, and say so loudly
 └── SinkError            a sink can't take records now: keep them, try again with growing waits
     └── SinkGoneError    it never will again: go on without it
@@ -42,6 +41,8 @@ class EdgedError(Exception):
     exit_status = Exit.OUR_FAULT
     trouble: Trouble | None = None
     """What the journal knows it by."""
+    status: int | None = None
+    """Of the server's HTTP answer, if that is what it is about."""
 
     def known_as(self, trouble: Trouble) -> Self:
         """The same, of a kind that has an explanation of its own."""
@@ -100,10 +101,6 @@ class Unreachable(EdgedError):
     def __init__(self, text: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(text)
         self.retry_after_s = retry_after_s
-
-
-class Limited(Unreachable):
-    """Too many connections or requests at a time."""
 
 
 class Refused(EdgedError):

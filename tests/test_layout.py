@@ -88,6 +88,7 @@ PURE = {
     "stream.lane",
     "stream.lenient",
     "stream.messages",
+    "stream.limit",
     "stream.parting",
     "stream.proxy",
     "stream.redaction",

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from edged.errors import Limited, Refused, Unreachable
+from edged.errors import Refused, Unreachable
 from edged.settings import Deepgram
 from edged.stream.lenient import decode
 from edged.stream.messages import explanation
@@ -99,9 +99,10 @@ def refusal(
             "Log in to the network, or check deepgram.url"
         ).known_as(Trouble.PORTAL)
     if status in RETRIED_STATUSES or status >= 500:
-        kind = Limited if status == 429 else Unreachable
         wait_s = retry_after_s(headers, now_s)
-        return kind(f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=wait_s)
+        busy = Unreachable(f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=wait_s)
+        busy.status = status
+        return busy
     advice = {
         400: "check the parameters in [deepgram]",
         401: f"the key from {key_origin} is wrong" if key_origin else "no key was given",
@@ -111,6 +112,7 @@ def refusal(
         405: "check deepgram.url and deepgram.model",
     }.get(status, "check [deepgram]")
     refused = Refused(f"refused by the server: HTTP {status}: {advice}{said}{where}")
+    refused.status = status
     return refused if status != 401 else refused.known_as(Trouble.KEY_REFUSED if key_origin else Trouble.KEY_ABSENT)
 
 

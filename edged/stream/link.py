@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 
-from edged.errors import Limited, Refused, Unreachable
+from edged.errors import Refused, Unreachable
 from edged.service.log import Outage
 from edged.settings import Settings
 from edged.stream.backoff import Backoff
@@ -66,6 +66,8 @@ class Link:
         self._wake = Bell()
         self._outage = Outage(log, "recogniser")
         self._churn = Churn()
+        self._too_many = False
+        """The other connection was in the way of the last try."""
         self._often: str | None = None
         """What there is to say of connections that come and go."""
         self._reasons = share.told(self)
@@ -87,11 +89,17 @@ class Link:
     def wake(self) -> None:
         """Something may be there to send, or to connect for."""
         self._wake.ring()
+        self._share.stir()
 
     @property
     def speaks(self) -> bool:
         """See `Share`."""
         return self._lane.has_source and self._lane.backlog > 0
+
+    @property
+    def waits(self) -> bool:
+        """See `Share`."""
+        return self._lane.backlog > 0
 
     def leave(self, *, soon: bool) -> None:
         """Another connection is wanted, and there may be no more: end this one as soon as that costs nothing.
@@ -120,8 +128,8 @@ class Link:
                 self._share.give(self)
             if error is None:
                 continue
-            if isinstance(error, Limited):
-                self._share.limited()
+            if self._too_many and isinstance(error, Refused):
+                error = Unreachable(str(error))  # it will be taken when the other has ended
             wait_s = self._backoff.wait_s(error, random.random())
             self.state, self.retry_at_s = str(error), time.monotonic() + wait_s
             self._tell(error, wait_s)
@@ -130,8 +138,13 @@ class Link:
 
     def _tell(self, error: Unreachable | Refused, wait_s: float) -> None:
         """Each reason of an outage is a warning once: the second may be what somebody has to do something about."""
+        if self._too_many:
+            log.debug("one connection too many: %s", error)
+            self._too_many = False
+            return
         reason = str(error).partition(" (request ")[0]
-        then = "connecting again when somebody speaks" if self._lane.parked else f"trying again in {wait_s:.1f} s"
+        parked = self._lane.parked and not self.waits
+        then = "connecting again when somebody speaks" if parked else f"trying again in {wait_s:.1f} s"
         text = f"{error}; {then}"
         if reason not in self._reasons and self._share.is_told(reason):  # by the other connection
             log.debug("recogniser: %s", text)
@@ -166,7 +179,9 @@ class Link:
         try:
             connection = await Connection.open(settings.deepgram, self._lane.rate, self._key, self._tls, self._doubts)
         except (Unreachable, Refused) as error:
+            self._too_many = self._share.failed(self, error.status)
             return error
+        self._share.opened(self)
         self._checked = True
         self.counts.connections += 1
         self.counts.reconnects += self._lost
@@ -193,6 +208,10 @@ class Link:
             raise RuntimeError("a lane that was connected has an end to tell of")
         self._backoff.ended(end)
         self._often = self._churn.ended(now)
+        if self._share.ended(self, ours=end.in_order or given_up):
+            log.debug("connection ended for another: %s", closed.error)
+            self._lost = True
+            return None
         if end.is_done or given_up:
             how = "closed in order" if end.is_done else "given up in mid-speech: others can't wait any longer"
             log.log(self._level, "connection %s", how)

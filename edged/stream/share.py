@@ -1,13 +1,19 @@
 """What connections to one server share: how many there may be at a time, who has them, and what was told of it."""
 
 import asyncio
+import logging
 import time
 from contextlib import suppress
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
-LIMITED_S: Final = 600.0
-"""After the server has said that there are too many, one is used for so long: limits are rarely lifted in less."""
+from edged.service.log import duration
+from edged.stream.limit import Limit
+
+log = logging.getLogger(__name__)
+
+TURN_S: Final = 15.0
+"""Two that both have something to send change after so long at the earliest: each turn costs a connection."""
 
 ASK_S: Final = 5.0
 """How often one who holds a connection is asked again to leave."""
@@ -24,6 +30,10 @@ class Holder(Protocol):
     def speaks(self) -> bool:
         """What is being said now waits with it: for that a backlog that does not press is broken off."""
 
+    @property
+    def waits(self) -> bool:
+        """It has something to send. Nobody leaves for one that would only hold a connection in silence."""
+
     def leave(self, *, soon: bool) -> None:
         """Somebody else waits: end it as soon as that costs nothing; `soon`: even if it costs something."""
 
@@ -32,13 +42,13 @@ class Share:
     """`most` connections; who wants one more waits until another leaves, in order: who left comes last.
 
     With one for both, live speech and backlog take turns so: live speech waits no longer than it must, and the backlog
-    for a pause, unless it comes near a bound: then it goes first.
+    for a pause, unless it comes near a bound: then it goes first. One that is silent waits until the other is done.
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._limited_until = float("-inf")
-        self._holders: list[Holder] = []
+        self._limit = Limit(most)
+        self._holders: dict[Holder, float] = {}
+        """And since when."""
         self._waiting: list[Holder] = []
         self._changed = asyncio.Event()
         self._told: WeakKeyDictionary[Holder, set[str]] = WeakKeyDictionary()
@@ -56,32 +66,60 @@ class Share:
         self._waiting.append(holder)
         try:
             while self._first is not holder or len(self._holders) >= self._allowed:
-                for other in self._holders:
-                    if holder.presses or not other.presses:
+                for other, since_s in self._holders.items():
+                    if self._is_asked(other, since_s, holder):
                         other.leave(soon=holder.presses or holder.speaks)
                 self._changed.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ASK_S):
                         await self._changed.wait()
-            self._holders.append(holder)
+            self._holders[holder] = time.monotonic()
         finally:
             self._waiting.remove(holder)
             self._changed.set()
 
+    def _is_asked(self, other: Holder, since_s: float, holder: Holder) -> bool:
+        """Whether the other is to leave for this one."""
+        if holder.presses or not holder.waits:
+            return holder.presses
+        return not other.presses and (not other.waits or time.monotonic() >= since_s + TURN_S)
+
     @property
     def _first(self) -> Holder:
         """Of those who wait."""
-        return next((holder for holder in self._waiting if holder.presses), self._waiting[0])
+        return min(self._waiting, key=lambda holder: (not holder.presses, not holder.waits))
 
     @property
     def _allowed(self) -> int:
-        return 1 if time.monotonic() < self._limited_until else self._most
+        speaks = any(holder.speaks for holder in [*self._holders, *self._waiting])
+        return self._limit.allowed(time.monotonic(), speaks=speaks)
+
+    def stir(self) -> None:
+        """Something may be there to send for one who waits."""
+        if self._waiting:
+            self._changed.set()
 
     def give(self, holder: Holder) -> None:
         """The connection has ended, or did not come about."""
-        self._holders.remove(holder)
+        del self._holders[holder]
         self._changed.set()
 
-    def limited(self) -> None:
-        """The server says that there are too many."""
-        self._limited_until = time.monotonic() + LIMITED_S
+    def opened(self, holder: Holder) -> None:
+        """The connection is open."""
+        self._limit.opened(holder, time.monotonic())
+
+    def ended(self, holder: Holder, *, ours: bool) -> bool:
+        """The open connection has ended; `ours`: as we asked for. True if the server allows only one."""
+        return self._told(self._limit.ended(holder, time.monotonic(), ours=ours))
+
+    def failed(self, holder: Holder, status: int | None) -> bool:
+        """It could not be opened, with this HTTP status if any. True if it was one too many."""
+        return self._told(self._limit.failed(holder, time.monotonic(), status))
+
+    def _told(self, too_many: bool) -> bool:
+        if too_many and self._limit.is_new:
+            text = (
+                "the server seems to allow one connection: live speech and backlog take turns; trying two again in %s"
+            )
+            log.info("recogniser: %s", text % duration(self._limit.lasts_s))
+        return too_many

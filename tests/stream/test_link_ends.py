@@ -14,13 +14,16 @@ from edged.stream.effects import LaneEffect
 from edged.stream.lane import Lane
 from edged.stream.link import Link
 from edged.stream.share import Share
-from tests.stream.some import RATE, interim
+from tests.stream.some import RATE, final, interim
 
 LASTS_S = 2.0
 
 
-def speaking(handler: Callable[[ServerConnection], Awaitable[None]]) -> int:
-    """Somebody speaks for `LASTS_S`; returns how many connections that took."""
+Handler = Callable[[ServerConnection], Awaitable[None]]
+
+
+def speaking(handler: Handler, speakers: int = 1, most: int = 1) -> int:
+    """`speakers` speak for `LASTS_S`, each for a link; returns how many connections that took."""
 
     async def main() -> int:
         async with serve(handler, "127.0.0.1", 0) as server:
@@ -29,20 +32,68 @@ def speaking(handler: Callable[[ServerConnection], Awaitable[None]]) -> int:
                 deepgram=Deepgram(url=f"ws://127.0.0.1:{port}", replay_rate=10),
                 reconnect=Reconnect(initial_s=0.05, max_s=30),
             )
-            lane = Lane(settings.deepgram, RATE, utterance_max_s=30, keep_max_s=120)
-            effects: list[LaneEffect] = []
-            link = Link(settings, lane, None, None, Share(1), effects.append)
-            task = asyncio.create_task(link.run())
-            lane.let(Open(0))
-            for at in range(0, round(LASTS_S * RATE), 100):
-                lane.let(Audio(at, bytes(200), ((at, at + 100),)))
-                link.wake()
-                await asyncio.sleep(0.1)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            return link.counts.connections
+            share = Share(most)
+            links = [await speaker(settings, share) for _ in range(speakers)]
+            await asyncio.sleep(LASTS_S)
+            for _, tasks in links:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            return sum(link.counts.connections for link, _ in links)
 
     return asyncio.run(main())
+
+
+async def speaker(settings: Settings, share: Share) -> tuple[Link, list[asyncio.Task[None]]]:
+    """A link at work, and the one who speaks for it; the first of two has begun when the second does."""
+    lane = Lane(settings.deepgram, RATE, utterance_max_s=30, keep_max_s=120)
+    effects: list[LaneEffect] = []
+    link = Link(settings, lane, None, None, share, effects.append)
+
+    async def speak() -> None:
+        lane.let(Open(0))
+        at = 0
+        while True:
+            lane.let(Audio(at, bytes(200), ((at, at + 100),)))
+            at += 100
+            link.wake()
+            await asyncio.sleep(0.1)
+
+    tasks = [asyncio.create_task(link.run()), asyncio.create_task(speak())]
+    await asyncio.sleep(0.3)
+    return link, tasks
+
+
+@pytest.mark.parametrize("code", [1000, 1008, 1011, 1013, 4000])
+@pytest.mark.parametrize("newer", [True, False])
+def test_a_server_that_allows_one_connection_gets_one(
+    code: int, newer: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever it ends. Live speech and backlog ended each other without end."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("edged.stream.share.TURN_S", 1.0)
+    there: list[ServerConnection] = []
+
+    async def handler(server: ServerConnection) -> None:
+        if there and newer:
+            await server.close(code)
+            return
+        if there:
+            await there.pop().close(code)
+        there.append(server)
+        sent = 0
+        async for message in server:
+            if isinstance(message, bytes):
+                sent += len(message) // 2
+                await server.send(final(0, sent, f"ah@0-{sent}"))
+            elif "CloseStream" in message:
+                break
+        there[:] = [other for other in there if other is not server]
+
+    assert 2 <= speaking(handler, speakers=2, most=2) <= 5
+    told = [record for record in caplog.records if record.levelno >= logging.INFO and "edged" in record.name]
+    assert "the server seems to allow one connection" in caplog.text
+    assert not [record for record in told if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("code", [1000, 1011, 4000])

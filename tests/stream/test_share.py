@@ -13,11 +13,12 @@ from tests.patience import PATIENCE_S
 class Lane:
     """Someone who wants a connection."""
 
-    def __init__(self, *, presses: bool = False, speaks: bool = False) -> None:
+    def __init__(self, *, presses: bool = False, speaks: bool = False, waits: bool = True) -> None:
         self.asked = 0
         self.soon = False
         self.presses = presses
         self.speaks = speaks
+        self.waits = waits
         self.on_leave: Callable[[], None] = lambda: None
 
     def leave(self, *, soon: bool) -> None:
@@ -46,6 +47,7 @@ async def taking(one: Share, holder: Lane) -> asyncio.Task[None]:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that a test can wait for."""
     monkeypatch.setattr(share, "ASK_S", 0.02)
+    monkeypatch.setattr(share, "TURN_S", 0.0)
 
 
 def test_two_that_are_allowed_take_at_once_and_nobody_is_asked() -> None:
@@ -171,15 +173,83 @@ def test_one_who_begins_to_press_while_it_waits_goes_before_the_others() -> None
     play(body)
 
 
-def test_after_the_server_said_too_many_only_one_has_a_connection() -> None:
+def test_nobody_leaves_for_one_that_has_nothing_to_send_until_it_has() -> None:
+    """Live speech in a silence, while a backlog is transcribed: each turn would cost a connection and its priming."""
+
+    async def body() -> None:
+        one, live, behind = Share(1), Lane(waits=False), Lane()
+        await one.take(behind)
+        waiting = await taking(one, live)
+        await asyncio.sleep(0.05)
+        assert behind.asked == 0
+        live.waits = live.speaks = True
+        one.stir()
+        await asyncio.sleep(0.001)
+        assert (behind.asked, behind.soon) == (1, True)
+        one.give(behind)
+        await waiting
+
+    play(body)
+
+
+def test_a_turn_lasts_a_while_unless_the_other_presses_or_the_holder_has_nothing_to_send(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two that talk by turns, sentence by sentence, would cost a connection for each."""
+    monkeypatch.setattr(share, "TURN_S", 0.1)
+
+    async def body() -> None:
+        one, live, behind = Share(1), Lane(), Lane()
+        await one.take(behind)
+        waiting = await taking(one, live)
+        await asyncio.sleep(0.03)
+        assert behind.asked == 0
+        behind.waits = False
+        one.stir()
+        await asyncio.sleep(0.001)
+        assert behind.asked == 1
+        behind.waits = True
+        one.give(behind)
+        await waiting
+        pressing = await taking(one, Lane(presses=True))
+        assert live.asked == 1
+        pressing.cancel()
+        await asyncio.gather(pressing, return_exceptions=True)
+        again = await taking(one, behind)
+        assert live.asked == 1
+        await asyncio.sleep(0.15)
+        assert live.asked > 1
+        one.give(live)
+        await again
+
+    play(body)
+
+
+def test_one_that_has_something_to_send_goes_before_one_that_has_not() -> None:
+    async def body() -> None:
+        one, first, live, behind = Share(1), Lane(), Lane(waits=False), Lane()
+        await one.take(first)
+        silent, waiting = await taking(one, live), await taking(one, behind)
+        one.give(first)
+        await waiting
+        assert not silent.done()
+        one.give(behind)
+        await silent
+
+    play(body)
+
+
+@pytest.mark.parametrize("status", [403, 409, 429, 503])
+def test_after_the_server_said_too_many_only_one_has_a_connection(status: int) -> None:
     """Whoever was refused waits until the other has left, though two were allowed before."""
 
     async def body() -> None:
         one, live, behind = Share(2), Lane(), Lane()
         await one.take(behind)
+        one.opened(behind)
         await one.take(live)
-        one.give(live)  # it was refused
-        one.limited()
+        assert one.failed(live, status)
+        one.give(live)
         waiting = await taking(one, live)
         assert behind.asked == 1
         assert not waiting.done()
@@ -189,18 +259,34 @@ def test_after_the_server_said_too_many_only_one_has_a_connection() -> None:
     play(body)
 
 
-def test_two_are_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(share, "LIMITED_S", 0.05)
+@pytest.mark.parametrize("first_ends", [True, False])
+def test_after_the_server_ended_one_for_the_other_only_one_has_a_connection(
+    first_ends: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is told once."""
+    caplog.set_level("INFO")
 
     async def body() -> None:
         one, live, behind = Share(2), Lane(), Lane()
-        one.limited()
-        await one.take(live)
-        waiting = await taking(one, behind)
+        for holder in (live, behind):
+            await one.take(holder)
+            one.opened(holder)
+        ends, stays = (live, behind) if first_ends else (behind, live)
+        assert one.ended(ends, ours=False)
+        one.give(ends)
+        waiting = await taking(one, ends)
+        assert stays.asked == 1
         assert not waiting.done()
+        assert not one.ended(stays, ours=True)
+        one.give(stays)
         await waiting
 
     play(body)
+    [record] = caplog.records
+    assert record.getMessage() == (
+        "recogniser: the server seems to allow one connection: live speech and backlog take turns; "
+        "trying two again in 10 min 0 s"
+    )
 
 
 def test_one_who_gives_up_waiting_stands_in_nobodys_way() -> None:

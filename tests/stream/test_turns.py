@@ -73,6 +73,7 @@ async def on_air(play: Play) -> AsyncIterator[Live]:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that a test can wait for."""
     monkeypatch.setattr(share, "ASK_S", 0.02)
+    monkeypatch.setattr(share, "TURN_S", 0.0)
     monkeypatch.setattr(link, "PAUSE_S", 0.1)
 
 
