@@ -146,7 +146,7 @@ class Link:
         parked = self._lane.parked and not self.waits
         then = "connecting again when somebody speaks" if parked else f"trying again in {wait_s:.1f} s"
         text = f"{error}; {then}"
-        if reason not in self._reasons and self._share.is_told(reason):  # by the other connection
+        if not self._often and reason not in self._reasons and self._share.is_told(reason):  # by the other connection
             log.debug("recogniser: %s", text)
             return
         is_new = reason not in self._reasons and len(self._reasons) < MOST_REASONS

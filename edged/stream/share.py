@@ -110,13 +110,13 @@ class Share:
 
     def ended(self, holder: Holder, *, ours: bool) -> bool:
         """The open connection has ended; `ours`: as we asked for. True if the server allows only one."""
-        return self._told(self._limit.ended(holder, time.monotonic(), ours=ours))
+        return self._tell(self._limit.ended(holder, time.monotonic(), ours=ours))
 
     def failed(self, holder: Holder, status: int | None) -> bool:
         """It could not be opened, with this HTTP status if any. True if it was one too many."""
-        return self._told(self._limit.failed(holder, time.monotonic(), status))
+        return self._tell(self._limit.failed(holder, time.monotonic(), status))
 
-    def _told(self, too_many: bool) -> bool:
+    def _tell(self, too_many: bool) -> bool:
         if too_many and self._limit.is_new:
             text = (
                 "the server seems to allow one connection: live speech and backlog take turns; trying two again in %s"
