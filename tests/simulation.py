@@ -14,10 +14,11 @@ from edged.errors import Refused, Unreachable
 from edged.gate.detectors import webrtc
 from edged.gate.intake import Intake
 from edged.recognizer import messages, protocol
+from edged.recognizer.compatible import Quirks
 from edged.recognizer.handshake import parse
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import Script, ScriptEngine
-from edged.recognizer.windows import Quirks, Unkindness, Windows
+from edged.recognizer.windows import Unkindness, Windows
 from edged.settings import Deepgram, Gate, Reconnect
 from edged.stream import deepgram
 from edged.stream.backoff import Backoff

@@ -66,6 +66,7 @@ PURE = {
     "gate.rehearsal",
     "gate.second",
     "recognizer.account",
+    "recognizer.compatible",
     "recognizer.decoding",
     "recognizer.engine",
     "recognizer.faults",
@@ -85,6 +86,7 @@ PURE = {
     "stream.encoding",
     "stream.effects",
     "stream.happy_eyeballs",
+    "stream.history",
     "stream.lane",
     "stream.lenient",
     "stream.messages",
@@ -101,6 +103,7 @@ PURE = {
     "transcripts.outbox",
     "transcripts.reconcile",
     "transcripts.record",
+    "transcripts.text",
     "transcripts.utterance",
 }
 

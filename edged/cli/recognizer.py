@@ -11,13 +11,14 @@ from pathlib import Path
 from edged.cures import with_cure
 from edged.errors import Exit, UsageError
 from edged.files import open_file
+from edged.recognizer.compatible import Quirks
 from edged.recognizer.engine import Engines
 from edged.recognizer.faults import parse
 from edged.recognizer.pocketsphinx import PocketsphinxEngines
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Quirks, Unkindness
+from edged.recognizer.windows import Unkindness
 
 DESCRIPTION = """\
 Serve Deepgram's live protocol on this machine, so that edged, and any other Deepgram client, runs without an account.

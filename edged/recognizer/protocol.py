@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE
 from edged.recognizer import messages
+from edged.recognizer.compatible import Quirks
 from edged.recognizer.handshake import CONTAINER_RATE, Query
-from edged.recognizer.windows import Draw, Quirks, Unkindness, Windows
+from edged.recognizer.windows import Draw, Unkindness, Windows
 
 PIECE_S = 0.1
 """Audio that is processed at a time: no coarser than the usual message, so that windows don't depend on messages."""

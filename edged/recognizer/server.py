@@ -26,12 +26,13 @@ from websockets.http11 import Request, Response
 
 from edged.recognizer import handshake, messages
 from edged.recognizer.account import Account
+from edged.recognizer.compatible import Quirks
 from edged.recognizer.conversation import Common, Conversation
 from edged.recognizer.engine import Engines
 from edged.recognizer.faults import Fault, Orders, Verb
 from edged.recognizer.handshake import Query, Refusal
 from edged.recognizer.protocol import Limits, Session
-from edged.recognizer.windows import Quirks, Unkindness, Windows
+from edged.recognizer.windows import Unkindness, Windows
 
 log = logging.getLogger(__name__)
 

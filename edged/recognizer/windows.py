@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edged.recognizer import messages
+from edged.recognizer.compatible import Quirks, Rewriter
 from edged.recognizer.engine import NOTHING, Engine, HeardWord
 from edged.recognizer.handshake import Query
 
@@ -54,22 +55,6 @@ class Unkindness:
         )
 
 
-@dataclass(frozen=True)
-class Quirks:
-    """How compatible servers differ from Deepgram."""
-
-    finalize_closes: int | None = None
-    """Close with this code (4400) when Finalize comes."""
-    metadata_on_open: bool = False
-    windows_from_words: bool = False
-    """`start` and `duration` span the words, not the audio; 0 without words."""
-    no_empty_interims: bool = False
-    confidence: float | None = None
-    """Every word's and every result's."""
-    reject_after_upgrade: str | None = None
-    """A parameter that is refused by closing with 1008 after the handshake, instead of by status 400."""
-
-
 Draw = Callable[[], float]
 """A number from 0 to 1, as `random.Random(seed).random` gives it."""
 
@@ -88,6 +73,7 @@ class Windows:
         self._unkind = unkind
         self._quirks = quirks
         self._draw = draw
+        self._rewrite = Rewriter(quirks).rewrite
         self._samples = 0
         self._heard = NOTHING
         self._start_s = 0.0
@@ -113,7 +99,7 @@ class Windows:
             self._utterance_s = self._heard.words[-1].end_s
         if self.now_s < FIRST_S:
             return []
-        return [*self._speech_started(), *self._result(), *self._utterance_end()]
+        return self._rewrite([*self._speech_started(), *self._result(), *self._utterance_end()])
 
     def finalize(self) -> list[str]:
         """Answer Finalize: what is buffered becomes final. Nothing buffered, no answer."""
@@ -122,7 +108,7 @@ class Windows:
         self._heard = self.engine.flush()
         out = self._final(self.now_s, speech_final=self._ended(), from_finalize=True)
         self._speaking = self._voiced()
-        return out
+        return self._rewrite(out)
 
     def close(self) -> list[str]:
         """The last results, and Metadata."""
@@ -130,7 +116,7 @@ class Windows:
         if self.now_s > self._start_s:
             self._heard = self.engine.flush()
             out = self._final(self.now_s, speech_final=self._speaking)
-        return [*out, self.metadata()]
+        return [*self._rewrite(out, closing=True), self.metadata()]
 
     def metadata(self) -> str:
         """A `Metadata` message as of now."""

@@ -188,13 +188,13 @@ class Account:
             for a, b in self.waiting.within(low, high)
         )
 
+    def voiced_runs(self, start: int, end: int) -> Ranges:
+        """In which parts of `[start, end)` the gate heard a voice."""
+        return Ranges(run for segment in self._between(start, end) for run in segment.voiced.within(start, end))
+
     def quiet_runs(self, start: int, end: int) -> list[Range]:
         """The unvoiced runs of `[start, end)`, in order."""
-        voiced = Ranges()
-        for segment in self._between(start, end):
-            for a, b in segment.voiced.within(start, end):
-                voiced.add(a, b)
-        return voiced.gaps(start, end)
+        return self.voiced_runs(start, end).gaps(start, end)
 
     def quietest(self, start: int, end: int, window: int) -> int:
         """The middle of the quietest `window` samples in `[start, end)`, or of them all if none waits any more."""

@@ -3,11 +3,13 @@
 `parse` takes what other clients take. What remains unreadable is told apart: it may have been a final.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from edged.stream.lenient import decode, flag, line, number, rows, string, table
 from edged.transcripts.record import probability
+from edged.transcripts.text import bare, is_opening, is_punctuation
 
 UNKNOWN_WORD_S: Final = 0.5
 """A word whose end is unknown lasts no longer than this: few do, and its middle must lie in it."""
@@ -55,11 +57,17 @@ class Results(NamedTuple):
     from_finalize: bool
     cut: bool = False
     """There were more words than `parse` was to read."""
+    timed: bool = True
+    """The words have times of their own: else they share the window."""
+    transcript: str = ""
+    """The server's own text of the words, if it is no more than may be read."""
+    punctuation: str = ""
+    """What belongs to the last word before this result."""
 
     @property
     def characters(self) -> int:
         """Of its text, with a space behind each word."""
-        return sum(len(word.text) + 1 for word in self.words)
+        return max(len(self.transcript), sum(len(word.text) + 1 for word in self.words)) + len(self.punctuation)
 
 
 class UtteranceEnd(NamedTuple):
@@ -154,21 +162,50 @@ def _results(message: dict[str, Any], rate: int, most_characters: int) -> Messag
         start_s = min(times_s)
     if start_s is not None and duration_s is None and times_s:
         duration_s = max(times_s) - start_s
+    if duration_s == 0 and times_s:  # some servers leave it at that
+        start_s, duration_s = min(times_s), max(times_s) - min(times_s)
     if start_s is None or duration_s is None:
         # A window can't be guessed: it says which audio is answered.
         kind = "a Results that can't be read"
         return Unreadable(kind) if is_final and heard else Odd(kind)
     end_s = start_s + min(max(0.0, duration_s), MOST_S)
-    words = _placed(heard, start_s, end_s, rate)
+    transcript = _transcript(best, most_characters) if heard and not cut else ""
+    punctuation, heard = _without_punctuation(heard)
     return Results(
         start=round(start_s * rate),
         end=round(end_s * rate),
-        words=words,
+        words=_placed(heard, start_s, end_s, rate),
         is_final=is_final,
         speech_final=flag(message.get("speech_final")),
         from_finalize=flag(message.get("from_finalize")),
         cut=cut,
+        timed=any(each.start_s is not None for each in heard),
+        transcript=transcript.removeprefix(punctuation).lstrip() if heard else "",
+        punctuation=punctuation,
     )
+
+
+def _transcript(best: dict[str, Any], most_characters: int) -> str:
+    """On one line; an ideographic space is kept."""
+    text = re.sub(r"[^\S\u3000]+", " ", string(best.get("transcript")))
+    return text if len(text) <= most_characters else ""
+
+
+def _without_punctuation(heard: list[_Heard]) -> tuple[str, list[_Heard]]:
+    """Put punctuation that stands like a word at the word it belongs to. Returns also what comes before the first."""
+    words: list[_Heard] = []
+    before = opening = ""
+    for each in heard:
+        if not (is_punctuation(each.word) and is_punctuation(each.text)):
+            words.append(each._replace(text=opening + each.text))
+            opening = ""
+        elif is_opening(each.text):
+            opening += each.text
+        elif words:
+            words[-1] = words[-1]._replace(text=words[-1].text + each.text)
+        else:
+            before += each.text
+    return before, words
 
 
 def _heard(best: dict[str, Any], most_characters: int) -> tuple[list[_Heard], bool]:
@@ -213,11 +250,6 @@ def _word(entry: dict[str, Any]) -> _Heard | None:
 
 def _speaker(value: float | None) -> int | None:
     return int(value) if value is not None and 0 <= value < MOST_SPEAKERS else None
-
-
-def bare(text: str) -> str:
-    """A word as servers give it beside its punctuated form: lower case, without punctuation around it."""
-    return text.strip(".,;:!?").lower()
 
 
 def _time(value: Any) -> float | None:

@@ -13,8 +13,18 @@ from edged.ranges import Ranges
 from edged.stream import messages
 from edged.stream.account import Account, Segment
 from edged.stream.session import Answer
-from edged.stream.timeline import StreamMap
-from edged.transcripts.utterance import JITTER_MS, LEAD_MS, LONGEST_WORD_S, PAUSE_MS, Draft, Spoken, Utterance
+from edged.stream.timeline import Piece, StreamMap
+from edged.transcripts.utterance import (
+    JITTER_MS,
+    LEAD_MS,
+    LONGEST_WORD_S,
+    PAUSE_MS,
+    Draft,
+    Passage,
+    Spoken,
+    Utterance,
+    text_of,
+)
 
 
 class Uttered(NamedTuple):
@@ -41,7 +51,7 @@ class Scribe:
     @property
     def text(self) -> str:
         """What is being said, as far as it is not recorded: for people only."""
-        return " ".join(word.text for word in [*(self.draft.words if self.draft else ()), *self._interim])
+        return text_of([*(self.draft.words if self.draft else ()), *self._interim])
 
     # -- what the server says -----------------------------------------------------------------------------------------
 
@@ -52,7 +62,9 @@ class Scribe:
     def answer(self, answer: Answer, stream: StreamMap, request_id: str) -> list[Uttered]:
         """A final: its words are drafted, and what it ends is recorded."""
         uttered: list[Uttered] = []
-        words = [_placed(word, stream) for word in answer.words] if stream.sent else []
+        words = self._words(answer, stream) if stream.sent else []
+        if answer.punctuation and self.draft:
+            self.draft.punctuate(answer.punctuation)
         parts = [
             part
             for piece in answer.pieces
@@ -170,6 +182,32 @@ class Scribe:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _words(self, answer: Answer, stream: StreamMap) -> list[Spoken]:
+        """The words of a final, each where it was said."""
+        passage = Passage(answer.transcript, len(answer.words)) if answer.transcript else None
+        words = [_placed(word, stream, passage) for word in answer.words]
+        return words if answer.timed else self._shared_out(words, answer.pieces)
+
+    def _shared_out(self, words: list[Spoken], pieces: list[Piece]) -> list[Spoken]:
+        """Words without times, in equal parts of the voice that was heard in these pieces."""
+        spans = [(piece.position, piece.position + piece.length) for piece in pieces]
+        spans = [run for span in spans for run in self._account.voiced_runs(*span)] or spans
+        share = sum(end - start for start, end in spans) // max(1, len(words))
+        if not share:
+            return words
+
+        def place(at: int) -> int:
+            for start, end in spans:
+                if at < end - start:
+                    return start + at
+                at -= end - start
+            return spans[-1][1]
+
+        return [
+            word._replace(start=place(i * share), end=place((i + 1) * share - 1) + 1, guessed=True)
+            for i, word in enumerate(words)
+        ]
+
     def _draft_of(self, segment: Segment) -> Draft | None:
         return self.draft if self.draft and self.draft.chain == segment.chain else None
 
@@ -230,7 +268,7 @@ class Scribe:
         return Uttered(utterance)
 
 
-def _placed(word: messages.Word, stream: StreamMap) -> Spoken:
+def _placed(word: messages.Word, stream: StreamMap, passage: Passage | None = None) -> Spoken:
     """A word in positions. Its middle tells where it belongs: if its times span a skip they are cut there."""
     piece = stream.piece_at((word.start + word.end) // 2)
 
@@ -238,4 +276,4 @@ def _placed(word: messages.Word, stream: StreamMap) -> Spoken:
         return piece.position + min(max(at - piece.stream, 0), piece.length)
 
     start, end = placed(word.start), placed(word.end)
-    return Spoken(start, end, word.word, word.text, word.confidence, word.speaker, word.guessed)
+    return Spoken(start, end, word.word, word.text, word.confidence, word.speaker, word.guessed, passage)

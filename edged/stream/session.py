@@ -5,6 +5,9 @@ The law:
   beyond the last result.
 - While nothing else leaves, a KeepAlive does, every `keepalive_s` since the last message left for the kernel.
 - A final that ends at `t` answers everything sent before `t` on this connection.
+- Text in a final without width was said somewhere in what is pending: it answers all of that.
+- Words that a final restates are dropped. Where stream times start again, nothing after that can be placed: the session
+  is given up.
 - A message that can't be read may have been a final: what was sent until then may be answered by it, and by nothing
   that follows. The session is given up, and what is unanswered is sent again.
 - What the server says is bounded by the audio it was sent: `CHARACTERS_PER_S`, and `CHARACTERS` more.
@@ -20,6 +23,7 @@ from edged.audio import BYTES_PER_SAMPLE
 from edged.errors import Unreachable
 from edged.settings import Deepgram
 from edged.stream import deepgram, messages
+from edged.stream.history import History
 from edged.stream.timeline import Piece, StreamMap
 
 BURST_S = 0.3
@@ -35,6 +39,9 @@ REMEMBERED_S = 120
 CHARACTERS = 1000
 CHARACTERS_PER_S = 100
 """Bound of the text that finals may hold: speech has about 15 characters a second, the fastest 40."""
+
+SHORTEST_MS = 50
+"""A window that is no longer holds no word: it says nothing of where its text was said."""
 
 
 class Send(NamedTuple):
@@ -57,6 +64,12 @@ class Answer(NamedTuple):
     speech_final: bool
     from_finalize: bool
     reach: int
+    timed: bool
+    """The words have times of their own: else they were said somewhere in the pieces."""
+    transcript: str
+    """The server's own text of all the words, or nothing."""
+    punctuation: str
+    """What belongs to the last word of the finals before."""
 
 
 class Interim(NamedTuple):
@@ -121,6 +134,7 @@ class Session:
         self._sent_since_result = 0
         self._characters = 0
         """Of all finals so far."""
+        self._history = History(rate)
         self._last_left_at = now
         self._tokens = BURST_S * rate
         self._tokens_at = now
@@ -250,7 +264,16 @@ class Session:
         self.last_result_at = now
         self._sent_since_result = 0
         self._asked_at = None
-        end = min(self.map.snap(results.end), self.map.sent)
+        if self._has_width(results):
+            sifted = self._history.sift(results, self.answered_to)
+            if sifted.started_again:
+                return [*self._give_up("the server's times have started again: what is unanswered is sent again")]
+            results = sifted.results
+            end = self.map.snap(results.end)
+        else:
+            # Text that comes without a place, when a server empties its buffer, was said in what is pending.
+            end = self.map.sent if results.words else self.map.snap(results.end)
+        end = min(end, self.map.sent)
         self._reach = max(self._reach, end)
         warned = (
             [Warned("the server sends more words than can be said in that time: the rest is left out")]
@@ -259,11 +282,29 @@ class Session:
         )
         if not results.is_final:
             return [*warned, Interim(results.words)]
+        return [*warned, self._answer(results, end)]
+
+    def _answer(self, results: messages.Results, end: int) -> Answer:
+        has_width = self._has_width(results)
+        if has_width:
+            self._history.add(results, self.answered_to)
         self._characters += results.characters
         start, self.answered_to = self.answered_to, max(self.answered_to, end)
         pieces = self.map.pieces(start, self.answered_to)
         self.map.forget(self.answered_to - REMEMBERED_S * self._rate)
-        return [*warned, Answer(pieces, results.words, results.speech_final, results.from_finalize, end)]
+        return Answer(
+            pieces,
+            results.words,
+            results.speech_final,
+            results.from_finalize,
+            end,
+            timed=results.timed and has_width,
+            transcript=results.transcript,
+            punctuation=results.punctuation,
+        )
+
+    def _has_width(self, results: messages.Results) -> bool:
+        return results.end - results.start > SHORTEST_MS * self._rate // 1000
 
     @property
     def _most_characters(self) -> int:

@@ -9,7 +9,7 @@ from typing import Protocol
 from edged.service.clock import timestamp
 from edged.settings import Settings
 from edged.transcripts.record import Record, Word, encodable
-from edged.transcripts.utterance import Utterance
+from edged.transcripts.utterance import Utterance, text_of
 
 
 class CaptureTimes(Protocol):
@@ -60,7 +60,7 @@ class Maker:
             id=self._new_id(),
             start=timestamp(begins_s + wall_offset_s),
             end=timestamp(ends_s + wall_offset_s),
-            text=" ".join(word.text for word in words),
+            text=text_of(utterance.words),
             confidence=round(sum(word.confidence for word in words) / len(words), 4),
             channel=self.channel,
             words=words,

@@ -1,10 +1,12 @@
 """From finals to utterances: the draft of one, where it may be cut, and what it is when it is done. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 from edged.ranges import Range
+from edged.transcripts.text import joined
 
 PAUSE_MS = 150
 """A shorter silence may lie within a word (a closure before a plosive lasts up to 100 ms)."""
@@ -19,6 +21,13 @@ LEAD_MS = 300
 """Of a long pause this much is left to what follows: words may begin too softly for the detector."""
 
 
+class Passage(NamedTuple):
+    """The server's own text of one final, and how many words it has."""
+
+    text: str
+    words: int
+
+
 class Spoken(NamedTuple):
     """A word, placed in the capture: positions instead of stream time."""
 
@@ -30,6 +39,8 @@ class Spoken(NamedTuple):
     speaker: int | None
     guessed: bool = False
     """Where it ends was not told: it may be before `end`."""
+    passage: Passage | None = None
+    """What it is part of: the same object for all words of one final."""
 
     @property
     def middle(self) -> int:
@@ -45,6 +56,17 @@ class Utterance(NamedTuple):
     words: tuple[Spoken, ...]
     request_id: str
     replayed: bool
+
+
+def text_of(words: Iterable[Spoken]) -> str:
+    """In the server's own text where all words of a final are there, else word by word."""
+    parts: list[str] = []
+    for _, group in groupby(words, key=lambda word: id(word.passage)):
+        together = list(group)
+        passage = together[0].passage
+        whole = passage and passage.words == len(together)
+        parts += [passage.text] if passage and whole else [word.text for word in together]
+    return joined(parts)
 
 
 QuietRuns = Callable[[int, int], list[Range]]
@@ -117,6 +139,15 @@ class Draft:
             if before.middle < (middle := (before.end + after.start) // 2) <= after.middle
         ]
         return max(((gap, middle) for gap, middle in gaps if middle > beyond), default=(0, None))[1]
+
+    def punctuate(self, mark: str) -> None:
+        """Append punctuation to the last word, if there is one: it came in a final of its own, and may come again."""
+        if not self.words or self.words[-1].text.endswith(mark):
+            return
+        last = self.words[-1]
+        passage = last.passage and last.passage._replace(text=last.passage.text + mark)
+        self.words = [word._replace(passage=passage) if word.passage is last.passage else word for word in self.words]
+        self.words[-1] = self.words[-1]._replace(text=last.text + mark)
 
     def take(self, to: int, replayed: Callable[[int, int], bool]) -> Utterance:
         """Part off what lies before `to` as an utterance; the rest stays, with `to` as its start.

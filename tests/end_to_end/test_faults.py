@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from edged.recognizer.compatible import Quirks
 from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.script import Script
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Quirks, Unkindness
+from edged.recognizer.windows import Unkindness
 from tests.end_to_end.stage import Run, Setting, Stage, speech, until
 
 pytestmark = pytest.mark.slow
@@ -128,6 +129,9 @@ COMPATIBLE = {
     "windows from words": Quirks(windows_from_words=True),
     "no empty interims": Quirks(no_empty_interims=True),
     "confidence 0": Quirks(confidence=0.0),
+    "restates words": Quirks(restates=2),
+    "late punctuation": Quirks(late_punctuation=True),
+    "times start again": Quirks(times_start_again=True),
     "all": Quirks(
         finalize_closes=4400, metadata_on_open=True, windows_from_words=True, no_empty_interims=True, confidence=0.0
     ),

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from edged.recognizer.compatible import Quirks
 from edged.recognizer.compose import place
 from edged.recognizer.handshake import Query, parse
 from edged.recognizer.messages import Stream
 from edged.recognizer.protocol import Close, Limits, Out, Send, Session
 from edged.recognizer.script import Script, ScriptEngine
-from edged.recognizer.windows import Draw, Quirks, Unkindness, Windows
+from edged.recognizer.windows import Draw, Unkindness, Windows
 
 RATE = 16_000
 USUAL = "model=nova-3&encoding=linear16&sample_rate=16000&channels=1"

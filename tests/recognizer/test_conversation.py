@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from edged.recognizer.compatible import Quirks
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.engine import Engine
 from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import ScriptEngine, ScriptEngines
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Quirks, Unkindness
+from edged.recognizer.windows import Unkindness
 from tests.patience import PATIENCE_S
 from tests.recognizer.common import ONE_SENTENCE, pcm, results, words
 from tests.recognizer.wire import AT_ONCE, CLOSE_STREAM, client, collect, send, serve

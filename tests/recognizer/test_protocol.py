@@ -5,9 +5,10 @@ import json
 import pytest
 
 from edged.recognizer import messages
+from edged.recognizer.compatible import Quirks
 from edged.recognizer.handshake import parse
 from edged.recognizer.protocol import Close, Limits, Send
-from edged.recognizer.windows import Quirks, Unkindness
+from edged.recognizer.windows import Unkindness
 from tests.recognizer.common import FULL, ONE_SENTENCE, closes, pcm, results, run, said, session, stream, window, words
 
 KEEPALIVE = '{"type":"KeepAlive"}'

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from edged.recognizer.compatible import Quirks
 from edged.recognizer.compose import compose, place, sentences
 from edged.recognizer.script import Script
-from edged.recognizer.windows import Quirks, Unkindness
+from edged.recognizer.windows import Unkindness
 from tests.recognizer.common import FULL, ONE_SENTENCE, RATE, USUAL, feed, pcm, results, window, windows, words
 
 LONG = place([(f"w{i}", 1.5 + i * 0.45, 1.85 + i * 0.45) for i in range(40)], 21.0)

@@ -53,6 +53,12 @@ def interim(start_ms: int, end_ms: int, spoken: str = "") -> str:
     return results(start_ms, end_ms, spoken, is_final=False)
 
 
+def text(start_ms: int, end_ms: int, transcript: str, **fields: Any) -> str:
+    """A final without words of its own, as some servers send it."""
+    channel = {"alternatives": [{"transcript": transcript, "confidence": 0.0, "words": []}]}
+    return final(start_ms, end_ms, **{"channel": channel, **fields})
+
+
 def utterance_end(last_word_end_ms: int) -> str:
     """An `UtteranceEnd`."""
     return json.dumps({"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": last_word_end_ms / 1000})

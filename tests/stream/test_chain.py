@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from edged.recognizer.compatible import Quirks
 from edged.recognizer.compose import compose, place, sentences
 from edged.recognizer.script import Script
-from edged.recognizer.windows import Quirks, Unkindness
+from edged.recognizer.windows import Unkindness
 from edged.settings import Deepgram, Gate
 from tests.simulation import World
 
@@ -38,6 +39,9 @@ FAULT = st.tuples(
         st.tuples(st.just("tear"), st.integers(1, 3)),
     ),
 ).map(lambda drawn: (drawn[0], *drawn[1]))
+
+ODD = (Quirks(), Quirks(restates=3), Quirks(late_punctuation=True), Quirks(times_start_again=True))
+"""Servers that are exact to the word, each in its own way."""
 
 
 @cache
@@ -149,11 +153,11 @@ def test_a_network_that_breaks_again_and_again_in_talk_without_a_pause_loses_no_
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.integers(0, 11), st.lists(FAULT, max_size=5))
-@example(0, [(0.875, "reset", None), (0.9375, "reset", None), (1.0, "reset", None)])
-@example(6, [(0.1875, "reset", None), (0.3125, "mute", 14.0)])  # a draft cut where a word's end was a guess
-def test_any_history_of_faults_loses_and_doubles_no_word(seed: int, faults: list[Fault]) -> None:
-    assert_every_word_once(history(seed, faults))
+@given(st.integers(0, 11), st.lists(FAULT, max_size=5), st.sampled_from(ODD))
+@example(0, [(0.875, "reset", None), (0.9375, "reset", None), (1.0, "reset", None)], Quirks())
+@example(6, [(0.1875, "reset", None), (0.3125, "mute", 14.0)], Quirks())  # a draft cut where a word's end was a guess
+def test_any_history_of_faults_loses_and_doubles_no_word(seed: int, faults: list[Fault], quirks: Quirks) -> None:
+    assert_every_word_once(history(seed, faults, quirks=quirks))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -205,13 +209,32 @@ def test_keep_alives_are_never_more_than_5_s_apart_in_silence() -> None:
         Quirks(no_empty_interims=True, confidence=0.0),
         Quirks(windows_from_words=True),
         Quirks(windows_from_words=True, no_empty_interims=True, finalize_closes=4400),
+        Quirks(restates=3),
+        Quirks(late_punctuation=True),
+        Quirks(times_start_again=True),
     ],
-    ids=["finalize closes", "metadata on open", "no empty interims", "windows from words", "all"],
+    ids=[
+        *("finalize closes", "metadata on open", "no empty interims", "windows from words", "all"),
+        *("restates words", "late punctuation", "times start again"),
+    ],
 )
 def test_compatible_servers_get_every_word(quirks: Quirks) -> None:
     """However they differ from Deepgram."""
-    one = history(3, [(0.4, "reset", None)], unkind=Unkindness(), quirks=quirks)
-    assert_every_word_once(one)
+    for seed in (1, 2, 3):
+        one = history(seed, [(0.4, "reset", None)], unkind=Unkindness(), quirks=quirks)
+        assert_every_word_once(one)
+        assert "" not in [word.word for word in one.words]
+
+
+@pytest.mark.parametrize("quirks", [Quirks(text_at_close=True), Quirks(text_at_close=True, finalize_closes=4400)])
+def test_text_that_a_server_keeps_until_the_end_is_got_once(quirks: Quirks) -> None:
+    """It has no times: its words are somewhere in the voice that was not answered before."""
+    for seed in (1, 2, 3):
+        one = history(seed, [(0.4, "reset", None)], unkind=Unkindness(), quirks=quirks)
+        assert one.lost() == []
+        assert one.doubled() == []
+        assert one.lane.backlog == 0
+        assert one.worst_time_s() < 1.0
 
 
 @pytest.mark.parametrize("finalize", ["message", "off"])

@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.stream.some import METADATA, Bench, results, utterance_end
+from edged.transcripts.utterance import text_of
+from tests.stream.some import METADATA, Bench, results, text, utterance_end
 
 SPAN = st.tuples(st.integers(0, 30_000), st.integers(0, 6000))
 STEP = st.one_of(
@@ -16,6 +17,7 @@ STEP = st.one_of(
         st.just("say"),
         st.tuples(SPAN, st.lists(SPAN, max_size=4), st.booleans(), st.booleans(), st.booleans()),
     ),
+    st.tuples(st.just("text"), st.tuples(SPAN, st.sampled_from(["ah oh", ". ah", "今日は", ".", "( ", ""]))),
     st.tuples(st.just("end"), st.integers(-1000, 30_000)),
 )
 ODD = (METADATA, "nonsense", '{"type":"Error"}', '{"type":"New"}', '{"type":"Results"}')
@@ -49,6 +51,9 @@ def play(bench: Bench, steps: list[tuple[str, Any]]) -> None:
             spoken = " ".join(f"w{i}@{at}-{at + long}" for i, (at, long) in enumerate(said))
             flags = {"is_final": is_final, "speech_final": speech_final, "from_finalize": from_finalize}
             bench.serve(results(start, start + length, spoken, **flags))
+        elif verb == "text":
+            (start, length), spoken = value
+            bench.serve(text(start, start + (0 if length < 3000 else length), spoken))
         elif verb == "finish" and not finished:
             finished = True
             bench.close()
@@ -82,7 +87,7 @@ def test_whatever_the_server_says_the_lane_goes_on(steps: list[tuple[str, Any]],
     bench = Bench(utterance_max_s=5, keep_max_s=10, finalize=finalize, stall_s=5, inflight_s=8, idle_close_s=20)
     play(bench, steps)
     for uttered in bench.uttered:
-        assert uttered.utterance.words, "a record of nothing"
+        assert text_of(uttered.utterance.words).strip(".( "), "a record of nothing"
         assert uttered.utterance.start < uttered.utterance.end
     account = bench.lane.account
     for segment, following in pairwise(account.segments):

@@ -66,6 +66,7 @@ def test_results_are_read_in_samples_of_stream_time() -> None:
         is_final=True,
         speech_final=True,
         from_finalize=False,
+        transcript="Dying, come at once.",
     )
 
 

@@ -281,7 +281,8 @@ def test_finals_hold_no_more_text_than_can_be_said_in_what_was_sent() -> None:
     assert isinstance(answer, Answer)
     assert answer.words == []
     feed(one, 10_000, 11_000)
-    _, answer = one.message(flood, 10.0)
+    more = final(10_000, 11_000, " ".join(f"{i:04}@10100-10900" for i in range(800)))
+    _, answer = one.message(more, 11.0)
     assert isinstance(answer, Answer)
     assert len(answer.words) == 100 / 5
 
