@@ -204,7 +204,7 @@ class Daemon:
         left_s = self._left_s
         if left_s:
             log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, self._books.fate)
-        if left_s or self._undelivered:
+        if left_s or any(sink in self._delivery.holding for sink in self._undelivered):
             return Exit.SPEECH_LEFT
         return Exit.INTERRUPTED if self._stopping.interrupted else Exit.OK
 

@@ -72,8 +72,8 @@ class OutputError(EdgedError):
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(f"can't write to standard output: {with_cure(cause)}")
-        self.unread = cause.errno == errno.EPIPE
-        """Its reader has seen enough, as in `edged devices | head -1`."""
+        self.unread = cause.errno in (errno.EPIPE, errno.EIO)
+        """Nobody is there: its reader has seen enough, as in `edged devices | head -1`, or its terminal was closed."""
 
 
 class SourceError(EdgedError):

@@ -74,7 +74,7 @@ EPILOG = """\
 exit status: 0 done; 64 not root, or usage; 78 something stands in the way (the line says what)
 
 examples:
-  sudo edged service install
+  sudo "$(command -v edged)" service install
   sudo edged service uninstall
 """
 

@@ -171,6 +171,11 @@ class Delivery:
         with self._lock:
             return {worker.name: self._outbox.counts(worker.name) for worker in self._workers.values()}
 
+    @property
+    def holding(self) -> list[str]:
+        """Sinks that count: what one of them lacks is not written yet."""
+        return self._outbox.holding
+
     async def close(self, timeout_s: float) -> dict[str, int]:
         """Deliver what waits, for `timeout_s` at most, and stop. Returns how many records each sink still lacks."""
         with self._lock:

@@ -48,7 +48,8 @@ class Outbox:
         self._max_pending = max_pending
         self._cursors = {sink: _Cursor() for sink in sinks}
         self._gone: set[str] = set()
-        self._holding = [sink for sink in sinks if sink not in loose] or list(sinks)
+        self.holding = [sink for sink in sinks if sink not in loose] or list(sinks)
+        """Those that count."""
 
     def add(self, record: Record, lacking: Collection[str] | None = None) -> list[tuple[str, str]]:
         """Take a record for all sinks, or only for those `lacking` it (from a spool, after a crash).
@@ -91,7 +92,7 @@ class Outbox:
                 cursor.undelivered -= 1
             cursor.out -= {id_}
             cursor.delivered += 1
-            if not any(id_ in self._cursors[other].lacks for other in self._holding):
+            if not any(id_ in self._cursors[other].lacks for other in self.holding):
                 left.append(id_)
         return left
 

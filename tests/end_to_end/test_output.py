@@ -4,13 +4,15 @@ import asyncio
 import os
 import pty
 import re
+import signal
+import termios
 from itertools import pairwise
 
 import pytest
 
 from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.protocol import Limits
-from tests.end_to_end.stage import Run, Stage, speech
+from tests.end_to_end.stage import Run, Setting, Stage, speech, until
 from tests.end_to_end.test_stopping import free_port
 
 pytestmark = pytest.mark.slow
@@ -143,3 +145,41 @@ def _read(terminal: int, *, blocking: bool = True) -> bytes:
         return os.read(terminal, 65_536)
     except (BlockingIOError, OSError):
         return b""
+
+
+async def test_a_stopped_terminal_stops_nothing_else(stage: Stage) -> None:
+    """Ctrl-S: the file gets every word in time, what the console missed comes when it goes on."""
+    script = speech(count=2, words_each=8)
+    server = await stage.recogniser(script)
+    ours, theirs = pty.openpty()
+    termios.tcflow(theirs, termios.TCOOFF)
+    try:
+        settings: dict[str, Setting] = {"transcripts.sinks": ["console", "file"], "capture.end_wait_s": 8}
+        run = await stage.daemon(server.url, script, settings, {"TERM": "xterm"}, output=theirs)
+        await until(lambda: run.words == list(script.texts), "all words in the file")
+        termios.tcflow(theirs, termios.TCOON)
+        assert await run.ends() == 0
+        shown = _read(ours, blocking=False).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    run.check_words()
+    assert all(record.text in shown for record in run.records)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+async def test_a_stopped_terminal_obeys_signals(stage: Stage, number: signal.Signals, status: int) -> None:
+    """What a terminal that stays stopped has not shown is in the file: nothing is left."""
+    script = speech(count=2, words_each=8)
+    server = await stage.recogniser(script)
+    ours, theirs = pty.openpty()
+    termios.tcflow(theirs, termios.TCOOFF)
+    try:
+        settings: dict[str, Setting] = {"transcripts.sinks": ["console", "file"]}
+        run = await stage.daemon(server.url, script, settings, {"TERM": "xterm"}, output=theirs)
+        await until(lambda: run.records, "a record")
+        run.signal(number)
+        assert await run.ends(within_s=20) == status
+    finally:
+        os.close(ours)
+        os.close(theirs)
