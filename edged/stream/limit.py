@@ -35,6 +35,7 @@ class Limit:
         self._until_s = float("-inf")
         self._shown = 0
         """How often the limit has shown since two stood together."""
+        self._is_new = False
         self._opened: dict[object, float] = {}
         self._beside = 0
         """Ends in a row beside another."""
@@ -85,10 +86,14 @@ class Limit:
         """From when it has shown last."""
         return min(LONGEST_S, LIMITED_S * 2.0 ** min(self._shown - 1, 16))
 
-    @property
-    def is_new(self) -> bool:
-        """It has shown for the first time since two stood together."""
-        return self._shown == 1
+    def gone(self, holder: object) -> None:
+        """It has no connection any more, and nothing is to be learned from that."""
+        self._opened.pop(holder, None)
+
+    def news(self) -> bool:
+        """Whether it has shown for the first time since two stood together; asked once."""
+        news, self._is_new = self._is_new, False
+        return news
 
     def _together_s(self, now: float) -> float:
         """How long two have stood together; negative if there are not two."""
@@ -97,5 +102,6 @@ class Limit:
     def _show(self, now: float) -> None:
         if now >= self._until_s:  # else it is the same showing: both ends of one quarrel
             self._shown += 1
+            self._is_new = self._shown == 1
             self._until_s = now + self.lasts_s
         self._beside = 0

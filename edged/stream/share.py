@@ -102,6 +102,7 @@ class Share:
     def give(self, holder: Holder) -> None:
         """The connection has ended, or did not come about."""
         del self._holders[holder]
+        self._limit.gone(holder)
         self._changed.set()
 
     def opened(self, holder: Holder) -> None:
@@ -117,7 +118,7 @@ class Share:
         return self._tell(self._limit.failed(holder, time.monotonic(), status))
 
     def _tell(self, too_many: bool) -> bool:
-        if too_many and self._limit.is_new:
+        if too_many and self._limit.news():
             text = (
                 "the server seems to allow one connection: live speech and backlog take turns; trying two again in %s"
             )

@@ -119,7 +119,6 @@ def test_each_time_that_it_shows_again_it_lasts_twice_as_long_up_to_a_day() -> N
 def test_it_is_forgotten_when_two_have_stood_together_for_a_minute() -> None:
     one = two(100)
     one.ended("backlog", 100, ours=False)
-    assert one.is_new
     one.opened("backlog", 701)
     assert one.allowed(760, speaks=True) == 1
     assert one.allowed(761, speaks=True) == 2
@@ -131,3 +130,22 @@ def test_it_is_forgotten_when_two_have_stood_together_for_a_minute() -> None:
 
 def test_a_server_where_one_is_set_has_one() -> None:
     assert Limit(1).allowed(0, speaks=False) == 1
+
+
+def test_it_is_news_once() -> None:
+    """Until two have stood together."""
+    one = two(100)
+    one.ended("live", 101, ours=False)
+    assert one.news()
+    one.ended("backlog", 110, ours=True)
+    assert one.failed("live", 111, 403)
+    assert not one.news()
+
+
+def test_one_that_is_gone_without_an_end_stands_no_more() -> None:
+    """Its link was cancelled."""
+    one = two(100)
+    one.gone("backlog")
+    assert not one.ended("live", 101, ours=False)
+    one.gone("live")
+    assert not limited(one, 102)
