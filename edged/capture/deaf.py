@@ -16,6 +16,8 @@ ONE_VALUE_S: Final = 10.0
 """One value for this long is reported: a live converter's noise never holds still for more than some samples."""
 LONGEST_S: Final = 3600.0
 """Between two openings for the same fault; the waits double until then."""
+SOUND_S: Final = 0.5
+"""Sound for this long ends it: a converter of rates gives a moment of it at each opening, whatever it converts."""
 HELPED_S: Final = 2.0
 """What comes within this much audio after an opening came by it."""
 
@@ -35,16 +37,21 @@ BY_REOPENING: Final = ", since it was opened again"
 class OneValue:
     """Notices a channel that gives one value only, mostly 0, and whether another has signal meanwhile."""
 
+    fault: bool
+    _samples: int
+    """For which it has lasted."""
+    _varied: int
+    """Since, in a row."""
+    _opened_at: int | None
+    _wait_s: float
+    _reopen_at: int
+    _others: set[int]
+    """Channels that have signal meanwhile."""
+
     def __init__(self, rate: int, channels: int, channel: int) -> None:
         self._rate, self._channels, self._channel = rate, channels, channel
         self._value = b""
-        self._samples = 0
-        """For which it has lasted."""
-        self._others: set[int] = set()
-        self._opened_at: int | None = None
-        self._wait_s = ONE_VALUE_S
-        self._reopen_at = round(ONE_VALUE_S * rate)
-        self.fault = False
+        self._begin()
 
     @property
     def wants_reopening(self) -> bool:
@@ -58,9 +65,12 @@ class OneValue:
 
     def hear(self, pcm: bytes, frames: bytes) -> Signal | None:
         """Takes a block of the chosen channel and the interleaved frames that it came from."""
-        first = pcm[:BYTES_PER_SAMPLE]
-        if first != self._value or pcm != first * (len(pcm) // BYTES_PER_SAMPLE):
-            return self._changes(pcm)
+        if not _is_one_value(pcm):
+            return self._varies(pcm)
+        value, self._varied = pcm[:BYTES_PER_SAMPLE], 0
+        if value != self._value and not self.fault:
+            self._begin()
+        self._value = value
         self._samples += len(pcm) // BYTES_PER_SAMPLE
         if self._channels > 1:
             self._look_elsewhere(frames)
@@ -69,21 +79,28 @@ class OneValue:
         self.fault = True
         return Signal(self._told(), True, Trouble.MICROPHONE_SILENT)
 
-    def _changes(self, pcm: bytes) -> Signal | None:
-        was, self.fault = self.fault, False
-        helped = self._opened_at is not None and self._samples - self._opened_at <= HELPED_S * self._rate
-        self._value = pcm[-BYTES_PER_SAMPLE:]
-        self._samples, self._opened_at = 0, None
-        self._wait_s, self._reopen_at = ONE_VALUE_S, round(ONE_VALUE_S * self._rate)
-        self._others.clear()
-        if not was:
+    def _varies(self, pcm: bytes) -> Signal | None:
+        if not self.fault:
+            if self._samples:
+                self._begin()
             return None
+        self._varied += len(pcm) // BYTES_PER_SAMPLE
+        if self._varied < SOUND_S * self._rate:
+            return None
+        helped = self._opened_at is not None and self._samples - self._opened_at <= HELPED_S * self._rate
+        self._begin()
         return Signal(f"delivers sound again{BY_REOPENING if helped else ''}", False, Trouble.MICROPHONE_SILENT)
+
+    def _begin(self) -> None:
+        """To count."""
+        self.fault, self._samples, self._varied, self._opened_at = False, 0, 0, None
+        self._wait_s, self._reopen_at = ONE_VALUE_S, round(ONE_VALUE_S * self._rate)
+        self._others = set()
 
     def _look_elsewhere(self, frames: bytes) -> None:
         for other in range(self._channels):
             samples = pick(frames, self._channels, other)
-            if samples != samples[:BYTES_PER_SAMPLE] * (len(samples) // BYTES_PER_SAMPLE):
+            if not _is_one_value(samples):
                 self._others.add(other)
 
     def _told(self) -> str:
@@ -110,6 +127,11 @@ _FAINT_LOW = bytes(chain(range(FAINT), range(256 - FAINT, 256)))
 """By high and low byte: what no sample has that is louder. What passes for faint here and is not, such as 200, is never
 without neighbours that are seen.
 """
+
+
+def _is_one_value(pcm: bytes) -> bool:
+    value = pcm[:BYTES_PER_SAMPLE]
+    return value == pcm[-BYTES_PER_SAMPLE:] and pcm == value * (len(pcm) // BYTES_PER_SAMPLE)
 
 
 class Faint:

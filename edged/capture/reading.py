@@ -155,7 +155,7 @@ class Reading:
             self._lies += LIE
         else:
             self._lies = max(0, self._lies - 1)
-        if self._lies >= DISBELIEVED:
+        if self._lies - LIE < DISBELIEVED <= self._lies:
             text = "the driver does not know how much has come (it said %s): every period is waited for"
             logger.debug(text, available)
 
