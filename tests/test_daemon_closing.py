@@ -110,5 +110,5 @@ def test_a_ring_that_can_not_be_deleted_does_not_keep_speech_from_the_disk(
     assert stopped(settings(stop_s=0.1)) is Exit.SPEECH_LEFT
     assert on_disk_s(tmp_path) > 1
     ring = tmp_path / "runtime/ring"
-    assert f"{ring} can't be deleted (Operation not permitted); no audio is left in it" in caplog.text
+    assert f"{ring} can't be deleted (Operation not permitted" in caplog.text
     assert not any(ring.read_bytes())
