@@ -1,79 +1,19 @@
 """A recording as a source, paced in real time: the same path as a microphone, for trying out, tests and measuring."""
 
 import shlex
-import struct
 import threading
 import time
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from edged.audio import BYTES_PER_SAMPLE, Block, Ended, Lost, Opened, Signal
 from edged.capture.level import Level, pick
 from edged.capture.source import Counters, Deliver
+from edged.capture.wavheader import ConvertibleError, Wav, parse
 from edged.cures import with_cure
 from edged.errors import ConfigurationError
 from edged.files import open_file
 from edged.settings import Capture
-
-_PCM, _EXTENSIBLE = 1, 0xFFFE
-_UNKNOWN_LENGTH = (0, 0xFFFFFFFF)
-"""What recorders write that can't go back to the header."""
-
-
-class Wav(NamedTuple):
-    """Where the samples of a recording are."""
-
-    rate: int
-    channels: int
-    bits: int
-    offset: int
-    """Of the first frame, in bytes."""
-    promised_bytes: int
-    """By the header."""
-    bytes: int
-    """Whole frames that are there."""
-
-
-def parse(file: BinaryIO) -> Wav:
-    """Reads a WAV header. Raises ValueError with a text that goes on after the file's name."""
-    size = file.seek(0, 2)
-    file.seek(0)
-    if size == 0:
-        raise ValueError("is empty")
-    if size < 12:
-        raise ValueError("is cut off in its header")
-    riff, _, wave = struct.unpack("<4sI4s", file.read(12))
-    if riff != b"RIFF" or wave != b"WAVE":
-        raise ValueError("is no WAV file")
-    layout: tuple[int, int, int] | None = None
-    while len(head := file.read(8)) == 8:
-        name, length = struct.unpack("<4sI", head)
-        start = file.tell()
-        if name == b"fmt ":
-            layout = _layout(file.read(length))
-        elif name == b"data":
-            if layout is None:
-                raise ValueError("is damaged: its samples come before their description")
-            rate, channels, bits = layout
-            there = size - start
-            promised = there if length in _UNKNOWN_LENGTH else length
-            frame = max(1, channels * bits // 8)
-            return Wav(rate, channels, bits, start, promised, min(promised, there) // frame * frame)
-        file.seek(start + length + length % 2)  # chunks are padded to even lengths
-    raise ValueError("is cut off in its header")
-
-
-def _layout(chunk: bytes) -> tuple[int, int, int]:
-    if len(chunk) < 16:
-        raise ValueError("is cut off in its header")
-    kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
-    if kind == _EXTENSIBLE and len(chunk) >= 26:
-        kind = struct.unpack_from("<H", chunk, 24)[0]
-    if kind != _PCM:
-        raise ValueError(f"is not PCM (its format is {kind:#06x})")
-    if channels == 0 or rate == 0:
-        raise ValueError("is damaged: it says that it has no channels or no rate")
-    return rate, channels, bits
 
 
 class WavSource:
@@ -131,7 +71,8 @@ class WavSource:
             self._require(wav)
         except (ValueError, OSError) as error:  # OSError: the disk is bad
             file.close()
-            raise ConfigurationError(f"capture.path: {path} {error}") from error
+            cure = f": {self._conversion()}" if isinstance(error, ConvertibleError) else ""
+            raise ConfigurationError(f"capture.path: {path} {with_cure(error)}{cure}") from error
         file.seek(wav.offset)
         return file, wav
 
@@ -147,6 +88,10 @@ class WavSource:
             raise ValueError(f"has {wav.channels} channel(s), so there is no capture.channel = {settings.channel}")
         if wav.bytes == 0:
             raise ValueError("holds no audio")
+
+    def _conversion(self) -> str:
+        into = f"-c:a pcm_s16le -ar {self._settings.rate} converted.wav"
+        return f"convert it with `ffmpeg -i {shlex.quote(str(self._path))} {into}` (`sudo apt install ffmpeg`)"
 
     def _cut_short(self, wav: Wav) -> str | None:
         if wav.bytes >= wav.promised_bytes:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ from edged import config
 from edged.cli import recordings
 from edged.cli.common import add_configuration
 from edged.cli.recordings import Recording
+from edged.cli.say import say
 from edged.cures import with_cure
 from edged.errors import Exit, UsageError
 from edged.gate.detectors import chosen, lacking, pip_refuses, second_detector, webrtc
@@ -104,8 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _plot(arguments.files, arguments.plot, settings.gate, settings.capture.channel)
     widest = max(len(file.name) for file in arguments.files)
     totals = list[float]()
-    for file in arguments.files:
-        recording = recordings.read(file, settings.capture.channel)
+    for file, recording in (readable := _Readable(arguments.files, settings.capture.channel)):
         heard = _heard(file, recording, settings.gate)
         if arguments.json:
             print(json.dumps(as_json(file, heard)), flush=True)
@@ -122,7 +122,32 @@ def run(arguments: argparse.Namespace) -> int:
         print(
             "\nvoice: what webrtcvad takes for one; speech: from the first voice to the last that holds the gate open"
         )
-    return Exit.OK
+    return readable.status
+
+
+class _Readable:
+    """The recordings among several files; those that can't be read are told, and passed over.
+
+    A single one raises UsageError.
+    """
+
+    def __init__(self, files: Sequence[Path], channel: int) -> None:
+        self._files = files
+        self._channel = channel
+        self.status = Exit.OK
+        """What the command ends with."""
+
+    def __iter__(self) -> Iterator[tuple[Path, Recording]]:
+        for file in self._files:
+            try:
+                recording = recordings.read(file, self._channel)
+            except UsageError as error:
+                if len(self._files) == 1:
+                    raise
+                say(str(error))
+                self.status = Exit.USAGE
+                continue
+            yield file, recording
 
 
 def _heard(file: Path, recording: Recording, gate: Gate) -> Rehearsal:
@@ -186,7 +211,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     wanted = arguments.compare or [name for name in COMPARED if name != "second_opinion=micro" or not lacking("micro")]
     chosen_gates = [(name, _with(arguments, name)) for name in wanted]
     channel = config.load(arguments.config, arguments.set).settings.capture.channel
-    files = [(file, recordings.read(file, channel)) for file in arguments.files]
+    files = list(readable := _Readable(arguments.files, channel))
     widest = max(len("settings"), *(len(name) for name in wanted))
     print(f"{'settings':<{widest}} {'seconds':>8} {'voice':>8} {'speech':>8} {'sent':>8}        {'pieces':>7}")
     for name, gate in chosen_gates:
@@ -196,7 +221,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             totals = [a + b for a, b in zip(totals, figures(heard), strict=True)]
             pieces += len(heard.segments)
         print(_row(name, widest, totals, pieces), flush=True)
-    return Exit.OK
+    return readable.status
 
 
 def _with(arguments: argparse.Namespace, name: str) -> Gate:

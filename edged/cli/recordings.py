@@ -2,14 +2,16 @@
 
 import shutil
 import subprocess
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from edged.audio import BYTES_PER_SAMPLE
 from edged.capture.level import pick
-from edged.capture.wavefile import parse
+from edged.capture.wavheader import WAV, ConvertibleError, parse
 from edged.cures import with_cure
 from edged.errors import UsageError
+from edged.files import open_file
 
 RATES = (8000, 16_000, 32_000, 48_000)
 """What webrtcvad takes."""
@@ -18,11 +20,13 @@ DECODE_S = 600
 """For an hour of audio on a Pi, and then some."""
 
 DECODERS = {
-    # program: its arguments, where {} is the file; WAV comes out
-    "ffmpeg": ("-v", "error", "-i", "{}", "-ac", "1", "-ar", "16000", "-f", "wav", "-"),
-    "sox": ("{}", "-t", "wav", "-b", "16", "-c", "1", "-r", "16000", "-"),
+    # program: its arguments, where {} is the file; WAV comes out, with all channels
+    "ffmpeg": ("-v", "error", "-i", "{}", "-ar", "16000", "-c:a", "pcm_s16le", "-f", "wav", "-"),
+    "sox": ("{}", "-t", "wav", "-b", "16", "-r", "16000", "-"),
     "flac": ("--silent", "--decode", "--stdout", "{}"),
 }
+MIXED = {"ffmpeg": ("-ac", "1"), "sox": ("-c", "1")}
+"""For music and video; of WAV files that a microphone's recorder made, one channel counts."""
 
 
 class Recording(NamedTuple):
@@ -40,38 +44,52 @@ class Recording(NamedTuple):
 
 def read(path: Path, channel: int = 0) -> Recording:
     """A recording, one channel of it. Raises UsageError with a line on why it can't be read, and what helps."""
+    own = False
     try:
-        with path.open("rb") as file:
-            if file.read(4) == b"RIFF":
-                return _wav(file, channel)
+        with open_file(path) as file:
+            own = file.read(4) in WAV
+            return _wav(file, channel)
+    except ConvertibleError as error:
+        return _decoded(path, channel if own else None, str(error))
     except OSError as error:
         raise UsageError(f"{path} can't be read: {with_cure(error)}") from None
     except ValueError as error:
         raise UsageError(f"{path} {error}") from None
-    return _decoded(path)
 
 
 def _wav(file: BinaryIO, channel: int) -> Recording:
     wav = parse(file)
     if wav.bits != 8 * BYTES_PER_SAMPLE or wav.rate not in RATES:
-        raise ValueError(
-            f"has {wav.bits} bits at {wav.rate} Hz, but 16 bits at {', '.join(map(str, RATES))} Hz are needed: convert"
-            " it with `sox IN.wav -b 16 -r 16000 OUT.wav`"
-        )
+        rates = ", ".join(map(str, RATES))
+        raise ConvertibleError(f"has {wav.bits} bits at {wav.rate} Hz, but 16 bits at {rates} Hz are needed")
     if channel >= wav.channels:
         raise ValueError(f"has {wav.channels} channel(s), so there is no channel {channel}")
     file.seek(wav.offset)
     return Recording(wav.rate, pick(file.read(wav.bytes), wav.channels, channel))
 
 
-def _decoded(path: Path) -> Recording:
-    """By another program. FLAC's own comes first, as it changes nothing."""
+def _decoded(path: Path, channel: int | None, why: str) -> Recording:
+    """By another program, the first that can; `channel` None: all of them mixed. `why` it takes one, for people."""
+    # FLAC's own comes first, as it changes nothing.
     names = ["flac", "ffmpeg", "sox"] if path.suffix == ".flac" else ["ffmpeg", "sox"]
-    program = next((found for name in names if (found := shutil.which(name))), None)
-    if program is None:
+    programs = [found for name in names if (found := shutil.which(name))]
+    if not programs:
         wanted = " or ".join(names)
-        raise UsageError(f"{path} is no WAV file, and there is no {wanted} to decode it: `sudo apt install {names[0]}`")
-    arguments = [argument.format(path) for argument in DECODERS[Path(program).name]]
+        raise UsageError(f"{path} {why}, and there is no {wanted} to decode it: `sudo apt install {names[0]}`")
+    for program in programs:
+        try:
+            return _decoded_by(program, path, channel)
+        except UsageError:
+            if program == programs[-1]:
+                raise
+    raise RuntimeError("the last program returns or raises")
+
+
+def _decoded_by(program: str, path: Path, channel: int | None) -> Recording:
+    name = Path(program).name
+    arguments = [argument.format(path) for argument in DECODERS[name]]
+    if channel is None:
+        arguments[-1:-1] = MIXED.get(name, ())
     try:
         done = subprocess.run([program, *arguments], capture_output=True, timeout=DECODE_S, check=False)
     except subprocess.TimeoutExpired:
@@ -79,9 +97,7 @@ def _decoded(path: Path) -> Recording:
     if done.returncode:
         why = done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or f"status {done.returncode}"
         raise UsageError(f"{path} can't be decoded: {why}")
-    from io import BytesIO
-
     try:
-        return _wav(BytesIO(done.stdout), 0)
+        return _wav(BytesIO(done.stdout), channel or 0)
     except ValueError as error:
         raise UsageError(f"{path}, decoded by {program}, {error}") from None

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from edged.options import toml
+from edged.service.mounts import MOUNTS, file_system
 from edged.settings import Spool
 from edged.spool.files import prepared
-
-IN_MEMORY: Final = {"tmpfs", "ramfs"}
-
-MOUNTS: Final = Path("/proc/self/mountinfo")
 
 SERVICES_OWN: Final = re.compile(r"/(run|var/lib)/edged[^/]*")
 """systemd makes these for the service; in a terminal only root can."""
@@ -50,14 +47,14 @@ def spool_cautions(settings: Spool, rate: int, mounts: Path = MOUNTS) -> Iterato
                 yield f"{shown}: {place} can't be written by the user who runs this check; can edged's?"
         if place == directory:
             yield from _prepared(shown, directory)
-        kind = file_system(place, mounts)
-        if name == "runtime_directory" and kind and kind not in IN_MEMORY:
+        on = file_system(place, mounts)
+        if name == "runtime_directory" and on and not on.in_memory:
             yield (
-                f"{shown} is not in memory but on {kind}: all speech is written there, {AUDIO_MB_H * rate:.0f} MB an "
-                "hour; choose a directory on a tmpfs, such as /run"
+                f"{shown} is not in memory but on {on.kind}: all speech is written there, {AUDIO_MB_H * rate:.0f} MB "
+                "an hour; choose a directory on a tmpfs, such as /run"
             )
-        if name == "directory" and kind in IN_MEMORY:
-            yield f"{shown} is in memory ({kind}): what waits there is gone after a reboot; choose one on a disk"
+        if name == "directory" and on and on.in_memory:
+            yield f"{shown} is in memory ({on.kind}): what waits there is gone after a reboot; choose one on a disk"
         free_mb = _room_mb(place, directory)
         if free_mb < rooms_mb[name]:
             yield (
@@ -73,22 +70,6 @@ def _prepared(shown: str, directory: Path) -> Iterator[str]:
             yield f"{shown} can be written by every user, who may delete speech that waits: chmod o-w {directory}"
         for path, why in prepared(directory):
             yield f"{path}: {why}: remove it before edged starts"
-
-
-def file_system(place: Path, mounts: Path = MOUNTS) -> str | None:
-    """The type of file system that a directory is on; None if that can't be known."""
-    try:
-        lines = mounts.read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return None
-    found: tuple[int, str] | None = None
-    where = place.resolve()
-    for line in lines:
-        fields, _, rest = line.partition(" - ")
-        point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields.split()[4]))
-        if where.is_relative_to(point) and (found is None or len(point.parts) >= found[0]):  # the last covers others
-            found = len(point.parts), rest.split()[0]
-    return found[1] if found else None
 
 
 def _directories(settings: Spool) -> Iterator[tuple[str, Path]]:

@@ -15,6 +15,7 @@ from edged.cli.storage import spool_cautions, spool_problems, there
 from edged.errors import ConfigurationError, Refused, SourceMismatch
 from edged.key import NO_KEY, Key, read_key
 from edged.options import toml
+from edged.service.mounts import file_system
 from edged.settings import Settings
 from edged.stream.proxy import proxy_for
 from edged.stream.tls import trust
@@ -120,3 +121,8 @@ def _transcripts(file: Path, seen: Surroundings) -> None:
         seen.problems.append(f"{shown} can't be made: {place} is a file, not a directory")
     elif not os.access(place, os.W_OK):
         seen.warnings.append(f"{shown}: {place} can't be written by the user who runs this check; can edged's?")
+    if (on := file_system(place)) and on.in_memory:
+        seen.warnings.append(
+            f"{shown} is in memory ({on.kind}), even if a program such as log2ram copies it now and then: a power cut "
+            "takes the transcripts; choose a path on a disk"
+        )

@@ -62,7 +62,8 @@ class Script:
                 if source.getsampwidth() != BYTES_PER_SAMPLE or source.getnchannels() != 1:
                     raise UsageError(f"{wav}: a script's recording is 16-bit mono PCM")
                 rate = source.getframerate()
-                pcm = source.readframes(source.getnframes())
+                # A header may promise 4 GB, which Python would ask the system for.
+                pcm = source.readframes(min(source.getnframes(), Path(wav).stat().st_size // BYTES_PER_SAMPLE))
             entries = json.loads(Path(table).read_text(encoding="utf-8"))
             words = [
                 ScriptWord(str(entry["word"]), _samples(entry["start"], rate), _samples(entry["end"], rate))

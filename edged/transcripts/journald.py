@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from edged.service.mounts import MOUNTS, file_system
 from edged.transcripts.reread import may_read_journal
 
 FOLDERS: Final = ("etc", "run", "usr/local/lib", "usr/lib")
@@ -18,7 +19,7 @@ LEAST_BURST: Final = 500
 pause some 400. By default it takes 10,000 in 30 s, and more with much room on the disk."""
 
 
-def journal_cautions(root: Path = Path("/"), namespace: str | None = None) -> Iterator[str]:
+def journal_cautions(root: Path = Path("/"), namespace: str | None = None, mounts: Path = MOUNTS) -> Iterator[str]:
     """A line for each promise that does not hold; `namespace`: of the service's own journal (`LogNamespace=`)."""
     if not (root / "run/systemd/journal/socket").exists():
         yield "[transcripts] sinks has journal, but no journald runs here: records would wait in memory"
@@ -33,6 +34,11 @@ def journal_cautions(root: Path = Path("/"), namespace: str | None = None) -> It
         yield (
             "[transcripts] sinks has journal, which is kept in memory only on this machine and gone after a reboot: "
             f"use the file sink too, or write Storage=persistent under [Journal] into {drop_in(name)}"
+        )
+    elif (on := file_system(root / "var/log/journal", mounts)) and on.in_memory:
+        yield (
+            f"[transcripts] sinks has journal, which is in memory on this machine ({on.kind}), even if a program such "
+            "as log2ram copies it now and then: use the file sink too, on a disk"
         )
     if (burst := most_at_once(settings)) is not None and burst < LEAST_BURST:
         yield (

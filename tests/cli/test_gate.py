@@ -165,9 +165,12 @@ def test_a_calibration_takes_from_5_s_to_an_hour(seconds: str, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(("rate", "width"), [(44_100, 2), (16_000, 1)])
-def test_a_recording_of_another_kind_tells_how_to_convert_it(rate: int, width: int, tmp_path: Path) -> None:
+def test_a_recording_of_another_kind_tells_what_it_takes(
+    rate: int, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     file = write(tmp_path / "x.wav", array("h", [0] * 1000), rate=rate, width=width)
-    with pytest.raises(UsageError, match=rf"x\.wav has {8 * width} bits at {rate} Hz.*sox"):
+    with pytest.raises(UsageError, match=rf"x\.wav has {8 * width} bits at {rate} Hz.*sudo apt install ffmpeg"):
         recordings.read(file)
 
 
@@ -180,6 +183,58 @@ DECODER = """#!/bin/sh
 case "$*" in *broken*) echo "it is no music" >&2; exit 1;; esac
 for file; do [ -e "$file" ] && exec cat "${file%.flac}.wav"; done
 """
+
+
+FFMPEG = """#!/bin/sh
+echo "$*" > "$0.asked"
+exec cat "$0.wav"
+"""
+
+
+@pytest.fixture
+def ffmpeg(tmp_path: Path, speech: Script, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `ffmpeg` that makes speech of everything; nothing else is to be found. The file holds what it was asked."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "ffmpeg"
+    program.write_text(FFMPEG)
+    program.chmod(0o755)
+    speech.save(tmp_path / "bin" / "ffmpeg.wav", tmp_path / "bin" / "x.json")
+    (tmp_path / "bin" / "cat").symlink_to(shutil.which("cat") or "/bin/cat")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return tmp_path / "bin" / "ffmpeg.asked"
+
+
+@pytest.mark.parametrize("kind", ["rate", "width", "float", "mp3"])
+def test_whatever_a_decoder_can_read_is_read(kind: str, tmp_path: Path, speech: Script, ffmpeg: Path) -> None:
+    """A WAV file of another kind as well; of that one channel counts, music is mixed."""
+    file = write(
+        tmp_path / "x.wav",
+        array("h", [0] * 1000),
+        rate=44_100 if kind == "rate" else 16_000,
+        width=1 if kind == "width" else 2,
+    )
+    if kind == "float":
+        file.write_bytes(file.read_bytes()[:20] + b"\x03" + file.read_bytes()[21:])
+    elif kind == "mp3":
+        file.write_bytes(b"ID3")
+    assert recordings.read(file).pcm == speech.pcm
+    assert ("-ac 1" in ffmpeg.read_text()) is (kind == "mp3")
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--compare", "normal", "noisy")])
+def test_a_file_that_can_not_be_read_is_passed_over(
+    options: tuple[str, ...], recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are what was asked for; the exit status tells that one is missing."""
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"RIFF")
+    assert edged_gate(bad, recording, tmp_path / "absent.wav", *options) == 64
+    told = capsys.readouterr()
+    assert "bad.wav is cut off in its header" in told.err
+    assert "absent.wav can't be read: No such file" in told.err
+    assert "speech.wav" in told.out or "normal" in told.out
+    with pytest.raises(UsageError):
+        edged_gate(bad, *options)
 
 
 @pytest.fixture

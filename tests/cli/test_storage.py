@@ -8,48 +8,8 @@ from typing import Any
 import pytest
 
 from edged.cli import storage
-from edged.cli.storage import file_system, spool_cautions, spool_problems
+from edged.cli.storage import spool_cautions, spool_problems
 from edged.settings import Spool
-
-MOUNTS = """\
-22 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw
-25 22 0:22 / /run rw,nosuid shared:5 - tmpfs tmpfs rw,size=1550640k
-40 25 0:35 / /run/lock rw,nosuid shared:6 - tmpfs tmpfs rw
-41 22 8:1 / /mnt/a\\040stick rw - vfat /dev/sda1 rw
-42 22 0:50 / /mnt/odd rw - tmpfs tmpfs rw
-43 22 8:2 / /mnt/odd rw master:1 propagate_from:2 - xfs /dev/sda2 rw
-"""
-
-
-@pytest.fixture
-def mounts(tmp_path: Path) -> Path:
-    """A Raspberry Pi's, and some odd ones."""
-    file = tmp_path / "mountinfo"
-    file.write_text(MOUNTS)
-    return file
-
-
-@pytest.mark.parametrize(
-    ("directory", "kind"),
-    [
-        ("/var/lib/edged", "ext4"),
-        ("/run/edged", "tmpfs"),
-        ("/runner", "ext4"),
-        ("/mnt/a stick/spool", "vfat"),
-        ("/mnt/odd", "xfs"),
-    ],
-)
-def test_the_file_system_is_that_of_the_nearest_mount(mounts: Path, directory: str, kind: str) -> None:
-    """Of two at one place the later covers the other."""
-    assert file_system(Path(directory), mounts) == kind
-
-
-def test_a_system_that_does_not_say_is_not_guessed_at(tmp_path: Path) -> None:
-    assert file_system(tmp_path, tmp_path / "absent") is None
-
-
-def test_here_too_the_kernel_says_it() -> None:
-    assert file_system(Path("/proc/self")) == "proc"
 
 
 def spool(tmp_path: Path, **changes: Any) -> Spool:

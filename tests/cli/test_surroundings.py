@@ -1,13 +1,15 @@
 """What is told of the detectors and of the journal; what else is looked at is in test_check and test_storage."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from edged.cli import surroundings
 from edged.cli.surroundings import look
 from edged.gate import detectors
-from edged.settings import Capture, Gate, Settings, Transcripts
+from edged.service.mounts import FileSystem
+from edged.settings import Capture, File, Gate, Settings, Transcripts
 
 QUIET = Capture(source="wav", path="/dev/null")
 
@@ -33,3 +35,20 @@ def test_the_journal_is_looked_at_if_it_is_a_sink(monkeypatch: pytest.MonkeyPatc
         made = Settings(capture=QUIET, transcripts=Transcripts(sinks=sinks))  # type: ignore[arg-type]
         seen = look(made, {"LOG_NAMESPACE": "edged"}, ignore={"capture.path"})
         assert ("journal edged" in seen.warnings) is told
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_transcripts_that_a_power_cut_would_take_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    """/var/log on log2ram looks like a disk to whoever configures it."""
+    monkeypatch.setattr(surroundings, "file_system", lambda _: FileSystem("tmpfs", in_memory))
+    settings = Settings(
+        capture=QUIET, transcripts=Transcripts(sinks=["file"], file=File(path=str(tmp_path / "t.jsonl")))
+    )
+    told = [
+        line
+        for line in look(settings, {}, ignore={"capture.path"}).warnings
+        if "is in memory (tmpfs)" in line and "log2ram" in line
+    ]
+    assert len(told) == in_memory

@@ -194,3 +194,22 @@ def test_placed_words_lie_where_they_were_asked_for() -> None:
     script = place([("a", 0.5, 0.75)], 1.0, rate=8000)
     assert script.words == (ScriptWord("a", 4000, 6000),)
     assert len(script.pcm) == 16_000
+
+
+def test_a_header_that_promises_4_gb_gets_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python asks the system for what it is to read."""
+    ONE_SENTENCE.save(tmp_path / "a.wav", tmp_path / "a.json")
+    file = tmp_path / "a.wav"
+    content = bytearray(file.read_bytes())
+    content[4:8] = content[40:44] = b"\xfe\xff\xff\xff"
+    file.write_bytes(content)
+    asked: list[int] = []
+    really = wave.Wave_read.readframes
+
+    def read(file: wave.Wave_read, frames: int) -> bytes:
+        asked.append(frames)
+        return really(file, frames)
+
+    monkeypatch.setattr(wave.Wave_read, "readframes", read)
+    assert Script.load(file, tmp_path / "a.json").pcm == ONE_SENTENCE.pcm
+    assert asked[0] * 2 <= len(content)

@@ -146,3 +146,16 @@ def test_who_can_open_the_systems_journal_may_read_it(
     monkeypatch.setattr("os.geteuid", lambda: uid)
     monkeypatch.setattr("os.access", lambda path, mode: readable)
     assert reread.may_read_journal(namespace) is may
+
+
+def test_a_journal_on_a_memory_disk_is_in_memory(tmp_path: Path) -> None:
+    """log2ram mounts a tmpfs over /var/log, and journald takes it for a disk."""
+    root = tmp_path / "root"
+    (root / "run/systemd/journal").mkdir(parents=True)
+    (root / "run/systemd/journal/socket").touch()
+    (root / "var/log/journal").mkdir(parents=True)
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:9 / {root}/var/log rw - tmpfs log2ram rw\n")
+    [caution] = journal_cautions(root, mounts=mounts)
+    assert "in memory on this machine (tmpfs)" in caution
+    assert "log2ram" in caution
