@@ -56,21 +56,20 @@ def string(value: Any) -> str:
     """A text without white space around it, or a number as one; anything else is empty. It can always be encoded."""
     if isinstance(value, str):
         return value.strip() if value.isascii() else encodable(value).strip()
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else ""
+    return "" if number(value) is None else str(value)
 
 
 def number(value: Any) -> float | None:
     """A finite number, also written as a text; None for anything else."""
     if type(value) is float and isfinite(value):  # nearly always, and at once
         return value
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
-    return float(value) if isfinite(value) else None
+    try:
+        value = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return value if isfinite(value) else None
 
 
 def line(value: str) -> str:

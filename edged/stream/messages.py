@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from edged.stream.lenient import decode, flag, line, number, rows, string, table
@@ -67,7 +67,8 @@ class Results(NamedTuple):
     @property
     def characters(self) -> int:
         """Of its text, with a space behind each word."""
-        return max(len(self.transcript), sum(len(word.text) + 1 for word in self.words)) + len(self.punctuation)
+        words = sum(max(len(word.text), len(word.word)) + 1 for word in self.words)
+        return max(len(self.transcript), words) + len(self.punctuation)
 
 
 class UtteranceEnd(NamedTuple):
@@ -127,7 +128,7 @@ def parse(text: str | bytes, rate: int, most_characters: int = MOST_CHARACTERS) 
             return Metadata()
         case known if known in _QUIET_KINDS:
             return None
-    if _complains(kind, message):
+    if _complains(message):
         return ServerError(explanation(message) or "no description")
     return Odd(f"a message of type {line(kind)[:40]!r}" if kind else "a message without a type")
 
@@ -157,6 +158,8 @@ def _results(message: dict[str, Any], rate: int, most_characters: int) -> Messag
     best = table(next(iter(rows(table(message.get("channel")).get("alternatives"))), None))
     heard, cut = _heard(best, most_characters)
     times_s = [time_s for each in heard for time_s in (each.start_s, each.end_s) if time_s is not None]
+    if is_final and not heard and not cut and not _is_silence(message.get("channel")):
+        return Unreadable("a Results whose text can't be read")
     start_s, duration_s = _time(message.get("start")), number(message.get("duration"))
     if start_s is None and times_s:
         start_s = min(times_s)
@@ -169,6 +172,8 @@ def _results(message: dict[str, Any], rate: int, most_characters: int) -> Messag
         kind = "a Results that can't be read"
         return Unreadable(kind) if is_final and heard else Odd(kind)
     end_s = start_s + min(max(0.0, duration_s), MOST_S)
+    if all(each.start_s == each.end_s == 0 for each in heard):  # how some servers say that they don't know
+        heard = [each._replace(start_s=None, end_s=None) for each in heard]
     transcript = _transcript(best, most_characters) if heard and not cut else ""
     punctuation, heard = _without_punctuation(heard)
     return Results(
@@ -183,6 +188,26 @@ def _results(message: dict[str, Any], rate: int, most_characters: int) -> Messag
         transcript=transcript.removeprefix(punctuation).lstrip() if heard else "",
         punctuation=punctuation,
     )
+
+
+def _is_silence(channel: Any) -> bool:
+    """Of a result in which no word can be read: whether none is there either."""
+    if not isinstance(channel, dict):
+        return not channel
+    alternatives = channel.get("alternatives")
+    best = alternatives[0] if isinstance(alternatives, list) and alternatives else alternatives
+    if not isinstance(best, dict):
+        return not best
+    words = best.get("words") or []
+    texts = [best.get("transcript"), *(map(_text_of_entry, words) if isinstance(words, list) else [words])]
+    return not any(string(text) or (text and not isinstance(text, str)) for text in texts)
+
+
+def _text_of_entry(entry: Any) -> Any:
+    """What should be the text of a word; the entry itself where there is no place for one."""
+    if not isinstance(entry, dict) or not entry.keys() & {"word", "punctuated_word"}:
+        return entry
+    return entry["word"] if entry.get("word") else entry.get("punctuated_word")
 
 
 def _transcript(best: dict[str, Any], most_characters: int) -> str:
@@ -212,7 +237,7 @@ def _heard(best: dict[str, Any], most_characters: int) -> tuple[list[_Heard], bo
     """The words of an alternative, and whether there are more of them than may be read."""
     heard: list[_Heard] = []
     for each in _each_word(best, most_characters):
-        most_characters -= len(each.text) + 1
+        most_characters -= max(len(each.text), len(each.word)) + 1
         if most_characters < 0:
             return heard, True
         heard.append(each)
@@ -222,7 +247,7 @@ def _heard(best: dict[str, Any], most_characters: int) -> tuple[list[_Heard], bo
 def _each_word(best: dict[str, Any], most_characters: int) -> Iterator[_Heard]:
     """A text without words (compatible servers) is taken apart at its spaces, and no farther than it may be read."""
     found = False
-    for word in (_word(entry) for entry in map(table, rows(best.get("words")))):
+    for word in (_word(entry) for entry in map(table, rows(best.get("words"))[: most_characters + 1])):
         if word:
             found = True
             yield word
@@ -300,13 +325,22 @@ def _are_relative(heard: list[_Heard], start_s: float, end_s: float) -> bool:
 # -- complaints -------------------------------------------------------------------------------------------------------
 
 _EXPLAIN: Final = (
-    *("description", "message", "errormessage", "errmsg", "error", "errors", "warning", "warnings"),
-    *("details", "detail", "reason", "msg", "errcode", "errorcode", "category", "code"),
+    *("description", "message", "errormessage", "errordescription", "errmsg", "error", "errors", "err", "exception"),
+    *("warning", "warnings", "details", "detail", "reason", "msg", "text", "title", "data", "payload"),
+    *("errcode", "errorcode", "category", "code"),
 )
 """Keys that servers put an explanation under, the best first; in lower case and without what parts their words."""
 
-_ERRORS: Final = frozenset({"error", "errors", "errormessage", "errmsg", "errcode", "errorcode", "warning"})
+_ERRORS: Final = frozenset({"error", "errors", "err", "exception", "warning"}) | {
+    *("errormessage", "errordescription", "errmsg", "errcode", "errorcode"),
+}
 """Those that make a message a complaint, whatever its type."""
+
+_KINDS: Final = ("type", "messagetype", "event", "status", "level")
+"""Keys under which servers say what kind of message it is."""
+
+_BARE: Final = frozenset({"", "error", "warning"})
+"""What explains nothing."""
 
 DEEPEST: Final = 4
 """Explanations are looked for so deep inside one another."""
@@ -316,15 +350,22 @@ def explanation(value: Any, depth: int = DEEPEST) -> str:
     """The server's own words in whatever shape it has put them, as one line in short; empty if there are none."""
     if isinstance(value, dict) and depth:
         fields = _fields(value)
-        return next(filter(None, (explanation(fields.get(key), depth - 1) for key in _EXPLAIN)), "")
+        return _first(explanation(fields.get(key), depth - 1) for key in _EXPLAIN)
     if isinstance(value, list) and depth:
-        return next(filter(None, (explanation(each, depth - 1) for each in value[:DEEPEST])), "")
+        return _first(explanation(each, depth - 1) for each in value[:DEEPEST])
     return line(string(value))[:MOST_SHOWN]
 
 
-def _complains(kind: str, message: dict[str, Any]) -> bool:
-    named = any(word in kind.lower() for word in ("error", "warning", "fail"))
-    return named or any(value and key in _ERRORS for key, value in _fields(message).items())
+def _first(texts: Iterable[str]) -> str:
+    return next((text for text in texts if text.lower() not in _BARE), "")
+
+
+def _complains(message: dict[str, Any]) -> bool:
+    fields = _fields(message)
+    kinds = " ".join(string(fields.get(key)).lower() for key in _KINDS)
+    if fields.get("success") is False or string(fields.get("message")).lower() in _BARE - {""}:
+        return True
+    return any(word in kinds for word in ("error", "warning", "fail")) or any(fields.get(key) for key in _ERRORS)
 
 
 def _fields(message: dict[str, Any]) -> dict[str, Any]:

@@ -152,13 +152,30 @@ def test_no_odd_field_of_a_word_costs_a_word(odd: dict[str, Any]) -> None:
     assert [(w.start, w.end, w.word) for w in read(wire(words)).words] == [(1200, 1400, "ah"), (1500, 1700, "oh")]
 
 
-@pytest.mark.parametrize("words", [None, "ah", {"word": "ah"}, [None, 5, "ah"]])
-def test_words_that_are_no_list_of_words_leave_the_window(words: object) -> None:
+@pytest.mark.parametrize("words", [None, "", {}, [], [None, {}], [{"word": None}, {"punctuated_word": " "}]])
+def test_where_no_word_is_the_window_is_left(words: object) -> None:
     result = read(wire(words))
     assert (result.start, result.end, result.words) == (1000, 3000, [])
 
 
-@pytest.mark.parametrize("channel", [{}, {"alternatives": []}, None, {"alternatives": None}, [], {"alternatives": [3]}])
+@pytest.mark.parametrize("words", ["ah", {"word": "ah"}, [None, 5, "ah"], [{"word": ["ah"]}], [{"token": "ah"}]])
+def test_a_final_whose_words_can_not_be_read_is_no_silence(words: object) -> None:
+    is_unreadable(json.dumps(wire(words)), "a Results whose text can't be read")
+    assert isinstance(parse(json.dumps(wire(words, is_final=False)), RATE), Results)
+    message = wire(words)
+    message["channel"]["alternatives"][0]["transcript"] = "ah"
+    assert [word.word for word in read(message).words] == ["ah"], "the transcript is enough"
+
+
+@pytest.mark.parametrize("alternatives", ["ah", [3], ["ah"], {"transcript": "ah"}, [{"transcript": ["ah"]}]])
+def test_nor_is_one_whose_transcript_stands_elsewhere(alternatives: object) -> None:
+    is_unreadable(json.dumps(wire(channel={"alternatives": alternatives})), "a Results whose text can't be read")
+    is_unreadable(json.dumps(wire(channel=[{"alternatives": alternatives}])), "a Results whose text can't be read")
+
+
+@pytest.mark.parametrize(
+    "channel", [{}, {"alternatives": []}, None, {"alternatives": None}, [], {"alternatives": [{}]}]
+)
 def test_a_final_without_alternatives_is_an_empty_one(channel: object) -> None:
     result = read(wire(channel=channel))
     assert (result.is_final, result.end, result.words) == (True, 3000, [])
@@ -233,6 +250,15 @@ def test_metadata_is_the_end_of_a_stream() -> None:
         ({"error": True, "message": "no"}, "no"),
         ({"message": "m", "err_code": "INVALID_AUTH"}, "m"),
         ({"error": 500}, "500"),
+        ({"error": 10**400}, "no description"),
+        ({"status": "error", "message": "no"}, "no"),
+        ({"event": "Error", "message": "no"}, "no"),
+        ({"message": "Error", "type": "not_authorised", "reason": "no"}, "no"),
+        ({"success": False, "message": "no"}, "no"),
+        ({"type": "error", "data": {"message": "no"}}, "no"),
+        ({"type": "error", "error": {"message": {"text": "no"}}}, "no"),
+        ({"type": "Error", "payload": [{"error_description": "no"}]}, "no"),
+        ({"type": "error", "error": "error", "msg": "no"}, "no"),
         ({"type": "Error", "description": "a\nb\x1b[2J\ud800"}, "a b [2J\ufffd"),
         ({"type": "Error", "description": "x" * 5000}, "x" * 200),
     ],
@@ -401,9 +427,11 @@ def test_words_are_in_order() -> None:
     ]
 
 
-def test_words_without_any_time_share_their_window() -> None:
-    words = ({"word": "ah"}, {"word": "oh"})
-    assert [(w.start, w.end) for w in read(wire(words)).words] == [(1000, 2000), (2000, 3000)]
+@pytest.mark.parametrize("times", [{}, {"start": 0, "end": 0.0}])
+def test_words_without_any_time_share_their_window(times: dict[str, float]) -> None:
+    result = read(wire(({"word": "ah", **times}, {"word": "oh", **times})))
+    assert [(w.start, w.end) for w in result.words] == [(1000, 2000), (2000, 3000)]
+    assert not result.timed
 
 
 # -- bounds -----------------------------------------------------------------------------------------------------------
@@ -420,6 +448,13 @@ def test_what_exceeds_the_bound_is_left_out(words: Any) -> None:
     assert (cut.cut, cut.characters) == (True, 20)
 
 
+def test_neither_form_of_a_word_exceeds_the_bound() -> None:
+    cut = parse(json.dumps(wire(({"word": "a" * 5000, "punctuated_word": "a"},))), RATE, 1000)
+    assert isinstance(cut, Results)
+    assert (cut.words, cut.cut) == ([], True)
+    assert read(wire(({"word": "abcd", "punctuated_word": "a"},))).characters == 5
+
+
 def test_an_unknown_type_is_named_in_short() -> None:
     """It goes into the log."""
     parsed = parse(json.dumps({"type": "x" * 5000}), RATE)
@@ -433,7 +468,7 @@ ANY_JSON = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=5)
-    | st.sampled_from(["nan", "1.5", "-1"]),
+    | st.sampled_from(["nan", "1.5", "-1", 10**400]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
@@ -451,6 +486,14 @@ MESSAGE = st.fixed_dictionaries(
         "channel": CHANNEL | ANY_JSON,
     },
 )
+
+
+@pytest.mark.parametrize("field", ["start", "duration", "confidence", "speaker"])
+def test_a_number_that_no_float_holds_is_none(field: str) -> None:
+    """It is an integer to Python's JSON, and raises where it is made a float."""
+    huge = {field: 10**400}
+    word = {"word": "ah", "start": 1.2, "end": 1.4, **huge}
+    assert [each.word for each in read(wire((word,), **huge)).words] == ["ah"]
 
 
 @given(MESSAGE)
