@@ -13,6 +13,7 @@ from functools import partial
 from math import inf
 from typing import Final
 
+from edged import repairs
 from edged.audio import Block
 from edged.errors import EdgedError
 from edged.gate.gate import Close, Open
@@ -132,11 +133,11 @@ class Books:
     @property
     def fate(self) -> str:
         """What becomes of speech that waits after `close`, for people."""
+        if self._spool and self._moved:
+            return "it is kept, and transcribed after the next start"
         if self._spool is None or self._storing["runtime"].lasting:
             return "it is lost"
-        if not self._moved:
-            return "it is kept in memory only: start edged again before the next reboot, which deletes it"
-        return "it is kept, and transcribed after the next start"
+        return "it is kept in memory only: start edged again before the next reboot, which deletes it"
 
     @property
     def backlog_presses(self) -> bool:
@@ -321,12 +322,10 @@ class Books:
             case items.Wanted(run, ranges):
                 if run == self._run:
                     self._give_again(ranges)
-            case items.SetAside(where, path, text):
-                log.error(
-                    "the spool (%s) was damaged: %s; it is kept as %s",
-                    *(where, text, path),
-                    extra={"trouble": Trouble.SPOOL_DAMAGED},
-                )
+            case items.SetAside() | items.Remade() | items.Mended():
+                repairs.tell(event)
+                if isinstance(event, items.Remade) and event.where == "runtime":
+                    self._ring.forget()
             case items.Found(recovered):
                 self._tasks.append(asyncio.get_running_loop().create_task(self._take_up(recovered)))
 

@@ -20,7 +20,7 @@ from edged.stream.link import Link
 from edged.transcripts.console import Console
 from edged.transcripts.delivery import Delivery
 from edged.transcripts.jsonl import JsonLines
-from tests.test_daemon import SPEED, OurFaultError, broken, send
+from tests.test_daemon import OurFaultError, broken, send
 from tests.test_daemon import fast as fast  # a fixture
 from tests.test_daemon import settings as settings  # another
 from tests.test_daemon import signals as signals  # and another
@@ -29,8 +29,8 @@ HEARD = pytest.mark.usefixtures("fast", "signals")
 
 
 def stopped(settings: Settings) -> Exit:
-    """How a run ends that was stopped after two seconds of speech, of which no server heard anything."""
-    sending = send(signal.SIGTERM, after_s=2 / SPEED)
+    """How a run ends that was stopped behind the end of its recording, of which no server heard anything."""
+    sending = send(signal.SIGTERM, after_s=1.0)
     try:
         return process.run(settings, None, lambda _: None)
     finally:

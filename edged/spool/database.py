@@ -5,12 +5,13 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from edged.cures import CURES, with_cure
-from edged.spool import schema
+from edged.files import open_private
+from edged.spool import schema, soundness
 from edged.spool.items import Where
 
 SLACK_PAGES: Final = 256
@@ -50,6 +51,15 @@ def explained(error: Exception) -> str:
     return f"{error}: {cure}" if cure else str(error)
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Of the file that has this name now."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Failed(Exception):
     """A database could not do what it was told. `damaged`: it never will. Nothing of the transaction has happened."""
 
@@ -65,16 +75,28 @@ class Database:
     def __init__(self, where: Where, path: Path, *, to_read: bool = False, owner: int | None = None) -> None:
         """Raises what `schema.open_database` (or `open_to_read`) raises, and `Failed`."""
         self.where: Where = where
+        self.mended = 0
+        """Rows that could not be true when it was opened."""
         self.path = path
         self._log = f"{path}-wal"
         if to_read:
             self._connection = schema.open_to_read(path)
         else:
             self._connection = schema.open_database(path, "OFF" if where == "runtime" else "FULL", owner)
+            self._mend()
+        self._file = _identity(path)
         self._held: Counter[str] | None = None
         self._data_version: int | None = None
         self.deleted = False
         """Audio or text was deleted since the log was truncated: copies may be in it."""
+
+    def _mend(self) -> None:
+        try:
+            small = self.path.stat().st_size <= schema.CHECKED_BYTES
+            self.mended = soundness.mend(self._connection, audio=small)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """The last one to close a database empties its log."""
@@ -96,6 +118,17 @@ class Database:
             raise
 
     # -- the file -----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_there(self) -> bool:
+        """Its file still has its name: it was neither deleted nor replaced."""
+        return self._file == _identity(self.path)
+
+    def copy_to(self, path: Path) -> None:
+        """Write all that it holds into a new file, all or nothing. Raises OSError or sqlite3.Error."""
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        with closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(copy)
 
     def used_bytes(self) -> int:
         """Of the file, what is in use."""

@@ -84,6 +84,11 @@ class Locks:
             os.ftruncate(fd, 0)
             os.pwrite(fd, b"%d\n" % os.getpid(), 0)
 
+    def let_go(self, where: Where) -> None:
+        """Of one: its file was deleted, so that others don't see the lock."""
+        if where in self._fds:
+            os.close(self._fds.pop(where))
+
     def release(self) -> None:
         """Let others in."""
         for fd in self._fds.values():

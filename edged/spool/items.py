@@ -153,10 +153,24 @@ class SetAside(NamedTuple):
     text: str
 
 
+class Remade(NamedTuple):
+    """The file of a database was deleted while it was used: it was made again, with all that was in it."""
+
+    where: Where
+    path: Path
+
+
+class Mended(NamedTuple):
+    """Values in a database could not be true, as after a flipped bit: these rows were put right or left out."""
+
+    where: Where
+    rows: int
+
+
 class Found(NamedTuple):
     """The disk could not be read at the start and now can: this was on it, beside what was told then."""
 
     recovered: Recovered
 
 
-Event = Committed | Evicted | Failing | Working | Wanted | SetAside | Found
+Event = Committed | Evicted | Failing | Working | Wanted | SetAside | Remade | Mended | Found

@@ -13,7 +13,7 @@ from edged.spool import schema
 from edged.spool.database import Failed, explained
 from edged.spool.dating import Boot
 from edged.spool.files import Locks, Paths, open_store
-from edged.spool.items import EVER, Event, Failing, Found, Recovered, SetAside, Wanted, Where, Working
+from edged.spool.items import EVER, Event, Failing, Found, Mended, Recovered, Remade, SetAside, Wanted, Where, Working
 from edged.spool.orders import Write
 from edged.spool.pair import Pair
 from edged.spool.recovery import recovered, resolve
@@ -73,6 +73,9 @@ class Keeper:
 
     def available(self, where: Where, now_s: float, *, at_once: bool = False) -> bool:
         """Whether it can be used; tries again what failed, when it is time for that or `at_once`."""
+        store = self._health[where].store
+        if store and not store.is_there and (at_once or now_s >= self._health[where].retry_s):
+            self._make_again(store, now_s)
         if self._usable(where):
             return True
         if now_s < self._health[where].retry_s and not at_once:
@@ -113,8 +116,9 @@ class Keeper:
         return self._health[where].store
 
     def works(self, where: Where) -> None:
-        """It did something."""
-        if self.failing(where):
+        """It did something; what was deleted does not work, though it can be written."""
+        store = self._health[where].store
+        if self.failing(where) and store and store.is_there:
             self._health[where].failures = 0
             self._tell(Working(where))
 
@@ -148,6 +152,30 @@ class Keeper:
         health.failures += 1
         self._tell(Failing(where, text))
 
+    def _make_again(self, store: Store, now_s: float) -> None:
+        """Its file was deleted, as by `rm -r` or a logout: it goes on in a new one, with all that it holds.
+
+        Where that can't be, memory is used on, since a stop moves it to the disk; a disk is not.
+        """
+        where = store.where
+        self._locks.let_go(where)
+        try:
+            self._locks.take(where, self._paths.directory(where))
+            if store.path.exists():
+                self._tell(SetAside(where, schema.set_aside(store.path), "it had taken the place of one in use"))
+            store.copy_to(store.path)
+        except (OSError, sqlite3.Error, ConfigurationError) as error:
+            if where == "disk":
+                self._lose(where)
+            self._count(where, f"{store.path} was deleted, and can't be made again: {explained(error)}", now_s)
+            return
+        self._lose(where)
+        store.close()
+        self._health[where].store = None
+        if self._open(where, now_s):
+            self._tell(Remade(where, store.path))
+            self.works(where)
+
     def _open(self, where: Where, now_s: float) -> bool:
         """Raises ConfigurationError if only people can help."""
         try:
@@ -158,6 +186,8 @@ class Keeper:
             return False
         if event:
             self._tell(event)
+        if store.mended:
+            self._tell(Mended(where, store.mended))
         self._health[where].store = store
         try:
             self._use(store)
@@ -180,6 +210,8 @@ class Keeper:
 
     def _again(self, where: Where, now_s: float) -> bool:
         store = self._health[where].store
+        if store and not store.is_there:
+            return False  # what is written to it would be lost
         try:
             if store:
                 store.probe()

@@ -68,6 +68,8 @@ def look(settings: Spool, *, to_read: bool = True) -> Iterator[Look]:
             yield Look(paths, stores, backlogs(stores, here, now_s), here, now_s)
         except (Failed, sqlite3.Error) as error:
             raise EdgedError(f"the spool can't be read: {error}; are you root, or edged's user?") from error
+        except (ArithmeticError, ValueError) as error:
+            raise EdgedError(f"the spool holds what can't be true ({error}): edged mends it when it starts") from error
 
 
 def _stores(paths: Paths, *, to_read: bool) -> Iterator[Store]:

@@ -13,7 +13,8 @@ from edged.spool.dating import Anchor, Boot
 from edged.spool.items import Run
 from edged.spool.pair import Pair
 from edged.spool.records import Entry
-from edged.spool.store import LONGEST, Segment, cut
+from edged.spool.soundness import LONGEST
+from edged.spool.store import Segment, cut
 from edged.transcripts.record import Record
 
 ROW_BYTES = 16_000

@@ -21,7 +21,8 @@ from edged.spool.dating import Boot, age_s
 from edged.spool.items import EVER, Bound, Evicted, Run
 from edged.spool.records import Entry
 from edged.spool.recovery import known_boots, line_of
-from edged.spool.store import LONGEST, Piece, Segment, Store, read_all
+from edged.spool.soundness import LONGEST
+from edged.spool.store import Piece, Segment, Store, read_all
 
 MOST_ROWS: Final = 160
 """Moved at a time: 16 s of speech in blocks of 100 ms, half a megabyte. A transaction stays far under a second."""

@@ -170,10 +170,10 @@ def known_boots(stores: Sequence[Store], here: Boot) -> dict[str, Boot]:
 
 
 def _with_ends(segments: dict[int, Segment]) -> list[tuple[Segment, int]]:
-    """In order, and where each ends: one that is open reaches to the next."""
+    """In order, and where each ends: at the next at the latest, as one does that is open."""
     ordered = [segments[start] for start in sorted(segments)]
     nexts = [*(segment.start for segment in ordered[1:]), EVER]
-    return [(each, after if each.end is None else each.end) for each, after in zip(ordered, nexts, strict=True)]
+    return [(each, min(each.end or EVER, after)) for each, after in zip(ordered, nexts, strict=True)]
 
 
 def line_of(run: Run, anchors: Sequence[Anchor]) -> Line:

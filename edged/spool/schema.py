@@ -7,12 +7,13 @@ import errno
 import os
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, Literal
 
 from edged.errors import ConfigurationError
 from edged.files import UnsafeFileError, open_private, why_not_private
+from edged.spool.soundness import shape
 
 STEPS: Final = (
     """
@@ -51,6 +52,9 @@ STEPS: Final = (
     """,
 )
 """Step `n` takes a file from version `n` to `n + 1`: a new file takes all of them, so each is tested with every one."""
+
+IMPOSSIBLE_VERSION: Final = 1000
+"""No edged will have so many: a flipped bit."""
 
 BUSY_S: Final = 0.5
 """For another process (`edged spool`), whose transactions take milliseconds."""
@@ -92,6 +96,7 @@ def open_database(path: Path, synchronous: Literal["OFF", "FULL"], owner: int | 
     os.close(open_private(path, os.O_RDWR | os.O_CREAT, owner=owner))  # SQLite gives its log the same mode
     _check_private(path, owner)
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    connection.text_factory = _text
     try:
         _prepare(connection, path, synchronous)
         _check_private(path, owner)
@@ -106,7 +111,7 @@ def _check_private(path: Path, owner: int | None) -> None:
 
     They are not opened here: closing them would release the locks that SQLite has on them.
     """
-    for suffix in SUFFIXES[1:]:
+    for suffix in (*SUFFIXES[1:], "-journal"):
         file = Path(f"{path}{suffix}")
         if why := why_not_private(file, owner):
             raise UnsafeFileError(errno.EPERM, why, str(file))
@@ -121,12 +126,18 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
+    connection.text_factory = _text
     try:
         _check_version(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _text(stored: bytes) -> str:
+    """One flipped bit in a name is no damage to all the rest."""
+    return stored.decode("utf-8", "replace")
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:
@@ -139,15 +150,17 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
     version = user_version(connection)
-    if version > len(STEPS):
+    if version > len(STEPS) and version < IMPOSSIBLE_VERSION:
         raise ConfigurationError(
             f"{path} was written by a newer edged (its schema is {version}, this one knows {len(STEPS)}): "
             "install that version again, or move the file away"
         )
-    if version == 0:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise Damaged("it is a database, but not of edged")
+    if version == 0 and not shape(connection):
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    elif not 0 < version < IMPOSSIBLE_VERSION:
+        version = len(STEPS)
+        _check_shape(connection)
+        connection.execute(f"PRAGMA user_version = {version}")  # with our tables: only that number was wrong
     for pragma in (
         f"cache_size = -{CACHE_KIB}",
         "temp_store = MEMORY",  # no file that nobody knows of
@@ -159,10 +172,20 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> No
         connection.execute(f"PRAGMA {pragma}").fetchall()
     for step in range(version, len(STEPS)):
         _migrate(connection, step)
+    _check_shape(connection)
     if path.stat().st_size <= CHECKED_BYTES:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise Damaged(" ".join(found.split()))
+
+
+def _check_shape(connection: sqlite3.Connection) -> None:
+    """Raises Damaged if a table, a column or an index is missing, whatever the version says."""
+    with closing(sqlite3.connect(":memory:")) as model:
+        for step in STEPS:
+            model.executescript(step)
+        if not shape(model) <= shape(connection):
+            raise Damaged("its tables are not those of edged, or not all of them")
 
 
 def user_version(connection: sqlite3.Connection) -> int:

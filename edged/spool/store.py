@@ -12,9 +12,7 @@ from edged.audio import BYTES_PER_SAMPLE
 from edged.ranges import Range, Ranges
 from edged.spool.items import EVER
 from edged.spool.records import Records
-
-LONGEST: Final = 48_000
-"""Samples in a row of audio: 1 s at the highest rate, so that an index finds what overlaps a range."""
+from edged.spool.soundness import LONGEST
 
 _INSERT_AUDIO: Final = 'INSERT INTO audio (run, position, "end", stored_s, voiced, pcm) VALUES (?, ?, ?, ?, ?, ?)'
 _OVERLAPPING: Final = 'run = ? AND position > ? AND position < ? AND "end" > ?'
@@ -192,7 +190,7 @@ class Store(Records):
         """Stored as 32-bit offsets from the row's position."""
         if len(packed) % _RANGE.size:
             raise self.damaged("a row holds half a range")
-        return tuple((position + a, position + b) for a, b in _RANGE.iter_unpack(packed))
+        return tuple((position + a, position + b) for a, b in _RANGE.iter_unpack(packed) if a < b)
 
 
 def read_all(

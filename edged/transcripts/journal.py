@@ -17,7 +17,7 @@ import msgspec
 from edged.cures import with_cure
 from edged.errors import SinkError
 from edged.service.journal import SOCKET_PATH, datagram, send
-from edged.transcripts.record import Record
+from edged.transcripts.record import Record, plausible
 
 MESSAGE_ID = "7c5fa3b1d86e4e0f9a40c2d1f6b8e913"
 """Of every transcript, and of nothing else: `journalctl MESSAGE_ID=...` shows them all. Never changes."""
@@ -108,14 +108,14 @@ def fields(record: Record) -> Iterator[tuple[str, str]]:
 def record_of(entry: Mapping[str, object]) -> Record:
     """The record that an entry (by systemd's `Reader`) was made of.
 
-    Raises KeyError or msgspec.ValidationError for what is none, or of another version.
+    Raises KeyError or one of `UNREADABLE` for what is none, or of another version.
     """
     values: dict[str, object] = {}
     for each in msgspec.structs.fields(Record):
         value = entry.get(_name(each.name)) if each.name == "language" else entry[_name(each.name)]
         is_text = value is None or each.type in (str, str | None)
         values[each.encode_name] = value if is_text else _decode(str(value))
-    return msgspec.convert(values, Record)
+    return plausible(msgspec.convert(values, Record))
 
 
 def _name(field: str) -> str:

@@ -1,5 +1,6 @@
 """A transcript record: what was said, when, and which samples it answers. This is the format of the file sink."""
 
+from datetime import datetime
 from math import isfinite
 from typing import Final
 
@@ -67,8 +68,26 @@ def probability(value: float | None) -> float:
 
 encode = msgspec.json.Encoder().encode
 """Record to JSON, UTF-8, one line without its newline."""
-decode = msgspec.json.Decoder(Record).decode
-"""Raises one of `UNREADABLE` for anything that is no record."""
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+"""What decoding raises, whatever is wrong: no JSON, another shape, text that is no UTF-8, brackets without end, times
+or positions that can't be true."""
 
-UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What decoding raises, whatever is wrong: no JSON, another shape, text that is no UTF-8, brackets without end."""
+LONGEST_SAMPLES: Final = 600 * 48_000
+"""No record answers more: ten minutes at the highest rate. One flipped bit would have it release hours of speech."""
+
+
+def decode(line: bytes | str) -> Record:
+    """Raises one of `UNREADABLE` for anything that is no record."""
+    return plausible(_decode(line))
+
+
+_decode = msgspec.json.Decoder(Record).decode
+
+
+def plausible(record: Record) -> Record:
+    """The same record. Raises ValueError or OverflowError if its times or positions can't be true."""
+    for time in (record.start, record.end):
+        datetime.fromisoformat(time).astimezone()  # as a console shows it
+    if not 0 <= record.from_ <= record.to <= record.from_ + LONGEST_SAMPLES:
+        raise ValueError("its positions can't be true")
+    return record

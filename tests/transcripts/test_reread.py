@@ -147,6 +147,22 @@ class TestFile:
         assert held.ids == by_id(1, 5).ids
         assert numbers(held) == [1, 5]
 
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"start": "2026-11-20T09:q5:02.120Z"},
+            {"end": ""},
+            {"from_": -1},
+            {"from_": 99_000},
+            {"to": 1 << 40},
+            {"to": 1 << 70},
+        ],
+    )
+    def test_a_record_that_can_not_be_true_answers_nothing(self, path: Path, changed: dict[str, object]) -> None:
+        """It would release speech that waits, or end the sink that it is delivered to."""
+        deliver(path, second(1), record(2, **{"from_": 32_000, "to": 48_000} | changed))
+        assert numbers(in_file(path, by_range(0, 160_000))) == [1]
+
     def test_a_line_without_end_costs_no_more_than_its_reading(self, path: Path) -> None:
         """63 MB took 54 s."""
         deliver(path, second(1))

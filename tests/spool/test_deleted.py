@@ -1,0 +1,114 @@
+"""Directories that are deleted while edged runs are made again, with what was in them, and a stop tells the truth."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edged.ranges import Ranges
+from edged.spool.items import Failing, Remade, SetAside, Working
+from edged.spool.orders import Mark
+from tests.life import Life, live
+from tests.spool.some import SINKS, Bench, answer, audio, commit, segment
+
+SECOND = 16_000
+
+
+def filled(base: Path) -> Bench:
+    """Two seconds on disk, two in memory."""
+    bench = Bench(base)
+    bench.begin()
+    bench.do(segment(0), audio(0, SECOND), audio(SECOND, 2 * SECOND))
+    bench.move()
+    bench.do(audio(2 * SECOND, 3 * SECOND), audio(3 * SECOND, 4 * SECOND))
+    return bench
+
+
+@pytest.mark.parametrize("deleted", [("runtime",), ("disk",), ("runtime", "disk")])
+def test_what_was_in_a_deleted_directory_is_there_again(tmp_path: Path, deleted: tuple[str, ...]) -> None:
+    bench = filled(tmp_path)
+    for where in deleted:
+        shutil.rmtree(tmp_path / where)
+    bench.do(audio(4 * SECOND, 5 * SECOND))
+    bench.move()
+    assert {event.where for event in bench.told(Remade)} == set(deleted)
+    assert not bench.told(Failing)
+    bench.close()
+    again = Bench(tmp_path)
+    assert again.events == []
+    assert again.waiting() == Ranges([(0, 5 * SECOND)])
+    again.close()
+
+
+def test_a_deleted_file_is_made_again_too_and_one_in_its_place_is_set_aside(tmp_path: Path) -> None:
+    bench = filled(tmp_path)
+    path = tmp_path / "disk/spool.db"
+    path.unlink()
+    path.write_bytes(b"somebody else's")
+    bench.do(commit(answer(1, 0, SECOND)), *(Mark(sink, ("id-1",)) for sink in SINKS))
+    bench.move()
+    [event] = bench.told(SetAside)
+    assert event.path.read_bytes() == b"somebody else's"
+    bench.close()
+    again = Bench(tmp_path)
+    assert again.waiting() == Ranges([(SECOND, 4 * SECOND)])
+    assert again.recovered.pending == ()
+    again.close()
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A directory in which nothing can be made while it is immutable."""
+    base = tmp_path / "closed"
+    base.mkdir()
+    yield base
+    subprocess.run(["chattr", "-i", base], check=False, capture_output=True)
+
+
+def close(base: Path) -> None:
+    if os.geteuid() or subprocess.run(["chattr", "+i", base], check=False, capture_output=True).returncode:
+        pytest.skip("chattr +i needs root and a file system that knows it")
+
+
+@pytest.mark.parametrize("where", ["runtime", "disk"])
+def test_what_can_not_be_made_again_is_told_of_once_and_tried_again(tmp_path: Path, closed: Path, where: str) -> None:
+    """Until then memory is used on, and a stop moves it to the disk; a disk is not used."""
+    directories: dict[str, Any] = (
+        {"runtime_directory": str(closed / "runtime")} if where == "runtime" else {"directory": str(closed / "disk")}
+    )
+    bench = Bench(tmp_path, **directories)
+    bench.begin()
+    bench.do(segment(0), audio(0, SECOND))
+    shutil.rmtree(closed / where)
+    close(closed)
+    for at in range(1, 4):
+        bench.do(audio(at * SECOND, (at + 1) * SECOND))
+    moved = bench.worker.chores.move_all(bench.now_s + 60)
+    assert {event.where for event in bench.told(Failing)} == {where}
+    assert "was deleted, and can't be made again" in bench.told(Failing)[0].text
+    assert not bench.told(Working)
+    assert moved is (where == "runtime")
+    subprocess.run(["chattr", "-i", closed], check=True)
+    bench.now_s += 100
+    bench.do(audio(4 * SECOND, 5 * SECOND))
+    bench.move()
+    assert [event.where for event in bench.told(Working)] == [where]
+    assert bench.waiting() == Ranges([(0, 5 * SECOND)])
+    bench.close()
+
+
+def test_the_ring_is_made_again_with_its_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def body(life: Life) -> None:
+        shutil.rmtree(tmp_path / "runtime")
+        life.hear(0, 3200)
+        assert await life.waiting() == [(0, 1600), (1600, 3200)]
+        life.books.tick()
+        while not (tmp_path / "runtime/ring").exists():
+            await life.waiting()
+
+    live(tmp_path, body)
+    assert f"{tmp_path}/runtime/spool.db was deleted: it is made again, with all that was in it" in caplog.text
