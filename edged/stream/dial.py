@@ -43,6 +43,7 @@ class Exchange(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._response = Response()
+        self._ended = False
         self._fault: Exception | None = None
         self._arrived = asyncio.Event()
         self._lost: Exception | None = None
@@ -57,7 +58,7 @@ class Exchange(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """See `asyncio.Protocol`."""
-        self._response.ended = True
+        self._ended = self._response.ended = True
         self._arrived.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -71,6 +72,7 @@ class Exchange(asyncio.Protocol):
         Raises NotHttpError, also if the connection ends before.
         """
         self._response = Response()
+        self._response.ended = self._ended
         transport.write(request)
         while not self._response.status:
             await self._more()

@@ -10,7 +10,12 @@ from edged.stream.happy_eyeballs import Address, Doubts, Family, HappyEyeballs
 
 FAMILIES: Final = {Family.IPV6: socket.AF_INET6, Family.IPV4: socket.AF_INET}
 
-NO_WAY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH})
+NO_WAY: Final = frozenset(
+    {
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT),
+    }
+)
 """Errors of addresses that this network has no way to: another's error tells more."""
 NO_SUCH_ADDRESS: Final = frozenset({getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")})
 """Errors of a name without an address of this family, where the C library has them: the other look-up's tells more."""
@@ -98,7 +103,7 @@ class Race:
 
 
 async def _connect(address: Address) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if len(address) == len(("host", "port", "flow", "scope")) else socket.AF_INET)
+    made = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
     try:
         made.setblocking(False)
         await asyncio.get_running_loop().sock_connect(made, address)

@@ -13,13 +13,13 @@ from edged.settings import Deepgram
 from edged.stream.dial import Dialer, ProxyRefusedError, Stage
 from edged.stream.proxy import Proxy
 from edged.stream.response import retry_after_s
+from edged.stream.tcp import NO_WAY
 from edged.troubles import Trouble
 
 CERT_NOT_YET_VALID: Final = 9
 CERT_EXPIRED: Final = 10
 """OpenSSL's X509_V_ERR_ numbers: the two that a wrong clock brings about."""
 
-NO_WAY: Final = (errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 FORBIDDEN: Final = (errno.EACCES, errno.EPERM)
 
 SERVER: Final = "the server"
@@ -39,7 +39,7 @@ def unreachable(error: Exception, dialer: Dialer, settings: Deepgram, proxy: Pro
         case TimeoutError():
             return Unreachable(f"no connection within {settings.open_timeout_s:g} s: {_hangs(stage, whose, through)}")
         case socket.gaierror() if proxy:
-            return Unreachable(f"the name of {whose} can't be looked up ({error.strerror})")
+            return Unreachable(f"the name of {whose} can't be looked up ({error.strerror}): is it right?")
         case socket.gaierror():
             return Unreachable(f"the server's name can't be looked up ({error.strerror}): is there a network and DNS?")
         case ssl.SSLError():

@@ -164,6 +164,18 @@ def test_a_proxy_that_closes_is_named(environment: pytest.MonkeyPatch) -> None:
     asyncio.run(main())
 
 
+def test_a_proxy_that_makes_a_way_and_closes_it_is_not_waited_for(environment: pytest.MonkeyPatch) -> None:
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: str) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    async def main() -> None:
+        async with proxy(close) as port:
+            environment.setenv("http_proxy", f"http://127.0.0.1:{port}")
+            assert "no connection within" not in await reason()
+
+    asyncio.run(main())
+
+
 def test_a_wrong_password_is_told_as_that(environment: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with proxy(saying(b"HTTP/1.1 407 No\r\n\r\n")) as port:
