@@ -36,6 +36,10 @@ class History:
         self._words: deque[Word] = deque(maxlen=MOST_WORDS)
         self._window = 0
         """Where the window of the last final begins that went on from the one before."""
+        self._placed_to = 0
+        """Where the windows of finals end; text without a place may have answered more."""
+        self._texts: deque[str] = deque(maxlen=MOST_WORDS)
+        """The words of all finals, those without a place too, as they are compared."""
         self._jumped = False
         """Since then windows have begun before that, or behind such a one."""
         self._jitter = 2 * JITTER_MS * rate // 1000
@@ -46,7 +50,18 @@ class History:
         """A final, sifted; those before it had come up to `answered_to`."""
         if results.end > answered_to:
             self._window = results.start
+        self._placed_to = max(self._placed_to, results.end)
         self._words.extend(results.words)
+        self.add_unplaced(results)
+
+    def add_unplaced(self, results: Results) -> None:
+        """A final of which it is not known where its words were said."""
+        self._texts.extend(bare(word.text) for word in results.words)
+
+    def ends_with(self, results: Results) -> bool:
+        """Whether the last words of the finals were these."""
+        texts = [bare(word.text) for word in results.words]
+        return texts == list(self._texts)[-len(texts) :]
 
     def sift(self, results: Results, answered_to: int) -> Sifted:
         """Part what is new in a result from what finals have held; they have come up to `answered_to`."""
@@ -60,9 +75,10 @@ class History:
                 left.remove(known)
                 restated += 1
                 continue
-            if reaches_back and (word.start + word.end) // 2 < answered_to:
-                others += 1
-                if any(_overlap(word, each) for each in self._words):
+            if (word.start + word.end) // 2 < min(since, self._placed_to):
+                taken = any(_overlap(word, each) for each in self._words)
+                others += reaches_back or (taken and results.start < since)
+                if reaches_back and taken:
                     continue
             new.append(word)
         # Interims answer nothing, and some servers are careless with their windows.
@@ -80,6 +96,8 @@ class History:
         self._jumped = behind and (self._jumped or nothing)
         if restated:
             return others > restated and (jumps or self._jumped)
+        if others > 1 or (others and others == len(results.words)):
+            return True  # one that was heard otherwise is followed by what is new
         if self._jumped and results.words:
             return True
         return jumps and (others > 0 or any(results.start <= w.start and w.end <= results.end for w in self._words))

@@ -6,8 +6,8 @@ The law:
 - While nothing else leaves, a KeepAlive does, every `keepalive_s` since the last message left for the kernel.
 - A final that ends at `t` answers everything sent before `t` on this connection.
 - Text in a final without width was said somewhere in what is pending: it answers all of that.
-- Words that a final restates are dropped. Where stream times start again, nothing after that can be placed: the session
-  is given up.
+- Words that a final restates are dropped, and the last ones if they come again without a place and nothing is pending.
+- Where stream times start again, nothing after that can be placed: the session is given up.
 - A message that can't be read may have been a final: what was sent until then may be answered by it, and by nothing
   that follows. The session is given up, and what is unanswered is sent again.
 - What the server says is bounded by the audio it was sent: `CHARACTERS_PER_S`, and `CHARACTERS` more.
@@ -272,6 +272,8 @@ class Session:
             end = self.map.snap(results.end)
         else:
             # Text that comes without a place, when a server empties its buffer, was said in what is pending.
+            if self.answered_to == self.map.sent and self._history.ends_with(results):
+                results = results._replace(words=[], transcript="")
             end = self.map.sent if results.words else self.map.snap(results.end)
         end = min(end, self.map.sent)
         self._reach = max(self._reach, end)
@@ -288,6 +290,8 @@ class Session:
         has_width = self._has_width(results)
         if has_width:
             self._history.add(results, self.answered_to)
+        else:
+            self._history.add_unplaced(results)
         self._characters += results.characters
         start, self.answered_to = self.answered_to, max(self.answered_to, end)
         pieces = self.map.pieces(start, self.answered_to)

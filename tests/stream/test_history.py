@@ -92,6 +92,29 @@ def test_other_words_where_some_were_said_tell_that_times_have_started_again(aga
     assert Told(FIRST).next(again).started_again
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        final(700, 1700, "uh@700-1000 ih@1200-1700"),
+        final(1450, 1900, "ih@1450-1900"),
+        final(700, 4000, "uh@1450-1800 oh@2300-2700 ih@3300-3900"),
+    ],
+)
+def test_also_where_windows_begin_with_their_words(again: str) -> None:
+    """No window then begins where one began before."""
+    assert Told(final(500, 2800, "ah@500-900 oh@1500-1900 eh@2400-2800")).next(again).started_again
+
+
+def test_also_by_a_window_that_is_as_short_as_the_one_before() -> None:
+    assert Told(final(430, 930, "ah@430-930")).next(final(480, 870, "oh@480-870")).started_again
+
+
+def test_words_that_lie_before_their_window_do_not() -> None:
+    """The window tells which audio it is about."""
+    assert Told(FIRST).new(final(3000, 5000, "uh@2300-2700")) == ["uh"]
+    assert Told(FIRST).new(final(2900, 5000, "uh@2750-3300")) == ["uh"]
+
+
 def test_so_does_silence_where_words_were_said() -> None:
     """Also in a window that ends beyond them."""
     assert Told(FIRST).next(final(0, 1000)).started_again

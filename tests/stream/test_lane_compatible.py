@@ -56,6 +56,36 @@ def test_words_with_times_in_a_window_without_width_answer_up_to_the_last_of_the
     assert bench.lane.session.answered_to == 2300
 
 
+def test_text_without_a_place_that_comes_again_while_nothing_is_pending_is_not_new() -> None:
+    bench = speaking()
+    bench.close()
+    bench.serve(text(1500, 1500, "oh eh"), text(1500, 1500, "Oh, eh."), text(4000, 4000, "eh", from_finalize=True))
+    assert bench.texts == ["ah oh eh"]
+    bench.say(9000)
+    bench.serve(final(4000, 8700, "oh@4200-8000", from_finalize=True), text(8700, 8700, "oh"))
+    assert bench.texts == ["ah oh eh", "oh"]
+
+
+def test_what_is_said_again_without_a_place_is_new_where_something_is_pending() -> None:
+    bench = speaking()
+    bench.serve(text(0, 0, "no"))
+    bench.hear(6000)
+    bench.wait(6300)
+    bench.close()
+    bench.serve(text(0, 0, "no", from_finalize=True))
+    assert bench.texts == ["ah no", "no"]
+
+
+def test_what_follows_text_without_a_place_may_lie_in_what_that_answered() -> None:
+    """It was under way when the server emptied its buffer."""
+    bench = speaking()
+    bench.serve(text(0, 0, "oh"), final(3000, 3900, "eh@3100-3800"))
+    assert bench.hangups == []
+    bench.close()
+    bench.serve(final(3900, 4000, from_finalize=True))
+    assert sorted(" ".join(bench.texts).split()) == ["ah", "eh", "oh"]
+
+
 def test_an_empty_final_without_width_answers_nothing() -> None:
     bench = speaking()
     bench.serve(final(1500, 1500), final(0, 0))
