@@ -1,7 +1,8 @@
 """Signals in which nothing can be heard: one value only, nothing near speech, two channels that cancel. Pure.
 
 Each is told of. One value is also a reason to open the device again, at growing intervals: some devices give zeros
-after a disturbance until that is done. A muted one loses nothing by it.
+after a disturbance until that is done. A muted one loses nothing by it. One that gives sound again by itself gets more
+time: an opening could cut a word.
 """
 
 import math
@@ -14,6 +15,10 @@ from edged.troubles import Trouble
 
 ONE_VALUE_S: Final = 10.0
 """One value for this long is reported: a live converter's noise never holds still for more than some samples."""
+LONGEST_PATIENCE_S: Final = 600.0
+"""With a device that gives sound again by itself, such as a headset that gives zeros while nobody speaks: what was
+longer was somebody's doing.
+"""
 LONGEST_S: Final = 3600.0
 """Between two openings for the same fault; the waits double until then."""
 SOUND_S: Final = 0.5
@@ -23,6 +28,10 @@ HELPED_S: Final = 2.0
 
 FAINT_S: Final = 120.0
 """So long nothing was louder than `FAINT`: nobody has spoken who could be heard, and the room has made no noise."""
+QUIET_S: Final = 86_400.0
+"""The same for a microphone that has been loud enough: a night is quiet, but no whole day."""
+LOUD_LOOKS: Final = 3
+"""That show it to be: one may be the click with which it was opened."""
 LOOK_S, LOUD_LOOK_S = 1.0, 10.0
 """How often a block is looked at, and after one that was louder: looking costs as much as all else here."""
 FAINT: Final = 64
@@ -51,6 +60,8 @@ class OneValue:
     def __init__(self, rate: int, channels: int, channel: int) -> None:
         self._rate, self._channels, self._channel = rate, channels, channel
         self._value = b""
+        self._patience_s = ONE_VALUE_S
+        """How long one value is no fault yet: twice as long as what the device has ended by itself."""
         self._begin()
 
     @property
@@ -74,7 +85,7 @@ class OneValue:
         self._samples += len(pcm) // BYTES_PER_SAMPLE
         if self._channels > 1:
             self._look_elsewhere(frames)
-        if self.fault or self._samples < ONE_VALUE_S * self._rate:
+        if self.fault or self._samples < self._patience_s * self._rate:
             return None
         self.fault = True
         return Signal(self._told(), True, Trouble.MICROPHONE_SILENT)
@@ -88,13 +99,14 @@ class OneValue:
         if self._varied < SOUND_S * self._rate:
             return None
         helped = self._opened_at is not None and self._samples - self._opened_at <= HELPED_S * self._rate
+        self._patience_s = ONE_VALUE_S if helped else min(2 * self._samples / self._rate, LONGEST_PATIENCE_S)
         self._begin()
         return Signal(f"delivers sound again{BY_REOPENING if helped else ''}", False, Trouble.MICROPHONE_SILENT)
 
     def _begin(self) -> None:
         """To count."""
         self.fault, self._samples, self._varied, self._opened_at = False, 0, 0, None
-        self._wait_s, self._reopen_at = ONE_VALUE_S, round(ONE_VALUE_S * self._rate)
+        self._wait_s, self._reopen_at = self._patience_s, round(self._patience_s * self._rate)
         self._others = set()
 
     def _look_elsewhere(self, frames: bytes) -> None:
@@ -135,12 +147,13 @@ def _is_one_value(pcm: bytes) -> bool:
 
 
 class Faint:
-    """Notices that nothing is as loud as speech, for minutes. It is told once, and that it is over."""
+    """Notices that nothing is as loud as speech, for minutes, or a day after it was. It is told once, and its end."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._samples = self._since = self._look_at = 0
         """Heard; since when nothing was louder; when to look."""
+        self._loud_looks = 0
         self._told = self.fault = False
 
     def hear(self, pcm: bytes) -> Signal | None:
@@ -150,13 +163,15 @@ class Faint:
             return None
         if pcm[1::2].translate(None, _FAINT_HIGH) or pcm[::2].translate(None, _FAINT_LOW):
             self._since, self._look_at = self._samples, self._samples + round(LOUD_LOOK_S * self._rate)
+            self._loud_looks += 1
             was, self.fault = self.fault, False
             return Signal("is loud enough now", False, Trouble.MICROPHONE_FAINT) if was else None
         self._look_at = self._samples + round(LOOK_S * self._rate)
-        if self.fault or self._samples - self._since < FAINT_S * self._rate:
+        most_s = FAINT_S if self._loud_looks < LOUD_LOOKS else QUIET_S
+        if self.fault or self._samples - self._since < most_s * self._rate:
             return None
         self._told = self.fault = True
-        level, minutes = round(20 * math.log10(FAINT / 32768)), round(FAINT_S / 60)
+        level, minutes = round(20 * math.log10(FAINT / 32768)), round(most_s / 60)
         text = (
             f"gave nothing louder than {level} dBFS for {minutes} min, far below speech: if somebody spoke, raise"
             " capture.volume or set capture.gain_db, and see that the right socket is used"

@@ -89,12 +89,30 @@ def test_it_asks_to_be_opened_again_at_growing_intervals_and_says_if_that_helped
     assert set(gaps[9:]) == {3600}
     told = hear(one, [1, 2] * 50)
     assert told == Signal("delivers sound again", False, Trouble.MICROPHONE_SILENT), "long after the last opening"
-    for _ in range(12):
+    for _ in range(600):
         hear(one, [0] * RATE)
     assert one.wants_reopening
     one.reopened()
     told = hear(one, [1, 2] * 50)
     assert told == Signal("delivers sound again, since it was opened again", False, Trouble.MICROPHONE_SILENT)
+
+
+def test_a_microphone_that_is_silent_while_nobody_speaks_is_told_of_once_and_left_open() -> None:
+    """As headsets with a noise gate of their own are: they give exact zeros in each pause."""
+    one = OneValue(RATE, 1, 0)
+    told, asked = [], 0
+    for minute in range(60):
+        for _ in range(14 + minute % 6):
+            told.append(hear(one, [0] * RATE))
+            if one.wants_reopening:
+                asked += 1
+                one.reopened()
+        told += [hear(one, [1, 2] * 50) for _ in range(40)]
+    assert [signal.fault for signal in told if signal] == [True, False]
+    assert asked == 1
+    told = [hear(one, [0] * RATE) for _ in range(60)]
+    assert any(told), "what lasts longer than ever is a fault"
+    assert one.wants_reopening
 
 
 def noise(peak: int, seed: int) -> list[int]:
@@ -111,6 +129,22 @@ def test_two_minutes_far_below_speech_are_told_once_and_so_is_their_end() -> Non
     assert signal.text.startswith("gave nothing louder than -54 dBFS for 2 min")
     assert faint.hear(pcm(noise(3000, 1))) == Signal("is loud enough now", False, Trouble.MICROPHONE_FAINT)
     assert [faint.hear(pcm(noise(5, second))) for second in range(600)] == [None] * 600
+
+
+def test_a_quiet_night_after_speech_is_no_fault_but_a_quiet_day_is() -> None:
+    faint = Faint(RATE)
+    for second in range(40):
+        assert faint.hear(pcm(noise(3000, second))) is None
+    quiet = pcm(noise(20, 1)) * 60
+    told = [faint.hear(quiet) for _ in range(60 * 25)]
+    [at] = [minute for minute, signal in enumerate(told) if signal]
+    assert 60 * 24 - 2 <= at <= 60 * 24 + 2
+
+
+def test_the_click_of_its_opening_does_not_make_a_faint_microphone_a_good_one() -> None:
+    faint = Faint(RATE)
+    faint.hear(pcm(noise(9000, 1)))
+    assert any(faint.hear(pcm(noise(20, second))) for second in range(200))
 
 
 @pytest.mark.parametrize("peak", [FAINT + 8, 200, 256, 300, 5000])
