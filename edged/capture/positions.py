@@ -48,8 +48,8 @@ class Positions:
         self._least_late_s = math.inf
         self._seen = 0
         """Samples that `_least_late_s` is of."""
-        self._proves = False
-        """The card's pace is known for all of them."""
+        self._has_pace = self._proves = False
+        """The card's pace is known for all of them; it was for those before too, of which something may be left."""
 
     def place(self, samples: int, stamp_s: float, *, broken: bool, tolerance: Tolerance, pace: float | None) -> Placed:
         """Places the next block of `samples` samples, whose first was captured at `stamp_s` as far as can be seen.
@@ -81,4 +81,5 @@ class Positions:
 
     def _begin_proof(self, pace: float | None) -> None:
         self._least_late_s = math.inf
-        self._seen, self._proves = 0, pace is not None
+        self._proves, self._has_pace = self._has_pace and pace is not None, pace is not None
+        self._seen = 0

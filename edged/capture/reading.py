@@ -26,6 +26,8 @@ WAITED: Final = 0.25
 OVERDUE: Final = 1.5
 """Periods that must have come by the clock, and are missing by what the card says, before one is read to find out. One
 would be there or not by a hair."""
+REGAIN: Final = 1.0001
+"""By how much the longest rest grows with each: what an overrun has halved is regained in an hour or two."""
 LIE, DISBELIEVED = 8, 48
 """A card is disbelieved that is wrong about how much waits six times, unless it is right eight times as often: a busy
 machine can make one that is right look wrong now and then."""
@@ -76,7 +78,7 @@ class Reading:
         self.buffer_s: float = info["buffer_size"] / rate
         self._pcm, self._rate = pcm, rate
         self._longest_s = self.buffer_s / 2
-        """A rest of more would be near an overrun."""
+        """A rest of more would be near an overrun. Each halves it: a card may be faster than it promises."""
         self._says = False
         """It says how much has come meanwhile."""
         self._lies = 0
@@ -94,16 +96,18 @@ class Reading:
         Raises alsaaudio.ALSAAudioError when the device is gone.
         """
         rest_s = min(patience.rest_s, self._longest_s)
-        rested = self._says and not self._held and rest_s > self.period_s and patience.wait(rest_s)
+        may_rest = self._says and not self._held and not self._overrun  # behind an overrun the card stands
+        rested = may_rest and rest_s > self.period_s and patience.wait(rest_s)
+        self._longest_s = min(self._longest_s * REGAIN, self.buffer_s / 2)
         pieces, samples, available = list[bytes](), 0, None
         while not pieces or (rested and self._has_more(available) and samples + self._period <= MOST_S * self._rate):
             if self._pcm.state() == alsaaudio.PCM_STATE_XRUN:
                 if pieces:
                     break
-                self._overrun = True
+                self._overran()
             count, frames = self._read()
             if count <= 0:
-                self._overrun = True
+                self._overran()
                 break
             if not pieces:
                 overrun, stalled = self._overrun, self._stalled
@@ -120,6 +124,11 @@ class Reading:
             return None
         self._says = available is not None
         return Stretch(b"".join(pieces), samples, at_s, self._says, overrun, stalled)
+
+    def _overran(self) -> None:
+        if not self._overrun:
+            self._longest_s = max(self._longest_s / 2, self.period_s)
+        self._overrun = True
 
     def _read(self) -> tuple[int, bytes]:
         if self._held:

@@ -71,6 +71,19 @@ def test_a_card_that_is_too_slow_or_fast_has_no_holes_and_its_times_stay_right(p
         true_s += 0.1 * pace
 
 
+def test_what_a_slow_card_was_late_by_when_its_pace_became_known_is_no_hole() -> None:
+    positions = Positions(RATE)
+    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=None)
+    placed = [
+        positions.place(
+            BLOCK, 100.0 + 0.2 * number, broken=False, tolerance=TOLERANCE, pace=None if number < 75 else 2.0
+        )
+        for number in range(1, 200)
+    ]
+    assert sum(one.lost_samples for one in placed) == 0
+    assert placed[-1].at_s == pytest.approx(100.0 + 0.2 * 199, abs=0.05)
+
+
 def test_a_day_of_sleep_is_a_hole_of_a_day() -> None:
     positions = Positions(RATE)
     positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)

@@ -258,3 +258,38 @@ def test_what_comes_behind_an_overrun_is_a_stretch_of_its_own(clock: Clock) -> N
     opened, patience = Reading(card, 16_000), Unhurried(clock)
     found = [opened.next(patience) for _ in range(3)]
     assert [(one.samples // PERIOD, one.overrun) for one in found if one] == [(1, False), (2, False), (8, True)]
+
+
+class Overrunning(Card):
+    """Overruns, as a real one does, whenever more has come than its buffer holds."""
+
+    @property
+    def there(self) -> int:
+        return int((self._clock.now_s - self._from_s) / self._period_s + 1e-6) - self._read
+
+    def read(self) -> tuple[int, bytes]:
+        if self.there * PERIOD > self._buffer:
+            self._from_s, self._read = self._clock.now_s, 0
+            return -32, b""
+        return super().read()
+
+
+@pytest.mark.parametrize("faster", [2.5, 4])
+def test_a_card_much_faster_than_it_promises_overruns_once_or_twice_and_then_is_rested_for_less(
+    clock: Clock, faster: float
+) -> None:
+    opened, patience = Reading(Overrunning(clock, pace=1 / faster), 16_000), Unhurried(clock)
+    found = [opened.next(patience) for _ in range(200)]
+    assert sum(one.overrun for one in found if one) <= 2
+    assert sum(one is None for one in found) <= 2
+
+
+def test_rests_grow_again_long_after_an_overrun(clock: Clock) -> None:
+    card = Overrunning(clock)
+    opened, patience = Reading(card, 16_000), Unhurried(clock)
+    opened.next(patience)
+    clock.now_s += 1
+    found = [opened.next(patience) for _ in range(20_000)]
+    lengths = [one.samples // PERIOD for one in found if one]
+    assert min(lengths[5:50]) < 4
+    assert set(lengths[-50:]) == {5}
