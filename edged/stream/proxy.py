@@ -136,10 +136,11 @@ def _parsed(address: str, variable: str) -> Proxy:
 
 
 def _user_and_password(parts: SplitResult) -> bytes | None:
-    """As they are meant: `%40` is `@`."""
+    """As they are meant: `%40` is `@`, and bytes that the locale can't read are those bytes."""
     if parts.username is None or parts.password is None:
         return None
-    return unquote_to_bytes(parts.username) + b":" + unquote_to_bytes(parts.password)
+    user, password = (each.encode(errors="surrogateescape") for each in (parts.username, parts.password))
+    return unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
 
 
 def _unusable(variable: str) -> Refused:

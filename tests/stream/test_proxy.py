@@ -150,3 +150,9 @@ def test_where_a_proxy_is(address: str, host: str, port: int, tls: bool) -> None
 def test_an_address_in_a_request_has_brackets() -> None:
     request = Proxy("https_proxy", "proxy.example", 3128).connect_request("fd00::17", 443, "edged")
     assert request == b"CONNECT [fd00::17]:443 HTTP/1.1\r\nHost: [fd00::17]:443\r\nUser-Agent: edged\r\n\r\n"
+
+
+def test_a_password_that_is_no_text_in_this_locale_is_sent_as_its_bytes() -> None:
+    proxy = proxy_for("wss://api.deepgram.com/v1/listen", {"https_proxy": "http://u:p\udce4%40@proxy.example"})
+    assert proxy is not None
+    assert proxy.user_and_password == b"u:p\xe4@"
