@@ -84,8 +84,8 @@ def test_a_server_that_allows_one_connection_gets_one(
         sent = 0
         async for message in server:
             if isinstance(message, bytes):
-                sent += len(message) // 2
-                await server.send(final(0, sent, f"ah@0-{sent}"))
+                begun, sent = sent, sent + len(message) // 2
+                await server.send(final(begun, sent, f"ah@{begun}-{sent}"))
             elif "CloseStream" in message:
                 break
         there[:] = [other for other in there if other is not server]
