@@ -2,7 +2,8 @@
 
 The law:
 - One that ends, or can't be opened, beside another that stands shows that there may be only one: at once if the second
-  was opened just before or is refused as one too many, else at the third time in a row.
+  was opened just before or is refused as one too many, else at the third time in a row. Two that are lost together
+  show nothing.
 - Then one is used, for ten minutes at first, and twice as long each time that it shows again.
 - After that a second is tried only while nobody speaks: if the server ends the first for it, that costs no words. Two
   that stand together for a minute end the limit.
@@ -19,6 +20,9 @@ LONGEST_S: Final = 86_400.0
 JUST_S: Final = 5.0
 """A connection that ends so soon after another was opened has ended because of it. A server may take as long to notice
 that one of ours has ended."""
+
+AT_ONCE_S: Final = 1.0
+"""Connections that end within so long have the same cause: the network's, or a server that starts again."""
 
 TIMES: Final = 3
 """So many ends in a row beside another are none of the network's."""
@@ -37,6 +41,8 @@ class Limit:
         """How often the limit has shown since two stood together."""
         self._is_new = False
         self._opened: dict[object, float] = {}
+        self._lost: set[object] = set()
+        """Those of them that have just ended, unasked."""
         self._beside = 0
         """Ends in a row beside another."""
         self._failing: dict[object, float] = {}
@@ -54,12 +60,18 @@ class Limit:
         self._opened[holder] = now
         self._failing.pop(holder, None)
 
+    def lost(self, holder: object) -> bool:
+        """A connection has ended, unasked. True if another stands: `ended` had better wait for `AT_ONCE_S`."""
+        self._lost.add(holder)
+        return bool(self._opened.keys() - self._lost)
+
     def ended(self, holder: object, now: float, *, ours: bool) -> bool:
-        """A connection has ended; `ours`: as we asked for. True if that was for the sake of another."""
+        """A connection ended at `now`; `ours`: as we asked for. True if that was for the sake of another."""
         together_s = self._together_s(now)
         self._opened.pop(holder)
+        self._lost.discard(holder)
         self._ended_s = now
-        if ours or together_s < 0:
+        if ours or together_s < 0 or not self._opened.keys() - self._lost:
             return False
         self._beside = self._beside + 1 if together_s < HOLDS_S else 0
         if not self._beside or (together_s > JUST_S and self._beside < TIMES and not self._shown):
@@ -89,6 +101,7 @@ class Limit:
     def gone(self, holder: object) -> None:
         """It has no connection any more, and nothing is to be learned from that."""
         self._opened.pop(holder, None)
+        self._lost.discard(holder)
 
     def news(self) -> bool:
         """Whether it has shown for the first time since two stood together; asked once."""

@@ -199,16 +199,16 @@ class Link:
         now = time.monotonic()
         given_up = now >= self._leave_at_s and closed.code is None
         self._do(self._lane.lost(now, closed.code, given_up=given_up))
-        return self._ended(closed, now, given_up=given_up)
+        return await self._ended(closed, now, given_up=given_up)
 
-    def _ended(self, closed: Closed, now: float, *, given_up: bool) -> Unreachable | Refused | None:
+    async def _ended(self, closed: Closed, now: float, *, given_up: bool) -> Unreachable | Refused | None:
         """Returns why the connection must be made again after a wait, or None if it need not."""
         end = self._lane.end
         if end is None:
             raise RuntimeError("a lane that was connected has an end to tell of")
         self._backoff.ended(end)
         self._often = self._churn.ended(now)
-        if self._share.ended(self, ours=end.in_order or given_up):
+        if await self._share.ended(self, ours=end.in_order or given_up):
             log.debug("connection ended for another: %s", closed.error)
             self._lost = True
             return None

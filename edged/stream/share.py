@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 from edged.service.log import duration
-from edged.stream.limit import Limit
+from edged.stream.limit import AT_ONCE_S, Limit
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +109,12 @@ class Share:
         """The connection is open."""
         self._limit.opened(holder, time.monotonic())
 
-    def ended(self, holder: Holder, *, ours: bool) -> bool:
+    async def ended(self, holder: Holder, *, ours: bool) -> bool:
         """The open connection has ended; `ours`: as we asked for. True if the server allows only one."""
-        return self._tell(self._limit.ended(holder, time.monotonic(), ours=ours))
+        now = time.monotonic()
+        if not ours and self._limit.lost(holder):
+            await asyncio.sleep(AT_ONCE_S)  # does the other end too?
+        return self._tell(self._limit.ended(holder, now, ours=ours))
 
     def failed(self, holder: Holder, status: int | None) -> bool:
         """It could not be opened, with this HTTP status if any. True if it was one too many."""

@@ -31,6 +31,19 @@ def test_one_that_we_end_shows_nothing() -> None:
     assert not limited(one, 102)
 
 
+def test_two_that_are_lost_together_show_nothing() -> None:
+    """As where a network comes and goes, however often."""
+    one = Limit(2)
+    for now in range(0, 900, 4):
+        one.opened("live", now)
+        one.opened("backlog", now + 1)
+        assert one.lost("live")
+        assert not one.lost("backlog")
+        assert not one.ended("live", now + 2, ours=False)
+        assert not one.ended("backlog", now + 2, ours=False)
+    assert not limited(one, 900)
+
+
 def test_one_that_ends_alone_shows_nothing() -> None:
     one = Limit(2)
     for now in range(0, 900, 2):

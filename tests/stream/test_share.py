@@ -272,12 +272,12 @@ def test_after_the_server_ended_one_for_the_other_only_one_has_a_connection(
             await one.take(holder)
             one.opened(holder)
         ends, stays = (live, behind) if first_ends else (behind, live)
-        assert one.ended(ends, ours=False)
+        assert await one.ended(ends, ours=False)
         one.give(ends)
         waiting = await taking(one, ends)
         assert stays.asked == 1
         assert not waiting.done()
-        assert not one.ended(stays, ours=True)
+        assert not await one.ended(stays, ours=True)
         one.give(stays)
         await waiting
 
@@ -287,6 +287,21 @@ def test_after_the_server_ended_one_for_the_other_only_one_has_a_connection(
         "recogniser: the server seems to allow one connection: live speech and backlog take turns; "
         "trying two again in 10 min 0 s"
     )
+
+
+def test_both_lost_at_once_show_no_limit(caplog: pytest.LogCaptureFixture) -> None:
+    """The network has failed, or the server starts again."""
+    caplog.set_level("INFO")
+
+    async def body() -> None:
+        one, live, behind = Share(2), Lane(), Lane()
+        for holder in (live, behind):
+            await one.take(holder)
+            one.opened(holder)
+        assert not any(await asyncio.gather(*(one.ended(holder, ours=False) for holder in (live, behind))))
+
+    play(body)
+    assert not caplog.records
 
 
 def test_one_who_gives_up_waiting_stands_in_nobodys_way() -> None:
