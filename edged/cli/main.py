@@ -39,7 +39,7 @@ commands:
 exit status:
   0    done
   64   the command line can't be followed
-  70   a fault of edged itself (a traceback tells where), or its output can't be written
+  70   a fault of edged (a traceback tells where), or output can't be written
   75   stopped while captured speech was not yet transcribed
   78   the settings are wrong; starting again won't help
   130  interrupted from the keyboard
