@@ -127,8 +127,12 @@ class Database:
     def copy_to(self, path: Path) -> None:
         """Write all that it holds into a new file, all or nothing. Raises OSError or sqlite3.Error."""
         os.close(open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-        with closing(sqlite3.connect(path)) as copy:
-            self._connection.backup(copy)
+        try:
+            with closing(sqlite3.connect(path)) as copy:
+                self._connection.backup(copy)
+        except sqlite3.Error:
+            path.unlink()
+            raise
 
     def used_bytes(self) -> int:
         """Of the file, what is in use."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from edged import books
+from edged import ringfile
 from edged.books import Books
 from edged.cli.main import main
 from edged.spool import keeper, recovery, spool
@@ -196,8 +196,8 @@ for _first in (COPIED, COMMITTED):
 point("at a start, when the spool is open", "start")(_around(keeper.Keeper, "start", after=True))
 point("at a start, before the ring is judged", "start")(_around(Books, "_judge_again", after=False))
 point("at a start, when the ring is judged", "start")(_around(Books, "_judge_again", after=True))
-point("at a start, before there is a new ring", "start")(_around(books, "Ring", after=False))
-point("at a start, when there is a new ring", "start")(_around(books, "Ring", after=True))
+point("at a start, before there is a new ring", "start")(_around(ringfile, "Ring", after=False))
+point("at a start, when there is a new ring", "start")(_around(ringfile, "Ring", after=True))
 point("at a start, before records are delivered again", "start")(_around(Books, "_deliver_again", after=False))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from edged.spool.items import Failing, Remade, SetAside, Working
 from edged.spool.orders import Mark
 from tests.life import Life, live
 from tests.spool.some import SINKS, Bench, answer, audio, commit, segment
+from tests.transcripts.some import small_disk
 
 SECOND = 16_000
 
@@ -99,6 +101,19 @@ def test_what_can_not_be_made_again_is_told_of_once_and_tried_again(tmp_path: Pa
     assert [event.where for event in bench.told(Working)] == [where]
     assert bench.waiting() == Ranges([(0, 5 * SECOND)])
     bench.close()
+
+
+def test_a_copy_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A file that is cut short would be set aside at each try."""
+    with small_disk(tmp_path / "small", 256) as small:
+        bench = Bench(tmp_path)
+        bench.begin()
+        bench.do(segment(0), *(audio(at * SECOND, (at + 1) * SECOND) for at in range(20)))
+        copy = small / "spool.db"
+        with pytest.raises(sqlite3.Error):
+            bench.pair.runtime.copy_to(copy)
+        assert not list(small.iterdir())
+        bench.close()
 
 
 def test_the_ring_is_made_again_with_its_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
