@@ -98,6 +98,10 @@ class Rewriter:
     def _punctuate_late(self, message: Message) -> list[Message]:
         at_s = message["start"] + message["duration"]
         message["speech_final"] = False
+        *before, last = _words(message)
+        if "punctuated_word" in last:
+            last = {**last, "punctuated_word": last["punctuated_word"].removesuffix(".")}
+        _set(message, [*before, last], message["start"], at_s)
         return [message, _final(message, at_s, "."), {**_final(message, at_s, ""), "speech_final": True}]
 
     def _counted_anew(self, message: Message) -> Message:

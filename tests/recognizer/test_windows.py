@@ -263,3 +263,31 @@ def test_confidence_may_always_be_zero() -> None:
     alternative = final["channel"]["alternatives"][0]
     assert alternative["confidence"] == 0
     assert alternative["words"][0]["confidence"] == 0
+
+
+def finals(quirks: Quirks, script: Script = ONE_SENTENCE) -> list[tuple[tuple[float, float], str]]:
+    """Window and text of each final with text, up to the end of the stream."""
+    machine = windows(script, quirks=quirks)
+    said = [message for _, message in feed(machine, script.pcm)]
+    said += [json.loads(text) for text in machine.close()]
+    texts = [(window(m), m["channel"]["alternatives"][0]["transcript"]) for m in results(said, final=True)]
+    return [(span, text) for span, text in texts if text]
+
+
+def test_text_can_be_kept_until_the_stream_is_closed() -> None:
+    assert finals(Quirks(text_at_close=True)) == [((0.0, 1.9), "One"), ((1.9, 1.9), "two three")]
+
+
+def test_a_full_stop_can_come_late() -> None:
+    assert finals(Quirks(late_punctuation=True)) == [((0.0, 3.2), "One two three"), ((3.2, 3.2), ".")]
+
+
+TWO = place([("one", 1.5, 1.9), ("two", 2.0, 2.3), ("three", 4.0, 4.4), ("four", 4.5, 4.8)], 7.0)
+
+
+def test_words_can_be_restated_in_a_window_that_reaches_back() -> None:
+    assert finals(Quirks(restates=1), TWO) == [((0.0, 2.6), "One two."), ((2.0, 5.1), "two. Three four.")]
+
+
+def test_times_can_start_again_behind_an_utterance() -> None:
+    assert finals(Quirks(times_start_again=True), TWO) == [((0.0, 2.6), "One two."), ((0.0, 2.5), "Three four.")]

@@ -5,6 +5,7 @@ A bench's positions and times are milliseconds.
 
 import pytest
 
+from edged.transcripts.utterance import text_of
 from tests.stream.some import METADATA, Bench, final, interim, text
 
 
@@ -124,6 +125,25 @@ def test_punctuation_between_words_belongs_to_the_one_before_and_brackets_to_the
     [uttered] = bench.uttered
     assert [word.text for word in uttered.utterance.words] == ["ah", "oh,", "(eh).", "¿uh?"]
     assert [word.word for word in uttered.utterance.words] == ["ah", "oh", "eh", "uh"]
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_has_the_servers_own_text_and_no_spaces_where_its_script_has_none() -> None:
+    words = [
+        {"word": word, "start": start, "end": start + 0.3, "confidence": 0.9}
+        for word, start in (("今日", 0.5), ("は", 1.0), ("いい", 1.5))
+    ]
+    channel = {"alternatives": [{"transcript": "今日はいい", "confidence": 0.9, "words": words}]}
+    bench = Bench()
+    bench.connect()
+    bench.open()
+    bench.hear(4000)
+    bench.serve(final(0, 2000, channel=channel), text(2000, 3900, "天気です。", speech_final=True))
+    [uttered] = bench.uttered
+    assert text_of(uttered.utterance.words) == "今日はいい天気です。"
+    assert [word.word for word in uttered.utterance.words] == ["今日", "は", "いい", "天気です"]
 
 
 # -- restated words ---------------------------------------------------------------------------------------------------
