@@ -11,8 +11,8 @@ from edged.stream.messages import Results, Word
 from edged.transcripts.text import bare
 from edged.transcripts.utterance import JITTER_MS
 
-MOST_WORDS: Final = 500
-"""Two minutes of fast speech: no window reaches back farther."""
+MOST_WORDS: Final = 120
+"""Half a minute of fast speech: servers end a window every 3 to 9 s of it, so that none reaches back farther."""
 
 NEAR_MS: Final = 250
 """Two results place the same word within this: each is off by `JITTER_MS` at most, or a little more."""
