@@ -30,6 +30,9 @@ TIMES: Final = 3
 TOO_MANY: Final = frozenset({403, 409, 429, 503})
 """HTTP statuses with which servers refuse one connection too many."""
 
+LASTING: Final = frozenset({403, 409})
+"""Those of them that otherwise mean a fault that stays. The others say themselves that it passes, and are told."""
+
 
 class Limit:
     """Holders are told by their identity."""
@@ -85,7 +88,7 @@ class Limit:
             self._failing.pop(holder, None)
             if status == 429:
                 self._show(now)
-            return status in TOO_MANY and self._shown > 0 and now - self._ended_s <= JUST_S
+            return status in LASTING and self._shown > 0 and now - self._ended_s <= JUST_S
         since_s = self._failing.setdefault(holder, now)
         if status not in TOO_MANY and now - since_s < HOLDS_S:
             return False

@@ -107,6 +107,14 @@ def test_a_server_that_has_not_yet_noticed_that_the_other_ended_has_one_too_many
     assert not one.failed("live", 116, 403)
 
 
+def test_a_refusal_that_passes_is_told_where_no_other_connection_stands() -> None:
+    """Just after one has ended, too: the network broke it, and now the server says that there are too many."""
+    one = two(100)
+    assert one.ended("backlog", 101, ours=False)
+    one.gone("live")
+    assert [one.failed("live", 102, status) for status in (429, 503)] == [False, False]
+
+
 def test_after_ten_minutes_a_second_is_tried_where_nobody_speaks() -> None:
     """The server may end the first for it."""
     one = two(100)
