@@ -50,5 +50,5 @@ _KEY: Final = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[^\W\d])[\w-]{24,}", re.ASCII)
 
 
 def may_hold_secret(value: str) -> bool:
-    """Whether a value, whatever it is called, has something in it that looks like a key."""
+    """Return whether a value holds something that looks like a key, under any name."""
     return bool(_KEY.search(value))

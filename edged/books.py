@@ -132,7 +132,7 @@ class Books:
 
     @property
     def fate(self) -> str:
-        """What becomes of speech that waits after `close`, for people."""
+        """Describe, for people, what `close` did with the speech that waits."""
         if self._spool and self._moved:
             return "it is kept, and transcribed after the next start"
         if self._spool is None or self._storing["runtime"].lasting:

@@ -37,7 +37,7 @@ def open_private(path: Path, flags: int, mode: int = 0o600, owner: int | None = 
     """Open a file that this user (or `owner`) alone may read and write, making it so; returns a descriptor.
 
     Never waits. Raises OSError; UnsafeFileError for what is no regular file, a link, has a second name or is another's:
-    whoever prepared it would read what is written, or have another file overwritten.
+    the user who prepared it could read what is written, or have another file overwritten.
     """
     fd = _open(path, flags | os.O_NOFOLLOW, mode)
     found = os.fstat(fd)

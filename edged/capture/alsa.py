@@ -48,7 +48,7 @@ BETWEEN_S: Final = 0.02
 MOST_HANGING: Final = 8
 """Threads that may be left in reads that never return: each keeps a device open and some hundred kB."""
 PAIR_S: Final = 0.3
-"""Of two channels, to see whether they cancel."""
+"""Length of two-channel audio that shows whether the channels cancel."""
 
 
 class _Turn:
@@ -56,7 +56,7 @@ class _Turn:
 
     def __init__(self, run: Callable[["_Turn"], None], *, replaces: bool) -> None:
         self.over = threading.Event()
-        """Its reads are dropped from now on."""
+        """Set when the turn has ended: what it still reads is dropped."""
         self.replaces = replaces
         """One that hangs: until the first block what is known of that still holds."""
         self._pcm: Any = None
@@ -64,11 +64,11 @@ class _Turn:
         self.thread = threading.Thread(target=run, args=(self,), name="edged-capture", daemon=True)
 
     def takes(self, pcm: Any) -> None:
-        """This is read from now on."""
+        """Own an open device, until `close`."""
         self._pcm = pcm
 
     def close(self) -> None:
-        """What is open."""
+        """Close the device that this turn has open."""
         with self._lock:
             pcm, self._pcm = self._pcm, None
             pcm.close()
@@ -230,7 +230,7 @@ class AlsaSource:
         return True
 
     def _begin(self, turn: _Turn, device: str) -> None:
-        """What belongs to an opening that is news. Opening it again is none: who has muted it has his reasons."""
+        """Set the volume and start the checks of the signal anew."""
         self._set_volume(device)
         self._looked_at_pair = self._settings.channels != 1
         # Anew, so that a silence that lasts is told of again.
@@ -240,7 +240,7 @@ class AlsaSource:
             self.counters.last_block_s = time.monotonic()
 
     def _look_at_pair(self, device: str) -> None:
-        """Where two channels are mixed to one that is silent: tell if they cancel each other."""
+        """Warn if two channels that are mixed into silence cancel each other."""
         if self._looked_at_pair:
             return
         self._looked_at_pair = True

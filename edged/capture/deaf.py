@@ -33,7 +33,7 @@ QUIET_S: Final = 86_400.0
 LOUD_LOOKS: Final = 3
 """That show it to be: one may be the click with which it was opened."""
 LOOK_S, LOUD_LOOK_S = 1.0, 10.0
-"""How often a block is looked at, and after one that was louder: looking costs as much as all else here."""
+"""Intervals between measured blocks, and after a louder one: measuring costs as much as all else here."""
 FAINT: Final = 64
 """-54 dBFS: a voice is 20 dB louder with the lowest gain that is of use."""
 CANCELLED: Final = 10

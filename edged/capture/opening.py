@@ -22,7 +22,7 @@ def amplified(device: str, gain_db: float) -> str:
     ALSA's `route` multiplies the card's own samples, up to 32 bits wide, and saturates; only then are they cut to 16
     bits: to within the last bit, and without a line of Python per sample. Its factors are multiples of 1/16.
     It must sit right on the card: over a `plug`, libasound 1.2.8 aborts or crashes. So other names raise
-    ConfigurationError; whoever writes such a definition can put the `route` into it.
+    ConfigurationError; the author of such a definition can put the `route` into it.
     """
     if not device.startswith(("hw:", "plughw:")):
         raise ConfigurationError(
@@ -99,7 +99,7 @@ def open_pcm(device: str, settings: Capture) -> tuple[Any, str]:
 
 
 def sample(device: str, settings: Capture, seconds: float) -> bytes:
-    """About so much of what a device gives, its channels interleaved. Raises SourceError."""
+    """Read about this much interleaved audio from a device. Raises SourceError."""
     pcm, _ = open_pcm(device, settings)
     try:
         with _errors_of(device):

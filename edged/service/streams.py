@@ -169,7 +169,7 @@ def write_all(fd: int, data: bytes) -> None:
 def reader_is_gone(fd: int) -> bool:
     """Whether nobody can read what is written: a pipe without a reader, a closed terminal or descriptor."""
     poll = select.poll()
-    poll.register(fd, 0)  # what is looked for here is always reported
+    poll.register(fd, 0)  # poll reports errors and hang-ups unasked
     return bool(poll.poll(0)) or fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
 
 
