@@ -7,6 +7,7 @@
 3. A stamp later than all that can have waited proves that audio is missing. Otherwise time proves it: what waited comes
    early again, what is missing makes all later blocks late. What all blocks of `PROOF_S` are late by is taken for true.
    (pyalsaaudio 0.10 recovers from some overruns without a word, and some plug-ins never say how much waits in them.)
+4. While the card's pace is not known, only lateness that stays as it is proves a hole: that of a slow card grows.
 """
 
 import math
@@ -16,6 +17,8 @@ MAX_DRIFT = 500e-6
 """Of a card's clock against the system's: quartz is within 100 ppm, cheap resonators and NTP's slewing within 500."""
 PROOF_S = 1.0
 """Twice the most that is read at a time, and longer than any plug-in's period: one block of it is on time."""
+STEADY = 0.25
+"""Growth of the lateness within `PROOF_S`, as a share of it, that is no slow card's: there it is half of it or more."""
 
 
 class Tolerance(NamedTuple):
@@ -55,7 +58,7 @@ class Positions:
         """Places the next block of `samples` samples, whose first was captured at `stamp_s` as far as can be seen.
 
         `broken`: audio between the last block and this one is known to be missing. `pace`: how long the card takes for
-        a second of audio, in seconds of the clock; None if that is not measured yet: then time proves nothing.
+        a second of audio, in seconds of the clock; None if that is not measured yet.
         """
         length_s = samples / self._rate * (pace or 1.0)
         late_s = 0.0 if self._end_s is None else stamp_s - self._end_s
@@ -68,7 +71,10 @@ class Positions:
             self._least_late_s = min(self._least_late_s, stamp_s - at_s)
             self._seen += samples
             if self._seen >= PROOF_S * self._rate:
-                if self._least_late_s > tolerance.usual_s and self._proves:
+                growth_s = stamp_s - at_s - self._least_late_s
+                stays = growth_s < STEADY * self._least_late_s
+                proves = stays if pace is None else self._proves
+                if self._least_late_s > tolerance.usual_s and proves:
                     lost_s = self._least_late_s
                 at_s += self._least_late_s
                 self._begin_proof(pace)

@@ -29,7 +29,7 @@ def decode(text: str | bytes) -> Any:
         text = text.decode(errors="replace")
     try:
         return msgspec.json.decode(text)
-    except (ValueError, RecursionError):  # it is strict, but ten times as fast
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # it is strict, but ten times as fast
         pass
     try:
         return json.loads(text.strip(AROUND), strict=False, parse_int=_integer)

@@ -53,11 +53,13 @@ def test_time_proves_a_hole_that_nobody_told_of() -> None:
     assert 20 + 9 <= at <= 20 + 22
 
 
-def test_before_the_cards_pace_is_measured_time_proves_nothing_but_is_followed() -> None:
+def test_before_the_cards_pace_is_measured_lateness_that_stays_is_a_hole_and_lateness_that_grows_is_not() -> None:
+    stays, grows = [0.0] * 5 + [0.3] * 30, [0.03 * number for number in range(40)]
+    assert sum(lost(Positions(RATE), stays, pace=None)) == pytest.approx(0.3, abs=0.01)
     positions = Positions(RATE)
-    assert set(lost(positions, [0.3] * 40, pace=None)) == {0.0}
-    at = positions.place(BLOCK, 104.1 + 0.3, broken=False, tolerance=TOLERANCE, pace=None).at_s
-    assert at == pytest.approx(104.4, abs=0.01)
+    assert set(lost(positions, grows, pace=None)) == {0.0}
+    at = positions.place(BLOCK, 104.1 + 1.2, broken=False, tolerance=TOLERANCE, pace=None).at_s
+    assert at == pytest.approx(105.3, abs=0.4)
 
 
 @pytest.mark.parametrize("pace", [1.07, 0.67, 1.5])
