@@ -20,12 +20,12 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-from edged.recognizer.account import Account
+from edged.config.settings import DeepgramSettings, GateSettings
 from edged.recognizer.compose import compose, sentences
+from edged.recognizer.connection_log import ConnectionLog
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Unkindness
-from edged.settings import Deepgram, Gate
 
 WORDS = 8
 """In a sentence: some 4 s of speech every 30 s, as where people talk to a device now and then."""
@@ -108,13 +108,13 @@ def peak_memory_kb(pid: int) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
-def on_the_wire(script: Script, accounts: list[Account], summary: dict[str, float]) -> list[Row]:
+def on_the_wire(script: Script, accounts: list[ConnectionLog], summary: dict[str, float]) -> list[Row]:
     """What the server saw."""
     rate = script.rate
     breaks = [i for i, (a, b) in enumerate(pairwise(script.words), 1) if b.start - a.end > rate]
     edges = [0, *breaks, len(script.words)]
     spoken = sum(script.words[b - 1].end - script.words[a].start for a, b in pairwise(edges)) / rate
-    gate, deepgram = Gate(), Deepgram()
+    gate, deepgram = GateSettings(), DeepgramSettings()
     around = (len(edges) - 1) * ((gate.pre_roll_ms + gate.hangover_ms) / 1000 + ROUNDING_S)
     allowed = spoken + around + len(accounts) * (deepgram.prime_s + ROUNDING_S)
     sent = sum(account.samples for account in accounts) / rate

@@ -2,7 +2,7 @@
  *
  *   gcc -O2 -Wall -Wextra -shared -fPIC -DPIC -o libasound_module_pcm_edged.so virtual_microphone.c -lasound
  *
- * What it promises (edged/capture/virtual.py writes its configuration and orders its faults):
+ * What it promises (edged/testkit/virtual_microphone.py writes its configuration and orders its faults):
  * - Paced by CLOCK_MONOTONIC and bit exact. The room's clock starts with the first capture and goes on while nobody
  *   listens, also from one process to the next: sample n of the file sounds n / rate seconds after that start.
  * - A reader that is late by more than the buffer gets an overrun, as from a card.

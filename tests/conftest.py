@@ -7,8 +7,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from edged.settings import Spool
-from edged.spool.files import LOCK
+from edged.config.settings import SpoolSettings
+from edged.spool.directories import LOCK
 
 for _name in ("DEEPGRAM_API_KEY", "CREDENTIALS_DIRECTORY"):
     os.environ.pop(_name, None)
@@ -23,7 +23,9 @@ hypothesis.settings.load_profile("edged")
 NO_SKIPS = bool(os.environ.get("EDGED_NO_SKIPS"))
 """Set where everything that tests need is there, as in CI: a skipped test is a failed one."""
 
-USUAL_SPOOL = tuple(Path(directory) / LOCK for directory in (Spool().directory, Spool().runtime_directory))
+USUAL_SPOOL = tuple(
+    Path(directory) / LOCK for directory in (SpoolSettings().directory, SpoolSettings().runtime_directory)
+)
 """Who opens a spool writes there; a service that runs on this machine all the while does not."""
 
 

@@ -8,27 +8,27 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from edged.audio import Block
-from edged.books import Books
-from edged.gate.gate import Close, Open
-from edged.gate.intake import Audio
+from edged.config.settings import FileSinkSettings, Settings, SpoolSettings, TranscriptsSettings
+from edged.daemon.persistence import Persistence
+from edged.gate.audio_gate import SegmentAudio
+from edged.gate.gate import SegmentClosed, SegmentOpened
+from edged.model.audio import Block
+from edged.model.record import Record, decode
 from edged.recognizer.compose import place
-from edged.settings import File, Settings, Spool, Transcripts
-from edged.stream.account import Account
-from edged.stream.effects import Handed
-from edged.stream.scribe import Uttered
-from edged.stream.timeline import Timeline
+from edged.stream.draft import PlacedWord, Utterance
+from edged.stream.events import BacklogRange
+from edged.stream.pending_audio import PendingAudio
+from edged.stream.stream_map import Timeline
+from edged.stream.transcript_assembler import UtteranceReady
 from edged.transcripts.delivery import Delivery, Sink
-from edged.transcripts.jsonl import JsonLines
-from edged.transcripts.record import Record, decode
-from edged.transcripts.utterance import Spoken, Utterance
+from edged.transcripts.sinks.file import FileSink
 from tests.patience import PATIENCE_S
 
 RATE = 16_000
 AT_S = 1000.0
 """Boot time of a run's first sample, in times of day that nobody else has."""
 
-Backlog = tuple[str, int, tuple[Handed, ...]]
+Backlog = tuple[str, int, tuple[BacklogRange, ...]]
 
 
 class Life:
@@ -46,21 +46,22 @@ class Life:
         """`journal`: a second sink, that may be no journal."""
         self.base, self.run = base, run
         self.settings = Settings(
-            spool=Spool(enabled=enabled, directory=str(base / "disk"), runtime_directory=str(base / "runtime")),
-            transcripts=Transcripts(
-                sinks=["file", "journal"] if journal else ["file"], file=File(path=str(base / "records.jsonl"))
+            spool=SpoolSettings(enabled=enabled, directory=str(base / "disk"), runtime_directory=str(base / "runtime")),
+            transcripts=TranscriptsSettings(
+                sinks=["file", "journal"] if journal else ["file"],
+                file=FileSinkSettings(path=str(base / "records.jsonl")),
             ),
         )
-        self.sink: JsonLines = JsonLines(self.settings.transcripts.file)
+        self.sink: FileSink = FileSink(self.settings.transcripts.file)
         sinks: dict[str, Sink] = {"file": self.sink, "journal": journal} if journal else {"file": self.sink}
         self.delivery = Delivery(sinks, 100, lambda event: self.books.delivered(event))
-        self.timeline, self.account = Timeline(RATE), Account()
+        self.timeline, self.account = Timeline(RATE), PendingAudio()
         self.backlog: list[Backlog] = []
         self.evicted: list[tuple[object, ...]] = []
         """Run, start and end of what the spool let go."""
         self.lost_s = 0.0
         """How much of that nobody has."""
-        self.books = Books(
+        self.books = Persistence(
             self.settings,
             run,
             self.timeline,
@@ -87,16 +88,16 @@ class Life:
         for at in range(start, end, 1600):
             part = pcm[2 * (at - start) : 2 * (min(at + 1600, end) - start)]
             if at == start:
-                self.books.let(Open(start))
-            self.books.let(Audio(at, part, ((at, at + len(part) // 2),)))
+                self.books.let(SegmentOpened(start))
+            self.books.let(SegmentAudio(at, part, ((at, at + len(part) // 2),)))
             self.books.captured(Block(at, part, AT_S + at / RATE), anchor_s if at == start else None, let_to=end)
         if over:
-            self.books.let(Close(end))
+            self.books.let(SegmentClosed(end))
 
     def utter(self, start: int, end: int, text: str = "ah", run: str | None = None) -> None:
         """A lane has a record of these."""
-        word = Spoken(start + 100, end - 100, text, text, 0.9, None)
-        self.books.effect(run or self.run, Uttered(Utterance(start, end, (word,), "request", False)))
+        word = PlacedWord(start + 100, end - 100, text, text, 0.9, None)
+        self.books.effect(run or self.run, UtteranceReady(Utterance(start, end, (word,), "request", False)))
 
     async def waiting(self, run: str | None = None) -> list[tuple[int, int]]:
         """What the spool has of a run; all that was told before is stored by then."""

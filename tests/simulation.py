@@ -9,26 +9,26 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from edged.audio import Block
-from edged.errors import Refused, Unreachable
+from edged.config.settings import DeepgramSettings, GateSettings, ReconnectSettings
+from edged.gate.audio_gate import AudioGate
 from edged.gate.detectors import webrtc
-from edged.gate.intake import Intake
+from edged.model.audio import Block
+from edged.model.errors import RefusedError, UnreachableError
 from edged.recognizer import messages, protocol
-from edged.recognizer.compatible import Quirks
 from edged.recognizer.handshake import parse
 from edged.recognizer.protocol import Limits
+from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script, ScriptEngine
 from edged.recognizer.windows import Unkindness, Windows
-from edged.settings import Deepgram, Gate, Reconnect
 from edged.stream import deepgram
 from edged.stream.backoff import Backoff
-from edged.stream.effects import Evicted, LaneEffect, SetAside
-from edged.stream.lane import Lane
+from edged.stream.draft import PlacedWord, Utterance
+from edged.stream.events import AudioEvicted, AudioQuarantined, SenderEvent
 from edged.stream.messages import Results
 from edged.stream.messages import parse as parse_message
-from edged.stream.scribe import Uttered
-from edged.stream.session import Hangup, Send
-from edged.transcripts.utterance import Spoken, Utterance
+from edged.stream.sender import Sender
+from edged.stream.session import Hangup, SendMessage
+from edged.stream.transcript_assembler import UtteranceReady
 
 STEP_S = 0.05
 BLOCK_S = 0.1
@@ -39,8 +39,8 @@ class World:
     """Clock, microphone, network and server around one lane. Faults are verbs, or attributes that hold times."""
 
     script: Script
-    settings: Deepgram = field(default_factory=Deepgram)
-    gate: Gate = field(default_factory=Gate)
+    settings: DeepgramSettings = field(default_factory=DeepgramSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
     unkind: Unkindness = field(default_factory=Unkindness)
     quirks: Quirks = field(default_factory=Quirks)
     limits: Limits = field(default_factory=Limits)
@@ -52,10 +52,10 @@ class World:
         self.now = 0.0
         self.rate = self.script.rate
         self.rng = random.Random(self.seed)
-        self.intake = Intake(self.gate, self.rate, webrtc(self.gate.aggressiveness, self.rate))
-        self.lane = Lane(self.settings, self.rate, utterance_max_s=self.utterance_max_s, keep_max_s=self.keep_max_s)
-        self.backoff = Backoff(Reconnect())
-        self.server: protocol.Session | None = None
+        self.intake = AudioGate(self.gate, self.rate, webrtc(self.gate.aggressiveness, self.rate))
+        self.lane = Sender(self.settings, self.rate, utterance_max_s=self.utterance_max_s, keep_max_s=self.keep_max_s)
+        self.backoff = Backoff(ReconnectSettings())
+        self.server: protocol.RecognizerSession | None = None
         self.connections = 0
         self.refused_until = 0.0
         self.mute_until = 0.0
@@ -89,7 +89,7 @@ class World:
         """The network breaks the connection."""
         if self.server:
             self.server = None
-            self._ended(None, Unreachable("reset"))
+            self._ended(None, UnreachableError("reset"))
 
     def close(self, code: int, reason: str = "") -> None:
         """The server closes the connection."""
@@ -120,7 +120,7 @@ class World:
         """The recording ends: run until everything is answered, `within_s` at most."""
         self.run(max(self.now, self.blocked_until) + STEP_S)
         for event in self.intake.finish():
-            self._do(self.lane.let(event))
+            self._do(self.lane.feed(event))
         self.lane.finish()
         self.finished = True
         limit = self.now + within_s
@@ -136,7 +136,7 @@ class World:
     # -- accounts -----------------------------------------------------------------------------------------------------
 
     @property
-    def words(self) -> list[Spoken]:
+    def words(self) -> list[PlacedWord]:
         """All words of all records, in the order of writing."""
         return [word for utterance in self.utterances for word in utterance.words]
 
@@ -155,8 +155,8 @@ class World:
 
     def check_account(self) -> None:
         """Each sample is in exactly one place; no sample is in two records."""
-        account = self.lane.account
-        assert account.let_through == account.waiting.total + sum(account.fates.values())
+        account = self.lane.pending
+        assert account.accepted_samples == account.waiting.total + sum(account.fates.values())
         ranges = sorted((u.start, u.end) for u in self.utterances)
         for (_, end), (start, _) in pairwise(ranges):
             assert start >= end, "two records share samples"
@@ -170,8 +170,8 @@ class World:
             return
         blocks, self.waiting_blocks = self.waiting_blocks, []
         for block in blocks:
-            for event in self.intake.block(block, forced=self.lane.wants_priming()):
-                self._do(self.lane.let(event))
+            for event in self.intake.feed(block, forced=self.lane.wants_priming()):
+                self._do(self.lane.feed(event))
         self._connect()
         self._poll()
         self._server_tick()
@@ -197,7 +197,7 @@ class World:
         if not (holds or lane.has_work(self.now)):
             return
         if self.now < self.refused_until:
-            self.connect_at = self.now + self.backoff.wait_s(Unreachable("refused"), self.rng.random())
+            self.connect_at = self.now + self.backoff.wait_s(UnreachableError("refused"), self.rng.random())
             return
         query = parse(deepgram.listen_url(self.settings, self.rate).partition("?")[2])
         draw = random.Random(f"{self.seed}-{self.connections}").random
@@ -209,7 +209,7 @@ class World:
             self.quirks,
             draw,
         )
-        self.server = protocol.Session(
+        self.server = protocol.RecognizerSession(
             windows, query, self.now, limits=self.limits, unkind=self.unkind, quirks=self.quirks, draw=draw
         )
         self.connections += 1
@@ -227,8 +227,8 @@ class World:
             return
         while self.server and self.held:
             item = self.held.pop(0)
-            if isinstance(item, protocol.Send):
-                self._do(self.lane.message(self._torn(item.text), self.now))
+            if isinstance(item, protocol.ServerMessage):
+                self._do(self.lane.receive(self._torn(item.text), self.now))
             else:
                 self.server = None
                 self._ended(item.code, deepgram.closure(item.code, item.reason))
@@ -240,9 +240,9 @@ class World:
             return text[: len(text) // 2]
         return text
 
-    def _ended(self, code: int | None, error: Unreachable | Refused) -> None:
+    def _ended(self, code: int | None, error: UnreachableError | RefusedError) -> None:
         self.jammed_until, self.still_leave = 0.0, None
-        self._do(self.lane.lost(self.now, code))
+        self._do(self.lane.connection_lost(self.now, code))
         end = self.lane.end
         assert end
         self.backoff.ended(end)
@@ -250,35 +250,35 @@ class World:
             self.errors.append(str(error))
             self.connect_at = self.now + self.backoff.wait_s(error, self.rng.random())
 
-    def _do(self, effects: list[LaneEffect]) -> None:
+    def _do(self, effects: list[SenderEvent]) -> None:
         """As a link does: what is for the network comes last, and ends with the connection."""
         for effect in effects:
             match effect:
-                case Uttered(utterance):
+                case UtteranceReady(utterance):
                     self.utterances.append(utterance)
                     self.uttered_at.append(self.now)
-                case Evicted(samples):
+                case AudioEvicted(samples):
                     self.evicted += samples
-                case SetAside(samples):
+                case AudioQuarantined(samples):
                     self.aside += samples
         for effect in effects:
             match effect:
-                case Send() if self.still_leave == 0:
+                case SendMessage() if self.still_leave == 0:
                     self.server = None
-                    self._ended(None, Unreachable("broken in the sending"))
+                    self._ended(None, UnreachableError("broken in the sending"))
                     return
-                case Send(data):
+                case SendMessage(data):
                     self._send(data)
                 case Hangup(error):
                     self.server = None
-                    assert isinstance(error, Unreachable | Refused)
+                    assert isinstance(error, UnreachableError | RefusedError)
                     self._ended(None, error)
                     return
 
     def _send(self, data: str | bytes) -> None:
         if self.still_leave is not None:
             self.still_leave -= 1
-        self.lane.left(self.now)
+        self.lane.message_sent(self.now)
         if isinstance(data, str):
             self.texts.append((self.now, data))
         else:

@@ -10,7 +10,7 @@ import pytest
 
 from bench.cost import days, growth, instructions, moments, page, usage
 from bench.cost.subjects import ALL
-from edged.stream.history import MOST_WORDS
+from edged.stream.word_history import MOST_WORDS
 
 TOLERANCE = 0.05
 """Of the recorded instructions, on the interpreter that they were recorded with."""

@@ -15,15 +15,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edged import config
 from edged.cli.main import COMMANDS, Parser
-from edged.errors import Exit
-from edged.options import Option, options, sections, toml
+from edged.config import loader
+from edged.config.options import Option, options, sections, toml
+from edged.config.settings import Settings
+from edged.daemon.summary import Summary
+from edged.model.errors import ExitStatus
+from edged.model.record import Record, decode
 from edged.recognizer.faults import parse as parse_fault
-from edged.settings import Settings
-from edged.summary import Summary
-from edged.transcripts.journal import MESSAGE_ID
-from edged.transcripts.record import Record, decode
+from edged.transcripts.sinks.journal import MESSAGE_ID
 from tests.journald import Journald
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +101,7 @@ def test_each_command_line_of_edged_is_one_that_edged_takes(tmp_path: Path) -> N
         parsed = parser.parse_args(arguments)
         seen.add(parsed.command)
         overrides = [each for each in getattr(parsed, "set", []) if each != "section.key=value"]
-        assert config.read(Path("/dev/null"), overrides).problems == []
+        assert loader.read(Path("/dev/null"), overrides).problems == []
         for fault in getattr(parsed, "fault", []):
             parse_fault(fault)
     assert seen >= {"run", "check", "devices", "recognizer", "demo"}
@@ -118,7 +118,7 @@ def test_each_script_is_there_and_can_be_started() -> None:
 def test_each_configuration_is_one_that_edged_takes(block: str, tmp_path: Path) -> None:
     file = tmp_path / "edged.toml"
     file.write_text(block)
-    assert config.read(file).problems == []
+    assert loader.read(file).problems == []
 
 
 def test_each_option_that_is_named_exists() -> None:
@@ -160,7 +160,7 @@ def test_each_field_of_a_record_is_explained_and_no_other() -> None:
 
 
 def test_each_exit_status_is_explained_and_no_other() -> None:
-    assert [int(status) for status, _ in rows("## Exit statuses")[1:]] == sorted(Exit)
+    assert [int(status) for status, _ in rows("## Exit statuses")[1:]] == sorted(ExitStatus)
 
 
 @cache
@@ -277,12 +277,12 @@ def test_the_commands_that_read_the_file(tmp_path: Path) -> None:
 def test_the_commands_that_read_the_journal(tmp_path: Path) -> None:
     if not shutil.which("jq"):
         pytest.skip("jq is not installed")
-    from edged.transcripts.journal import Journal
+    from edged.transcripts.sinks.journal import JournalSink
 
     records = [decode(line) for line in sample_file(tmp_path).read_bytes().splitlines()]
     journald = Journald()
     try:
-        Journal(journald.socket).deliver(records)
+        JournalSink(journald.socket).deliver(records)
         journald.wait_for(2, f"MESSAGE_ID={MESSAGE_ID}")
         lines = [line for line in shell_lines() if line.startswith("journalctl")]
         assert len(lines) == 5

@@ -12,15 +12,15 @@ from bisect import bisect_right
 from collections import deque
 from typing import NamedTuple
 
-from edged.audio import Block
+from edged.config.settings import DeepgramSettings, GateSettings
+from edged.gate.audio_gate import AudioGate
+from edged.gate.controller import MID_SPEECH_S, QUIET_S
 from edged.gate.detectors import webrtc
-from edged.gate.intake import Intake
-from edged.hearing import MID_SPEECH_S, QUIET_S
+from edged.model.audio import Block
 from edged.recognizer.compose import compose
-from edged.settings import Deepgram, Gate
-from edged.stream.lane import Lane
-from edged.stream.session import Send
-from edged.stream.timeline import Timeline
+from edged.stream.sender import Sender
+from edged.stream.session import SendMessage
+from edged.stream.stream_map import Timeline
 
 RATE = 16_000
 MID_SPEECH, QUIET = round(MID_SPEECH_S * RATE), round(QUIET_S * RATE)
@@ -33,8 +33,8 @@ class Chain:
     """Everything pure between the microphone and the records, fed by hand."""
 
     def __init__(self) -> None:
-        self._intake = Intake(Gate(), RATE, webrtc(Gate().aggressiveness, RATE))
-        self._lane = Lane(Deepgram(), RATE, utterance_max_s=30, keep_max_s=120)
+        self._intake = AudioGate(GateSettings(), RATE, webrtc(GateSettings().aggressiveness, RATE))
+        self._lane = Sender(DeepgramSettings(), RATE, utterance_max_s=30, keep_max_s=120)
         self._timeline = Timeline(RATE)
         self._position = self._answered = 0
         self.records = 0
@@ -46,11 +46,11 @@ class Chain:
         self._position = block.end
         now = self._position / RATE
         self._timeline.observe(block.position, block.end - block.position, block.at_s)
-        for event in self._intake.block(block, forced=lane.wants_priming()):
-            lane.let(event)
+        for event in self._intake.feed(block, forced=lane.wants_priming()):
+            lane.feed(event)
         for effect in lane.poll(now):
-            if isinstance(effect, Send):
-                lane.left(now)
+            if isinstance(effect, SendMessage):
+                lane.message_sent(now)
         lane.next_deadline(now)
         if lane.sent_samples >= self._answered + RATE:
             self._answer(now)
@@ -68,7 +68,7 @@ class Chain:
             "speech_final": final,
             "channel": {"alternatives": [{"transcript": "word", "confidence": 0.9, "words": words}]},
         }
-        for effect in self._lane.message(json.dumps(result), now):
+        for effect in self._lane.receive(json.dumps(result), now):
             self.records += type(effect).__name__ == "Uttered"
 
 

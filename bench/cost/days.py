@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import NamedTuple
 
-from edged.audio import Block
-from edged.gate.intake import Intake
+from edged.gate.audio_gate import AudioGate
+from edged.model.audio import Block
 from edged.recognizer.compose import compose, sentences
 from tests.simulation import BLOCK_S, World
 
@@ -42,7 +42,7 @@ class Days(World):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.intake = Intake(self.gate, self.rate, lambda frame: any(frame))
+        self.intake = AudioGate(self.gate, self.rate, lambda frame: any(frame))
         self.words_heard = self.hours_of_talk = 0
 
     def hour(self, number: int) -> None:

@@ -5,7 +5,7 @@ import wave
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from edged.demo.words import bare, word_errors
+from edged.demo.word_errors import bare, word_errors
 from edged.recognizer.decoding import DECODERS
 from edged.recognizer.pocketsphinx import PocketsphinxEngines
 from edged.stream.encoding import Encoding, encoder

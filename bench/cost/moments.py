@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from bench.cost.race import Run, place, start
 from bench.cost.subjects import EDGED, RATE, Subject
-from edged.recognizer.account import Account
 from edged.recognizer.compose import compose, sentences
+from edged.recognizer.connection_log import ConnectionLog
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
 
@@ -110,7 +110,11 @@ async def delays(subject: Subject, count: int) -> Delays:
 
 
 def _delays(
-    script: Script, account: Account, begun_s: float, written: Sequence[float], records: Sequence[dict[str, object]]
+    script: Script,
+    account: ConnectionLog,
+    begun_s: float,
+    written: Sequence[float],
+    records: Sequence[dict[str, object]],
 ) -> Delays:
     audio = [arrival for arrival in account.arrivals if arrival.kind == "audio"]
     upto = list(accumulate(arrival.samples for arrival in audio))
@@ -139,7 +143,7 @@ def _delays(
     return Delays(spread(onset_s), spread(arrival_s), spread(record_s), spread(both_s))
 
 
-def _last_final(account: Account, word: str, before_s: float) -> tuple[float, float] | None:
+def _last_final(account: ConnectionLog, word: str, before_s: float) -> tuple[float, float] | None:
     """When the server said its last before the record of this word was written; where in its stream the word ends."""
     end_s = None
     said = [(at_s, json.loads(text)) for at_s, text in account.said if at_s < before_s]

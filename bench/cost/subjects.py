@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edged.capture.virtual import SYSTEM_CONFIG
+from edged.testkit.virtual_microphone import SYSTEM_CONFIG
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent

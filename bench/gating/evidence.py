@@ -5,9 +5,9 @@ from itertools import cycle
 
 from msgspec.structs import replace
 
+from edged.config.settings import PRESETS, GateSettings
+from edged.gate.audio_gate import AudioGate, SegmentAudio, SegmentEvent
 from edged.gate.detectors import Silero, webrtc
-from edged.gate.intake import Audio, Intake, Let
-from edged.settings import PRESETS, Gate
 
 from .material import RATE, Sound
 from .measure import Measured, share_kept, share_sent
@@ -42,7 +42,7 @@ def rows() -> list[Variant]:
     return [
         Variant(_name(preset, wordless_s), "", _heard(_gate(preset, wordless_s)), "evidence")
         for preset in PRESETS
-        for wordless_s in (0.0, Gate().wordless_s)
+        for wordless_s in (0.0, GateSettings().wordless_s)
     ]
 
 
@@ -50,15 +50,15 @@ def _name(preset: str, wordless_s: float) -> str:
     return f"{preset}, wordless_s {wordless_s:g}"
 
 
-def _gate(preset: str, wordless_s: float) -> Gate:
-    return replace(Gate(second_opinion="silero"), preset=preset, **PRESETS[preset], wordless_s=wordless_s)
+def _gate(preset: str, wordless_s: float) -> GateSettings:
+    return replace(GateSettings(second_opinion="silero"), preset=preset, **PRESETS[preset], wordless_s=wordless_s)
 
 
-def _heard(gate: Gate) -> Callable[[Sound], Outcome]:
+def _heard(gate: GateSettings) -> Callable[[Sound], Outcome]:
     def run(sound: Sound) -> Outcome:
-        intake = Intake(gate, RATE, webrtc(gate.aggressiveness, RATE), Silero(RATE))
+        intake = AudioGate(gate, RATE, webrtc(gate.aggressiveness, RATE), Silero(RATE))
         if sound.speech:  # it begins where noise has been sent in vain for long: the worst that can be
-            intake.answered(round(gate.wordless_s * RATE), words=False)
+            intake.note_outcome(round(gate.wordless_s * RATE), words=False)
         return through(intake, sound.pcm, _Recogniser(intake, sound))
 
     return run
@@ -67,20 +67,20 @@ def _heard(gate: Gate) -> Callable[[Sound], Outcome]:
 class _Recogniser:
     """Answers each second of what is let through, as soon as it has it."""
 
-    def __init__(self, intake: Intake, sound: Sound) -> None:
+    def __init__(self, intake: AudioGate, sound: Sound) -> None:
         self._intake, self._speech = intake, sound.speech
         self._heard_s = self._spoken_s = 0.0
 
-    def __call__(self, let: list[Let]) -> None:
+    def __call__(self, let: list[SegmentEvent]) -> None:
         """Take what is let through."""
         for event in let:
-            if not isinstance(event, Audio):
+            if not isinstance(event, SegmentAudio):
                 continue
             start, length = event.position / RATE, len(event.pcm) / 2 / RATE
             self._heard_s += length
             self._spoken_s += sum(max(0.0, min(start + length, b) - max(start, a)) for a, b in self._speech)
             if self._heard_s >= 1:
-                self._intake.answered(round(self._heard_s * RATE), words=self._spoken_s >= ENOUGH_S)
+                self._intake.note_outcome(round(self._heard_s * RATE), words=self._spoken_s >= ENOUGH_S)
                 self._heard_s = self._spoken_s = 0.0
 
 
@@ -91,7 +91,7 @@ def text(measured: dict[str, list[Measured]]) -> str:
     head += [f"{group} kept" for group in plain] + [f"at {level} dB" for level in LEVELS]
     lines = [head, ["---", "---:", "---:", "---:", "---", *["---:"] * (len(plain) + len(LEVELS))]]
     for preset in PRESETS:
-        for wordless_s in (0.0, Gate().wordless_s):
+        for wordless_s in (0.0, GateSettings().wordless_s):
             ones = measured[_name(preset, wordless_s)]
             noise = {one.sound.kind: one for one in ones if one.sound.group == "long noise"}
             shares = {kind: share_sent([one]) for kind, one in sorted(noise.items())}

@@ -4,7 +4,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from edged.settings import Gate
+from edged.config.settings import GateSettings
 
 from .measure import Measured, share_kept, share_sent
 from .variants import Variant, edged_variant
@@ -19,7 +19,9 @@ GROUPS = ("close", "meeting", "noise", "close" + AT, "meeting" + AT)
 
 def rows() -> list[Variant]:
     """The default with each candidate."""
-    return [edged_variant(_name(each), replace(Gate(second_opinion="silero"), opens_at=each)) for each in CANDIDATES]
+    return [
+        edged_variant(_name(each), replace(GateSettings(second_opinion="silero"), opens_at=each)) for each in CANDIDATES
+    ]
 
 
 def _name(opens_at: float) -> str:

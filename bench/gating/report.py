@@ -4,7 +4,7 @@ from array import array
 from math import log10
 from pathlib import Path
 
-from edged.settings import Gate
+from edged.config.settings import GateSettings
 
 from .material import RATE, Sound
 from .measure import Figures, Measured
@@ -146,7 +146,7 @@ def _level(sound: Sound, stretches: tuple[tuple[float, float], ...]) -> float:
 
 def text(sounds: list[Sound], rows: list[Row], picture_name: str, parts: dict[str, str]) -> str:
     """The whole page; `parts` are the sections that not every run measures."""
-    default = Gate()
+    default = GateSettings()
     more = "\n\n".join(f"## {title}\n\n{part}" for title, part in parts.items())
     noted = "\n".join(f"- **{name}**: {note}" for name, note, _ in rows if note)
     return f"""# What the gate keeps, sends and costs

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from edged.audio import Block
-from edged.gate import intake as intakes
-from edged.gate import second as second_opinion
+from edged.config.settings import PRESETS, GateSettings
+from edged.gate import audio_gate as intakes
+from edged.gate import second_opinion as second_opinion
+from edged.gate.audio_gate import AudioGate, SecondDetector, SegmentAudio, SegmentEvent
 from edged.gate.detectors import Micro, Silero, absent, webrtc
-from edged.gate.gate import Close, Open
-from edged.gate.intake import Audio, Intake, Let, SecondDetector
-from edged.settings import PRESETS, Gate
+from edged.gate.gate import SegmentClosed, SegmentOpened
+from edged.model.audio import Block
 
 from .material import RATE, Sound
 
@@ -56,12 +56,12 @@ def variants(which: str) -> list[Variant]:
             for name in ("micro", "silero")
             if not absent(name)
         ),
-        Variant("edged: none", "webrtcvad alone", _edged(Gate(second_opinion="none")), "edged"),
+        Variant("edged: none", "webrtcvad alone", _edged(GateSettings(second_opinion="none")), "edged"),
     ]
     if not absent("micro"):
-        rows.append(Variant("edged: micro", "", _edged(Gate(second_opinion="micro")), "edged"))
+        rows.append(Variant("edged: micro", "", _edged(GateSettings(second_opinion="micro")), "edged"))
     if not absent("silero"):
-        silero = Gate(second_opinion="silero")
+        silero = GateSettings(second_opinion="silero")
         rows += [
             Variant(
                 f"edged: silero, {name}", "the default" * (name == "normal"), _edged(_preset(silero, name)), "edged"
@@ -72,7 +72,7 @@ def variants(which: str) -> list[Variant]:
     return [row for row in rows if which in ("all", row.group)]
 
 
-def _tried(silero: Gate) -> list[Variant]:
+def _tried(silero: GateSettings) -> list[Variant]:
     """One thing changed, against the default."""
     changed = {
         "not levelled": ("quiet sounds are not amplified for it", _edged(silero, gain=1.0)),
@@ -94,12 +94,12 @@ def _tried(silero: Gate) -> list[Variant]:
     return [*rows, Variant("8 dB over the noise floor", "cheap, in place of a second detector", floor, "tried")]
 
 
-def edged_variant(name: str, gate: Gate) -> Variant:
+def edged_variant(name: str, gate: GateSettings) -> Variant:
     """The gate with other settings."""
     return Variant(name, "", _edged(gate), "left out")
 
 
-def _preset(gate: Gate, name: str) -> Gate:
+def _preset(gate: GateSettings, name: str) -> GateSettings:
     return replace(gate, preset=name, **PRESETS[name])
 
 
@@ -142,7 +142,7 @@ def _set(fresh_ms: float, warm_ms: float, gain: float, steady_ms: float) -> None
 
 
 def _edged(
-    gate: Gate,
+    gate: GateSettings,
     *,
     fresh_ms: int | None = None,
     warm_ms: int | None = None,
@@ -153,7 +153,7 @@ def _edged(
     def run(sound: Sound) -> Outcome:
         with _changed(fresh_ms, warm_ms, gain, steady_ms):
             second = detector() if detector else _second(gate.second_opinion)
-            intake = Intake(gate, RATE, webrtc(gate.aggressiveness, RATE), second)
+            intake = AudioGate(gate, RATE, webrtc(gate.aggressiveness, RATE), second)
             return through(intake, sound.pcm)
 
     return run
@@ -163,22 +163,22 @@ def _second(name: str) -> SecondDetector | None:
     return None if name == "none" else Silero(RATE) if name == "silero" else Micro(RATE)
 
 
-def through(intake: Intake, pcm: bytes, told: Callable[[list[Let]], None] = lambda let: None) -> Outcome:
+def through(intake: AudioGate, pcm: bytes, told: Callable[[list[SegmentEvent]], None] = lambda let: None) -> Outcome:
     """In blocks, as from a microphone; `told` takes what is let through."""
     sent, delays, opened_at = [], [], 0.0
     waiting = False
     for at in range(0, len(pcm) // 2, BLOCK):
         block = Block(at, pcm[at * 2 : (at + BLOCK) * 2], at / RATE)
-        let = intake.block(block) + (intake.finish() if at + BLOCK >= len(pcm) // 2 else [])
+        let = intake.feed(block) + (intake.finish() if at + BLOCK >= len(pcm) // 2 else [])
         told(let)
         for event in let:
             match event:
-                case Open(start):
+                case SegmentOpened(start):
                     opened_at, waiting = start / RATE, True
-                case Audio(_, _, voiced) if voiced and waiting:
+                case SegmentAudio(_, _, voiced) if voiced and waiting:
                     delays.append((block.end - voiced[0][0]) / RATE)
                     waiting = False
-                case Close(end, _):
+                case SegmentClosed(end, _):
                     sent.append((opened_at, end / RATE))
     return Outcome(sent, delays)
 
@@ -211,7 +211,7 @@ def _alone(name: str) -> Run:
     """Asked of everything, in one long look: 0.5 opens, 0.35 stays, with edged's pre-roll and hangover around it."""
 
     def run(sound: Sound) -> Outcome:
-        gate = Gate(second_opinion=name)  # type: ignore[arg-type]  # one of two
+        gate = GateSettings(second_opinion=name)  # type: ignore[arg-type]  # one of two
         with _changed(None, None, 1.0):
             detector = _second(name)
             size = detector.chunk_samples if detector else RATE

@@ -20,20 +20,20 @@ from typing import Any, Final
 import alsaaudio
 from msgspec.structs import replace
 
-from edged.audio import Block, Lost, Opened, Overrun
 from edged.capture import cards, libasound
-from edged.capture.causes import explained
-from edged.capture.deaf import CANCELLING, Faint, OneValue, cancel
+from edged.capture.alsa_errors import explain
+from edged.capture.capture_clock import CaptureClock, Tolerance
 from edged.capture.level import Level, pick
 from edged.capture.mixer import set_volume
-from edged.capture.opening import amplified, open_pcm, sample
-from edged.capture.pace import Pace
-from edged.capture.positions import Positions, Tolerance
-from edged.capture.reading import Patience, Reading, Stretch
-from edged.capture.retry import Retry
-from edged.capture.source import Counters, Deliver
-from edged.errors import ConfigurationError, SourceAwayError, SourceError, SourceMismatch
-from edged.settings import Capture
+from edged.capture.opening import open_pcm, sample, with_gain
+from edged.capture.pcm_reader import PcmRead, PcmReader, ReadPacing
+from edged.capture.rate_monitor import RateMonitor
+from edged.capture.retry_schedule import RetrySchedule
+from edged.capture.signal_faults import CANCELLING, FaintSignalDetector, StuckValueDetector, channels_cancel
+from edged.capture.source import CaptureCounters, Deliver
+from edged.config.settings import CaptureSettings
+from edged.model.audio import Block, Overrun, SourceLost, SourceOpened
+from edged.model.errors import ConfigurationError, SourceAwayError, SourceError, SourceMismatchError
 
 logger = logging.getLogger(__name__)
 
@@ -90,42 +90,42 @@ class _Turn:
 class AlsaSource:
     """A microphone, from `start` to `stop`, through unplugging and whatever else; see `source.Source`."""
 
-    def __init__(self, settings: Capture, deliver: Deliver) -> None:
+    def __init__(self, settings: CaptureSettings, deliver: Deliver) -> None:
         if settings.channel >= settings.channels:
             raise ConfigurationError(
                 f"capture.channel = {settings.channel}: with {settings.channels} channel(s) they are counted from 0"
                 f" to {settings.channels - 1}"
             )
         if settings.gain_db and settings.device != "auto":
-            amplified(settings.device, settings.gain_db)
-        self.counters = Counters()
+            with_gain(settings.device, settings.gain_db)
+        self.counters = CaptureCounters()
         self._settings = settings
         self._deliver = deliver
         self._device = None if settings.device == "auto" else settings.device
-        self._positions = Positions(settings.rate)
-        self._pace = Pace(settings.rate)
+        self._positions = CaptureClock(settings.rate)
+        self._pace = RateMonitor(settings.rate)
         self._level = Level()
-        self._one_value: OneValue
-        self._faint: Faint
+        self._one_value: StuckValueDetector
+        self._faint: FaintSignalDetector
         self._looked_at_pair = False
         """All three of the device that is open."""
         self._lock = threading.Lock()
         """Held while a read is heard, and while the turn passes."""
         self._turn = _Turn(self._run, replaces=False)
         self._hanging: list[threading.Thread] = []
-        self._patience = Patience()
-        self._retry = Retry(RETRY_S)
-        self._lost: Lost | None = None
+        self._patience = ReadPacing()
+        self._retry = RetrySchedule(RETRY_S)
+        self._lost: SourceLost | None = None
         self._volume_fault: str | None = None
 
-    def check(self) -> Lost | None:
+    def check(self) -> SourceLost | None:
         """See `Source.check`."""
         try:
             open_pcm(self._choose(), self._settings)[0].close()
-        except SourceMismatch:
+        except SourceMismatchError:
             raise
         except SourceError as error:
-            return Lost(str(error), error.trouble)
+            return SourceLost(str(error), error.message_id)
         return None
 
     def start(self) -> None:
@@ -175,11 +175,11 @@ class AlsaSource:
                 again = self._capture(turn, again=again)
             except SourceError as error:
                 again, away = False, isinstance(error, SourceAwayError)
-                self._say_lost(turn, Lost(str(error), error.trouble))
+                self._say_lost(turn, SourceLost(str(error), error.message_id))
             except Exception as error:  # our own fault, but a daemon that goes deaf for it would be a worse one
                 again = False
                 logger.exception("capture failed")
-                self._say_lost(turn, Lost(f"capture failed ({type(error).__name__}); it is tried again"))
+                self._say_lost(turn, SourceLost(f"capture failed ({type(error).__name__}); it is tried again"))
             if not again:
                 self._retry.failed(time.monotonic(), away=away)
                 self._wait(turn, traits)
@@ -196,7 +196,7 @@ class AlsaSource:
             if not held and (was_held or self._retry.is_due(time.monotonic()) or cards.traits() != traits):
                 return
 
-    def _say_lost(self, turn: _Turn, lost: Lost) -> None:
+    def _say_lost(self, turn: _Turn, lost: SourceLost) -> None:
         """Unless the reason is the one that was told last."""
         with self._lock:
             if turn.over.is_set():
@@ -217,9 +217,9 @@ class AlsaSource:
         try:
             if not again and not turn.over.is_set():
                 self._begin(turn, device)
-            self._read(turn, pcm, Opened(device, granted), again=again)
+            self._read(turn, pcm, SourceOpened(device, granted), again=again)
         except alsaaudio.ALSAAudioError as error:
-            raise explained(error, device) from error
+            raise explain(error, device) from error
         finally:
             turn.close()
         if turn.over.is_set():
@@ -234,8 +234,8 @@ class AlsaSource:
         self._set_volume(device)
         self._looked_at_pair = self._settings.channels != 1
         # Anew, so that a silence that lasts is told of again.
-        self._one_value = OneValue(self._settings.rate, self._settings.channels, self._settings.channel)
-        self._faint = Faint(self._settings.rate)
+        self._one_value = StuckValueDetector(self._settings.rate, self._settings.channels, self._settings.channel)
+        self._faint = FaintSignalDetector(self._settings.rate)
         if not turn.replaces:
             self.counters.last_block_s = time.monotonic()
 
@@ -249,7 +249,7 @@ class AlsaSource:
         except SourceError as error:
             logger.debug("its channels can't be looked at one by one: %s", error)
             return
-        if cancel(frames):
+        if channels_cancel(frames):
             self._deliver(CANCELLING)
 
     def _set_volume(self, device: str) -> None:
@@ -263,14 +263,14 @@ class AlsaSource:
                 logger.warning("%s", error)
             self._volume_fault = str(error)
 
-    def _read(self, turn: _Turn, pcm: Any, opened: Opened, *, again: bool) -> None:
+    def _read(self, turn: _Turn, pcm: Any, opened: SourceOpened, *, again: bool) -> None:
         """Delivers what is read, until the device should be opened again. Raises SourceError if it gives only overruns.
 
         `opened` comes with the first block, unless it was opened `again`: a device that opens but gives none is still
         lost. An Overrun is what nobody has told of otherwise: not the time before an opening, nor that of a read which
         took so long that `level.Watch` has.
         """
-        reading, reopened, heard_s = Reading(pcm, self._settings.rate), True, time.monotonic()
+        reading, reopened, heard_s = PcmReader(pcm, self._settings.rate), True, time.monotonic()
         while not turn.over.is_set():
             read = reading.next(self._patience)
             if read is None:
@@ -290,19 +290,19 @@ class AlsaSource:
             if self._one_value.wants_reopening or (self._faint.fault and not self._looked_at_pair):
                 return
 
-    def _is_open(self, opened: Opened) -> None:
+    def _is_open(self, opened: SourceOpened) -> None:
         self._lost = None
         self._retry.worked()
         self.counters.opened += 1
         self._deliver(opened)
 
-    def _hear(self, read: Stretch, reading: Reading, *, opened: bool) -> None:
+    def _hear(self, read: PcmRead, reading: PcmReader, *, opened: bool) -> None:
         """`opened`: it is the first since it was."""
         settings, counters = self._settings, self.counters
         pcm = pick(read.frames, settings.channels, settings.channel)
         broken, usual_s = opened or read.overrun, reading.period_s if read.exact else reading.buffer_s
         tolerance = Tolerance(usual_s + JITTER_S, reading.buffer_s + JITTER_S)
-        pace = self._pace.seconds
+        pace = self._pace.clock_s_per_audio_s
         placed = self._positions.place(read.samples, read.at_s, broken=broken, tolerance=tolerance, pace=pace)
         counters.overruns += read.overrun
         if placed.lost_samples:
@@ -311,12 +311,12 @@ class AlsaSource:
                 self._deliver(Overrun(placed.lost_samples))
         counters.blocks += 1
         counters.last_block_s = time.monotonic()
-        self._level.hear(pcm)
+        self._level.feed(pcm)
         counters.peak, counters.clipped, counters.offset = self._level.peak, self._level.clipped, self._level.offset
         signals = [
-            self._pace.hear(read.samples, read.at_s, broken=broken or placed.lost_samples > 0),
-            self._one_value.hear(pcm, read.frames),
-            self._faint.hear(pcm),
+            self._pace.feed(read.samples, read.at_s, broken=broken or placed.lost_samples > 0),
+            self._one_value.feed(pcm, read.frames),
+            self._faint.feed(pcm),
         ]
         self._deliver(Block(placed.position, pcm, placed.at_s))  # who is woken wants the interpreter, so this is last
         for signal in signals:

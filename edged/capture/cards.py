@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from edged.errors import SourceAwayError, SourceMismatch
+from edged.model.errors import SourceAwayError, SourceMismatchError
 
 SYSFS = Path("/sys/class/sound")
 PROC = Path("/proc")
@@ -68,7 +68,7 @@ class Address(NamedTuple):
     """The name takes one substream for itself: hw and plughw, not dsnoop."""
 
 
-class Holder(NamedTuple):
+class CardHolder(NamedTuple):
     """A process that has a card open."""
 
     pid: int
@@ -135,7 +135,7 @@ def find(name: str) -> Card | None:
     )
 
 
-def holder(name: str) -> Holder | None:
+def holder(name: str) -> CardHolder | None:
     """Who keeps a device from being opened; None if a substream of it is free, or it can't be known."""
     meant, card = address(name), find(name)
     if meant is None or card is None:
@@ -184,7 +184,7 @@ def choose() -> str:
     if len(present) > 1:
         names = [card.name_by_port if card.ambiguous else None for card in present]
         lines = " or ".join(f'device = "{port or card.name}"' for card, port in zip(present, names, strict=True))
-        raise SourceMismatch(f"several cards capture; choose one under [capture]: {lines}")
+        raise SourceMismatchError(f"several cards capture; choose one under [capture]: {lines}")
     return present[0].name
 
 
@@ -211,11 +211,11 @@ def without_nodes() -> str:
     return f", nor is {NODES}: no sound driver is loaded, or this is a container without `--device {NODES}`"
 
 
-def _process(thread: int) -> Holder:
+def _process(thread: int) -> CardHolder:
     """The process of a thread: the kernel notes the thread that opened, whose own name says little."""
     group = re.search(r"^Tgid:\s*(\d+)", _text(PROC / str(thread) / "status") or "", re.MULTILINE)
     pid = int(group[1]) if group else thread
-    return Holder(pid, _text(PROC / str(pid) / "comm") or "another process")
+    return CardHolder(pid, _text(PROC / str(pid) / "comm") or "another process")
 
 
 def _number_at(node: Path) -> int | None:

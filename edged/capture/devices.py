@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from edged.capture import cards, libasound
 from edged.capture.opening import capabilities, title
-from edged.errors import SourceError
+from edged.model.errors import SourceError
 
 GOOD_CONVERTERS = ("speexrate", "samplerate", "lavrate")
 """Rate converters beside ALSA's own linear one, which folds a 12 kHz tone into the speech band at full level."""

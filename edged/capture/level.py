@@ -3,8 +3,8 @@
 import math
 from collections import deque
 
-from edged.audio import Signal
-from edged.troubles import Trouble
+from edged.model.audio import SignalChange
+from edged.model.message_ids import MessageId
 
 NO_BLOCK_S = 2.0
 """No block for this long is reported: four times the longest period, twice the default buffer."""
@@ -60,7 +60,7 @@ class Level:
         self.offset = 0
         """Mean of the last block that clipped."""
 
-    def hear(self, pcm: bytes) -> None:
+    def feed(self, pcm: bytes) -> None:
         """Counts a block of s16le mono."""
         loudest = min(127, _loudness(min(self.peak, 32767) >> 8) + 1)
         if not pcm[1::2].translate(None, _QUIETER[loudest]):
@@ -105,7 +105,7 @@ class Loudness:
         return text if new else None
 
 
-class Watch:
+class StallDetector:
     """Notices that no block comes from a device that is open: its thread may hang in the kernel, so another looks.
 
     Some devices deliver again when they are opened again, so that is asked for at growing intervals.
@@ -117,7 +117,7 @@ class Watch:
         self._reopen_at_s = math.inf
         self._reopened = False
 
-    def check(self, now_s: float, last_block_s: float | None) -> Signal | None:
+    def check(self, now_s: float, last_block_s: float | None) -> SignalChange | None:
         """To be called about once a second with `time.monotonic()` and `Counters.last_block_s` (None: not open)."""
         late = last_block_s is not None and now_s - last_block_s > NO_BLOCK_S
         if late == self._fault:
@@ -126,10 +126,10 @@ class Watch:
         if late:
             self._wait_s, self._reopen_at_s, self._reopened = REOPEN_S, now_s + REOPEN_S, False
             text = f"is open but has delivered nothing for {NO_BLOCK_S:g} s; it is opened again, at growing intervals"
-            return Signal(text, True, Trouble.MICROPHONE_STUCK)
+            return SignalChange(text, True, MessageId.MICROPHONE_STUCK)
         how = ", since it was opened again" if self._reopened else ""
         text = "was closed" if last_block_s is None else f"delivers again{how}"
-        return Signal(text, False, Trouble.MICROPHONE_STUCK)
+        return SignalChange(text, False, MessageId.MICROPHONE_STUCK)
 
     def wants_reopening(self, now_s: float) -> bool:
         """Whether the device should be opened again now; True counts as done. To be asked after `check`."""

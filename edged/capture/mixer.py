@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from edged.capture import cards
 from edged.capture.libasound import library, listen
-from edged.cures import with_cure
-from edged.errors import SourceError
+from edged.model.cures import with_cure
+from edged.model.errors import SourceError
 
 PREFERRED: Final = ("Mic", "Capture")
 """What USB microphones and codecs call the control that people mean; without either, all that capture are meant."""

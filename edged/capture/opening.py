@@ -8,15 +8,15 @@ from typing import Any
 import alsaaudio
 
 from edged.capture import libasound
-from edged.capture.causes import explained
-from edged.errors import ConfigurationError, SourceError, SourceMismatch
-from edged.settings import Capture
-from edged.troubles import Trouble
+from edged.capture.alsa_errors import explain
+from edged.config.settings import CaptureSettings
+from edged.model.errors import ConfigurationError, SourceError, SourceMismatchError
+from edged.model.message_ids import MessageId
 
 logger = logging.getLogger(__name__)
 
 
-def amplified(device: str, gain_db: float) -> str:
+def with_gain(device: str, gain_db: float) -> str:
     """The name of a card's `device` with a gain in front, as ALSA takes a definition in place of a name.
 
     ALSA's `route` multiplies the card's own samples, up to 32 bits wide, and saturates; only then are they cut to 16
@@ -63,10 +63,10 @@ def title(index: int) -> str | None:
         return None
 
 
-def open_pcm(device: str, settings: Capture) -> tuple[Any, str]:
+def open_pcm(device: str, settings: CaptureSettings) -> tuple[Any, str]:
     """An open PCM, and in words what was granted. Raises SourceError, or SourceMismatch naming what it can do."""
     period = settings.rate * settings.period_ms // 1000
-    name = amplified(device, settings.gain_db) if settings.gain_db else device
+    name = with_gain(device, settings.gain_db) if settings.gain_db else device
     with _errors_of(device):
         pcm = alsaaudio.PCM(
             alsaaudio.PCM_CAPTURE,
@@ -83,7 +83,7 @@ def open_pcm(device: str, settings: Capture) -> tuple[Any, str]:
         can = _capabilities(pcm)
         pcm.close()
         hint = "" if device.startswith("plug") else f"; plug{device} converts" if device.startswith("hw:") else ""
-        raise SourceMismatch(
+        raise SourceMismatchError(
             f"{device} can't do {settings.rate} Hz with {settings.channels} channel(s) of 16 bits;"
             f" it can do {can}{hint}"
         )
@@ -98,7 +98,7 @@ def open_pcm(device: str, settings: Capture) -> tuple[Any, str]:
     )
 
 
-def sample(device: str, settings: Capture, seconds: float) -> bytes:
+def sample(device: str, settings: CaptureSettings, seconds: float) -> bytes:
     """Read about this much interleaved audio from a device. Raises SourceError."""
     pcm, _ = open_pcm(device, settings)
     try:
@@ -117,5 +117,5 @@ def _errors_of(device: str) -> Iterator[None]:
         yield
     except alsaaudio.ALSAAudioError as error:
         if fault := libasound.configuration_fault(device):
-            raise SourceError(fault).known_as(Trouble.ALSA) from error
-        raise explained(error, device, messages) from error
+            raise SourceError(fault).with_message_id(MessageId.ALSA) from error
+        raise explain(error, device, messages) from error

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edged.audio import Captured, Lost
-from edged.settings import Capture
+from edged.config.settings import CaptureSettings
+from edged.model.audio import SourceEvent, SourceLost
 
-Deliver = Callable[[Captured], None]
+Deliver = Callable[[SourceEvent], None]
 """Called from the source's own thread, in order; must not block: `HandOver.put`."""
 
 
 @dataclass(slots=True)
-class Counters:
+class CaptureCounters:
     """Written by the source's thread alone; to be read by anyone at any time."""
 
     blocks: int = 0
@@ -36,10 +36,10 @@ class Source(Protocol):
     """Delivers audio from `start` to `stop`; used once."""
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> CaptureCounters:
         """Kept up to date while it runs."""
 
-    def check(self) -> Lost | None:
+    def check(self) -> SourceLost | None:
         """Before `start`: tries what the settings ask for, and closes again.
 
         Returns what is missing at the moment (absent, busy: the run may begin, it is waited for), or None.
@@ -59,10 +59,10 @@ class Source(Protocol):
         """Ends it; False if its thread still hangs in the kernel after that long. Nothing is delivered any more."""
 
 
-def open_source(settings: Capture, deliver: Deliver) -> Source:
+def open_source(settings: CaptureSettings, deliver: Deliver) -> Source:
     """The source that the settings mean; nothing is opened yet."""
     if settings.source == "wav":
-        from edged.capture.wavefile import WavSource
+        from edged.capture.wav import WavSource
 
         return WavSource(settings, deliver)
     # Here, not above: a machine without ALSA can still transcribe a recording.

@@ -5,14 +5,14 @@ import os
 import sys
 from typing import Any
 
-from edged.addresses import without_secrets
 from edged.cli.common import add_configuration
-from edged.cli.say import say
-from edged.cli.surroundings import look
-from edged.config import Loaded, read
-from edged.errors import ConfigurationError, Exit
-from edged.key import Key, may_be_named
-from edged.options import options, sample, sections, toml, toml_key
+from edged.cli.machine_checks import look
+from edged.cli.messages import say
+from edged.config.api_key import ApiKey, may_be_named
+from edged.config.loader import LoadedSettings, read
+from edged.config.options import options, sample, sections, toml, toml_key
+from edged.model.errors import ConfigurationError, ExitStatus
+from edged.model.urls import without_secrets
 
 DESCRIPTION = """\
 Look at the settings, and at what they meet on this machine: files, certificates, the source of audio, the spool's
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Raises ConfigurationError with every problem there is."""
     if arguments.sample:
         sys.stdout.write(sample())
-        return Exit.OK
+        return ExitStatus.OK
     loaded = read(arguments.config, arguments.set)
     around = look(loaded.settings, os.environ, ignore=loaded.refused)
     for warning in [*loaded.warnings, *around.warnings]:
@@ -57,10 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     if problems := [*loaded.problems, *around.problems]:
         raise ConfigurationError(*problems)
     print("\n".join(effective(loaded, around.key)))
-    return Exit.OK
+    return ExitStatus.OK
 
 
-def effective(loaded: Loaded, key: Key | None) -> list[str]:
+def effective(loaded: LoadedSettings, key: ApiKey | None) -> list[str]:
     """Lines of TOML that mean these settings, each with its origin, and whether there is a key."""
     lines = [f"# API key: {f'there is one, from {key.origin}' if key else 'none'}"]
     for name, kind in sections():

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from edged.config import DEFAULT_PATH
+from edged.config.loader import DEFAULT_PATH
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:

@@ -14,20 +14,20 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import edged
-from edged.addresses import without_secrets
-from edged.capture.virtual import VirtualMicrophone
-from edged.contradictions import contradictions
-from edged.cures import with_cure
-from edged.demo import report, room
-from edged.demo.play import Plan, Played, play
-from edged.demo.room import Room
-from edged.demo.words import Span, by_sentence
-from edged.errors import ConfigurationError, Exit, UsageError
-from edged.key import read_key
+from edged.config.api_key import read_key
+from edged.config.settings import DeepgramSettings, GateSettings, Settings
+from edged.config.validation import find_contradictions
+from edged.demo import recording, report
+from edged.demo.recording import DemoRecording
+from edged.demo.runner import DemoResult, Plan, play
+from edged.demo.word_errors import Span, by_sentence
+from edged.model.cures import with_cure
+from edged.model.errors import ConfigurationError, ExitStatus, UsageError
+from edged.model.urls import without_secrets
 from edged.recognizer.pocketsphinx import MISSING
 from edged.service.log import ERASE
-from edged.settings import Deepgram, Gate, Settings
-from edged.transcripts.console import DIM, NORMAL
+from edged.testkit.virtual_microphone import VirtualMicrophone
+from edged.transcripts.sinks.console import DIM, NORMAL
 
 PLUGIN = Path(edged.__file__).parents[1] / ".cache" / "libasound_module_pcm_edged.so"
 """Where script/setup puts the virtual microphone: it is made for the demo and tests, and not installed."""
@@ -97,11 +97,11 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             played = asyncio.run(play(plan, _say))
         except asyncio.CancelledError:  # a second Ctrl-C
-            return Exit.INTERRUPTED
+            return ExitStatus.INTERRUPTED
         status = _report(played, heard, arguments.device)
     if arguments.keep:
         _print(f"Everything is in {directory}.")
-    if status == Exit.OK:
+    if status == ExitStatus.OK:
         _go_on(known=known, local=local)
     return status
 
@@ -113,7 +113,7 @@ def _missing(*, local: bool, known: bool) -> list[str]:
             "the virtual microphone is not compiled: run script/setup in a checkout of edged"
             " (it needs gcc and libasound2-dev), or name a real one with --device"
         )
-    if known and not (room.RECORDINGS / "transcription").exists():
+    if known and not (recording.RECORDINGS / "transcription").exists():
         problems.append("the recorded sentences are not installed: sudo apt install pocketsphinx-testdata")
     if local and importlib.util.find_spec("pocketsphinx") is None:
         problems.append(MISSING)
@@ -122,8 +122,10 @@ def _missing(*, local: bool, known: bool) -> list[str]:
 
 def _elsewhere(url: str | None, key_file: Path | None) -> list[str]:
     """What is wrong with the recogniser that was named."""
-    settings = Settings(deepgram=Deepgram(url=url or Deepgram().url, api_key_file=str(key_file) if key_file else None))
-    problems = [finding.text for finding in contradictions(settings)]
+    settings = Settings(
+        deepgram=DeepgramSettings(url=url or DeepgramSettings().url, api_key_file=str(key_file) if key_file else None)
+    )
+    problems = [finding.text for finding in find_contradictions(settings)]
     try:
         read_key(settings, {})
     except ConfigurationError as error:
@@ -143,7 +145,7 @@ def _directory(keep: Path | None) -> Path | None:
     return keep.resolve()
 
 
-def _plan(arguments: argparse.Namespace, directory: Path, *, local: bool) -> tuple[Plan, Room | None]:
+def _plan(arguments: argparse.Namespace, directory: Path, *, local: bool) -> tuple[Plan, DemoRecording | None]:
     """What to play, and what is said in it if that is known."""
     environment = {name: value for name, value in os.environ.items() if not (local and name in KEYS)}
     if local:
@@ -156,14 +158,14 @@ def _plan(arguments: argparse.Namespace, directory: Path, *, local: bool) -> tup
     if arguments.device:
         settings = {"capture": {"device": arguments.device}, "deepgram": deepgram}
         return Plan(directory, settings, environment, arguments.seconds or LISTEN_S, local=local), None
-    heard = room.read()
+    heard = recording.read()
     heard.write(directory / "room.wav")
     (directory / "room.raw").write_bytes(heard.pcm)
     microphone = VirtualMicrophone(directory, PLUGIN, directory / "room.raw")
-    cut_s = room.sent_s(heard, heard.sentences[CUT_IN].middle, Gate(), Deepgram())
+    cut_s = recording.sent_s(heard, heard.sentences[CUT_IN].middle, GateSettings(), DeepgramSettings())
     plan = Plan(
         directory,
-        {"capture": {"device": microphone.name, "rate": room.RATE}, "deepgram": deepgram},
+        {"capture": {"device": microphone.name, "rate": recording.RATE}, "deepgram": deepgram},
         {**environment, **microphone.environment},
         heard.length_s,
         fault=f"reset@{cut_s:.1f}" if local else None,
@@ -173,7 +175,9 @@ def _plan(arguments: argparse.Namespace, directory: Path, *, local: bool) -> tup
     return plan, heard
 
 
-def _introduce(heard: Room | None, device: str | None, listen_s: float, url: str | None, *, local: bool) -> None:
+def _introduce(
+    heard: DemoRecording | None, device: str | None, listen_s: float, url: str | None, *, local: bool
+) -> None:
     if heard:
         _paragraph(
             f"Recorded: {len(heard.sentences)} sentences that a volunteer of LibriVox read from Jane Austen (public "
@@ -187,16 +191,20 @@ def _introduce(heard: Room | None, device: str | None, listen_s: float, url: str
             "and wrong about many words."
         )
     else:
-        _paragraph(f"Not local: what is heard is sent to {without_secrets(url or Deepgram().url)}.")
+        _paragraph(f"Not local: what is heard is sent to {without_secrets(url or DeepgramSettings().url)}.")
     _paragraph("Real: `edged run`, its capture through ALSA, its gate, its WebSocket connection, its transcripts.")
     _print("")
 
 
-def _report(played: Played, heard: Room | None, device: str | None) -> int:
+def _report(played: DemoResult, heard: DemoRecording | None, device: str | None) -> int:
     """Show what came of it; returns the exit status."""
-    status = Exit.INTERRUPTED if played.interrupted else played.status if played.status >= 0 else Exit.OUR_FAULT
+    status = (
+        ExitStatus.INTERRUPTED if played.interrupted else played.status if played.status >= 0 else ExitStatus.OUR_FAULT
+    )
     if played.summary is None:
-        return status or (Exit.SPEECH_LEFT if device else Exit.OUR_FAULT)  # stopped before there was a microphone
+        return status or (
+            ExitStatus.SPEECH_LEFT if device else ExitStatus.OUR_FAULT
+        )  # stopped before there was a microphone
     _print("")
     for line in report.account(played.summary):
         _print(line)
@@ -205,7 +213,7 @@ def _report(played: Played, heard: Room | None, device: str | None) -> int:
         _paragraph(
             f"Nothing was captured: {device} has given no sound. `{command(Path.cwd())} devices` lists microphones."
         )
-        return status or Exit.SPEECH_LEFT
+        return status or ExitStatus.SPEECH_LEFT
     if heard is None:
         return status
     _print("")
@@ -213,9 +221,11 @@ def _report(played: Played, heard: Room | None, device: str | None) -> int:
     through = by_sentence(ranges, [Span(r.from_, r.to, tuple(word.word for word in r.words)) for r in played.records])
     whole: list[tuple[str, ...]] | list[None] = [None] * len(ranges)
     if played.whole is not None:
-        spans = [Span(round(w.start_s * room.RATE), round(w.end_s * room.RATE), (w.text,)) for w in played.whole]
+        spans = [
+            Span(round(w.start_s * recording.RATE), round(w.end_s * recording.RATE), (w.text,)) for w in played.whole
+        ]
         whole = by_sentence(ranges, spans)
-    lines = [report.Line(s.text, a, b) for s, a, b in zip(heard.sentences, through, whole, strict=True)]
+    lines = [report.ReportLine(s.text, a, b) for s, a, b in zip(heard.sentences, through, whole, strict=True)]
     _paragraph(
         "What was said, what came through edged, and what the same recogniser makes of the recording without edged:"
         if played.whole is not None
@@ -227,7 +237,7 @@ def _report(played: Played, heard: Room | None, device: str | None) -> int:
     mute = [str(number) for number, words in enumerate(through, 1) if not words]
     if mute:
         _print(f"No transcript of sentence {', '.join(mute)}.")
-        return status or Exit.SPEECH_LEFT
+        return status or ExitStatus.SPEECH_LEFT
     return status
 
 

@@ -4,7 +4,7 @@ import argparse
 
 from edged.capture.cards import NODES
 from edged.capture.devices import converter_warning, devices
-from edged.errors import Exit
+from edged.model.errors import ExitStatus
 
 DESCRIPTION = """\
 List the cards that capture: the name for capture.device, what the card can do by itself (plughw: converts the rest),
@@ -52,4 +52,4 @@ def run(args: argparse.Namespace) -> int:
         print(f'\nSeveral: choose one, e.g. under [capture]: device = "{found[0].name}"')
     if warning := converter_warning():
         print(f"\nWarning: {warning}.")
-    return Exit.OK
+    return ExitStatus.OK

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from edged import config
 from edged.cli import recordings
 from edged.cli.common import add_configuration
+from edged.cli.messages import say
 from edged.cli.recordings import Recording
-from edged.cli.say import say
-from edged.cures import with_cure
-from edged.errors import Exit, UsageError
+from edged.config import loader
+from edged.config.settings import PRESETS, GateSettings
 from edged.gate.detectors import chosen, lacking, pip_refuses, second_detector, webrtc
-from edged.gate.rehearsal import Rehearsal, rehearse
-from edged.settings import PRESETS, Gate
+from edged.gate.preview import GatePreview, preview
+from edged.model.cures import with_cure
+from edged.model.errors import ExitStatus, UsageError
 
 DESCRIPTION = """\
 Show what the gate would do with recordings: how much of each it would send, and in how many pieces.
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.calibrate is not None:
         if arguments.files:
             raise UsageError("--calibrate listens to the microphone: it takes no FILE")
-        from edged.cli.calibrate import calibrate
+        from edged.cli.gate_calibration import calibrate
 
         progress = _progress("listening")
         return calibrate(arguments.config, arguments.set, arguments.calibrate, progress, write=arguments.write)
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--write goes with --calibrate")
     if arguments.compare is not None:
         return _compare(arguments)
-    settings = config.load(arguments.config, arguments.set).settings
+    settings = loader.load(arguments.config, arguments.set).settings
     if arguments.plot:
         return _plot(arguments.files, arguments.plot, settings.gate, settings.capture.channel)
     widest = max(len(file.name) for file in arguments.files)
@@ -134,7 +134,7 @@ class _Readable:
     def __init__(self, files: Sequence[Path], channel: int) -> None:
         self._files = files
         self._channel = channel
-        self.status = Exit.OK
+        self.status = ExitStatus.OK
         """What the command ends with."""
 
     def __iter__(self) -> Iterator[tuple[Path, Recording]]:
@@ -145,19 +145,19 @@ class _Readable:
                 if len(self._files) == 1:
                     raise
                 say(str(error))
-                self.status = Exit.USAGE
+                self.status = ExitStatus.USAGE
                 continue
             yield file, recording
 
 
-def _heard(file: Path, recording: Recording, gate: Gate) -> Rehearsal:
+def _heard(file: Path, recording: Recording, gate: GateSettings) -> GatePreview:
     rate = recording.rate
     progress = _progress(file.name) if recording.duration_s >= LONG_S else lambda done, total: None
     detector, second = webrtc(gate.aggressiveness, rate), second_detector(gate, rate)
-    return rehearse(recording.pcm, rate, gate, detector, second, progress)
+    return preview(recording.pcm, rate, gate, detector, second, progress)
 
 
-def as_json(file: Path, heard: Rehearsal) -> dict[str, object]:
+def as_json(file: Path, heard: GatePreview) -> dict[str, object]:
     """For programs: seconds, to the millisecond."""
     return {
         "file": str(file),
@@ -167,7 +167,7 @@ def as_json(file: Path, heard: Rehearsal) -> dict[str, object]:
     }
 
 
-def figures(heard: Rehearsal) -> list[float]:
+def figures(heard: GatePreview) -> list[float]:
     """Seconds of it all, of voice, of speech, and sent."""
     samples = (
         heard.samples,
@@ -184,7 +184,7 @@ def _row(name: str, widest: int, row: Sequence[float], pieces: int | None = None
     return f"{name:<{widest}} {columns} {share:6.1%} {pieces if pieces is not None else '':>7}".rstrip()
 
 
-def _plot(files: list[Path], out: Path, gate: Gate, channel: int) -> int:
+def _plot(files: list[Path], out: Path, gate: GateSettings, channel: int) -> int:
     if len(files) != 1:
         raise UsageError("--plot takes one recording")
     try:
@@ -203,14 +203,14 @@ def _plot(files: list[Path], out: Path, gate: Gate, channel: int) -> int:
     except OSError as error:
         raise UsageError(f"{out} can't be written: {with_cure(error)}") from None
     print(out)
-    return Exit.OK
+    return ExitStatus.OK
 
 
 def _compare(arguments: argparse.Namespace) -> int:
     """Raises ConfigurationError for settings that can't be; those of detectors that are not installed are left out."""
     wanted = arguments.compare or [name for name in COMPARED if name != "second_opinion=micro" or not lacking("micro")]
     chosen_gates = [(name, _with(arguments, name)) for name in wanted]
-    channel = config.load(arguments.config, arguments.set).settings.capture.channel
+    channel = loader.load(arguments.config, arguments.set).settings.capture.channel
     files = list(readable := _Readable(arguments.files, channel))
     widest = max(len("settings"), *(len(name) for name in wanted))
     print(f"{'settings':<{widest}} {'seconds':>8} {'voice':>8} {'speech':>8} {'sent':>8}        {'pieces':>7}")
@@ -224,14 +224,14 @@ def _compare(arguments: argparse.Namespace) -> int:
     return readable.status
 
 
-def _with(arguments: argparse.Namespace, name: str) -> Gate:
+def _with(arguments: argparse.Namespace, name: str) -> GateSettings:
     if name in PRESETS:
         more = [f"gate.preset={name}"]
     elif "=" in name:
         more = [f"gate.{each.strip()}" for each in name.split(",")]
     else:
         raise UsageError(f"--compare {name}: neither a preset ({', '.join(PRESETS)}) nor KEY=VALUE")
-    return config.load(arguments.config, [*arguments.set, *more]).settings.gate
+    return loader.load(arguments.config, [*arguments.set, *more]).settings.gate
 
 
 def _progress(name: str) -> Callable[[float, float], None]:

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from edged.gate.rehearsal import Rehearsal
-from edged.settings import Gate as GateSettings
+from edged.config.settings import GateSettings as GateSettings
+from edged.gate.preview import GatePreview
 
 WIDTH: Final = 1500
 LEFT: Final = 250
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 class Picture:
     """Rows below each other, over one axis of time."""
 
-    def __init__(self, name: str, pcm: bytes, heard: Rehearsal, settings: GateSettings, second: str) -> None:
+    def __init__(self, name: str, pcm: bytes, heard: GatePreview, settings: GateSettings, second: str) -> None:
         self._name, self._heard, self._settings, self._second = name, heard, settings, second
         self._samples = array("h", pcm)
         self._fonts = {size: ImageFont.load_default(size) for size in (13, 15, 22)}

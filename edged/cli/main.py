@@ -11,11 +11,11 @@ from importlib import import_module
 from typing import NoReturn
 
 from edged import __version__
-from edged.cli.early import settle_signals
-from edged.cli.say import say
-from edged.errors import ConfigurationError, EdgedError, Exit, OutputError
-from edged.service.streams import settle
-from edged.troubles import Trouble
+from edged.cli.early_signals import settle_signals
+from edged.cli.messages import say
+from edged.model.errors import ConfigurationError, EdgedError, ExitStatus, OutputError
+from edged.model.message_ids import MessageId
+from edged.service.standard_streams import set_up
 
 COMMANDS = {
     "run": ("edged.cli.run", "listen, transcribe and write down, until stopped"),
@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and leave."""
         self.print_usage(sys.stderr)
-        self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
+        self.exit(ExitStatus.USAGE, f"{self.prog}: {message}\n")
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """What is none of the choices, with the one that was perhaps meant."""
@@ -80,7 +80,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status comes back, whatever happens. `argv`: in a process that is not the command's."""
     if argv is None:
-        errors = settle(background=sys.argv[1:2] in (["run"], ["recognizer"]))  # what a microphone or clients wait for
+        errors = set_up(background=sys.argv[1:2] in (["run"], ["recognizer"]))  # what a microphone or clients wait for
         if errors and sys.argv[1] == "run":
             settle_signals(errors)
     try:
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OutputError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed goes there
         if error.unread:
-            return Exit.OK
+            return ExitStatus.OK
         say(str(error))
         return error.exit_status
     return status
@@ -103,17 +103,17 @@ def _guarded(argv: list[str]) -> int:
         raise
     except EdgedError as error:
         for problem in error.problems if isinstance(error, ConfigurationError) else (str(error),):
-            _tell(problem, error.trouble)
+            _tell(problem, error.message_id)
         return error.exit_status
     except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+        return ExitStatus.INTERRUPTED
     except Exception:  # noqa: BLE001  the last line of defence: nothing else may decide the exit status
         traceback.print_exc()
         say("this is a fault of edged, not of your settings: please report the lines above")
-        return Exit.OUR_FAULT
+        return ExitStatus.OUR_FAULT
 
 
-def _tell(problem: str, trouble: Trouble | None) -> None:
+def _tell(problem: str, trouble: MessageId | None) -> None:
     """On standard error; as a service to the journal, which can explain it."""
     from edged.service.log import explained, one_line, to_journal  # here, not above: `edged --version` does without
 
@@ -144,5 +144,5 @@ def _command(argv: list[str]) -> int:
     try:
         arguments = parser.parse_args(argv)
     except SystemExit as leaving:  # argparse's way out, for --help too; always with a number
-        return int(leaving.code or Exit.OK)
+        return int(leaving.code or ExitStatus.OK)
     return int(arguments.run(arguments))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from edged.cli.outline import Argument, Command
-from edged.options import limits, options, sections, toml, toml_key
+from edged.config.options import limits, options, sections, toml, toml_key
 
 ITEM = re.compile(r"( +)(\S.*?)(?:  +(\S.*))?")
 """An indented line: `  TERM  what it is`, or only one of the two."""

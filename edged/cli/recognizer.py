@@ -8,14 +8,14 @@ import signal
 import ssl
 from pathlib import Path
 
-from edged.cures import with_cure
-from edged.errors import Exit, UsageError
-from edged.files import open_file
-from edged.recognizer.compatible import Quirks
+from edged.model.cures import with_cure
+from edged.model.errors import ExitStatus, UsageError
+from edged.model.files import open_regular_file
 from edged.recognizer.engine import Engines
 from edged.recognizer.faults import parse
 from edged.recognizer.pocketsphinx import PocketsphinxEngines
 from edged.recognizer.protocol import Limits
+from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Unkindness
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         logging.getLogger("websockets").setLevel(logging.WARNING)
     asyncio.run(_serve(server))
-    return Exit.OK
+    return ExitStatus.OK
 
 
 def _server(args: argparse.Namespace) -> Server:
@@ -161,7 +161,7 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
 
 def _key(path: Path) -> str:
     try:
-        with open_file(path) as file:
+        with open_regular_file(path) as file:
             key = file.read().decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         why = with_cure(error) if isinstance(error, OSError) else "not a text file"

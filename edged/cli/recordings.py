@@ -6,12 +6,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from edged.audio import BYTES_PER_SAMPLE
 from edged.capture.level import pick
-from edged.capture.wavheader import WAV, ConvertibleError, parse
-from edged.cures import with_cure
-from edged.errors import UsageError
-from edged.files import open_file
+from edged.capture.wav_header import WAV, ConvertibleError, parse
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.cures import with_cure
+from edged.model.errors import UsageError
+from edged.model.files import open_regular_file
 
 RATES = (8000, 16_000, 32_000, 48_000)
 """What webrtcvad takes."""
@@ -46,7 +46,7 @@ def read(path: Path, channel: int = 0) -> Recording:
     """A recording, one channel of it. Raises UsageError with a line on why it can't be read, and what helps."""
     own = False
     try:
-        with open_file(path) as file:
+        with open_regular_file(path) as file:
             own = file.read(4) in WAV
             return _wav(file, channel)
     except ConvertibleError as error:

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import msgspec
 
-from edged import __version__, config, process
-from edged.addresses import is_this_machine
+from edged import __version__
 from edged.cli.common import add_configuration
-from edged.cures import with_cure
-from edged.errors import Exit, UsageError
-from edged.key import NO_KEY, read_key
+from edged.config import loader
+from edged.config.api_key import NO_KEY, read_key
+from edged.daemon import process
+from edged.daemon.summary import Summary
+from edged.model.cures import with_cure
+from edged.model.errors import ExitStatus, UsageError
+from edged.model.message_ids import MessageId
+from edged.model.urls import is_local_host
 from edged.service import log
-from edged.summary import Summary
 from edged.transcripts.delivery import LOOSE
-from edged.transcripts.journald import journal_cautions
-from edged.troubles import Trouble
+from edged.transcripts.journal_checks import journal_cautions
 
 DESCRIPTION = """\
 Listen, transcribe and write down, in the foreground, until stopped. The log goes to standard error.
@@ -58,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns the daemon's exit status."""
     if arguments.summary:
         _try_to_write(arguments.summary)
-    loaded = config.load(arguments.config, arguments.set)
+    loaded = loader.load(arguments.config, arguments.set)
     settings = loaded.settings
     log.setup(settings.daemon.log_level, over_interims="console" in settings.transcripts.sinks)
     faulthandler.enable()  # the watchdog's SIGABRT: where each thread was goes to the journal
@@ -69,8 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     if set(settings.transcripts.sinks) - LOOSE == {"journal"}:  # with the file sink too nothing is lost
         for caution in journal_cautions(namespace=os.environ.get("LOG_NAMESPACE")):
             logger.warning("%s", caution)
-    if key is None and not is_this_machine(settings.deepgram.url):
-        logger.warning("%s", NO_KEY, extra={"trouble": Trouble.KEY_ABSENT})
+    if key is None and not is_local_host(settings.deepgram.url):
+        logger.warning("%s", NO_KEY, extra={"trouble": MessageId.KEY_ABSENT})
     logger.info("edged %s starts", __version__)
 
     def on_end(summary: Summary) -> None:
@@ -82,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
             except OSError as error:  # the run is over: what it came to stays its status
                 logger.warning("the summary can't be written to %s: %s", arguments.summary, with_cure(error))
 
-    return Exit(process.run(settings, key, on_end))
+    return ExitStatus(process.run(settings, key, on_end))
 
 
 def _try_to_write(file: Path) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import edged
-from edged.cli.say import say
-from edged.config import DEFAULT_PATH, read
-from edged.cures import with_cure
-from edged.errors import ConfigurationError, Exit, UsageError
-from edged.key import CREDENTIAL
-from edged.options import FOR_THE_SERVICE, sample
-from edged.transcripts.jsonl import FILE_MODE
+from edged.cli.messages import say
+from edged.config.api_key import CREDENTIAL
+from edged.config.loader import DEFAULT_PATH, read
+from edged.config.options import FOR_THE_SERVICE, sample
+from edged.model.cures import with_cure
+from edged.model.errors import ConfigurationError, ExitStatus, UsageError
+from edged.transcripts.sinks.file import FILE_MODE
 
 OURS = "# Put here by `edged service install`; `edged service uninstall` takes it away."
 """First line of every file that is put in place: nothing without it is ever overwritten or removed."""
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     if reason := me.unseen():
         say(reason)
         print("\n".join(me.way_out()))
-        return Exit.CONFIGURATION
+        return ExitStatus.CONFIGURATION
     return _install(Path("/"), me)
 
 
@@ -217,7 +217,7 @@ def _install(root: Path, me: Installation) -> int:
         f"  systemctl status edged\n"
         f"Other microphones: /etc/edged/NAME.toml and sudo systemctl enable --now edged@NAME"
     )
-    return Exit.OK
+    return ExitStatus.OK
 
 
 def _hand_over(root: Path) -> list[str]:
@@ -304,7 +304,7 @@ def _uninstall(root: Path) -> int:
     units = [name for name in ours if name.endswith(".service")]
     if not ours:
         say("there is nothing here by `edged service install`")
-        return Exit.OK
+        return ExitStatus.OK
     if units and runs(root):
         _call("systemctl", "stop", *(unit.replace("@", "@*") for unit in units))
     if units:
@@ -327,7 +327,7 @@ def _uninstall(root: Path) -> int:
         f"  sudo rm -r /etc/edged /etc/credstore/{CREDENTIAL}  # configuration and key\n"
         "  sudo userdel edged"
     )
-    return Exit.OK
+    return ExitStatus.OK
 
 
 def _starts(unit: Path, program: Path) -> bool:

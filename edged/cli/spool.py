@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from edged import config
 from edged.cli.common import add_configuration
-from edged.cures import with_cure
-from edged.errors import Exit, UsageError
+from edged.config import loader
+from edged.model.cures import with_cure
+from edged.model.errors import ExitStatus, UsageError
 from edged.service.clock import timestamp
 from edged.service.log import duration
-from edged.spool.look import Look, Progress, drop, export, look, older_than
+from edged.spool.inspection import Progress, SpoolSnapshot, drop, export, look, older_than
 
 DESCRIPTION = """\
 Speech that is not transcribed yet lies in the spool: in spool.runtime_directory for some seconds, in spool.directory
@@ -73,14 +73,14 @@ def _age_s(text: str) -> float:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    settings = config.load(arguments.config, arguments.set).settings.spool
+    settings = loader.load(arguments.config, arguments.set).settings.spool
     with look(settings) as seen:
         for line in report(seen):
             print(line)
-    return Exit.OK
+    return ExitStatus.OK
 
 
-def report(seen: Look) -> list[str]:
+def report(seen: SpoolSnapshot) -> list[str]:
     """What `status` prints."""
     lines = []
     for store in seen.stores:
@@ -114,7 +114,7 @@ def report(seen: Look) -> list[str]:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    settings = config.load(arguments.config, arguments.set).settings.spool
+    settings = loader.load(arguments.config, arguments.set).settings.spool
     directory: Path = arguments.directory
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -129,28 +129,28 @@ def _export(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{error.filename or directory}: {with_cure(error)}") from error
     seconds = sum(each["seconds"] for each in index)
     print(f"{duration(seconds)} of speech in {len(index)} file{'s'[: len(index) != 1]}: {file}")
-    return Exit.OK
+    return ExitStatus.OK
 
 
 def _drop(arguments: argparse.Namespace) -> int:
-    settings = config.load(arguments.config, arguments.set).settings.spool
+    settings = loader.load(arguments.config, arguments.set).settings.spool
     with look(settings) as seen:
         old = older_than(seen, arguments.older_than)
         seconds = sum((end - start) / backlog.run.rate for backlog, ranges in old for start, end in ranges)
     if not old:
         print("nothing has waited that long")
-        return Exit.OK
+        return ExitStatus.OK
     question = f"{duration(seconds)} of speech of {len(old)} run{'s'[: len(old) != 1]} will never be transcribed."
     if not arguments.yes:
         if not sys.stdin.isatty():
             raise UsageError(f"{question} Say --yes if that is meant: there is nobody to ask")
         if input(f"{question} Drop it? [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing was dropped")
-            return Exit.USAGE
+            return ExitStatus.USAGE
     with look(settings, to_read=False) as seen:
         drop(seen, old, _progress())
     print(f"{duration(seconds)} of speech dropped")
-    return Exit.OK
+    return ExitStatus.OK
 
 
 def _progress() -> Progress:

@@ -4,14 +4,14 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from edged.demo.words import bare, word_errors
-from edged.summary import Summary
+from edged.daemon.summary import Summary
+from edged.demo.word_errors import bare, word_errors
 
 WIDEST = 100
 """Columns: beyond that a line is hard to read."""
 
 
-class Line(NamedTuple):
+class ReportLine(NamedTuple):
     """A sentence, and what was made of it."""
 
     said: str
@@ -36,7 +36,7 @@ def account(summary: Summary) -> list[str]:
     return [f"  {a:<16}{b:>8}      {c:<12}{d:>4}" for (a, b), (c, d) in zip(left, right, strict=True)]
 
 
-def comparison(lines: Sequence[Line], columns: int) -> list[str]:
+def comparison(lines: Sequence[ReportLine], columns: int) -> list[str]:
     """Each sentence beside what was recognised, with the word error rates; then all together."""
     width = min(columns, WIDEST)
     out = [f"{'word error rate':>{width}}"]

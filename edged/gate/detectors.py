@@ -11,9 +11,9 @@ from typing import Final
 
 import webrtcvad
 
-from edged.errors import ConfigurationError
-from edged.gate.intake import Detector, Intake, SecondDetector
-from edged.settings import Gate
+from edged.config.settings import GateSettings
+from edged.gate.audio_gate import AudioGate, Detector, SecondDetector
+from edged.model.errors import ConfigurationError
 
 RATE: Final = 16_000
 """What the second detectors were made for."""
@@ -38,12 +38,12 @@ def webrtc(aggressiveness: int, rate: int) -> Detector:
     return lambda frame: bool(is_speech(frame, rate))
 
 
-def intake(settings: Gate, rate: int) -> Intake:
+def make_audio_gate(settings: GateSettings, rate: int) -> AudioGate:
     """An intake with the detectors of the settings. Raises ConfigurationError if one is not installed."""
-    return Intake(settings, rate, webrtc(settings.aggressiveness, rate), second_detector(settings, rate))
+    return AudioGate(settings, rate, webrtc(settings.aggressiveness, rate), second_detector(settings, rate))
 
 
-def chosen(settings: Gate) -> str:
+def chosen(settings: GateSettings) -> str:
     """Which second opinion holds on this machine: `auto` is silero, if it can be had, or none. Off, a gate has none."""
     if not settings.enabled:
         return "none"
@@ -70,7 +70,7 @@ def absent(name: str) -> str:
     return ""
 
 
-def second_detector(settings: Gate, rate: int) -> SecondDetector | None:
+def second_detector(settings: GateSettings, rate: int) -> SecondDetector | None:
     """The second opinion; imported only here. Raises ConfigurationError if one that is named can't be had."""
     name = settings.second_opinion if settings.enabled else "none"
     if name == "none":

@@ -1,24 +1,24 @@
-"""The gate: from verdicts on frames to what is let through. Positions only; it never sees a sample."""
+"""The gate: from verdicts on frames to what is let through. Positions only; it never sees a sample. Pure."""
 
 from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from edged.gate.onset import Onset
-from edged.ranges import Range
-from edged.settings import Gate as GateSettings
+from edged.config.settings import GateSettings as GateSettings
+from edged.gate.onset import OnsetDetector
+from edged.model.ranges import Range
 
 BRIDGED_HOLE_MS: Final = 50
 """A longer hole ends the segment: a word across it would be made up by the recogniser."""
 
 
-class Open(NamedTuple):
+class SegmentOpened(NamedTuple):
     """A segment begins at `at`, which is what comes first in the next `Through`."""
 
     at: int
 
 
-class Through(NamedTuple):
+class PassedRange(NamedTuple):
     """`[start, end)` is let through; `voiced` are the parts of it heard as voice, neighbours joined."""
 
     start: int
@@ -26,14 +26,14 @@ class Through(NamedTuple):
     voiced: tuple[Range, ...]
 
 
-class Close(NamedTuple):
+class SegmentClosed(NamedTuple):
     """The segment ends at `at`. `continues`: only because it was long; the next begins at the next sample."""
 
     at: int
     continues: bool = False
 
 
-GateEvent = Open | Through | Close
+GateEvent = SegmentOpened | PassedRange | SegmentClosed
 
 
 class Opinion(NamedTuple):
@@ -60,7 +60,7 @@ class Gate:
 
         self._always = not settings.enabled
         self._seconded = late is not None
-        self._onset = Onset.of(settings, rate, more=late or 0)
+        self._onset = OnsetDetector.of(settings, rate, more=late or 0)
         self._pre_roll = samples(settings.pre_roll_ms)
         self._hangover = samples(settings.hangover_ms)
         self._longest = samples(settings.max_segment_s * 1000)
@@ -87,15 +87,15 @@ class Gate:
         return self._opened_at is not None
 
     @property
-    def let_to(self) -> int:
+    def passed_to(self) -> int:
         """What lies before this was let through or never will be; what lies behind it may still be."""
         return self._through_to if self.is_open else max(self._floor, self._end - self.history_samples)
 
-    def without_opinions(self) -> None:
+    def ignore_opinions(self) -> None:
         """From now on webrtcvad's verdicts are all there is."""
         self._seconded = False
 
-    def with_opinions(self) -> None:
+    def require_opinions(self) -> None:
         """From now on a second opinion decides again, as at the start."""
         self._seconded = True
 
@@ -121,7 +121,7 @@ class Gate:
             if at - self._opened_at >= self._longest and (wanted or self._always):
                 # Only where something is let through: a piece that stays empty would be an end that nobody sees.
                 self._let(events, at)
-                events += [Close(at, continues=True), Open(at)]
+                events += [SegmentClosed(at, continues=True), SegmentOpened(at)]
                 self._opened_at = at
             if verdict:
                 self._voiced.append((at, self._end))
@@ -129,19 +129,19 @@ class Gate:
                 self._held_to = self._end
             if self._end >= self._held_to + self._hangover and not (forced or self._always):
                 self._let(events, self._due(forced))
-                events.append(Close(self._through_to))
+                events.append(SegmentClosed(self._through_to))
                 self._shut()
         if self._opened_at is not None:
             self._let(events, self._due(forced))
         return events
 
-    def hole(self, resumes_at: int) -> list[GateEvent]:
+    def skip_hole(self, resumes_at: int) -> list[GateEvent]:
         """Audio is missing up to `resumes_at`. A segment across a long hole ends, and a new one begins at once."""
         events: list[GateEvent] = []
         if self._opened_at is not None:
             self._let(events, self._end)
             if resumes_at - self._end > self._bridged:
-                events += [Close(self._end), Open(resumes_at)]
+                events += [SegmentClosed(self._end), SegmentOpened(resumes_at)]
                 self._opened_at = self._through_to = resumes_at
             self._held_to += resumes_at - self._end
         self._onset.take()
@@ -153,7 +153,7 @@ class Gate:
         events: list[GateEvent] = []
         if self._opened_at is not None:
             self._let(events, self._end)
-            events.append(Close(self._end))
+            events.append(SegmentClosed(self._end))
             self._shut()
         return events
 
@@ -167,7 +167,7 @@ class Gate:
             self._held_to = self._end if opinion and opinion.wanted else self._end - self._hangover
         begin = max(self._floor, first - self._pre_roll)
         self._opened_at = self._let_to = self._through_to = begin
-        events.append(Open(begin))
+        events.append(SegmentOpened(begin))
         self._voiced.extend((start, end) for start, end in voiced if start >= begin)
 
     def _due(self, forced: bool) -> int:
@@ -187,7 +187,7 @@ class Gate:
             voiced.append((since, min(end, to)))
             if end > to:
                 self._voiced.appendleft((to, end))
-        events.append(Through(self._let_to, to, tuple(voiced)))
+        events.append(PassedRange(self._let_to, to, tuple(voiced)))
         self._let_to = self._through_to = to
 
     def _shut(self) -> None:

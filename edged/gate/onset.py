@@ -1,13 +1,13 @@
-"""An onset: enough voiced frames close together. Positions only."""
+"""An onset: enough voiced frames close together. Positions only. Pure."""
 
 from collections import deque
 from math import ceil
 
-from edged.ranges import Range
-from edged.settings import Gate as GateSettings
+from edged.config.settings import GateSettings as GateSettings
+from edged.model.ranges import Range
 
 
-class Onset:
+class OnsetDetector:
     """Remembers the voiced ones among the last frames."""
 
     def __init__(self, frames: int, ratio: float, frame: int, more: int = 0) -> None:
@@ -21,7 +21,7 @@ class Onset:
         self._voiced: deque[Range] = deque()
 
     @classmethod
-    def of(cls, settings: GateSettings, rate: int, more: int = 0) -> "Onset":
+    def of(cls, settings: GateSettings, rate: int, more: int = 0) -> "OnsetDetector":
         """As the settings have it."""
         frame = rate * settings.frame_ms // 1000
         return cls(settings.onset_ms // settings.frame_ms, settings.onset_ratio, frame, more)

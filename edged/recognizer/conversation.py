@@ -13,14 +13,14 @@ from typing import ParamSpec, TypeVar
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from edged.audio import BYTES_PER_SAMPLE
+from edged.model.audio import BYTES_PER_SAMPLE
 from edged.recognizer import messages
-from edged.recognizer.account import Account
+from edged.recognizer.connection_log import ConnectionLog
 from edged.recognizer.decoding import DECODERS
 from edged.recognizer.engine import Engine
 from edged.recognizer.faults import Fault, Orders, Verb
 from edged.recognizer.handshake import Query
-from edged.recognizer.protocol import Close, Out, Session
+from edged.recognizer.protocol import Out, RecognizerSession, ServerClose
 from edged.recognizer.script import ScriptEngine
 
 P = ParamSpec("P")
@@ -60,10 +60,10 @@ class Conversation:
     def __init__(
         self,
         connection: ServerConnection,
-        session: Session,
+        session: RecognizerSession,
         engine: Engine,
         query: Query,
-        account: Account,
+        account: ConnectionLog,
         common: Common,
     ) -> None:
         self.account = account
@@ -155,7 +155,7 @@ class Conversation:
                 return
             out, self._held = self._held, None
         for item in out:
-            if isinstance(item, Close):
+            if isinstance(item, ServerClose):
                 await self._close(item.code, item.reason)
             else:
                 text = self._torn(item.text) if self._tears else item.text

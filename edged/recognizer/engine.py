@@ -1,17 +1,18 @@
 """What recognises: the small interface that every engine fulfils. One engine serves one connection, and is used once.
+Pure.
 
 Times are seconds of audio fed to this engine, from 0.
 """
 
 from typing import NamedTuple, Protocol
 
-from edged.audio import BYTES_PER_SAMPLE
+from edged.model.audio import BYTES_PER_SAMPLE
 
 PAUSE_S = 0.5
 """Silence that ends an utterance, for a recording that is recognised as a whole."""
 
 
-class HeardWord(NamedTuple):
+class RecognizedWord(NamedTuple):
     """One word, bare and in lower case."""
 
     text: str
@@ -20,10 +21,10 @@ class HeardWord(NamedTuple):
     confidence: float
 
 
-class Heard(NamedTuple):
+class Recognition(NamedTuple):
     """What an engine makes of the audio so far."""
 
-    words: tuple[HeardWord, ...]
+    words: tuple[RecognizedWord, ...]
     """In order, not yet committed. Those near the end may change with the next audio."""
     voice_start_s: float
     """Start of the latest stretch of voice."""
@@ -31,7 +32,7 @@ class Heard(NamedTuple):
     """Its end so far; the present time while somebody speaks, 0 before anybody did."""
 
 
-NOTHING = Heard((), 0.0, 0.0)
+NOTHING = Recognition((), 0.0, 0.0)
 
 
 class Engine(Protocol):
@@ -40,10 +41,10 @@ class Engine(Protocol):
     settle_s: float
     """A word that ended this long ago no longer changes (but for a `flush`)."""
 
-    def feed(self, pcm: bytes) -> Heard:
+    def feed(self, pcm: bytes) -> Recognition:
         """Take more audio: s16le mono at the rate it was opened with, whole samples."""
 
-    def flush(self) -> Heard:
+    def flush(self) -> Recognition:
         """No more audio belongs to what was said so far: make the best of it now."""
 
     def commit(self, until_s: float) -> None:
@@ -67,12 +68,12 @@ class Engines(Protocol):
         """May take long (a model is loaded)."""
 
 
-def transcribe(engine: Engine, pcm: bytes, rate: int) -> tuple[HeardWord, ...]:
+def transcribe(engine: Engine, pcm: bytes, rate: int) -> tuple[RecognizedWord, ...]:
     """A whole recording's words, without server, windows and connection: what a comparison starts from.
 
     An utterance ends with `PAUSE_S` of silence.
     """
-    words: list[HeardWord] = []
+    words: list[RecognizedWord] = []
     piece_bytes = rate // 10 * BYTES_PER_SAMPLE
     for at in range(0, len(pcm), piece_bytes):
         heard = engine.feed(pcm[at : at + piece_bytes])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from http import HTTPStatus
 
-from edged.errors import UsageError
+from edged.model.errors import UsageError
 
 
 class Verb(StrEnum):

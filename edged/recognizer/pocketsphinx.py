@@ -13,9 +13,9 @@ import sys
 from collections import deque
 from typing import Any
 
-from edged.audio import BYTES_PER_SAMPLE
-from edged.errors import UsageError
-from edged.recognizer.engine import Engine, Heard, HeardWord
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.errors import UsageError
+from edged.recognizer.engine import Engine, Recognition, RecognizedWord
 
 RATE = 16_000
 """What the model was trained on."""
@@ -55,11 +55,11 @@ class PocketsphinxEngine:
         self._begun: int | None = None
         """Byte at which the open utterance began."""
         self._voice = (0.0, 0.0)
-        self._done: list[HeardWord] = []
+        self._done: list[RecognizedWord] = []
         """Of utterances that are over, not yet committed."""
         self._committed_s = 0.0
 
-    def feed(self, pcm: bytes) -> Heard:
+    def feed(self, pcm: bytes) -> Recognition:
         """See `Engine`."""
         data = self._rest + pcm
         whole = len(data) - len(data) % self._frame_bytes
@@ -68,7 +68,7 @@ class PocketsphinxEngine:
             self._frame(data[at : at + self._frame_bytes])
         return self._heard()
 
-    def flush(self) -> Heard:
+    def flush(self) -> Recognition:
         """See `Engine`."""
         self._end()
         return self._heard()
@@ -84,13 +84,13 @@ class PocketsphinxEngine:
         if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's
             trim(0)
 
-    def _open(self, word: HeardWord) -> bool:
+    def _open(self, word: RecognizedWord) -> bool:
         # By its middle: what was said may be cut into words in another way by now.
         return (word.start_s + word.end_s) / 2 > self._committed_s
 
-    def _heard(self) -> Heard:
+    def _heard(self) -> Recognition:
         words = (*self._done, *(word for word in self._hypothesis() if self._open(word)))
-        return Heard(words, *self._voice)
+        return Recognition(words, *self._voice)
 
     def _seconds(self, at: int) -> float:
         return at / BYTES_PER_SAMPLE / RATE
@@ -134,13 +134,13 @@ class PocketsphinxEngine:
         self._begun = None
         self._recent.clear()
 
-    def _hypothesis(self) -> list[HeardWord]:
+    def _hypothesis(self) -> list[RecognizedWord]:
         """The words of the utterance that is open, or was until now."""
         if self._begun is None or self._decoder.hyp() is None:
             return []
         begun_s = self._seconds(self._begun)
         return [
-            HeardWord(
+            RecognizedWord(
                 segment.word.partition("(")[0],  # the(2): in its second pronunciation
                 begun_s + segment.start_frame / self._frames_a_second,
                 begun_s + (segment.end_frame + 1) / self._frames_a_second,

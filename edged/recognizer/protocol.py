@@ -15,10 +15,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edged.audio import BYTES_PER_SAMPLE
+from edged.model.audio import BYTES_PER_SAMPLE
 from edged.recognizer import messages
-from edged.recognizer.compatible import Quirks
 from edged.recognizer.handshake import CONTAINER_RATE, Query
+from edged.recognizer.quirks import Quirks
 from edged.recognizer.windows import Draw, Unkindness, Windows
 
 PIECE_S = 0.1
@@ -41,34 +41,34 @@ class Limits:
     """Audio that waits to be processed; beyond it the socket is not read."""
 
 
-class Send(NamedTuple):
+class ServerMessage(NamedTuple):
     """Send this text message."""
 
     text: str
 
 
-class Close(NamedTuple):
+class ServerClose(NamedTuple):
     """Close the connection; nothing follows."""
 
     code: int
     reason: str
 
 
-Out = Send | Close
+Out = ServerMessage | ServerClose
 
 
 def _ends(out: list[Out]) -> bool:
-    return bool(out) and isinstance(out[-1], Close)
+    return bool(out) and isinstance(out[-1], ServerClose)
 
 
-class _Job(NamedTuple):
+class _ScheduledWork(NamedTuple):
     due: float
     """When to do it, unless something before it is later still."""
     work: bytes | str
     """Audio, or `Finalize`, or `CloseStream`."""
 
 
-class Session:
+class RecognizerSession:
     """See the module. `windows` recognises; `draw` gives numbers from 0 to 1 for the unkindness."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Session:
         self._draw = draw
         self._idle_since = now
         self._mute_since: float | None = now
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[_ScheduledWork] = deque()
         self._waiting_bytes = 0
         self._odd = b""
         self._paced_until = now
@@ -168,7 +168,7 @@ class Session:
             self._waiting_bytes += len(piece)
             length_s = len(piece) / BYTES_PER_SAMPLE / self._query.rate
             self._paced_until = max(self._paced_until, now) + length_s / self._limits.max_rate
-            self._jobs.append(_Job(max(now, self._paced_until - BURST_S / self._limits.max_rate), piece))
+            self._jobs.append(_ScheduledWork(max(now, self._paced_until - BURST_S / self._limits.max_rate), piece))
         return []
 
     def _text(self, now: float, text: str) -> list[Out]:
@@ -192,7 +192,7 @@ class Session:
         if kind == "Finalize" and self._chance(self._unkind.finalize_ignored):
             return []
         late_s = self._unkind.late_s if self._chance(self._unkind.late) else 0.0
-        self._jobs.append(_Job(now + late_s, kind))
+        self._jobs.append(_ScheduledWork(now + late_s, kind))
         return []
 
     def _chance(self, share: float) -> bool:
@@ -216,9 +216,9 @@ class Session:
     def _said(self, texts: list[str]) -> list[Out]:
         if texts:
             self._mute_since = None
-        return [Send(text) for text in texts]
+        return [ServerMessage(text) for text in texts]
 
     def _close(self, code: int, reason: str) -> list[Out]:
         self.closed = True
         self._jobs.clear()
-        return [Close(code, reason)]
+        return [ServerClose(code, reason)]

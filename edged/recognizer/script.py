@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from edged.audio import BYTES_PER_SAMPLE
-from edged.cures import with_cure
-from edged.errors import UsageError
-from edged.recognizer.engine import Engine, Heard, HeardWord
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.cures import with_cure
+from edged.model.errors import UsageError
+from edged.recognizer.engine import Engine, Recognition, RecognizedWord
 
 STRIDE = 16
 """Samples between anchors: a look-up table entry for each millisecond of a word at 16 kHz."""
@@ -144,10 +144,10 @@ class ScriptEngine:
         self._word: tuple[int, int, bool] | None = None
         """The word that arrives just now: its number, where it starts in the stream, whether it is whole so far."""
         self._voice = (0, 0)
-        self._open: list[HeardWord] = []
+        self._open: list[RecognizedWord] = []
         self.half: list[int] = []
 
-    def feed(self, pcm: bytes) -> Heard:
+    def feed(self, pcm: bytes) -> Recognition:
         """See `Engine`."""
         self._buffer += pcm
         end = self._dropped + len(self._buffer)
@@ -159,7 +159,7 @@ class ScriptEngine:
             self._dropped += surplus
         return self._heard()
 
-    def flush(self) -> Heard:
+    def flush(self) -> Recognition:
         """See `Engine`; a word that has not arrived whole stays open."""
         return self._heard()
 
@@ -170,8 +170,8 @@ class ScriptEngine:
     def close(self) -> None:
         """See `Engine`; a script's is small."""
 
-    def _heard(self) -> Heard:
-        return Heard(tuple(self._open), self._seconds(self._voice[0]), self._seconds(self._voice[1]))
+    def _heard(self) -> Recognition:
+        return Recognition(tuple(self._open), self._seconds(self._voice[0]), self._seconds(self._voice[1]))
 
     def _seconds(self, at: int) -> float:
         return at / BYTES_PER_SAMPLE / self._script.rate
@@ -226,7 +226,7 @@ class ScriptEngine:
             self._word = None
             if whole:
                 text = self._script.words[number].text
-                self._open.append(HeardWord(text, self._seconds(start), self._seconds(upto), CONFIDENCE))
+                self._open.append(RecognizedWord(text, self._seconds(start), self._seconds(upto), CONFIDENCE))
         return self._word is None
 
 

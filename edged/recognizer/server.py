@@ -25,13 +25,13 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from edged.recognizer import handshake, messages
-from edged.recognizer.account import Account
-from edged.recognizer.compatible import Quirks
+from edged.recognizer.connection_log import ConnectionLog
 from edged.recognizer.conversation import Common, Conversation
 from edged.recognizer.engine import Engines
 from edged.recognizer.faults import Fault, Orders, Verb
 from edged.recognizer.handshake import Query, Refusal
-from edged.recognizer.protocol import Limits, Session
+from edged.recognizer.protocol import Limits, RecognizerSession
+from edged.recognizer.quirks import Quirks
 from edged.recognizer.windows import Unkindness, Windows
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Server:
         history: int = HISTORY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.accounts: list[Account] = []
+        self.accounts: list[ConnectionLog] = []
         """Of the connections let in, in order."""
         self.refused: list[tuple[float, int]] = []
         """When, and with which status."""
@@ -193,10 +193,10 @@ class Server:
         stream = messages.Stream(request_id, query.model, datetime.now(UTC).isoformat(timespec="milliseconds"))
         windows = Windows(engine, query, stream, self._unkind, self._quirks, rng.random)
         now = self._common.clock()
-        session = Session(
+        session = RecognizerSession(
             windows, query, now, limits=self._limits, unkind=self._unkind, quirks=self._quirks, draw=rng.random
         )
-        account = Account(
+        account = ConnectionLog(
             number=number,
             request_id=request_id,
             query=parse_qs(urlsplit(request.path).query, keep_blank_values=True),

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edged.recognizer import messages
-from edged.recognizer.compatible import Quirks, Rewriter
-from edged.recognizer.engine import NOTHING, Engine, HeardWord
+from edged.recognizer.engine import NOTHING, Engine, RecognizedWord
 from edged.recognizer.handshake import Query
+from edged.recognizer.quirks import Quirks, Rewriter
 
 FIRST_S = 1.0
 """Deepgram says nothing until it has had about so much audio."""
@@ -200,7 +200,7 @@ class Windows:
 
     def _message(
         self,
-        words: tuple[HeardWord, ...],
+        words: tuple[RecognizedWord, ...],
         start_s: float,
         end_s: float,
         *,

@@ -18,10 +18,10 @@ from collections.abc import Callable, Hashable
 from datetime import datetime
 from typing import Literal
 
+from edged.model.message_ids import MessageId
 from edged.service.clock import boottime_s
 from edged.service.journal import SOCKET_PATH, datagram, send
-from edged.service.repeats import Repeats, kind_of
-from edged.troubles import Trouble
+from edged.service.repeat_summary import RepeatSummary, kind_of
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -104,7 +104,7 @@ class _Journal(_Handler):
             super().emit(record)
 
 
-def explained(text: str, trouble: Trouble, level: int) -> bool:
+def explained(text: str, trouble: MessageId, level: int) -> bool:
     """Hand a line to journald with the id by which it is explained; False if that can't be done without waiting."""
     priority = str(PRIORITIES.get(level, 6))
     fields = {"MESSAGE": text, "MESSAGE_ID": trouble, "PRIORITY": priority, "SYSLOG_IDENTIFIER": "edged"}
@@ -185,16 +185,16 @@ class Outage:
         log: logging.Logger,
         what: str,
         clock: Callable[[], float] = boottime_s,
-        trouble: Trouble | None = None,
+        trouble: MessageId | None = None,
         *,
         each_reason: bool = False,
-        repeats: Repeats | None = None,
+        repeats: RepeatSummary | None = None,
     ) -> None:
         self._log = log
         self._what = what
         self._trouble = trouble
         self._clock = clock
-        self._repeats = repeats or Repeats(log, clock)
+        self._repeats = repeats or RepeatSummary(log, clock)
         self._each_reason = each_reason
         self._since_s: float | None = None
         self._reasons: set[str] = set()
@@ -205,7 +205,7 @@ class Outage:
         """From the first `failed` to `over`."""
         return self._since_s is not None
 
-    def failed(self, why: str, trouble: Trouble | None = None) -> None:
+    def failed(self, why: str, trouble: MessageId | None = None) -> None:
         """It failed (again). `trouble`: what the journal knows it by, if it is not the one of the whole outage."""
         if self._since_s is None:
             self._since_s = self._clock()
@@ -214,7 +214,7 @@ class Outage:
             self._log.debug("%s: still: %s", self._what, why)
             return
         self._reasons.add(kind_of(why))
-        self._repeats.tell(logging.WARNING, f"{self._what}: {why}", trouble or self._trouble)
+        self._repeats.log(logging.WARNING, f"{self._what}: {why}", trouble or self._trouble)
 
     def over(self, note: str = "") -> None:
         """It works; says nothing if it did before. `note` ends the line."""
@@ -222,10 +222,10 @@ class Outage:
             return
         lasted_s, self._since_s = self._clock() - self._since_s, None
         text = f"{self._what}: works again after {duration(lasted_s)}{note and f', {note}'}"
-        self._repeats.tell(logging.INFO, text)
+        self._repeats.log(logging.INFO, text)
 
 
-class Once:
+class OnceFilter:
     """Answers True the first time it is asked about a key: `if once(kind): log.info(...)`."""
 
     def __init__(self, most: int = ONCE_MOST) -> None:

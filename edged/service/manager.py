@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-from edged.audio import Signal
+from edged.model.audio import SignalChange
+from edged.model.message_ids import MessageId
 from edged.service.notify import Notifier, watchdog_s
-from edged.service.status import Condition, line
+from edged.service.status import ServiceStatus, line
 from edged.service.watchdog import Watchdog
-from edged.troubles import Trouble
 
-ABSENCES: Final[dict[Trouble | None, str]] = {
-    Trouble.MICROPHONE_BUSY: "held by another program",
-    Trouble.MICROPHONE_FORBIDDEN: "not permitted",
+ABSENCES: Final[dict[MessageId | None, str]] = {
+    MessageId.MICROPHONE_BUSY: "held by another program",
+    MessageId.MICROPHONE_FORBIDDEN: "not permitted",
 }
 """What the status line says of a microphone that is there and can't be used."""
 
@@ -27,7 +27,7 @@ STARTING_MORE_S = 30.0
 """How much: what a loop that stands still has then."""
 
 
-class Manager:
+class ServiceManager:
     """systemd, if it listens; otherwise nobody. Never waits, never raises."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Manager:
         self._absence = ""
         self._absent_since_s = time.monotonic()
         self._ending_at_s: float | None = None
-        self._faults: dict[Trouble | None, str] = {}
+        self._faults: dict[MessageId | None, str] = {}
 
     @property
     def listens(self) -> bool:
@@ -80,7 +80,7 @@ class Manager:
         """This from now on."""
         self._device = device
 
-    def lost(self, trouble: Trouble | None) -> None:
+    def lost(self, trouble: MessageId | None) -> None:
         """Nothing is captured from now on, or for another reason than before."""
         if self._device or not self._absence:
             self._absent_since_s = time.monotonic()
@@ -92,12 +92,12 @@ class Manager:
         """What is wrong with the microphone's signal, if anything is."""
         return "; ".join(self._faults.values()) or None
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, signal: SignalChange) -> None:
         """The microphone's signal has a fault, or not any more."""
         if signal.fault:
-            self._faults[signal.trouble] = signal.text
+            self._faults[signal.message_id] = signal.text
         else:
-            self._faults.pop(signal.trouble, None)
+            self._faults.pop(signal.message_id, None)
 
     def block(self) -> None:
         """A block has come through: that is what keeps the watchdog from biting."""
@@ -109,7 +109,7 @@ class Manager:
         self._watchdog.turn(thread_s, open=open)
         self._feed()
 
-    def tell(self, condition: Condition) -> None:
+    def tell(self, condition: ServiceStatus) -> None:
         """Show the condition, to which what is known here is added: device, fault, end."""
         now_s = time.monotonic()
         whole = replace(

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Mapping
 
-from edged.cures import with_cure
+from edged.model.cures import with_cure
 from edged.service.log import one_line
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class ServiceStatus:
     """What there is to know. Ages and waits are seconds."""
 
     device: str | None = None
@@ -32,7 +32,7 @@ class Condition:
     """The service ends, and waits for the last words so long at most."""
 
 
-def line(now: Condition) -> str:
+def line(now: ServiceStatus) -> str:
     """E.g. `capturing plughw:CARD=Device; streaming; backlog 0.0 s`."""
     parts = []
     if now.ending_s is not None:

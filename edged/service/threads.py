@@ -9,7 +9,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Unawaited(ThreadPoolExecutor):
+class DetachedThreads(ThreadPoolExecutor):
     """For `loop.set_default_executor`: each call has a thread of its own, which the process's end leaves behind.
 
     A name look-up hangs for minutes when the resolver does not answer, and a sound driver for ever. The usual pool is

@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from edged.cures import CURES, with_cure
-from edged.files import open_private
-from edged.spool import schema, soundness
-from edged.spool.items import Where
+from edged.model.cures import CURES, with_cure
+from edged.model.files import open_private
+from edged.spool import integrity, schema
+from edged.spool.model import Where
 
 SLACK_PAGES: Final = 256
 """1 MB of free pages is no waste worth a write."""
@@ -60,7 +60,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-class Failed(Exception):
+class SpoolDatabaseError(Exception):
     """A database could not do what it was told. `damaged`: it never will. Nothing of the transaction has happened."""
 
     def __init__(self, store: "Database", error: Exception, *, damaged: bool) -> None:
@@ -93,7 +93,7 @@ class Database:
     def _mend(self) -> None:
         try:
             small = self.path.stat().st_size <= schema.CHECKED_BYTES
-            self.mended = soundness.mend(self._connection, audio=small)
+            self.mended = integrity.repair(self._connection, audio=small)
         except BaseException:
             self._connection.close()
             raise
@@ -200,10 +200,10 @@ class Database:
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
-    def damaged(self, why: str) -> Failed:
-        return Failed(self, schema.Damaged(why), damaged=True)
+    def damaged(self, why: str) -> SpoolDatabaseError:
+        return SpoolDatabaseError(self, schema.DamagedDatabaseError(why), damaged=True)
 
     def _failed(self, error: sqlite3.Error) -> Exception:
         if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError | sqlite3.IntegrityError):
             return error  # a mistake of ours
-        return Failed(self, error, damaged=schema.is_damage(error))
+        return SpoolDatabaseError(self, error, damaged=schema.is_damage(error))

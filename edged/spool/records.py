@@ -6,12 +6,12 @@ All that change something belong into a `transaction`.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from edged.spool.capture_time import Anchor, Boot
 from edged.spool.database import Database
-from edged.spool.dating import Anchor, Boot
-from edged.spool.items import Run
+from edged.spool.model import RunInfo
 
 
-class Entry(NamedTuple):
+class OutboxEntry(NamedTuple):
     """A row of the outbox."""
 
     id: str
@@ -30,7 +30,7 @@ class Records(Database):
 
     # -- runs, boots, anchors -----------------------------------------------------------------------------------------
 
-    def put_run(self, run: Run) -> None:
+    def put_run(self, run: RunInfo) -> None:
         """The first one stays, but for its device."""
         self.do(
             "INSERT INTO runs (run, boot_id, rate, channel, device, started_s) VALUES (?, ?, ?, ?, ?, ?)"
@@ -38,10 +38,10 @@ class Records(Database):
             run,
         )
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[RunInfo]:
         """In the order in which they came here."""
         query = "SELECT run, boot_id, rate, channel, device, started_s FROM runs ORDER BY number"
-        return [Run(*row) for row in self.rows(query, (), "ttiitr")]
+        return [RunInfo(*row) for row in self.rows(query, (), "ttiitr")]
 
     def put_boot(self, boot: Boot) -> None:
         """The last one counts, but one that was synchronised stays so."""
@@ -84,7 +84,7 @@ class Records(Database):
 
     # -- records ------------------------------------------------------------------------------------------------------
 
-    def put_entry(self, entry: Entry) -> None:
+    def put_entry(self, entry: OutboxEntry) -> None:
         """The first one stays."""
         self.do(
             'INSERT OR IGNORE INTO outbox (id, run, "from", "to", record, sinks, boot_id, committed_s, done)'
@@ -92,7 +92,7 @@ class Records(Database):
             entry,
         )
 
-    def entries(self, *, undone_only: bool = False, committed_before_s: float | None = None) -> list[Entry]:
+    def entries(self, *, undone_only: bool = False, committed_before_s: float | None = None) -> list[OutboxEntry]:
         """In the order of their commit."""
         query = (
             'SELECT id, run, "from", "to", record, sinks, boot_id, committed_s, done FROM outbox'
@@ -100,7 +100,7 @@ class Records(Database):
         )
         before_s = float("inf") if committed_before_s is None else committed_before_s
         rows = self.rows(query, (not undone_only, before_s), "ttiitttri")
-        return [Entry._make((*row[:8], bool(row[8]))) for row in rows]
+        return [OutboxEntry._make((*row[:8], bool(row[8]))) for row in rows]
 
     def delivered(self, here: str, keep_s: float, now_s: float) -> list[str]:
         """Those that all sinks have had for `keep_s`; or were committed in another boot than `here`, that long ago at

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from edged.ranges import Ranges
-from edged.spool.dating import Anchor, Boot, Line, age_s, later
-from edged.spool.items import EVER, Backlog, Pending, Recovered, Run, Stretch
-from edged.spool.records import Entry
-from edged.spool.store import Segment, Store
-from edged.transcripts.record import UNREADABLE, Record, decode
+from edged.model.ranges import Ranges
+from edged.model.record import UNREADABLE, Record, decode
+from edged.spool.capture_time import Anchor, Boot, PositionClock, age_s, later
+from edged.spool.model import EVER, RecoveredState, RunBacklog, RunInfo, StoredRange, UndeliveredRecord
+from edged.spool.records import OutboxEntry
+from edged.spool.store import Store, StoredSegment
 
 
 def resolve(stores: Sequence[Store], alive: str | None = None) -> None:
@@ -30,7 +30,7 @@ def _close_segments(stores: Sequence[Store], alive: str | None) -> None:
         for run in list(store.held):
             for start, end in store.audio_ranges(run):
                 audio[run].add(start, end)
-    closed: dict[tuple[str, int], Segment] = {}
+    closed: dict[tuple[str, int], StoredSegment] = {}
     following: dict[tuple[str, int], int] = {}
     for segment in sorted({each for store in stores for each in store.segments()}, key=lambda each: each[:2]):
         key = segment.run, segment.start
@@ -53,7 +53,7 @@ def _close_segments(stores: Sequence[Store], alive: str | None) -> None:
         for run in list(store.held):
             covered = Ranges((s.start, s.end or EVER) for s in store.segments(run))
             for start, end in Ranges(store.audio_ranges(run)):
-                strays += [Segment(run, a, b, a, False) for a, b in covered.gaps(start, end) if run != alive]
+                strays += [StoredSegment(run, a, b, a, False) for a, b in covered.gaps(start, end) if run != alive]
         if ended or strays:
             with store.transaction():
                 for segment in ended + strays:
@@ -81,7 +81,7 @@ def _drop_doubles(stores: Sequence[Store]) -> None:
             store.delete_entries(list(last.has_entries(entry.id for entry in store.entries())))
 
 
-def recovered(stores: Sequence[Store], sinks: Sequence[str], here: Boot, now_s: float) -> Recovered:
+def recovered(stores: Sequence[Store], sinks: Sequence[str], here: Boot, now_s: float) -> RecoveredState:
     """What they hold, after `resolve`."""
     marks: dict[str, set[str]] = defaultdict(set)
     for store in stores:
@@ -95,41 +95,41 @@ def recovered(stores: Sequence[Store], sinks: Sequence[str], here: Boot, now_s: 
             continue
         lacking = lacks(entry, marks[entry.id], sinks)
         if lacking:
-            pending.append(Pending(record, lacking))
+            pending.append(UndeliveredRecord(record, lacking))
         else:
             kept.append(record)
     waiting = tuple(backlogs(stores, here, now_s))
     runs, boots = known_runs(stores), known_boots(stores, here)
-    return Recovered(here.boot_id, tuple(pending), tuple(kept), waiting, unreadable, runs, boots)
+    return RecoveredState(here.boot_id, tuple(pending), tuple(kept), waiting, unreadable, runs, boots)
 
 
-def in_order(entries: Sequence[Entry], here: Boot) -> list[Entry]:
+def in_order(entries: Sequence[OutboxEntry], here: Boot) -> list[OutboxEntry]:
     """By their commit: those of earlier boots first."""
     return sorted(entries, key=lambda entry: (entry.boot_id == here.boot_id, entry.committed_s))
 
 
-def lacks(entry: Entry, marked: set[str], sinks: Sequence[str]) -> tuple[str, ...]:
+def lacks(entry: OutboxEntry, marked: set[str], sinks: Sequence[str]) -> tuple[str, ...]:
     """Which of the present sinks are to get it still. What none of its own sinks ever got is for all there are now."""
     own = set(entry.sinks.split(","))
     wanted = [sink for sink in sinks if sink in own] if marked or own & set(sinks) else list(sinks)
     return tuple(sink for sink in wanted if sink not in marked)
 
 
-def _record(entry: Entry) -> Record | None:
+def _record(entry: OutboxEntry) -> Record | None:
     try:
         return decode(entry.record)
     except UNREADABLE:  # of another version: counted, and it stays for `keep_s`
         return None
 
 
-def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[Backlog]:
+def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[RunBacklog]:
     """What waits, by run, the oldest first. Reading only; in the order runtime, disk, so that nothing is missed that
     is moved meanwhile."""
     boots = known_boots(stores, here)
     here = boots[here.boot_id]
     found = []
     for run in known_runs(stores).values():
-        waiting, voiced, anchors, segments = Ranges(), Ranges(), set[Anchor](), dict[int, Segment]()
+        waiting, voiced, anchors, segments = Ranges(), Ranges(), set[Anchor](), dict[int, StoredSegment]()
         for store in stores:
             if not store.held[run.run]:
                 continue
@@ -143,19 +143,19 @@ def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[Backlog]
         for store in stores:
             anchors |= set(store.anchors(run.run))
         stretches = [
-            Stretch(start, end, segment.chain, segment.continues, tuple(voiced.within(start, end)))
+            StoredRange(start, end, segment.chain, segment.continues, tuple(voiced.within(start, end)))
             for segment, upto in _with_ends(segments)
             for start, end in waiting.within(segment.start, upto)
         ]
         own = boots.get(run.boot_id)
-        backlog = Backlog(run, tuple(stretches), tuple(sorted(anchors)), own, 0.0)
+        backlog = RunBacklog(run, tuple(stretches), tuple(sorted(anchors)), own, 0.0)
         found.append(replace(backlog, age_s=age_s(backlog.line.at_s(waiting.first or 0), own, here, now_s)))
     return found
 
 
-def known_runs(stores: Sequence[Store]) -> dict[str, Run]:
+def known_runs(stores: Sequence[Store]) -> dict[str, RunInfo]:
     """By name, the oldest first; as the first of the stores has them, where the latest is told."""
-    runs: dict[str, Run] = {}
+    runs: dict[str, RunInfo] = {}
     for store in reversed(stores):  # runs that are on disk began before those that are not
         runs |= {run.run: run for run in store.runs()}
     return runs
@@ -169,13 +169,13 @@ def known_boots(stores: Sequence[Store], here: Boot) -> dict[str, Boot]:
     return boots
 
 
-def _with_ends(segments: dict[int, Segment]) -> list[tuple[Segment, int]]:
+def _with_ends(segments: dict[int, StoredSegment]) -> list[tuple[StoredSegment, int]]:
     """In order, and where each ends: at the next at the latest, as one does that is open."""
     ordered = [segments[start] for start in sorted(segments)]
     nexts = [*(segment.start for segment in ordered[1:]), EVER]
     return [(each, min(each.end or EVER, after)) for each, after in zip(ordered, nexts, strict=True)]
 
 
-def line_of(run: Run, anchors: Sequence[Anchor]) -> Line:
+def line_of(run: RunInfo, anchors: Sequence[Anchor]) -> PositionClock:
     """See `Backlog.line`."""
-    return Line(anchors or (Anchor(0, run.started_s),), run.rate)
+    return PositionClock(anchors or (Anchor(0, run.started_s),), run.rate)

@@ -14,9 +14,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from edged.audio import BYTES_PER_SAMPLE
-from edged.files import open_private
-from edged.ranges import Range
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.files import open_private
+from edged.model.ranges import Range
 
 HOLES: Final = 5
 """So many are remembered, the latest; a header has no room for more. What lies before them goes."""
@@ -45,7 +45,7 @@ LARGEST_BYTES: Final = 16 << 20
 """No ring is larger: it is read whole. Half a minute at the highest rate takes 3 MB."""
 
 
-class Kept(NamedTuple):
+class RingContents(NamedTuple):
     """What a ring held."""
 
     run: str
@@ -154,7 +154,7 @@ class Ring:
         self._map[place : place + HEADER.size + CHECKSUM.size] = header + CHECKSUM.pack(zlib.crc32(header))
 
 
-def recover(path: Path) -> Kept | None:
+def recover(path: Path) -> RingContents | None:
     """What a process that was killed left behind; None if there is nothing, or nothing that makes sense.
 
     Raises OSError if the file can't be read.
@@ -180,7 +180,7 @@ def recover(path: Path) -> Kept | None:
     begins_s = at_s - length / rate
     name, boot = run.decode("utf-8", "replace"), boot_id.decode("utf-8", "replace")
     pairs = tuple((low, high) for low, high in zip(holes[::2], holes[1::2], strict=True) if high)
-    return Kept(name, rate, start, pcm, let_to, begins_s, boot, pairs)
+    return RingContents(name, rate, start, pcm, let_to, begins_s, boot, pairs)
 
 
 def _header(data: bytes, place: int) -> tuple[Any, ...] | None:

@@ -11,9 +11,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, Literal
 
-from edged.errors import ConfigurationError
-from edged.files import UnsafeFileError, open_private, why_not_private
-from edged.spool.soundness import shape
+from edged.model.errors import ConfigurationError
+from edged.model.files import UnsafeFileError, open_private, why_not_private
+from edged.spool.integrity import shape
 
 STEPS: Final = (
     """
@@ -74,7 +74,7 @@ SUFFIXES: Final = ("", "-wal", "-shm")
 _DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-class Damaged(sqlite3.DatabaseError):
+class DamagedDatabaseError(sqlite3.DatabaseError):
     """The file can be read, but not used: set it aside."""
 
 
@@ -82,7 +82,7 @@ def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file is at fault, and not the disk, its space or its permissions."""
     code = getattr(error, "sqlite_errorcode", None)
     undecodable = code is None and isinstance(error, sqlite3.OperationalError)  # text that is no UTF-8: Python says so
-    return isinstance(error, Damaged) or undecodable or (code is not None and code & 0xFF in _DAMAGE)
+    return isinstance(error, DamagedDatabaseError) or undecodable or (code is not None and code & 0xFF in _DAMAGE)
 
 
 def open_database(path: Path, synchronous: Literal["OFF", "FULL"], owner: int | None = None) -> sqlite3.Connection:
@@ -176,7 +176,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> No
     if path.stat().st_size <= CHECKED_BYTES:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise Damaged(" ".join(found.split()))
+            raise DamagedDatabaseError(" ".join(found.split()))
 
 
 def _check_shape(connection: sqlite3.Connection) -> None:
@@ -185,7 +185,7 @@ def _check_shape(connection: sqlite3.Connection) -> None:
         for step in STEPS:
             model.executescript(step)
         if not shape(model) <= shape(connection):
-            raise Damaged("its tables are not those of edged, or not all of them")
+            raise DamagedDatabaseError("its tables are not those of edged, or not all of them")
 
 
 def user_version(connection: sqlite3.Connection) -> int:

@@ -12,19 +12,30 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
-from edged.audio import BYTES_PER_SAMPLE
-from edged.ranges import Range, Ranges
+from edged.config.settings import SpoolSettings as Settings
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.ranges import Range, Ranges
+from edged.model.record import Record, encode
 from edged.service.clock import boottime_s
-from edged.settings import Spool as Settings
-from edged.spool.dating import Anchor, Boot
-from edged.spool.files import Paths, this_boot
-from edged.spool.items import Committed, Counters, Event, Recovered, Run
-from edged.spool.keeper import Keeper
-from edged.spool.orders import BeginRun, Commit, Load, Mark, Order, PutAnchor, PutAudio, PutBoot, PutSegment, Release
-from edged.spool.records import Entry
-from edged.spool.store import Segment
-from edged.spool.worker import Unreadable, Worker
-from edged.transcripts.record import Record, encode
+from edged.spool.capture_time import Anchor, Boot
+from edged.spool.commands import (
+    BeginRun,
+    Command,
+    CommitRecord,
+    LoadAudio,
+    MarkDelivered,
+    PutAnchor,
+    PutAudio,
+    PutBoot,
+    PutSegment,
+    ReleaseAudio,
+)
+from edged.spool.database_health import DatabaseHealth
+from edged.spool.directories import SpoolPaths, this_boot
+from edged.spool.model import RecordCommitted, RecoveredState, RunInfo, SpoolCounters, SpoolEvent
+from edged.spool.records import OutboxEntry
+from edged.spool.store import StoredSegment
+from edged.spool.worker import SpoolUnreadableError, SpoolWorker
 
 OVERDUE_S: Final = 3.0
 """A record waits no longer for a card that stalls; most that do are back within a second or two."""
@@ -37,16 +48,19 @@ class Spool:
     """Made and used in the event loop, but for `open`. Events come through `call_soon`, in order."""
 
     def __init__(
-        self, settings: Settings, call_soon: Callable[[Callable[[], None]], object], on_event: Callable[[Event], None]
+        self,
+        settings: Settings,
+        call_soon: Callable[[Callable[[], None]], object],
+        on_event: Callable[[SpoolEvent], None],
     ) -> None:
         """`call_soon` has a function called in the event loop, from any thread (`loop.call_soon_threadsafe`)."""
         self._settings = settings
         self._call_soon = call_soon
         self._on_event = on_event
         self._sinks: tuple[str, ...] = ()
-        self._worker: Worker | None = None
+        self._worker: SpoolWorker | None = None
         self._stopped = False
-        self._open_segments: dict[str, Segment] = {}
+        self._open_segments: dict[str, StoredSegment] = {}
         self._voiced: dict[str, Ranges] = defaultdict(Ranges)
         """Told with a piece of audio, but of the audio that follows it."""
         self._live = ""
@@ -56,19 +70,19 @@ class Spool:
         self.boot_id = ""
         """Of this boot; known once it is open."""
 
-    def open(self, sinks: Sequence[str], wall_offset_s: float = 0.0, *, synchronized: bool = False) -> Recovered:
+    def open(self, sinks: Sequence[str], wall_offset_s: float = 0.0, *, synchronized: bool = False) -> RecoveredState:
         """Lock, open and put in order what is there, and start the thread. Blocks: seconds, on a slow card.
 
         `sinks`: those that a record waits for. `wall_offset_s` makes this boot's time wall time.
         Raises ConfigurationError if another process has a directory, if one can't be used as it is, or if a newer
         version wrote it. A disk that fails or is damaged is an event, not an error.
         """
-        paths = Paths.of(self._settings)
+        paths = SpoolPaths.of(self._settings)
         self._sinks = tuple(sinks)
-        keeper = Keeper(paths, sinks, self._tell)
+        keeper = DatabaseHealth(paths, sinks, self._tell)
         recovered = keeper.start(lambda: Boot(this_boot(paths.runtime), wall_offset_s, synchronized))
         self.boot_id = recovered.boot_id
-        worker = Worker(self._settings, keeper, self._tell)
+        worker = SpoolWorker(self._settings, keeper, self._tell)
         threading.Thread(target=worker.run, name="spool", daemon=True).start()
         self._worker = worker
         self.boot(wall_offset_s, synchronized=synchronized)  # the first audio may go to the disk at once
@@ -81,7 +95,7 @@ class Spool:
 
     # -- from the gate ------------------------------------------------------------------------------------------------
 
-    def begin_run(self, run: Run, *, live: bool = True) -> None:
+    def begin_run(self, run: RunInfo, *, live: bool = True) -> None:
         """Before its first audio, and when its device changes.
 
         Not `live`: an earlier one, of which a ring held audio that is not known here.
@@ -100,7 +114,7 @@ class Spool:
 
     def segment_open(self, run: str, at: int, chain: int | None = None) -> None:
         """A segment begins; `chain`: where the first piece of it began, if it was only cut for its length."""
-        segment = Segment(run, at, None, at if chain is None else chain, False)
+        segment = StoredSegment(run, at, None, at if chain is None else chain, False)
         self._open_segments[run] = segment
         self._put(PutSegment(segment))
 
@@ -135,24 +149,24 @@ class Spool:
             raise ValueError(f"record {record.id} is being committed already")
         now_s = boottime_s()
         self._uncommitted[record.id] = record, now_s
-        self._put(Commit(record, self._entry(record, now_s)))
+        self._put(CommitRecord(record, self._entry(record, now_s)))
 
     def release(self, run: str, start: int, end: int) -> None:
         """Audio waits no longer: it is silence, or was evicted."""
-        self._put(Release(run, start, end))
+        self._put(ReleaseAudio(run, start, end))
 
     def adopt(self, record: Record, sinks: Iterable[str]) -> None:
         """These sinks have a record that is not here: a power cut rolled its commit back, or it was never committed.
 
         It is stored and its audio released, in one transaction, and nothing is told of it.
         """
-        self._put(Commit(record, self._entry(record, boottime_s())))
+        self._put(CommitRecord(record, self._entry(record, boottime_s())))
         for sink in sinks:
             self.delivered(sink, [record.id])
 
     def delivered(self, sink: str, ids: Iterable[str]) -> None:
         """The sink has these records for good (or will never get them)."""
-        self._put(Mark(sink, tuple(ids)))
+        self._put(MarkDelivered(sink, tuple(ids)))
 
     async def load(self, run: str, start: int, end: int) -> list[tuple[int, bytes]]:
         """What waits of `[start, end)`, as `(position, pcm)`, in order, in pieces of 1 s at most.
@@ -161,7 +175,7 @@ class Spool:
         read now.
         """
         if self._stopped:
-            raise Unreadable("the spool is closed")
+            raise SpoolUnreadableError("the spool is closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[tuple[int, bytes]]] = loop.create_future()
 
@@ -172,7 +186,7 @@ class Spool:
                 else:
                     answer.set_result(result)
 
-        self._put(Load(run, start, end, lambda result: self._call(partial(settle, result))))
+        self._put(LoadAudio(run, start, end, lambda result: self._call(partial(settle, result))))
         return await answer
 
     @property
@@ -184,9 +198,9 @@ class Spool:
 
     # -- state --------------------------------------------------------------------------------------------------------
 
-    def backlog(self) -> Counters:
+    def backlog(self) -> SpoolCounters:
         """How much waits, as counted within the last second or so of activity."""
-        return self._worker.chores.counters if self._worker else Counters()
+        return self._worker.chores.counters if self._worker else SpoolCounters()
 
     def tick(self, now_s: float) -> None:
         """To be called every second or two, with boot time: a record waits `OVERDUE_S` at most for a stalling card.
@@ -195,7 +209,7 @@ class Spool:
         """
         for record, since_s in list(self._uncommitted.values()):
             if now_s >= since_s + OVERDUE_S:
-                self._happened(Committed(record, durable=False))
+                self._happened(RecordCommitted(record, durable=False))
 
     async def stop(self, timeout_s: float) -> bool:
         """Move everything to the disk and close, within `timeout_s`; nothing that comes later is stored.
@@ -210,8 +224,8 @@ class Spool:
         worker.stop(timeout_s)
         return await asyncio.to_thread(worker.ended.wait, timeout_s) and worker.all_moved
 
-    def _entry(self, record: Record, now_s: float) -> Entry:
-        return Entry(
+    def _entry(self, record: Record, now_s: float) -> OutboxEntry:
+        return OutboxEntry(
             id=record.id,
             run=record.run,
             start=record.from_,
@@ -223,13 +237,13 @@ class Spool:
             done=not self._sinks,
         )
 
-    def _put(self, order: Order) -> None:
+    def _put(self, order: Command) -> None:
         if self._worker is None:
             raise RuntimeError("the spool is not open")
         if not self._stopped:
             self._worker.put(order)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: SpoolEvent) -> None:
         self._call(partial(self._happened, event))
 
     def _call(self, function: Callable[[], None]) -> None:
@@ -238,7 +252,7 @@ class Spool:
         except RuntimeError:  # the loop is closed: the thread was left behind at the stop, nobody to tell
             return
 
-    def _happened(self, event: Event) -> None:
-        if isinstance(event, Committed) and self._uncommitted.pop(event.record.id, None) is None:
+    def _happened(self, event: SpoolEvent) -> None:
+        if isinstance(event, RecordCommitted) and self._uncommitted.pop(event.record.id, None) is None:
             return  # told before: it was overdue, or could not be stored at first
         self._on_event(event)

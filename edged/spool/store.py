@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from edged.audio import BYTES_PER_SAMPLE
-from edged.ranges import Range, Ranges
-from edged.spool.items import EVER
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.ranges import Range, Ranges
+from edged.spool.integrity import LONGEST
+from edged.spool.model import EVER
 from edged.spool.records import Records
-from edged.spool.soundness import LONGEST
 
 _INSERT_AUDIO: Final = 'INSERT INTO audio (run, position, "end", stored_s, voiced, pcm) VALUES (?, ?, ?, ?, ?, ?)'
 _OVERLAPPING: Final = 'run = ? AND position > ? AND position < ? AND "end" > ?'
@@ -31,7 +31,7 @@ def _place(run: str, start: int, end: int) -> tuple[str, int, int, int]:
     return run, start - LONGEST, end, start
 
 
-class Segment(NamedTuple):
+class StoredSegment(NamedTuple):
     """A segment as it is stored; `end` is None while it is open."""
 
     run: str
@@ -41,7 +41,7 @@ class Segment(NamedTuple):
     continues: bool
 
 
-class Piece(NamedTuple):
+class StoredPiece(NamedTuple):
     """A row of audio."""
 
     id: int
@@ -57,7 +57,7 @@ class Store(Records):
 
     # -- segments -----------------------------------------------------------------------------------------------------
 
-    def put_segment(self, segment: Segment) -> None:
+    def put_segment(self, segment: StoredSegment) -> None:
         """What has an end keeps it."""
         self.do(
             'INSERT INTO segments (run, start, "end", chain, continues) VALUES (?, ?, ?, ?, ?)'
@@ -67,19 +67,19 @@ class Store(Records):
         if segment.end is not None:
             self._tidy(segment.run, segment.start, segment.end)
 
-    def segments(self, run: str | None = None) -> list[Segment]:
+    def segments(self, run: str | None = None) -> list[StoredSegment]:
         """Of one run or all, in order."""
         query = "SELECT run, start, \"end\", chain, continues FROM segments WHERE ? IN (run, '') ORDER BY run, start"
-        return [Segment(a, b, c, d, bool(e)) for a, b, c, d, e in self.rows(query, (run or "",), "tinii")]
+        return [StoredSegment(a, b, c, d, bool(e)) for a, b, c, d, e in self.rows(query, (run or "",), "tinii")]
 
-    def segment_before(self, run: str, position: int) -> Segment | None:
+    def segment_before(self, run: str, position: int) -> StoredSegment | None:
         """The last one that begins at or before a position."""
         query = (
             'SELECT run, start, "end", chain, continues FROM segments WHERE run = ? AND start <= ?'
             " ORDER BY start DESC LIMIT 1"
         )
         rows = self.rows(query, (run, position), "tinii")
-        return next((Segment(a, b, c, d, bool(e)) for a, b, c, d, e in rows), None)
+        return next((StoredSegment(a, b, c, d, bool(e)) for a, b, c, d, e in rows), None)
 
     def _tidy(self, run: str, start: int, end: int) -> None:
         """Forget segments in or at this range that are closed and have no audio here."""
@@ -141,7 +141,7 @@ class Store(Records):
                 self._insert(run, low, a, b, self._unpacked(packed, low), pcm, stored_s)
                 self.held[run] -= b - a
 
-    def delete(self, pieces: Sequence[Piece]) -> None:
+    def delete(self, pieces: Sequence[StoredPiece]) -> None:
         """These rows."""
         self.many("DELETE FROM audio WHERE id = ?", [(piece.id,) for piece in pieces])
         for piece in pieces:
@@ -177,14 +177,14 @@ class Store(Records):
         )
         return min((stored_s for (stored_s,) in self.rows(query, (), "r")), default=None)
 
-    def oldest(self, stored_before_s: float, now_s: float, most: int) -> list[Piece]:
+    def oldest(self, stored_before_s: float, now_s: float, most: int) -> list[StoredPiece]:
         """Rows stored before a time of this boot (or in another boot), in the order in which they were stored."""
         query = (
             'SELECT id, run, position, "end", voiced, pcm FROM audio WHERE stored_s <= ? OR stored_s > ?'
             " ORDER BY id LIMIT ?"
         )
         rows = self.rows(query, (stored_before_s, now_s, most), "itiibb")
-        return [Piece(i, run, a, b, self._unpacked(packed, a), pcm) for i, run, a, b, packed, pcm in rows]
+        return [StoredPiece(i, run, a, b, self._unpacked(packed, a), pcm) for i, run, a, b, packed, pcm in rows]
 
     def _unpacked(self, packed: bytes, position: int) -> tuple[Range, ...]:
         """Stored as 32-bit offsets from the row's position."""

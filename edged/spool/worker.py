@@ -11,54 +11,54 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Final
 
-from edged.errors import EdgedError
-from edged.settings import Spool
-from edged.spool.chores import MB, Chores, gather_s
-from edged.spool.database import Failed
-from edged.spool.dating import later
-from edged.spool.items import Committed, Event
-from edged.spool.keeper import Keeper
-from edged.spool.orders import (
+from edged.config.settings import SpoolSettings
+from edged.model.errors import EdgedError
+from edged.spool.capture_time import later
+from edged.spool.commands import (
     BeginRun,
-    Commit,
-    Load,
-    Order,
+    Command,
+    CommitRecord,
+    LoadAudio,
     PutAnchor,
     PutAudio,
     PutBoot,
     PutSegment,
-    Write,
+    WriteCommand,
     carried_out,
     compressed,
     joined,
     size_bytes,
     unanswered,
 )
+from edged.spool.database import SpoolDatabaseError
+from edged.spool.database_health import DatabaseHealth
+from edged.spool.maintenance import MB, Maintenance, gather_s
+from edged.spool.model import RecordCommitted, SpoolEvent
 
 QUEUE_BYTES: Final = 4 << 20
 """Two minutes of speech: cards stall for seconds, rarely for a minute."""
 
 
-class Unreadable(EdgedError):
+class SpoolUnreadableError(EdgedError):
     """What is asked for may lie in a database that can't be read now: try again later."""
 
 
-class Worker:
+class SpoolWorker:
     """`put`, `gather`, `stop`, `ended`, `all_moved`, `stored_to` are for any thread; the rest is the worker's own."""
 
-    def __init__(self, settings: Spool, keeper: Keeper, tell: Callable[[Event], None]) -> None:
+    def __init__(self, settings: SpoolSettings, keeper: DatabaseHealth, tell: Callable[[SpoolEvent], None]) -> None:
         self._settings = settings
         self._keeper = keeper
         self._pair = keeper.pair
         self._tell = tell
-        self.chores = Chores(settings, keeper, tell)
+        self.chores = Maintenance(settings, keeper, tell)
         self.ended = threading.Event()
         self.all_moved = False
         """At the end: nothing that is to outlive the boot is left in memory."""
         self.stored_to = 0
         """Of the living run's audio, what lies before this is stored, or answered."""
         self._ready = threading.Condition()
-        self._queue: deque[Order] = deque()
+        self._queue: deque[Command] = deque()
         self._queued_bytes = 0
         self._due_s = inf
         """When the queue is to be worked off."""
@@ -72,14 +72,14 @@ class Worker:
         """See `Spool.gather`."""
         self._gather_s = gather_s(self._settings)
 
-    def put(self, order: Order) -> None:
+    def put(self, order: Command) -> None:
         """Have it done; new audio soon, all else (and the audio before it) at once. Never blocks."""
         gathered = isinstance(order, PutAudio | PutSegment | PutAnchor)
         due_s = self._keeper.clock() + (self._gather_s if gathered else 0.0)
         with self._ready:
             self._queue.append(order)
             self._queued_bytes += size_bytes(order)
-            self._asked = self._asked or isinstance(order, Load)
+            self._asked = self._asked or isinstance(order, LoadAudio)
             if due_s < self._due_s or self._queued_bytes > QUEUE_BYTES:
                 self._due_s = min(due_s, self._due_s)
                 self._ready.notify()
@@ -107,7 +107,7 @@ class Worker:
             self._keeper.close()
             self.ended.set()
 
-    def _next(self) -> list[Order]:
+    def _next(self) -> list[Command]:
         """What is queued; waits for that, or until a chore is due."""
         with self._ready:
             while self._stop_by_s is None:
@@ -130,18 +130,18 @@ class Worker:
             return orders
 
     def _compress(self) -> None:
-        writes: list[Write] = []
+        writes: list[WriteCommand] = []
         for order in self._queue:
-            if isinstance(order, Load):
-                order.tell(Unreadable("the spool can't be read now"))
+            if isinstance(order, LoadAudio):
+                order.tell(SpoolUnreadableError("the spool can't be read now"))
             else:
                 writes.append(order)
         self._queue = deque(compressed(writes, self._pair.dropped))
         self._queued_bytes = sum(map(size_bytes, self._queue))
 
-    def serve(self, orders: Sequence[Order], now_s: float) -> None:
+    def serve(self, orders: Sequence[Command], now_s: float) -> None:
         """Everything that is to be written in one transaction; then what is to be read."""
-        told = [order for order in orders if not isinstance(order, Load)]
+        told = [order for order in orders if not isinstance(order, LoadAudio)]
         writes = joined(unanswered(told))
         stored = not writes or self._write(writes, now_s)
         run = self._pair.run
@@ -149,9 +149,9 @@ class Worker:
         if stored and ends and not self._pair.full:
             self.stored_to = max(self.stored_to, *ends)
         for order in orders:
-            if isinstance(order, Commit):
-                self._tell(Committed(order.record, durable=stored))
-            elif isinstance(order, Load):
+            if isinstance(order, CommitRecord):
+                self._tell(RecordCommitted(order.record, durable=stored))
+            elif isinstance(order, LoadAudio):
                 order.tell(self._load(order, () if stored else writes))
         if not stored:
             with self._ready:
@@ -159,7 +159,7 @@ class Worker:
                 self._queued_bytes += sum(map(size_bytes, writes))
                 self._due_s = now_s
 
-    def _write(self, writes: Sequence[Write], now_s: float) -> bool:
+    def _write(self, writes: Sequence[WriteCommand], now_s: float) -> bool:
         pair, keeper = self._pair, self._keeper
         for order in writes:
             if isinstance(order, PutBoot | PutSegment | PutAnchor) or (isinstance(order, BeginRun) and order.live):
@@ -176,7 +176,7 @@ class Worker:
             pair.begun()
             keeper.works("runtime")
             self.chores.after_writes(now_s)
-        except Failed as error:
+        except SpoolDatabaseError as error:
             keeper.failed(error)
             return False
         finally:
@@ -185,14 +185,14 @@ class Worker:
                 keeper.failed(disk_error)
         return True
 
-    def _load(self, load: Load, unwritten: Iterable[Write]) -> list[tuple[int, bytes]] | Exception:
+    def _load(self, load: LoadAudio, unwritten: Iterable[WriteCommand]) -> list[tuple[int, bytes]] | Exception:
         pair, memory = self._pair, self._keeper.readable("runtime")
         elsewhere = pair.disk is None and pair.may_be_on_disk(load.run)
         left_out = pair.memory is None and pair.dropped[load.run].overlaps(load.start, load.end)
         if memory is None or elsewhere or left_out:
-            return Unreadable("the spool can't be read now")
+            return SpoolUnreadableError("the spool can't be read now")
         try:
             return carried_out(unwritten, pair.load(load.run, load.start, load.end, memory), load)
-        except Failed as error:
+        except SpoolDatabaseError as error:
             self._keeper.failed(error)
-            return Unreadable(str(error))
+            return SpoolUnreadableError(str(error))

@@ -13,16 +13,16 @@ from functools import partial
 from math import inf
 from typing import Final, NamedTuple
 
-from edged.audio import BYTES_PER_SAMPLE
-from edged.gate.gate import Close, Open
-from edged.gate.intake import Audio
-from edged.ranges import Ranges
-from edged.settings import Settings
-from edged.stream.aside import AGAIN_S
-from edged.stream.effects import Handed, LaneEffect, SetAside
-from edged.stream.lane import Lane
-from edged.stream.link import Link
-from edged.stream.traits import Traits
+from edged.config.settings import Settings
+from edged.gate.audio_gate import SegmentAudio
+from edged.gate.gate import SegmentClosed, SegmentOpened
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.ranges import Ranges
+from edged.stream.client import ReconnectingClient
+from edged.stream.events import AudioQuarantined, BacklogRange, SenderEvent
+from edged.stream.quarantine import RETRY_AFTER_S
+from edged.stream.sender import Sender
+from edged.stream.server_traits import ServerTraits
 
 AHEAD_S: Final = 20.0
 """Loaded ahead of what is sent: enough to keep a connection busy, little enough to be no memory worth counting."""
@@ -34,19 +34,19 @@ Load = Callable[[str, int, int], Awaitable[list[tuple[int, bytes]]]]
 """`(run, start, end)` to what is stored of it, in order, in pieces of 1 s or less."""
 
 
-class Missing(NamedTuple):
+class AudioMissing(NamedTuple):
     """So much that was to be transcribed is not stored any more."""
 
     samples: int
 
 
-OnEffect = Callable[[str, LaneEffect | Missing], None]
+OnEffect = Callable[[str, SenderEvent | AudioMissing], None]
 """Gets the run with everything its lane has to say."""
 
-MakeLink = Callable[[Lane, Callable[[LaneEffect], None]], Link]
+MakeLink = Callable[[Sender, Callable[[SenderEvent], None]], ReconnectingClient]
 
 
-class Totals(NamedTuple):
+class BackfillTotals(NamedTuple):
     """For the summary."""
 
     connections: int = 0
@@ -55,12 +55,12 @@ class Totals(NamedTuple):
 
 
 @dataclass
-class _Job:
+class _RunBacklog:
     """What is to be transcribed of one run."""
 
     run: str
     rate: int
-    stretches: deque[Handed] = field(default_factory=deque)
+    stretches: deque[BacklogRange] = field(default_factory=deque)
     sent_to: int = 0
 
     @property
@@ -68,21 +68,21 @@ class _Job:
         """Seconds of it that no lane has."""
         return sum(stretch.end - stretch.start for stretch in self.stretches) / self.rate
 
-    def take(self, most: int) -> Handed:
+    def take(self, most: int) -> BacklogRange:
         """The first of it, at most so many samples: somebody else has that now."""
         start, end, voiced = self.stretches.popleft()
         if end - start > most:
-            self.stretches.appendleft(Handed(start + most, end, tuple(Ranges(voiced).within(start + most, end))))
+            self.stretches.appendleft(BacklogRange(start + most, end, tuple(Ranges(voiced).within(start + most, end))))
             end = start + most
-        return Handed(start, end, tuple(Ranges(voiced).within(start, end)))
+        return BacklogRange(start, end, tuple(Ranges(voiced).within(start, end)))
 
     def forget(self, start: int, end: int) -> None:
         """What lies in `[start, end)`."""
-        left = deque[Handed]()
+        left = deque[BacklogRange]()
         for stretch in self.stretches:
             kept = Ranges([stretch[:2]])
             kept.remove(start, end)
-            left += (Handed(low, high, tuple(Ranges(stretch.voiced).within(low, high))) for low, high in kept)
+            left += (BacklogRange(low, high, tuple(Ranges(stretch.voiced).within(low, high))) for low, high in kept)
         self.stretches = left
 
 
@@ -90,32 +90,37 @@ class Backfill:
     """One run after the other. What is added while it runs is taken up behind what is there of the same run."""
 
     def __init__(
-        self, settings: Settings, load: Load, make_link: MakeLink, on_effect: OnEffect, traits: Traits | None = None
+        self,
+        settings: Settings,
+        load: Load,
+        make_link: MakeLink,
+        on_effect: OnEffect,
+        traits: ServerTraits | None = None,
     ) -> None:
         """`traits`: what is known of the server, if another lane learns of it too."""
         self._settings = settings
-        self._traits = traits or Traits(settings.deepgram)
+        self._traits = traits or ServerTraits(settings.deepgram)
         self._load = load
         self._make_link = make_link
         self._on_effect = on_effect
-        self._jobs: dict[str, _Job] = {}
-        self._aside: list[_Job] = []
+        self._jobs: dict[str, _RunBacklog] = {}
+        self._aside: list[_RunBacklog] = []
         """What ended connection after connection; it comes back after `AGAIN_S`."""
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._finish = False
-        self._lane: Lane | None = None
+        self._lane: Sender | None = None
         self._lane_aside = 0
         """Samples that the lane has set aside: not to be waited for."""
-        self._link: Link | None = None
+        self._link: ReconnectingClient | None = None
         self._presses = False
         self._loading_s = 0.0
         """What is on its way from the store to the lane."""
-        self._done = Totals()
+        self._done = BackfillTotals()
 
-    def add(self, run: str, rate: int, stretches: tuple[Handed, ...], sent_to: int = 0) -> None:
+    def add(self, run: str, rate: int, stretches: tuple[BacklogRange, ...], sent_to: int = 0) -> None:
         """Have these transcribed; they are in the store. `sent_to`: what lies before was sent once already."""
-        job = self._jobs.setdefault(run, _Job(run, rate))
+        job = self._jobs.setdefault(run, _RunBacklog(run, rate))
         job.stretches += stretches
         job.sent_to = max(job.sent_to, sent_to)
         self._changed.set()
@@ -132,12 +137,12 @@ class Backfill:
             job.forget(start, end)
         return before_s - sum(job.left_s for job in concerned)
 
-    def press(self, *, presses: bool) -> None:
+    def set_urgent(self, *, presses: bool) -> None:
         """Whether the backlog comes near a bound: it does not wait for live speech then, where there is one connection
         for both."""
         self._presses = presses
         if self._link:
-            self._link.presses = presses
+            self._link.is_urgent = presses
 
     @property
     def left_s(self) -> float:
@@ -146,12 +151,12 @@ class Backfill:
         return waiting_s + self._loading_s + (self._lane.backlog / self._lane.rate if self._lane else 0.0)
 
     @property
-    def totals(self) -> Totals:
+    def totals(self) -> BackfillTotals:
         """Of all that was done so far."""
         done, lane, link = self._done, self._lane, self._link
         if lane is None or link is None:
             return done
-        return Totals(
+        return BackfillTotals(
             done.connections + link.counts.connections,
             done.reconnects + link.counts.reconnects,
             done.sent_s + lane.sent_samples / lane.rate,
@@ -173,8 +178,8 @@ class Backfill:
             else:
                 await self._changed.wait()
 
-    async def _transcribe(self, job: _Job) -> None:
-        lane = Lane(
+    async def _transcribe(self, job: _RunBacklog) -> None:
+        lane = Sender(
             self._settings.deepgram,
             job.rate,
             utterance_max_s=self._settings.transcripts.max_s,
@@ -183,10 +188,10 @@ class Backfill:
             traits=self._traits,
         )
         lane.has_source, lane.parked = False, True
-        lane.sent_before(job.sent_to)
+        lane.mark_sent_before(job.sent_to)
         link = self._make_link(lane, partial(self._effect, job, lane))
         self._link, self._lane, self._lane_aside = link, lane, 0
-        link.presses = self._presses
+        link.is_urgent = self._presses
         tasks = [asyncio.create_task(self._feed(job, lane, link)), asyncio.create_task(link.run())]
         try:
             for task in asyncio.as_completed(tasks):
@@ -200,20 +205,20 @@ class Backfill:
         if not job.stretches:
             del self._jobs[job.run]
         left = [
-            Handed(start, end, tuple(segment.voiced.within(start, end)))
-            for segment in lane.account.segments
-            for start, end in lane.account.waiting.within(segment.start, segment.end)
+            BacklogRange(start, end, tuple(segment.voiced.within(start, end)))
+            for segment in lane.pending.segments
+            for start, end in lane.pending.waiting.within(segment.start, segment.end)
         ]
         if left:  # it was set aside: the other runs come first
-            aside = _Job(job.run, job.rate, deque(left), left[-1].end)
+            aside = _RunBacklog(job.run, job.rate, deque(left), left[-1].end)
             self._aside.append(aside)
-            asyncio.get_running_loop().call_later(AGAIN_S, self._again, aside)
+            asyncio.get_running_loop().call_later(RETRY_AFTER_S, self._again, aside)
 
-    def _again(self, aside: _Job) -> None:
+    def _again(self, aside: _RunBacklog) -> None:
         self._aside.remove(aside)
         self.add(aside.run, aside.rate, tuple(aside.stretches), aside.sent_to)
 
-    async def _feed(self, job: _Job, lane: Lane, link: Link) -> None:
+    async def _feed(self, job: _RunBacklog, lane: Sender, link: ReconnectingClient) -> None:
         """Give the lane one stretch after the other, each as a segment that is over; neighbours as one.
 
         One that lies before those was set aside, or found late: it ends this lane, and begins another.
@@ -223,7 +228,7 @@ class Backfill:
         while True:
             following = job.stretches[0].start if job.stretches else None
             if opened and following != fed:
-                self._let(job, lane, Close(fed))
+                self._let(job, lane, SegmentClosed(fed))
                 link.wake()
                 opened = False
             if following is None or following < fed:
@@ -235,13 +240,13 @@ class Backfill:
                         await self._room.wait()
                 continue
             if not opened:
-                self._let(job, lane, Open(following))
+                self._let(job, lane, SegmentOpened(following))
                 opened = True
             fed = await self._pass_on(job, lane, ahead)
             link.wake()
         link.finish(retry_aside=False)
 
-    async def _pass_on(self, job: _Job, lane: Lane, most: int) -> int:
+    async def _pass_on(self, job: _RunBacklog, lane: Sender, most: int) -> int:
         """From the store to the lane, at most so many samples; returns where they end."""
         start, end, voiced = job.take(most)
         self._loading_s = (end - start) / job.rate
@@ -249,19 +254,19 @@ class Backfill:
         for position, pcm in await self._load(job.run, start, end):
             missing -= len(pcm) // BYTES_PER_SAMPLE
             self._loading_s = missing / job.rate
-            self._let(job, lane, Audio(position, pcm, voiced))
+            self._let(job, lane, SegmentAudio(position, pcm, voiced))
             voiced = ()
         self._loading_s = 0.0
         if missing:
-            self._on_effect(job.run, Missing(missing))
+            self._on_effect(job.run, AudioMissing(missing))
         return end
 
-    def _let(self, job: _Job, lane: Lane, event: Open | Audio | Close) -> None:
-        for effect in lane.let(event):
+    def _let(self, job: _RunBacklog, lane: Sender, event: SegmentOpened | SegmentAudio | SegmentClosed) -> None:
+        for effect in lane.feed(event):
             self._effect(job, lane, effect)
 
-    def _effect(self, job: _Job, lane: Lane, effect: LaneEffect) -> None:
-        if isinstance(effect, SetAside):
+    def _effect(self, job: _RunBacklog, lane: Sender, effect: SenderEvent) -> None:
+        if isinstance(effect, AudioQuarantined):
             self._lane_aside += effect.samples
         self._room.set()  # the server said something, so it has had something
         self._on_effect(job.run, effect)

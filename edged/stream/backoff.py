@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from edged.errors import Refused, Unreachable
-from edged.settings import Reconnect
+from edged.config.settings import ReconnectSettings
+from edged.model.errors import RefusedError, UnreachableError
 
 LONGEST_RETRY_AFTER_S = 3600.0
 """A server that asks for more is asked again anyway: it may have meant something else."""
@@ -60,15 +60,15 @@ class Backoff:
     closes is no use. Beginnings of connections are at least twice `initial_s` apart, whatever progress each one makes.
     """
 
-    def __init__(self, settings: Reconnect) -> None:
+    def __init__(self, settings: ReconnectSettings) -> None:
         self._settings = settings
         self._failures = 0
         self._apart_s = 0.0
         """What is left of the least time between two connections."""
 
-    def wait_s(self, error: Unreachable | Refused, chance: float) -> float:
+    def wait_s(self, error: UnreachableError | RefusedError, chance: float) -> float:
         """Seconds to wait after `error`; `chance` is a random number in [0, 1)."""
-        if isinstance(error, Refused):
+        if isinstance(error, RefusedError):
             # A tenth of jitter, so that a fleet with one wrong key does not call in step.
             return self._settings.refused_s * (0.9 + 0.1 * chance)
         limit_s = min(self._settings.max_s, self._settings.initial_s * 2.0 ** min(self._failures, 32))

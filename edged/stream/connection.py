@@ -19,16 +19,16 @@ from websockets.protocol import Event, State
 from websockets.uri import parse_uri
 
 from edged import __version__
-from edged.errors import Refused, Unreachable
-from edged.settings import Deepgram
+from edged.config.settings import DeepgramSettings
+from edged.model.errors import RefusedError, UnreachableError
 from edged.stream import deepgram
-from edged.stream.dial import Dialer, ProxyRefusedError
+from edged.stream.connect_errors import explain_failure
+from edged.stream.dialer import Dialer, ProxyRefusedError
 from edged.stream.encoding import encoder
-from edged.stream.happy_eyeballs import Doubts
+from edged.stream.happy_eyeballs import SuspectAddresses
+from edged.stream.http_response import SWITCHING_PROTOCOLS, HttpResponse, NotHttpError
 from edged.stream.proxy import Proxy, proxy_for
 from edged.stream.redaction import redactor
-from edged.stream.response import SWITCHING_PROTOCOLS, NotHttpError, Response
-from edged.stream.unreachable import unreachable
 
 USER_AGENT: Final = f"edged/{__version__}"
 
@@ -50,10 +50,10 @@ class Secret(Protocol):
         """The key itself."""
 
 
-class Closed(Exception):
+class ConnectionClosedError(Exception):
     """The connection has ended: `code` is the server's, or None if it ended without one."""
 
-    def __init__(self, code: int | None, error: Unreachable | Refused) -> None:
+    def __init__(self, code: int | None, error: UnreachableError | RefusedError) -> None:
         super().__init__(str(error))
         self.code = code
         self.error = error
@@ -62,7 +62,7 @@ class Closed(Exception):
 class _HandshakeRefusedError(Exception):
     """The server answered with another status than 101."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: HttpResponse) -> None:
         super().__init__(response.status)
         self.response = response
 
@@ -91,8 +91,8 @@ class Connection:
         self,
         socket: _Socket,
         dialer: Dialer,
-        response: Response,
-        settings: Deepgram,
+        response: HttpResponse,
+        settings: DeepgramSettings,
         redact: Callable[[str], str],
     ) -> None:
         self._socket = socket
@@ -105,11 +105,11 @@ class Connection:
     @classmethod
     async def open(
         cls,
-        settings: Deepgram,
+        settings: DeepgramSettings,
         rate: int,
         key: Secret | None,
         tls: ssl.SSLContext | None,
-        doubts: Doubts | None = None,
+        doubts: SuspectAddresses | None = None,
     ) -> "Connection":
         """Connect and shake hands. Raises Unreachable or Refused; nothing of the key is in either.
 
@@ -119,7 +119,7 @@ class Connection:
         headers = {"Authorization": f"Token {key.reveal()}"} if key else {}
         redact = _redacting(key)
         proxy = proxy_for(url, os.environ)
-        dialer = Dialer(Doubts() if doubts is None else doubts)
+        dialer = Dialer(SuspectAddresses() if doubts is None else doubts)
         try:
             async with asyncio.timeout(settings.open_timeout_s):
                 socket, response = await _shake_hands(dialer, url, headers, settings, tls, proxy)
@@ -133,7 +133,7 @@ class Connection:
         except (OSError, WebSocketException, NotHttpError, ProxyRefusedError, UnicodeError) as error:
             if not isinstance(error, ProxyRefusedError):
                 dialer.doubt()
-            raise unreachable(error, dialer, settings, proxy) from None
+            raise explain_failure(error, dialer, settings, proxy) from None
         dialer.trust()
         return cls(socket, dialer, response, settings, redact)
 
@@ -160,7 +160,9 @@ class Connection:
             self._dialer.doubt()
             self.abort()
             waited = f"a message could not leave for {self._send_timeout_s:g} s"
-            raise Closed(None, Unreachable(f"{waited}: the network has stopped taking data")) from None
+            raise ConnectionClosedError(
+                None, UnreachableError(f"{waited}: the network has stopped taking data")
+            ) from None
         except ConnectionClosed as error:
             raise self._closed(error) from None
         except OSError:  # while it drained: the connection is lost
@@ -180,16 +182,18 @@ class Connection:
         except ConnectionClosed as error:
             raise self._closed(error) from None
 
-    def _closed(self, error: ConnectionClosed) -> Closed:
+    def _closed(self, error: ConnectionClosed) -> ConnectionClosedError:
         received, sent = error.rcvd, error.sent
         if received:
-            return Closed(received.code, deepgram.closure(received.code, self._redact(received.reason)))
+            return ConnectionClosedError(received.code, deepgram.closure(received.code, self._redact(received.reason)))
         if sent and sent.reason == "keepalive ping timeout":
             self._dialer.doubt()
-            return Closed(None, Unreachable("the connection is dead: no answer to a ping"))
+            return ConnectionClosedError(None, UnreachableError("the connection is dead: no answer to a ping"))
         if fault := self._socket.fault or (sent and sent.reason):
-            return Closed(None, Unreachable(f"connection given up: the server broke the WebSocket protocol ({fault})"))
-        return Closed(None, Unreachable("connection lost"))
+            return ConnectionClosedError(
+                None, UnreachableError(f"connection given up: the server broke the WebSocket protocol ({fault})")
+            )
+        return ConnectionClosedError(None, UnreachableError("connection lost"))
 
     def abort(self) -> None:
         """End it at once, without a word: it is given up."""
@@ -200,10 +204,10 @@ async def _shake_hands(
     dialer: Dialer,
     url: str,
     headers: Mapping[str, str],
-    settings: Deepgram,
+    settings: DeepgramSettings,
     tls: ssl.SSLContext | None,
     proxy: Proxy | None,
-) -> tuple[_Socket, Response]:
+) -> tuple[_Socket, HttpResponse]:
     """As `websockets.connect` does it, but for what its parser is too strict with, and its way through a proxy."""
     uri = parse_uri(url)
     if uri.secure and tls is None:
@@ -230,7 +234,7 @@ def _request(protocol: ClientProtocol, headers: Mapping[str, str]) -> bytes:
 
 
 def _take_over(
-    transport: asyncio.Transport, protocol: ClientProtocol, response: Response, settings: Deepgram
+    transport: asyncio.Transport, protocol: ClientProtocol, response: HttpResponse, settings: DeepgramSettings
 ) -> _Socket:
     """Hand an upgraded transport to websockets. Raises InvalidHandshake if the answer is no WebSocket server's."""
     socket = _Socket(

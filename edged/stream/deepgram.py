@@ -1,4 +1,4 @@
-"""Deepgram's live protocol, version 1: the URL, our messages, and what a refusal or a close means.
+"""Deepgram's live protocol, version 1: the URL, our messages, and what a refusal or a close means. Pure.
 
 Everything that is peculiar to this wire format is here and in `messages`, so that another can stand beside it. The
 facts come from Deepgram's documentation and from traffic that others recorded; where sources disagree either answer is
@@ -11,12 +11,12 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from edged.errors import Refused, Unreachable
-from edged.settings import Deepgram
-from edged.stream.lenient import decode
+from edged.config.settings import DeepgramSettings
+from edged.model.errors import RefusedError, UnreachableError
+from edged.model.message_ids import MessageId
+from edged.stream.http_response import retry_after_s
+from edged.stream.lenient_json import decode
 from edged.stream.messages import explanation
-from edged.stream.response import retry_after_s
-from edged.troubles import Trouble
 
 KEEP_ALIVE: Final = '{"type":"KeepAlive"}'
 """As text: in a binary frame it would be taken for audio."""
@@ -30,7 +30,7 @@ MAX_MESSAGE_BYTES: Final = 1 << 20
 """No Results comes near this; a server that sends more is not what we think it is."""
 
 
-def listen_url(settings: Deepgram, rate: int) -> str:
+def listen_url(settings: DeepgramSettings, rate: int) -> str:
     """The URL to connect to, its query made from the settings. Booleans are lower case, lists repeat their name."""
     query: list[tuple[str, str]] = [
         ("model", settings.model),
@@ -85,7 +85,7 @@ NETWORK_AUTHENTICATION_REQUIRED: Final = 511
 
 def refusal(
     status: int, headers: Mapping[str, str], body: bytes, key_origin: str | None = None, *, now_s: float = 0.0
-) -> Refused | Unreachable:
+) -> RefusedError | UnreachableError:
     """What a refused handshake means for us. The text names the server's own words, and where our key is from.
 
     `now_s`: Unix time, for a `Retry-After` that is a date.
@@ -94,13 +94,13 @@ def refusal(
     id_ = request_id(headers)
     where = f" (request {id_})" if id_ else ""
     if _is_a_page(status, headers):
-        return Unreachable(
+        return UnreachableError(
             f"a web page answered instead of the recogniser (HTTP {status}): a captive portal or a proxy? "
             "Log in to the network, or check deepgram.url"
-        ).known_as(Trouble.PORTAL)
+        ).with_message_id(MessageId.PORTAL)
     if status in RETRIED_STATUSES or status >= 500:
         wait_s = retry_after_s(headers, now_s)
-        busy = Unreachable(f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=wait_s)
+        busy = UnreachableError(f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=wait_s)
         busy.status = status
         return busy
     advice = {
@@ -111,9 +111,13 @@ def refusal(
         404: "check deepgram.url and deepgram.model",
         405: "check deepgram.url and deepgram.model",
     }.get(status, "check [deepgram]")
-    refused = Refused(f"refused by the server: HTTP {status}: {advice}{said}{where}")
+    refused = RefusedError(f"refused by the server: HTTP {status}: {advice}{said}{where}")
     refused.status = status
-    return refused if status != 401 else refused.known_as(Trouble.KEY_REFUSED if key_origin else Trouble.KEY_ABSENT)
+    return (
+        refused
+        if status != 401
+        else refused.with_message_id(MessageId.KEY_REFUSED if key_origin else MessageId.KEY_ABSENT)
+    )
 
 
 def _is_a_page(status: int, headers: Mapping[str, str]) -> bool:
@@ -143,18 +147,18 @@ UNDECODABLE: Final = ("data0000", "cannot be decoded as audio")
 """In the reason of a close, in lower case and without hyphens: Deepgram's code and its prose."""
 
 
-def closure(code: int | None, reason: str) -> Refused | Unreachable:
+def closure(code: int | None, reason: str) -> RefusedError | UnreachableError:
     """What a close that we did not ask for means for us. Only what the server says of the audio is for people to cure:
     1008 alone has many meanings (one client too many, too long a silence)."""
     flat = reason.lower().replace("-", "")
     text = explanation(reason)
     said = f': "{text}"' if text else ""
     if any(mark in flat for mark in UNDECODABLE):
-        return Refused(
+        return RefusedError(
             f"the server can't decode the audio (close {code}{said}): check [deepgram.options] and deepgram.url"
         )
     if "net0001" in flat:
-        return Unreachable(f"the server closed an idle connection (close {code}, NET-0001)")
+        return UnreachableError(f"the server closed an idle connection (close {code}, NET-0001)")
     if "net0000" in flat:
-        return Unreachable(f"the server gave no answer in time and closed (close {code}, NET-0000)")
-    return Unreachable(f"connection closed with code {code}{said}" if code else "connection lost")
+        return UnreachableError(f"the server gave no answer in time and closed (close {code}, NET-0000)")
+    return UnreachableError(f"connection closed with code {code}{said}" if code else "connection lost")

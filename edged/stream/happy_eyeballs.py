@@ -29,7 +29,7 @@ class Family(Enum):
     IPV4 = "IPv4"
 
 
-class Doubts:
+class SuspectAddresses:
     """Addresses that accepted a connection and then let it hang: tried last. Outlives the connections.
 
     Large packets can vanish where small ones pass (a router that drops ICMPv6 "packet too big").

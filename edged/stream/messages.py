@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from edged.stream.lenient import decode, flag, line, number, rows, string, table
-from edged.transcripts.record import probability
+from edged.model.record import probability
+from edged.stream.lenient_json import decode, flag, line, number, rows, string, table
 from edged.transcripts.text import bare, is_opening, is_punctuation
 
 UNKNOWN_WORD_S: Final = 0.5
@@ -30,7 +30,7 @@ MOST_SHOWN: Final = 200
 """Characters of what a server explains: two sentences."""
 
 
-class Word(NamedTuple):
+class StreamWord(NamedTuple):
     """A word as it was heard; times are samples of stream time."""
 
     start: int
@@ -51,7 +51,7 @@ class Results(NamedTuple):
 
     start: int
     end: int
-    words: list[Word]
+    words: list[StreamWord]
     is_final: bool
     speech_final: bool
     from_finalize: bool
@@ -87,19 +87,19 @@ class ServerError(NamedTuple):
     text: str
 
 
-class Odd(NamedTuple):
+class UnexpectedMessage(NamedTuple):
     """A message that means nothing to us, to be noted once for each `kind`."""
 
     kind: str
 
 
-class Unreadable(NamedTuple):
+class UnreadableMessage(NamedTuple):
     """A message that can't be read, and may have been a final."""
 
     kind: str
 
 
-Message = Results | UtteranceEnd | Metadata | ServerError | Odd | Unreadable
+Message = Results | UtteranceEnd | Metadata | ServerError | UnexpectedMessage | UnreadableMessage
 
 _QUIET_KINDS: Final = frozenset({"speechstarted"})
 
@@ -130,13 +130,13 @@ def parse(text: str | bytes, rate: int, most_characters: int = MOST_CHARACTERS) 
             return None
     if _complains(message):
         return ServerError(explanation(message) or "no description")
-    return Odd(f"a message of type {line(kind)[:40]!r}" if kind else "a message without a type")
+    return UnexpectedMessage(f"a message of type {line(kind)[:40]!r}" if kind else "a message without a type")
 
 
-def _undecoded(text: str | bytes, kind: str) -> Odd | Unreadable:
+def _undecoded(text: str | bytes, kind: str) -> UnexpectedMessage | UnreadableMessage:
     """A result is an object: what has no brace was none."""
     braces = (b"{", b"}") if isinstance(text, bytes) else ("{", "}")
-    return Unreadable(kind) if any(brace in text for brace in braces) else Odd(kind)  # type: ignore[operator]
+    return UnreadableMessage(kind) if any(brace in text for brace in braces) else UnexpectedMessage(kind)  # type: ignore[operator]
 
 
 # -- results ----------------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def _results(message: dict[str, Any], rate: int, most_characters: int) -> Messag
     heard, cut = _heard(best, most_characters)
     times_s = [time_s for each in heard for time_s in (each.start_s, each.end_s) if time_s is not None]
     if is_final and not heard and not cut and not _is_silence(message.get("channel")):
-        return Unreadable("a Results whose text can't be read")
+        return UnreadableMessage("a Results whose text can't be read")
     start_s, duration_s = _time(message.get("start")), number(message.get("duration"))
     if start_s is None and times_s:
         start_s = min(times_s)
@@ -170,7 +170,7 @@ def _results(message: dict[str, Any], rate: int, most_characters: int) -> Messag
     if start_s is None or duration_s is None:
         # A window can't be guessed: it says which audio is answered.
         kind = "a Results that can't be read"
-        return Unreadable(kind) if is_final and heard else Odd(kind)
+        return UnreadableMessage(kind) if is_final and heard else UnexpectedMessage(kind)
     end_s = start_s + min(max(0.0, duration_s), MOST_S)
     if all(each.start_s == each.end_s == 0 for each in heard):  # how some servers say that they don't know
         heard = [each._replace(start_s=None, end_s=None) for each in heard]
@@ -285,7 +285,7 @@ def _time(value: Any) -> float | None:
     return time_s if time_s > 0 else 0.0
 
 
-def _placed(heard: list[_Heard], start_s: float, end_s: float, rate: int) -> list[Word]:
+def _placed(heard: list[_Heard], start_s: float, end_s: float, rate: int) -> list[StreamWord]:
     """The words in samples, in order, and in the window or near it. Without times they share the window."""
     if all(each.start_s is None for each in heard):
         step_s = (end_s - start_s) / max(1, len(heard))
@@ -300,7 +300,7 @@ def _placed(heard: list[_Heard], start_s: float, end_s: float, rate: int) -> lis
             at_s = min(each.start_s + from_s, high_s)
         starts.append(round(at_s * rate))
     window_end, longest = round(end_s * rate), round(UNKNOWN_WORD_S * rate)
-    words: list[Word] = []
+    words: list[StreamWord] = []
     for i, each in enumerate(heard):
         start, following = starts[i], starts[i + 1] if i + 1 < len(starts) else None
         end = 0 if each.end_s is None else round(min(each.end_s + from_s, high_s) * rate)
@@ -311,7 +311,7 @@ def _placed(heard: list[_Heard], start_s: float, end_s: float, rate: int) -> lis
             end = max(start, min(window_end if following is None else following, start + longest))
         elif following is not None and following < end:
             end = following
-        words.append(Word(start, end, each.word, each.text, each.confidence, each.speaker, guessed))
+        words.append(StreamWord(start, end, each.word, each.text, each.confidence, each.speaker, guessed))
     return words
 
 

@@ -6,9 +6,9 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
-from edged.addresses import is_host, is_this_machine
-from edged.errors import Refused, Unreachable
-from edged.troubles import Trouble
+from edged.model.errors import RefusedError, UnreachableError
+from edged.model.message_ids import MessageId
+from edged.model.urls import is_host, is_local_host
 
 VARIABLES: Final = {
     "wss": ("wss_proxy", "https_proxy", "all_proxy", "socks_proxy"),
@@ -43,7 +43,7 @@ class Proxy(NamedTuple):
             lines.append(f"Proxy-Authorization: Basic {b64encode(self.user_and_password).decode()}")
         return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
-    def refusal(self, status: int, retry_after_s: float | None) -> Unreachable:
+    def refusal(self, status: int, retry_after_s: float | None) -> UnreachableError:
         """What it means that this proxy answers with this status."""
         if status != PROXY_AUTHENTICATION_REQUIRED:
             cure = (
@@ -53,7 +53,7 @@ class Proxy(NamedTuple):
             cure = f"it wants a password: {self.variable}=http://USER:PASSWORD@..."
         else:
             cure = f"the user or password in {self.variable} is wrong"
-        return Unreachable(f"the proxy refuses: HTTP {status}: {cure}", retry_after_s=retry_after_s)
+        return UnreachableError(f"the proxy refuses: HTTP {status}: {cure}", retry_after_s=retry_after_s)
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
@@ -63,7 +63,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (FOR_TLS if parts.scheme == "wss" else FOR_PLAIN)
-    if is_this_machine(url) or _exempt(host, port, _value(environ, "no_proxy")):
+    if is_local_host(url) or _exempt(host, port, _value(environ, "no_proxy")):
         return None
     for variable in VARIABLES.get(parts.scheme, ()):
         if address := _value(environ, variable):
@@ -124,10 +124,10 @@ def _parsed(address: str, variable: str) -> Proxy:
     except ValueError:
         raise _unusable(variable) from None
     if parts.scheme.startswith("socks") or variable == "socks_proxy":
-        raise Refused(
+        raise RefusedError(
             f"{variable} in the environment names a SOCKS proxy, which edged does not speak: "
             "name an HTTP proxy in https_proxy, or unset it"
-        ).known_as(Trouble.NETWORK)
+        ).with_message_id(MessageId.NETWORK)
     if not whole or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.fragment:
         raise _unusable(variable)
     tls = parts.scheme == "https"
@@ -143,8 +143,8 @@ def _user_and_password(parts: SplitResult) -> bytes | None:
     return unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
 
 
-def _unusable(variable: str) -> Refused:
+def _unusable(variable: str) -> RefusedError:
     """The address itself is not said: it may have a password."""
-    return Refused(
+    return RefusedError(
         f"{variable} in the environment names no proxy that can be used: it must look like http://proxy.example:3128"
-    ).known_as(Trouble.NETWORK)
+    ).with_message_id(MessageId.NETWORK)

@@ -1,4 +1,4 @@
-"""One connection's life, from the open handshake to its end: what goes out when, and what the answers cover.
+"""One connection's life, from the open handshake to its end: what goes out when, and what the answers cover. Pure.
 
 The law:
 - Audio goes out in order and without overlap, at most `replay_rate` times real time, and never more than `inflight_s`
@@ -19,12 +19,12 @@ from enum import Enum
 from math import inf
 from typing import NamedTuple
 
-from edged.audio import BYTES_PER_SAMPLE
-from edged.errors import Unreachable
-from edged.settings import Deepgram
+from edged.config.settings import DeepgramSettings
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.errors import UnreachableError
 from edged.stream import deepgram, messages
-from edged.stream.history import History
-from edged.stream.timeline import Piece, StreamMap
+from edged.stream.stream_map import SentPiece, StreamMap
+from edged.stream.word_history import WordHistory
 
 BURST_S = 0.3
 """May leave at once beyond the pace: most of a pre-roll, so that what is said after it waits for less than a second."""
@@ -44,7 +44,7 @@ SHORTEST_MS = 50
 """A window that is no longer holds no word: it says nothing of where its text was said."""
 
 
-class Send(NamedTuple):
+class SendMessage(NamedTuple):
     """A message to send: text for control, bytes for audio."""
 
     data: str | bytes
@@ -53,14 +53,14 @@ class Send(NamedTuple):
 class Hangup(NamedTuple):
     """The session is given up: nothing that still arrives counts."""
 
-    error: Unreachable
+    error: UnreachableError
 
 
-class Answer(NamedTuple):
+class FinalReceived(NamedTuple):
     """A final: `pieces` are what it newly covers, `words` are in stream time; `reach` is where its window ends."""
 
-    pieces: list[Piece]
-    words: list[messages.Word]
+    pieces: list[SentPiece]
+    words: list[messages.StreamWord]
     speech_final: bool
     from_finalize: bool
     reach: int
@@ -72,38 +72,47 @@ class Answer(NamedTuple):
     """What belongs to the last word of the finals before."""
 
 
-class Interim(NamedTuple):
+class InterimReceived(NamedTuple):
     """The recogniser's present guess at what is not final yet; words in stream time."""
 
-    words: list[messages.Word]
+    words: list[messages.StreamWord]
 
 
-class UtteranceEnded(NamedTuple):
+class UtteranceEndReceived(NamedTuple):
     """The server heard a gap after the word that ended at this stream time."""
 
     last_word_end: int
 
 
-class Flushed(NamedTuple):
+class StreamFlushed(NamedTuple):
     """CloseStream was answered: the server has said all it will say of this connection."""
 
 
-class Noted(NamedTuple):
+class ServerNotice(NamedTuple):
     """Something odd that disturbs nothing, to be logged once for each `kind`."""
 
     kind: str
 
 
-class Warned(NamedTuple):
+class ServerWarning(NamedTuple):
     """Something that people should know, to be logged once for each `text`."""
 
     text: str
 
 
-Effect = Send | Hangup | Answer | Interim | UtteranceEnded | Flushed | Noted | Warned
+SessionEvent = (
+    SendMessage
+    | Hangup
+    | FinalReceived
+    | InterimReceived
+    | UtteranceEndReceived
+    | StreamFlushed
+    | ServerNotice
+    | ServerWarning
+)
 
 
-class State(Enum):
+class SessionState(Enum):
     """A session is OPEN, then perhaps DRAINING (CloseStream was sent), then OVER."""
 
     OPEN = "open"
@@ -114,14 +123,14 @@ class State(Enum):
 class Session:
     """The machine for one open connection. Raises RuntimeError if it is used after its end."""
 
-    def __init__(self, settings: Deepgram, rate: int, now: float, *, may_finalize: bool = True) -> None:
+    def __init__(self, settings: DeepgramSettings, rate: int, now: float, *, may_finalize: bool = True) -> None:
         """`may_finalize`: the server is known to take Finalize, or not known to close because of it."""
         self._settings = settings
         self._may_finalize = may_finalize
         self.finalized_at: float | None = None
         """When the first Finalize was sent."""
         self._rate = rate
-        self.state = State.OPEN
+        self.state = SessionState.OPEN
         self.map = StreamMap(rate)
         self.answered_to = 0
         """Stream time up to which finals have come."""
@@ -134,7 +143,7 @@ class Session:
         self._sent_since_result = 0
         self._characters = 0
         """Of all finals so far."""
-        self._history = History(rate)
+        self._history = WordHistory(rate)
         self._last_left_at = now
         self._tokens = BURST_S * rate
         self._tokens_at = now
@@ -147,7 +156,7 @@ class Session:
 
     def room(self, now: float) -> int:
         """How many samples may be sent now."""
-        if self.state is not State.OPEN:
+        if self.state is not SessionState.OPEN:
             return 0
         self._refill(now)
         inflight = self.map.sent - max(self._reach, self.answered_to)
@@ -156,15 +165,15 @@ class Session:
     def room_at(self, samples: int, now: float) -> float | None:
         """When the pace will have room for `samples`; None if only a result can make room."""
         inflight = self.map.sent - max(self._reach, self.answered_to)
-        if self.state is not State.OPEN or round(self._settings.inflight_s * self._rate) - inflight < samples:
+        if self.state is not SessionState.OPEN or round(self._settings.inflight_s * self._rate) - inflight < samples:
             return None
         self._refill(now)
         # A millisecond more than needed: waking a hair too early would only mean waking again.
         return now + max(0.0, samples - self._tokens) / (self._rate * self._settings.replay_rate) + 0.001
 
-    def audio(self, position: int, pcm: bytes, now: float) -> list[Send]:
+    def send_audio(self, position: int, pcm: bytes, now: float) -> list[SendMessage]:
         """Send audio for which there is `room`."""
-        self._must_be(State.OPEN)
+        self._must_be(SessionState.OPEN)
         length = len(pcm) // BYTES_PER_SAMPLE
         if not length:
             raise ValueError("an empty binary message would close the stream")
@@ -172,43 +181,43 @@ class Session:
         self._tokens -= length
         self.map.append(position, length)
         self._sent_since_result += length
-        return [Send(pcm)]
+        return [SendMessage(pcm)]
 
-    def finalize(self, now: float) -> list[Send]:
+    def finalize(self, now: float) -> list[SendMessage]:
         """Ask for what is still unanswered, if that may be asked."""
-        self._must_be(State.OPEN)
+        self._must_be(SessionState.OPEN)
         if not self._may_finalize:
             return []
         self.finalized_at = now if self.finalized_at is None else self.finalized_at
-        return [Send(deepgram.FINALIZE)]
+        return [SendMessage(deepgram.FINALIZE)]
 
-    def close_stream(self) -> list[Send]:
+    def close_stream(self) -> list[SendMessage]:
         """Ask for everything and for the end; no audio may follow."""
-        self._must_be(State.OPEN)
-        self.state = State.DRAINING
-        return [Send(deepgram.CLOSE_STREAM)]
+        self._must_be(SessionState.OPEN)
+        self.state = SessionState.DRAINING
+        return [SendMessage(deepgram.CLOSE_STREAM)]
 
-    def over(self) -> None:
+    def abandon(self) -> None:
         """The connection has ended, or is given up."""
-        self.state = State.OVER
+        self.state = SessionState.OVER
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    def left(self, now: float) -> None:
+    def message_sent(self, now: float) -> None:
         """A message of ours has left for the kernel: from here the idle time counts."""
         self._last_left_at = now
 
-    def poll(self, now: float) -> list[Send | Hangup]:
+    def poll(self, now: float) -> list[SendMessage | Hangup]:
         """What time alone brings about. Once it is drained nothing of ours is due: the lane waits for the end."""
-        if self.state is not State.OPEN:
+        if self.state is not SessionState.OPEN:
             return []
         idle_s = now - self._last_left_at
         if idle_s > deepgram.IDLE_LIMIT_S:
             return self._give_up(f"nothing could leave for {idle_s:.0f} s: the connection is taken for dead")
-        effects: list[Send | Hangup] = []
+        effects: list[SendMessage | Hangup] = []
         if now >= self._last_left_at + self._settings.keepalive_s:  # as `next_deadline` says it, to the last bit
             self._last_left_at = now
-            effects.append(Send(deepgram.KEEP_ALIVE))
+            effects.append(SendMessage(deepgram.KEEP_ALIVE))
         if self._stalled(now):
             if self._asked_at is None:
                 self._asked_at = now
@@ -220,52 +229,54 @@ class Session:
 
     def next_deadline(self) -> float:
         """When `poll` wants to be called again, unless something else happens before."""
-        if self.state is not State.OPEN:
+        if self.state is not SessionState.OPEN:
             return inf
         deadline = self._last_left_at + self._settings.keepalive_s
         if self._asked_at is not None:
             return min(deadline, self._asked_at + self._settings.finalize_timeout_s)
         return deadline
 
-    def message(self, text: str | bytes, now: float) -> list[Effect]:
+    def receive(self, text: str | bytes, now: float) -> list[SessionEvent]:
         """The server said something."""
-        if self.state is State.OVER:
+        if self.state is SessionState.OVER:
             return []
         message = messages.parse(text, self._rate, self._most_characters)
-        effects: list[Effect] = []
-        if isinstance(text, bytes) and not isinstance(message, messages.Odd | messages.Unreadable):
+        effects: list[SessionEvent] = []
+        if isinstance(text, bytes) and not isinstance(message, messages.UnexpectedMessage | messages.UnreadableMessage):
             effects.append(
-                Warned("the server, or something in between, sends its messages in binary frames: read all the same")
+                ServerWarning(
+                    "the server, or something in between, sends its messages in binary frames: read all the same"
+                )
             )
         match message:
             case messages.Results():
                 effects += self._on_results(message, now)
             case messages.UtteranceEnd(last_word_end):
-                effects += [UtteranceEnded(last_word_end)] if last_word_end >= 0 and self.map.sent else []
+                effects += [UtteranceEndReceived(last_word_end)] if last_word_end >= 0 and self.map.sent else []
             case messages.Metadata():
-                draining = self.state is State.DRAINING
-                return [*effects, Flushed() if draining else Noted("Metadata that nobody asked for")]
+                draining = self.state is SessionState.DRAINING
+                return [*effects, StreamFlushed() if draining else ServerNotice("Metadata that nobody asked for")]
             case messages.ServerError(explanation):
-                effects.append(Warned(f'the server says: "{explanation}"'))
-            case messages.Odd(kind):
-                return [Noted(kind)]
-            case messages.Unreadable(kind):
+                effects.append(ServerWarning(f'the server says: "{explanation}"'))
+            case messages.UnexpectedMessage(kind):
+                return [ServerNotice(kind)]
+            case messages.UnreadableMessage(kind):
                 return self._on_unreadable(kind)
         self.heard = True
         return effects
 
-    def _on_unreadable(self, kind: str) -> list[Effect]:
+    def _on_unreadable(self, kind: str) -> list[SessionEvent]:
         if self.answered_to == self.map.sent:
-            return [Noted(kind)]  # it can't have answered anything
+            return [ServerNotice(kind)]  # it can't have answered anything
         return [*self._give_up(f"a result can't be read ({kind}): what it may have answered is sent again")]
 
-    def _on_results(self, results: messages.Results, now: float) -> list[Effect]:
+    def _on_results(self, results: messages.Results, now: float) -> list[SessionEvent]:
         self.results += 1
         self.last_result_at = now
         self._sent_since_result = 0
         self._asked_at = None
         if self._has_width(results):
-            sifted = self._history.sift(results, self.answered_to)
+            sifted = self._history.filter(results, self.answered_to)
             if sifted.started_again:
                 return [*self._give_up("the server's times have started again: what is unanswered is sent again")]
             results = sifted.results
@@ -278,15 +289,15 @@ class Session:
         end = min(end, self.map.sent)
         self._reach = max(self._reach, end)
         warned = (
-            [Warned("the server sends more words than can be said in that time: the rest is left out")]
+            [ServerWarning("the server sends more words than can be said in that time: the rest is left out")]
             if results.cut
             else []
         )
         if not results.is_final:
-            return [*warned, Interim(results.words)]
+            return [*warned, InterimReceived(results.words)]
         return [*warned, self._answer(results, end)]
 
-    def _answer(self, results: messages.Results, end: int) -> Answer:
+    def _answer(self, results: messages.Results, end: int) -> FinalReceived:
         has_width = self._has_width(results)
         if has_width:
             self._history.add(results, self.answered_to)
@@ -296,7 +307,7 @@ class Session:
         start, self.answered_to = self.answered_to, max(self.answered_to, end)
         pieces = self.map.pieces(start, self.answered_to)
         self.map.forget(self.answered_to - REMEMBERED_S * self._rate)
-        return Answer(
+        return FinalReceived(
             pieces,
             results.words,
             results.speech_final,
@@ -322,15 +333,15 @@ class Session:
         unheard = self.map.sent - self._reach
         return unheard >= self._stall and now - self.last_result_at >= self._stall / self._rate
 
-    def _give_up(self, why: str) -> list[Send | Hangup]:
-        self.over()
-        return [Hangup(Unreachable(why))]
+    def _give_up(self, why: str) -> list[SendMessage | Hangup]:
+        self.abandon()
+        return [Hangup(UnreachableError(why))]
 
     def _refill(self, now: float) -> None:
         gained = (now - self._tokens_at) * self._rate * self._settings.replay_rate
         self._tokens = min(BURST_S * self._rate, self._tokens + gained)
         self._tokens_at = now
 
-    def _must_be(self, state: State) -> None:
+    def _must_be(self, state: SessionState) -> None:
         if self.state is not state:
             raise RuntimeError(f"the session is {self.state.value}, not {state.value}")

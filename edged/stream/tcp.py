@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
-from edged.stream.happy_eyeballs import Address, Doubts, Family, HappyEyeballs
+from edged.stream.happy_eyeballs import Address, Family, HappyEyeballs, SuspectAddresses
 
 FAMILIES: Final = {Family.IPV6: socket.AF_INET6, Family.IPV4: socket.AF_INET}
 
@@ -23,10 +23,10 @@ NO_SUCH_ADDRESS: Final = frozenset({getattr(socket, name, None) for name in ("EA
 T = TypeVar("T")
 
 
-class Race:
+class ConnectRace:
     """One race for one name."""
 
-    def __init__(self, host: str, port: int, doubts: Doubts, on_address: Callable[[], None]) -> None:
+    def __init__(self, host: str, port: int, doubts: SuspectAddresses, on_address: Callable[[], None]) -> None:
         self._host, self._port = host, port
         self._on_address = on_address
         self._eyeballs = HappyEyeballs(doubts)

@@ -3,13 +3,13 @@
 import ssl
 from pathlib import Path
 
-from edged.cures import with_cure
-from edged.errors import ConfigurationError
-from edged.files import open_file
-from edged.settings import Deepgram
+from edged.config.settings import DeepgramSettings
+from edged.model.cures import with_cure
+from edged.model.errors import ConfigurationError
+from edged.model.files import open_regular_file
 
 
-def tls_context(settings: Deepgram) -> ssl.SSLContext | None:
+def tls_context(settings: DeepgramSettings) -> ssl.SSLContext | None:
     """Verifying always; None for ws://. Raises ConfigurationError if `ca_file` can't be used."""
     return trust(settings.ca_file) if settings.url.lower().startswith("wss:") else None
 
@@ -18,7 +18,7 @@ def trust(ca_file: str | None) -> ssl.SSLContext:
     """What this file vouches for, or what the system trusts. Raises ConfigurationError."""
     try:
         if ca_file:
-            open_file(Path(ca_file)).close()  # OpenSSL would wait for a pipe
+            open_regular_file(Path(ca_file)).close()  # OpenSSL would wait for a pipe
         return ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError:
         raise ConfigurationError(f'[deepgram] ca_file = "{ca_file}" holds no certificate in PEM form') from None

@@ -14,11 +14,11 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from edged.errors import SinkError, SinkGoneError
+from edged.model.errors import SinkError, SinkGoneError
+from edged.model.message_ids import MessageId
+from edged.model.record import Record
 from edged.service.log import Outage
-from edged.transcripts.outbox import Counts, Outbox
-from edged.transcripts.record import Record
-from edged.troubles import Trouble
+from edged.transcripts.outbox import Outbox, SinkCounts
 
 log = logging.getLogger(__name__)
 
@@ -56,28 +56,28 @@ class ShowsInterims(Protocol):
         """Raises SinkError."""
 
 
-class Delivered(NamedTuple):
+class RecordsDelivered(NamedTuple):
     """The sink has these records for good."""
 
     sink: str
     ids: tuple[str, ...]
 
 
-class Evicted(NamedTuple):
+class RecordEvicted(NamedTuple):
     """The sink lacks too many records, so it will not get this one."""
 
     sink: str
     id: str
 
 
-class Failing(NamedTuple):
+class SinkFailing(NamedTuple):
     """The sink takes nothing; told at each failure. It is tried again."""
 
     sink: str
     text: str
 
 
-class Working(NamedTuple):
+class SinkWorking(NamedTuple):
     """The sink works again."""
 
     sink: str
@@ -89,14 +89,14 @@ class Gone(NamedTuple):
     sink: str
 
 
-class Died(NamedTuple):
+class SinkDied(NamedTuple):
     """The sink's thread ended by a bug of ours: it takes nothing any more."""
 
     sink: str
     error: BaseException
 
 
-Event = Delivered | Evicted | Failing | Working | Gone | Died
+DeliveryEvent = RecordsDelivered | RecordEvicted | SinkFailing | SinkWorking | Gone | SinkDied
 
 
 class Delivery:
@@ -106,7 +106,7 @@ class Delivery:
         self,
         sinks: Mapping[str, Sink],
         max_pending: int,
-        on_event: Callable[[Event], None],
+        on_event: Callable[[DeliveryEvent], None],
         waits_s: Sequence[float] = WAITS_S,
     ) -> None:
         self._lock = threading.Lock()
@@ -138,7 +138,7 @@ class Delivery:
         for sink in begun:
             log.warning("sink %s: too many records wait for it: from now on the oldest are lost", sink)
         for sink, id_ in evicted:
-            self._tell(Evicted(sink, id_))
+            self._tell(RecordEvicted(sink, id_))
 
     def show_interim(self, text: str) -> None:
         """Show what is being said where that can be shown; the latest counts. Never blocks."""
@@ -166,7 +166,7 @@ class Delivery:
         """What is wrong with a sink that takes nothing."""
         return next((f"sink {each.name}: {each.fault}" for each in self._workers.values() if each.fault), None)
 
-    def counts(self) -> dict[str, Counts]:
+    def counts(self) -> dict[str, SinkCounts]:
         """By sink."""
         with self._lock:
             return {worker.name: self._outbox.counts(worker.name) for worker in self._workers.values()}
@@ -190,10 +190,10 @@ class Delivery:
         try:
             worker.run()
         except BaseException as error:  # noqa: BLE001 - whatever it was, a thread must not die in silence
-            self._tell(Died(worker.name, error))
+            self._tell(SinkDied(worker.name, error))
         self._call(partial(self._ended[worker.name].set_result, None))
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: DeliveryEvent) -> None:
         self._call(partial(self._on_event, event))
 
     def _call(self, function: Callable[[], None]) -> None:
@@ -221,7 +221,7 @@ class _Worker:
         outbox: Outbox,
         lock: threading.Lock,
         waits_s: Sequence[float],
-        tell: Callable[[Event], None],
+        tell: Callable[[DeliveryEvent], None],
     ) -> None:
         self.name = name
         self.ready = threading.Condition(lock)
@@ -235,7 +235,7 @@ class _Worker:
         self._outbox = outbox
         self._waits_s = waits_s
         self._tell = tell
-        self._outage = Outage(log, f"sink {name}", trouble=Trouble.SINK)
+        self._outage = Outage(log, f"sink {name}", trouble=MessageId.SINK)
         self._failures = 0
         self._failed_at_s = 0.0
         self._lost = 0
@@ -300,7 +300,7 @@ class _Worker:
         ids = tuple(record.id for record in records)
         with self.ready:
             self._outbox.delivered(self.name, ids)
-        self._tell(Delivered(self.name, ids))
+        self._tell(RecordsDelivered(self.name, ids))
 
     def _gone(self, text: str) -> None:
         self.fault = None
@@ -314,7 +314,7 @@ class _Worker:
         self._failed_at_s = time.monotonic()
         self.fault = text
         self._outage.failed(text)
-        self._tell(Failing(self.name, text))
+        self._tell(SinkFailing(self.name, text))
 
     def _worked(self, task: _Task) -> None:
         with self.ready:
@@ -331,7 +331,7 @@ class _Worker:
             self._failures = 0
             self.fault = None
             self._outage.over(note if waited else "")
-            self._tell(Working(self.name))
+            self._tell(SinkWorking(self.name))
         elif lost and task.records:
             log.warning("sink %s: takes records again, %s", self.name, note)
 

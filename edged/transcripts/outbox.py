@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from edged.transcripts.record import Record
+from edged.model.record import Record
 
 
-class Counts(NamedTuple):
+class SinkCounts(NamedTuple):
     """What became of the records for one sink."""
 
     pending: int
@@ -106,10 +106,10 @@ class Outbox:
         """Those that are not gone."""
         return [sink for sink in self._cursors if sink not in self._gone]
 
-    def counts(self, sink: str) -> Counts:
+    def counts(self, sink: str) -> SinkCounts:
         """For summaries and status."""
         cursor = self._cursor(sink)
-        return Counts(len(cursor.lacks), cursor.delivered, cursor.undelivered)
+        return SinkCounts(len(cursor.lacks), cursor.delivered, cursor.undelivered)
 
     def _cursor(self, sink: str) -> _Cursor:
         try:

@@ -12,16 +12,16 @@ from typing import TypeVar
 
 import pytest
 
-from edged.audio import Block, Captured
 from edged.capture.source import Source
-from edged.capture.virtual import VirtualMicrophone
-from edged.settings import Capture
+from edged.config.settings import CaptureSettings
+from edged.model.audio import Block, SourceEvent
+from edged.testkit.virtual_microphone import VirtualMicrophone
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 C_SOURCE = ROOT / "script" / "virtual_microphone.c"
 
-T = TypeVar("T", bound=Captured)
+T = TypeVar("T", bound=SourceEvent)
 
 
 @pytest.fixture(scope="session")
@@ -68,19 +68,19 @@ def speech_like(seconds: float, *, rate: int = 16_000, channels: int = 1, seed: 
     return struct.pack(f"<{count}h", *(generator.randint(-9000, 9000) for _ in range(count)))
 
 
-def settings(device: str = "virtual", **options: object) -> Capture:
+def settings(device: str = "virtual", **options: object) -> CaptureSettings:
     """Short periods, so that tests are."""
-    return Capture(device=device, **({"period_ms": 20, "buffer_ms": 200} | options))  # type: ignore[arg-type]
+    return CaptureSettings(device=device, **({"period_ms": 20, "buffer_ms": 200} | options))  # type: ignore[arg-type]
 
 
 class Tape:
     """What was delivered, with waiting for it."""
 
     def __init__(self) -> None:
-        self.items: list[Captured] = []
+        self.items: list[SourceEvent] = []
         self._changed = threading.Condition()
 
-    def put(self, item: Captured) -> None:
+    def put(self, item: SourceEvent) -> None:
         with self._changed:
             self.items.append(item)
             self._changed.notify_all()
@@ -101,13 +101,13 @@ class Tape:
             assert self._changed.wait_for(there, timeout_s), f"no {kind.__name__} {count} in {self.summary}"
             return found[count - 1]
 
-    def after(self, mark: Captured) -> list[Block]:
+    def after(self, mark: SourceEvent) -> list[Block]:
         """The blocks after an item."""
         with self._changed:
             index = next(i for i, item in enumerate(self.items) if item is mark)
             return [item for item in self.items[index:] if isinstance(item, Block)]
 
-    def wait_after(self, mark: Captured, count: int, timeout_s: float = PATIENCE_S) -> list[Block]:
+    def wait_after(self, mark: SourceEvent, count: int, timeout_s: float = PATIENCE_S) -> list[Block]:
         """At least `count` blocks after an item."""
         end = time.monotonic() + timeout_s
         while len(blocks := self.after(mark)) < count:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edged.capture import cards
-from edged.capture.causes import explained
-from edged.troubles import Trouble
+from edged.capture.alsa_errors import explain
+from edged.model.message_ids import MessageId
 
 DEVICE = "plughw:CARD=Device"
 ABSENT = OSError("No such device [plughw:CARD=Device]")
@@ -30,10 +30,10 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_container_that_was_not_given_the_card_is_told_what_to_pass(node: Path) -> None:
-    made = explained(ABSENT, DEVICE)
+    made = explain(ABSENT, DEVICE)
     assert f"the kernel has it, but {node} is not here; a container takes `--device {node.parent}`" in str(made)
-    assert made.trouble is Trouble.MICROPHONE_FORBIDDEN
-    assert str(explained(OSError("No such file or directory [default]"), "default", ["cannot find card '0'"])).endswith(
+    assert made.message_id is MessageId.MICROPHONE_FORBIDDEN
+    assert str(explain(OSError("No such file or directory [default]"), "default", ["cannot find card '0'"])).endswith(
         f"`--device {node.parent}`"
     )
 
@@ -41,7 +41,7 @@ def test_a_container_that_was_not_given_the_card_is_told_what_to_pass(node: Path
 def test_a_machine_without_sound_nodes_at_all_is_told_so(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "SYSFS", node)
     node.parent.rmdir()
-    assert f"is not there, nor is {node.parent}: no sound driver is loaded" in str(explained(ABSENT, DEVICE))
+    assert f"is not there, nor is {node.parent}: no sound driver is loaded" in str(explain(ABSENT, DEVICE))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_who_is_not_in_the_nodes_group_is_told_which_it_is(node: Path, mode: int
 import os
 from pathlib import Path
 from edged.capture import cards
-from edged.capture.causes import explained
+from edged.capture.alsa_errors import explained
 os.setgroups([])
 os.setresuid(65534, 65534, 65534)
 cards.SYSFS, cards.NODES = Path({str(node.parents[1] / "sys")!r}), Path({str(node.parent)!r})
@@ -80,7 +80,7 @@ print(explained(OSError("Permission denied"), {DEVICE!r}))
 
 def test_a_rule_for_devices_is_named_where_the_modes_would_allow_it(node: Path) -> None:
     node.touch()
-    made = explained(OSError("Operation not permitted [hw:1]"), "hw:1")
+    made = explain(OSError("Operation not permitted [hw:1]"), "hw:1")
     assert f"{node} is barred by a rule for devices" in str(made)
 
 

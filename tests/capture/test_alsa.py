@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from edged.audio import Block, Captured, Lost, Opened, Overrun, Signal
-from edged.capture import alsa, cards, deaf, opening, reading
+from edged.capture import alsa, cards, opening, pcm_reader, signal_faults
 from edged.capture.alsa import AlsaSource
-from edged.capture.level import Watch
+from edged.capture.level import StallDetector
 from edged.capture.source import Source
-from edged.errors import SourceMismatch
-from edged.settings import Capture
-from edged.troubles import Trouble
+from edged.config.settings import CaptureSettings
+from edged.model.audio import Block, Overrun, SignalChange, SourceEvent, SourceLost, SourceOpened
+from edged.model.errors import SourceMismatchError
+from edged.model.message_ids import MessageId
 from tests.capture.conftest import Microphone, Tape, joined, settings, speech_like
 
 Running = Callable[[Source], Source]
@@ -36,7 +36,7 @@ def test_what_is_captured_is_what_was_played_to_the_bit(microphone: Microphone, 
     blocks = tape.all(Block)
     assert joined(blocks) == audio[: len(joined(blocks))]
     assert [block.position for block in blocks] == [320 * i for i in range(len(blocks))]
-    assert tape.items[0] == Opened("virtual", "16000 Hz, 1 channel(s), periods of 320 samples, buffer of 3200")
+    assert tape.items[0] == SourceOpened("virtual", "16000 Hz, 1 channel(s), periods of 320 samples, buffer of 3200")
     assert tape.summary == ["Opened"] + ["Block"] * len(blocks)
     assert source.counters.blocks == len(blocks)
     assert source.counters.peak > 8000
@@ -85,7 +85,7 @@ def test_an_overrun_is_a_hole_in_the_positions_and_never_an_exception(
     assert offset > 0, "what comes after it is right to the bit"
     assert abs(blocks[0].position - offset) < NEAR
     assert 0.1 * 16_000 < overrun.lost_samples < 1 * 16_000
-    assert not tape.all(Lost)
+    assert not tape.all(SourceLost)
 
 
 def test_a_reader_that_is_too_late_loses_audio_but_not_the_count(
@@ -95,7 +95,7 @@ def test_a_reader_that_is_too_late_loses_audio_but_not_the_count(
     audio = speech_like(3)
     microphone(audio)
 
-    def deliver(item: Captured) -> None:
+    def deliver(item: SourceEvent) -> None:
         tape.put(item)
         if len(tape.items) == 6:
             time.sleep(0.4)
@@ -131,15 +131,15 @@ def test_a_device_that_goes_is_lost_once_and_back_within_2_s_of_its_return(
     source = running(AlsaSource(settings(), tape.put))
     tape.wait(Block, 5)
     getattr(virtual, fault)()
-    lost = tape.wait(Lost)
+    lost = tape.wait(SourceLost)
     assert "virtual" in lost.reason
     assert source.counters.last_block_s is None
     virtual.replug()
     returned_s = time.monotonic()
-    opened = tape.wait(Opened, 2)
+    opened = tape.wait(SourceOpened, 2)
     assert time.monotonic() - returned_s < 2
     blocks = tape.wait_after(opened, 3)
-    assert len(tape.all(Lost)) == 1
+    assert len(tape.all(SourceLost)) == 1
     # The time that it was away is a hole of the same length, and no overrun.
     assert tape.all(Overrun) == []
     assert abs(blocks[0].position - audio.find(joined(blocks)) // 2) < NEAR
@@ -161,7 +161,7 @@ def test_a_device_that_opens_but_fails_at_each_read_is_one_outage(
     openings: list[str] = []
     open_pcm = opening.open_pcm
 
-    def opened(device: str, settings: Capture) -> tuple[Any, str]:
+    def opened(device: str, settings: CaptureSettings) -> tuple[Any, str]:
         done = open_pcm(device, settings)
         openings.append(device)
         return done
@@ -171,15 +171,19 @@ def test_a_device_that_opens_but_fails_at_each_read_is_one_outage(
     source = running(AlsaSource(settings(volume=80), tape.put))
     tape.wait(Block, 5)
     virtual.eio()
-    tape.wait(Lost)
+    tape.wait(SourceLost)
     already = len(openings)
     until_s = time.monotonic() + 5
     while len(openings) < already + 5:
         assert time.monotonic() < until_s
         time.sleep(0.01)
     virtual.resume()
-    tape.wait_after(tape.wait(Opened, 2), 3)
-    assert [type(item) for item in tape.items if not isinstance(item, Block)] == [Opened, Lost, Opened]
+    tape.wait_after(tape.wait(SourceOpened, 2), 3)
+    assert [type(item) for item in tape.items if not isinstance(item, Block)] == [
+        SourceOpened,
+        SourceLost,
+        SourceOpened,
+    ]
     assert source.counters.opened == 2
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1, "about the volume"
 
@@ -188,7 +192,7 @@ def test_a_long_stall_was_told_of_and_is_no_overrun_when_it_ends(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its reader sat in a read all the time: nothing was too slow here."""
-    monkeypatch.setattr(reading, "NO_BLOCK_S", 0.3)
+    monkeypatch.setattr(pcm_reader, "NO_BLOCK_S", 0.3)
     audio = speech_like(3)
     virtual = microphone(audio)
     source = running(AlsaSource(settings(), tape.put))
@@ -215,7 +219,7 @@ def test_a_device_that_is_absent_or_busy_at_start_is_waited_for(
     assert missing is not None
     assert reason in missing.reason
     running(source)
-    assert reason in tape.wait(Lost).reason
+    assert reason in tape.wait(SourceLost).reason
     virtual.resume()
     tape.wait(Block, timeout_s=2)
     assert tape.summary[:3] == ["Lost", "Opened", "Block"]
@@ -229,12 +233,15 @@ def test_a_new_reason_during_an_outage_is_told(
     virtual = microphone(speech_like(0.5))
     virtual.unplug()
     running(AlsaSource(settings(), tape.put))
-    tape.wait(Lost)
+    tape.wait(SourceLost)
     virtual.busy()
     time.sleep(0.3)
     virtual.resume()
-    tape.wait(Opened)
-    assert [lost.trouble for lost in tape.all(Lost)] == [Trouble.MICROPHONE_ABSENT, Trouble.MICROPHONE_BUSY]
+    tape.wait(SourceOpened)
+    assert [lost.message_id for lost in tape.all(SourceLost)] == [
+        MessageId.MICROPHONE_ABSENT,
+        MessageId.MICROPHONE_BUSY,
+    ]
 
 
 def test_silence_of_the_device_is_seen_by_another_thread_and_does_not_hold_up_the_stop(
@@ -247,7 +254,7 @@ def test_silence_of_the_device_is_seen_by_another_thread_and_does_not_hold_up_th
     time.sleep(0.1)
     last_s = source.counters.last_block_s
     assert last_s is not None
-    assert Watch().check(last_s + 2.1, source.counters.last_block_s) is not None
+    assert StallDetector().check(last_s + 2.1, source.counters.last_block_s) is not None
     assert not source.stop(0.1), "the thread hangs in libasound"
     heard = len(tape.all(Block))
     virtual.resume()
@@ -259,37 +266,41 @@ def test_digital_silence_is_reported_and_its_end_too_and_the_mixer_is_left_alone
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is opened again for it, and neither that nor the hole is news. Who muted it in its mixer has his reasons."""
-    monkeypatch.setattr(deaf, "ONE_VALUE_S", 0.1)
-    monkeypatch.setattr(deaf, "HELPED_S", 0.0)
+    monkeypatch.setattr(signal_faults, "ONE_VALUE_S", 0.1)
+    monkeypatch.setattr(signal_faults, "HELPED_S", 0.0)
     virtual = microphone(speech_like(3))
     virtual.set_mixer(10, False)
     source = running(AlsaSource(settings(volume=80), tape.put))
     tape.wait(Block, 2)
     virtual.set_mixer(0, False)
     virtual.mute()
-    assert tape.wait(Signal).fault
+    assert tape.wait(SignalChange).fault
     time.sleep(0.8)
     virtual.resume()
-    assert tape.wait(Signal, 2) == Signal("delivers sound again", False, Trouble.MICROPHONE_SILENT)
+    assert tape.wait(SignalChange, 2) == SignalChange("delivers sound again", False, MessageId.MICROPHONE_SILENT)
     assert source.counters.opened == 1
     assert virtual.mixer == (0, False)
-    assert [type(item) for item in tape.items if not isinstance(item, Block)] == [Opened, Signal, Signal]
+    assert [type(item) for item in tape.items if not isinstance(item, Block)] == [
+        SourceOpened,
+        SignalChange,
+        SignalChange,
+    ]
 
 
 def test_zeros_that_last_until_it_is_opened_again_are_cured_and_that_is_said(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deaf, "ONE_VALUE_S", 0.2)
+    monkeypatch.setattr(signal_faults, "ONE_VALUE_S", 0.2)
     audio = speech_like(5)
     virtual = microphone(audio)
     running(AlsaSource(settings(), tape.put))
     tape.wait(Block, 3)
     virtual.die()
-    told = tape.wait(Signal, 2)
-    assert told == Signal("delivers sound again, since it was opened again", False, Trouble.MICROPHONE_SILENT)
+    told = tape.wait(SignalChange, 2)
+    assert told == SignalChange("delivers sound again, since it was opened again", False, MessageId.MICROPHONE_SILENT)
     block = tape.wait_after(told, 2)[0]
     assert abs(block.position - audio.find(block.pcm) // 2) < NEAR
-    assert not tape.all(Lost)
+    assert not tape.all(SourceLost)
 
 
 def test_a_read_that_hangs_is_left_behind_and_the_device_opened_again(
@@ -303,7 +314,7 @@ def test_a_read_that_hangs_is_left_behind_and_the_device_opened_again(
     time.sleep(0.3)
     heard, last_s = len(tape.all(Block)), source.counters.last_block_s
     source.reopen()
-    block = tape.wait_after(tape.wait(Opened, 2), 3)[0]
+    block = tape.wait_after(tape.wait(SourceOpened, 2), 3)[0]
     assert abs(block.position - audio.find(block.pcm) // 2) < NEAR
     assert last_s is not None
     assert source.counters.last_block_s is not None
@@ -324,43 +335,47 @@ def test_overruns_without_end_are_a_device_that_fails_and_is_opened_again(
     running(AlsaSource(settings(), tape.put))
     tape.wait(Block, 3)
     virtual.overrun_forever()
-    assert "gives overruns without end and no audio; it is opened again" in tape.wait(Lost).reason
+    assert "gives overruns without end and no audio; it is opened again" in tape.wait(SourceLost).reason
     time.sleep(0.6)
     virtual.resume()
-    tape.wait_after(tape.wait(Opened, 2), 3)
-    assert [type(item) for item in tape.items if not isinstance(item, Block)] == [Opened, Lost, Opened]
+    tape.wait_after(tape.wait(SourceOpened, 2), 3)
+    assert [type(item) for item in tape.items if not isinstance(item, Block)] == [
+        SourceOpened,
+        SourceLost,
+        SourceOpened,
+    ]
 
 
 def test_two_channels_that_cancel_each_other_in_one_are_named(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deaf, "ONE_VALUE_S", 0.2)
+    monkeypatch.setattr(signal_faults, "ONE_VALUE_S", 0.2)
     one = array.array("h", speech_like(3))
     microphone(array.array("h", (side for value in one for side in (value, -value))).tobytes(), channels=2, card=True)
     running(AlsaSource(settings("plughw:CARD=Virtual"), tape.put))
-    assert "digital silence" in tape.wait(Signal).text
-    assert "cancel each other: set capture.channels = 2" in tape.wait(Signal, 2).text
+    assert "digital silence" in tape.wait(SignalChange).text
+    assert "cancel each other: set capture.channels = 2" in tape.wait(SignalChange, 2).text
 
 
 def test_a_mute_that_outlasts_a_replug_is_told_of_again(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And one that does not is not told to be over: what was said of it ended with the device."""
-    monkeypatch.setattr(deaf, "ONE_VALUE_S", 0.1)
+    monkeypatch.setattr(signal_faults, "ONE_VALUE_S", 0.1)
     monkeypatch.setattr(alsa, "RETRY_S", 0.05)
     virtual = microphone(speech_like(5))
     running(AlsaSource(settings(), tape.put))
     virtual.mute()
     for number in (1, 2):
-        assert tape.wait(Signal, number).fault
+        assert tape.wait(SignalChange, number).fault
         virtual.unplug()
-        tape.wait(Lost, number)
+        tape.wait(SourceLost, number)
         virtual.mute() if number == 1 else virtual.replug()
-    tape.wait_after(tape.wait(Opened, 3), 10)
+    tape.wait_after(tape.wait(SourceOpened, 3), 10)
     assert [type(item) for item in tape.items if not isinstance(item, Block)] == [
-        *(Opened, Signal, Lost),
-        *(Opened, Signal, Lost),
-        Opened,
+        *(SourceOpened, SignalChange, SourceLost),
+        *(SourceOpened, SignalChange, SourceLost),
+        SourceOpened,
     ]
 
 
@@ -380,10 +395,10 @@ def test_rates_and_channels_that_it_cant_do_are_named_with_those_that_it_can(
 ) -> None:
     microphone(b"", rate=48_000, channels=2)
     source = AlsaSource(settings(), tape.put)
-    with pytest.raises(SourceMismatch, match=r"can't do 16000 Hz with 1 channel.*it can do 48000 Hz; 2 channels"):
+    with pytest.raises(SourceMismatchError, match=r"can't do 16000 Hz with 1 channel.*it can do 48000 Hz; 2 channels"):
         source.check()
     running(source)
-    assert "48000 Hz; 2 channels" in tape.wait(Lost).reason
+    assert "48000 Hz; 2 channels" in tape.wait(SourceLost).reason
     assert opening.capabilities("virtual") == "48000 Hz; 2 channels"
 
 
@@ -398,7 +413,7 @@ def test_a_fault_of_our_own_is_logged_and_does_not_make_it_deaf(
     microphone(b"")
     once = threading.Event()
 
-    def deliver(item: Captured) -> None:
+    def deliver(item: SourceEvent) -> None:
         if isinstance(item, Block) and not once.is_set():
             once.set()
             raise ZeroDivisionError
@@ -446,7 +461,7 @@ def test_a_reader_that_is_slow_in_a_chain_that_buffers_loses_nothing(
     quiet = array.array("i", (value * 6000 for value in array.array("h", speech_like(5))))
     microphone(quiet.tobytes(), format="S32_LE", card=True)
 
-    def deliver(item: Captured) -> None:
+    def deliver(item: SourceEvent) -> None:
         tape.put(item)
         if len(tape.items) % 20 == 6:
             time.sleep(0.35)
@@ -465,9 +480,9 @@ def test_a_card_that_does_not_keep_its_rate_is_measured_and_has_no_holes(
 ) -> None:
     microphone(speech_like(3), pace=pace, after="loop")
     source = running(AlsaSource(settings(buffer_ms=1000), tape.put))
-    told = tape.wait(Signal, timeout_s=20)
+    told = tape.wait(SignalChange, timeout_s=20)
     assert told.fault
-    assert told.trouble is Trouble.MICROPHONE_RATE
+    assert told.message_id is MessageId.MICROPHONE_RATE
     assert float(told.text.split()[1]) == pytest.approx(pace, rel=0.03)
     assert "instead of 16000" in told.text
     assert cure in told.text

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from edged.audio import Block, Opened
 from edged.capture.alsa import AlsaSource
 from edged.capture.source import Source, open_source
-from edged.errors import ConfigurationError
+from edged.model.audio import Block, SourceOpened
+from edged.model.errors import ConfigurationError
 from tests.capture.conftest import Microphone, Tape, joined, settings, speech_like
 
 Running = Callable[[Source], Source]
@@ -61,7 +61,7 @@ def test_the_volume_is_set_and_the_switch_turned_on_at_opening(
     virtual = microphone(b"")
     virtual.set_mixer(0, False)
     running(AlsaSource(settings(volume=80), tape.put))
-    tape.wait(Opened)
+    tape.wait(SourceOpened)
     assert virtual.mixer == (80, True)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from edged.audio import Block, Lost, Opened
 from edged.capture import alsa, cards, opening
 from edged.capture.alsa import AlsaSource
-from edged.capture.cards import Address, Card, Holder, address, capture_cards, choose, find, holder
-from edged.capture.causes import explained
-from edged.errors import SourceAwayError, SourceError, SourceMismatch
-from edged.settings import Capture
+from edged.capture.alsa_errors import explain
+from edged.capture.cards import Address, Card, CardHolder, address, capture_cards, choose, find, holder
+from edged.config.settings import CaptureSettings
+from edged.model.audio import Block, SourceLost, SourceOpened
+from edged.model.errors import SourceAwayError, SourceError, SourceMismatchError
 from tests.capture.conftest import Microphone, Running, Tape, settings, speech_like
 
 
@@ -107,11 +107,11 @@ def test_a_card_is_found_by_id_or_number(machine: Machine) -> None:
 def test_auto_is_the_one_card_that_captures(machine: Machine) -> None:
     with pytest.raises(SourceError, match="no card that captures is there") as absent:
         choose()
-    assert not isinstance(absent.value, SourceMismatch)
+    assert not isinstance(absent.value, SourceMismatchError)
     machine.plug(1, "Device", "D0c")
     assert choose() == "plughw:CARD=Device"
     machine.plug(2, "Webcam", "D0c")
-    with pytest.raises(SourceMismatch) as several:
+    with pytest.raises(SourceMismatchError) as several:
         choose()
     assert 'device = "plughw:CARD=Device" or device = "plughw:CARD=Webcam"' in str(several.value)
 
@@ -124,15 +124,15 @@ def test_the_process_that_holds_a_card_is_named_not_its_thread(machine: Machine)
     assert holder(card) is None
     machine.process(812, 800, "pipewire")
     machine.hold(1, "state: RUNNING\nowner_pid   : 812\ntrigger_time: 3\n")
-    assert holder(card) == Holder(800, "pipewire")
-    busy = explained(Exception("Device or resource busy [plughw:CARD=Device]"), "plughw:CARD=Device")
+    assert holder(card) == CardHolder(800, "pipewire")
+    busy = explain(Exception("Device or resource busy [plughw:CARD=Device]"), "plughw:CARD=Device")
     assert "is held by pipewire (pid 800)" in str(busy)
 
 
 def test_a_holder_that_can_not_be_looked_at_is_another_process(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c")
     machine.hold(1, "owner_pid   : 812\n")
-    assert holder("hw:1") == Holder(812, "another process")
+    assert holder("hw:1") == CardHolder(812, "another process")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_holder_that_can_not_be_looked_at_is_another_process(machine: Machine)
     ],
 )
 def test_each_error_becomes_one_line_that_says_what_to_do(error: str, kind: type[SourceError], text: str) -> None:
-    made = explained(Exception(error), "hw:1")
+    made = explain(Exception(error), "hw:1")
     assert type(made) is kind
     assert text in str(made)
 
@@ -170,10 +170,10 @@ def test_auto_waits_for_the_first_card_without_opening_anything_and_takes_it(
     monkeypatch.setattr(alsa, "RETRY_S", 0.05)
     microphone(speech_like(1), card=True)
     running(AlsaSource(settings("auto"), tape.put))
-    assert "plugged in" in tape.wait(Lost).reason
+    assert "plugged in" in tape.wait(SourceLost).reason
     machine.plug(1, "Device", "D0c")
     tape.wait(Block)
-    assert tape.all(Opened)[0].device == "plughw:CARD=Device"
+    assert tape.all(SourceOpened)[0].device == "plughw:CARD=Device"
 
 
 def test_a_held_card_is_not_opened_until_it_is_free(
@@ -187,7 +187,7 @@ def test_a_held_card_is_not_opened_until_it_is_free(
     opened: list[str] = []
     really = opening.open_pcm
 
-    def open_pcm(device: str, wanted: Capture) -> tuple[object, str]:
+    def open_pcm(device: str, wanted: CaptureSettings) -> tuple[object, str]:
         opened.append(device)
         return really(device, wanted)
 
@@ -198,7 +198,7 @@ def test_a_held_card_is_not_opened_until_it_is_free(
     machine.hold(1, "owner_pid   : 812\n")
     virtual.busy()
     running(AlsaSource(settings("auto"), tape.put))
-    assert "pipewire" in tape.wait(Lost).reason
+    assert "pipewire" in tape.wait(SourceLost).reason
     virtual.resume()  # it could be opened now, but /proc says that it is held
     assert opened == ["plughw:CARD=Device"]
     machine.hold(1, "closed\n")
@@ -247,9 +247,9 @@ def test_a_microphone_is_taken_again_while_another_program_holds_another_substre
     running(AlsaSource(settings(device), tape.put))
     tape.wait(Block)
     virtual.unplug()
-    tape.wait(Lost)
+    tape.wait(SourceLost)
     virtual.replug()
-    tape.wait(Opened, 2)
+    tape.wait(SourceOpened, 2)
 
 
 def test_a_card_that_fails_is_opened_at_growing_intervals_and_at_once_when_something_changes(
@@ -260,7 +260,7 @@ def test_a_card_that_fails_is_opened_at_growing_intervals_and_at_once_when_somet
     openings: list[float] = []
     really = opening.open_pcm
 
-    def open_pcm(device: str, wanted: Capture) -> tuple[object, str]:
+    def open_pcm(device: str, wanted: CaptureSettings) -> tuple[object, str]:
         openings.append(time.monotonic())
         return really(device, wanted)
 
@@ -303,7 +303,7 @@ def test_two_microphones_of_one_kind_are_told_apart_by_port(machine: Machine) ->
     assert (cards.ambiguity("plughw:CARD=Device_1") or "").endswith(f"name it by its port: {by_port}")
     assert cards.ambiguity(by_port) is None
     assert find(by_port) == capture_cards()[1]
-    with pytest.raises(SourceMismatch) as several:
+    with pytest.raises(SourceMismatchError) as several:
         choose()
     assert f'device = "plughw:CARD={ports[0]}" or device = "{by_port}"' in str(several.value)
 
@@ -315,7 +315,7 @@ def test_a_name_that_may_mean_another_card_tomorrow_is_warned_of_at_the_start(
     machine.plug(1, "Device", "D0c")
     machine.plug(2, "Device_1", "D0c")
     running(AlsaSource(settings("plughw:CARD=Device_1"), tape.put))
-    tape.wait(Opened)
+    tape.wait(SourceOpened)
     (warning,) = (record.message for record in caplog.records if record.levelno >= logging.WARNING)
     assert warning.startswith("plughw:CARD=Device_1 may be another card after the next start")
 

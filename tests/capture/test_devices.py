@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from edged.audio import Block
 from edged.capture import alsa, cards, devices
 from edged.capture.alsa import AlsaSource
-from edged.capture.cards import Card, Holder
+from edged.capture.cards import Card, CardHolder
 from edged.capture.source import Source
 from edged.cli import devices as command
+from edged.model.audio import Block
 from tests.capture.conftest import Microphone, Tape, settings
 
 
@@ -48,7 +48,7 @@ def test_a_held_card_is_not_opened_and_its_holder_named(
 ) -> None:
     microphone(b"", card=True).busy()
     monkeypatch.setattr(cards, "capture_cards", lambda: [Card(7, "A", (0,)), Card(8, "B", (1,))])
-    monkeypatch.setattr(cards, "holder", lambda name: Holder(800, "pipewire") if "=A" in name else None)
+    monkeypatch.setattr(cards, "holder", lambda name: CardHolder(800, "pipewire") if "=A" in name else None)
     assert run() == 0
     out = capsys.readouterr().out
     assert "in use\n    held by pipewire (pid 800)\n" in out

@@ -6,9 +6,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.audio import Signal
-from edged.capture.level import UNSEEN, Level, Loudness, Watch, dbfs, pick
-from edged.troubles import Trouble
+from edged.capture.level import UNSEEN, Level, Loudness, StallDetector, dbfs, pick
+from edged.model.audio import SignalChange
+from edged.model.message_ids import MessageId
 
 samples = st.lists(st.integers(-32768, 32767), min_size=1, max_size=50)
 
@@ -21,7 +21,7 @@ def pcm(values: list[int]) -> bytes:
 def test_clipping_is_exact_and_the_peak_nearly_whatever_the_blocks(blocks: list[list[int]]) -> None:
     level = Level()
     for block in blocks:
-        level.hear(pcm(block))
+        level.feed(pcm(block))
     every = [value for block in blocks for value in block]
     assert 0 <= max(map(abs, every)) - level.peak <= UNSEEN
     assert level.clipped == sum(value in (32767, -32768) for value in every)
@@ -35,20 +35,20 @@ def test_one_channel_is_every_nth_sample(values: list[int], channels: int) -> No
 
 
 def test_no_block_for_two_seconds_is_a_fault_once_until_one_comes() -> None:
-    watch = Watch()
+    watch = StallDetector()
     assert watch.check(10.0, None) is None, "not open: that is a Lost, and no fault of this kind"
     assert watch.check(11.9, 10.0) is None
     fault = watch.check(12.1, 10.0)
     assert fault is not None
     assert fault.fault
     assert watch.check(13.1, 10.0) is None
-    assert watch.check(14.1, 14.0) == Signal("delivers again", False, Trouble.MICROPHONE_STUCK)
+    assert watch.check(14.1, 14.0) == SignalChange("delivers again", False, MessageId.MICROPHONE_STUCK)
     assert watch.check(17.0, 14.0) is not None
-    assert watch.check(18.0, None) == Signal("was closed", False, Trouble.MICROPHONE_STUCK)
+    assert watch.check(18.0, None) == SignalChange("was closed", False, MessageId.MICROPHONE_STUCK)
 
 
 def test_a_read_that_hangs_is_opened_again_at_growing_intervals_and_what_helped_is_said() -> None:
-    watch = Watch()
+    watch = StallDetector()
     asked = []
     for second in range(2, 8000):
         watch.check(float(second), 0.0)
@@ -56,12 +56,12 @@ def test_a_read_that_hangs_is_opened_again_at_growing_intervals_and_what_helped_
             asked.append(second)
     assert [b - a for a, b in pairwise(asked)] == [6, 12, 24, 48, 96, 192, 384, 768, 1536, 3072]
     assert asked[0] == 3 + 3
-    assert watch.check(8000.0, 7999.0) == Signal(
-        "delivers again, since it was opened again", False, Trouble.MICROPHONE_STUCK
+    assert watch.check(8000.0, 7999.0) == SignalChange(
+        "delivers again, since it was opened again", False, MessageId.MICROPHONE_STUCK
     )
     assert not watch.wants_reopening(9000.0)
     watch.check(9000.0, 8000.0)
-    assert watch.check(9001.0, 9001.0) == Signal("delivers again", False, Trouble.MICROPHONE_STUCK)
+    assert watch.check(9001.0, 9001.0) == SignalChange("delivers again", False, MessageId.MICROPHONE_STUCK)
 
 
 def test_a_magnitude_in_decibels_goes_down_to_what_is_seen() -> None:
@@ -101,7 +101,7 @@ def test_clipping_by_a_dc_offset_is_named() -> None:
     """Gain amplifies the offset, until one end of the scale is all that is left."""
     level, loudness, told = Level(), Loudness(), []
     for _ in range(10):
-        level.hear(pcm([min(32767, 30_000 + each) for each in range(-4000, 4000)]))
+        level.feed(pcm([min(32767, 30_000 + each) for each in range(-4000, 4000)]))
         told.append(loudness.check(level.peak, level.clipped, level.offset, is_open=True))
     [text] = filter(None, told)
     assert text.startswith("clips for a DC offset of 9")

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from edged.audio import Opened
 from edged.capture.alsa import AlsaSource
+from edged.model.audio import SourceOpened
 from tests.capture.conftest import Microphone, Running, Tape, settings
 
 VOLUME, SWITCH = "Mic Capture Volume", "Mic Capture Switch"
@@ -77,7 +77,7 @@ def test_the_microphones_own_controls_are_set_and_no_other(
     virtual = microphone(b"")
     virtual.set_controls(before)
     running(AlsaSource(settings(volume=80), tape.put))
-    tape.wait(Opened)
+    tape.wait(SourceOpened)
     assert virtual.controls == before | changed
 
 
@@ -87,7 +87,7 @@ def test_a_switch_without_a_volume_is_switched_on_and_the_volume_said_to_be_abse
     virtual = microphone(b"")
     virtual.set_controls({("Capture Switch", 0): 0})
     running(AlsaSource(settings(volume=80), tape.put))
-    tape.wait(Opened)
+    tape.wait(SourceOpened)
     assert virtual.controls == {("Capture Switch", 0): 1}
     (warning,) = (record.message for record in caplog.records if record.levelno >= logging.WARNING)
     assert warning == "capture.volume can't be set: virtual has no capture volume; its capture switch is on"

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from edged.audio import Block, Lost
 from edged.capture.alsa import AlsaSource
-from edged.capture.virtual import SYSTEM_CONFIG
-from edged.troubles import Trouble
+from edged.model.audio import Block, SourceLost
+from edged.model.message_ids import MessageId
+from edged.testkit.virtual_microphone import SYSTEM_CONFIG
 from tests.capture.conftest import Microphone, Running, Tape, settings, speech_like
 
 
-def missing(device: str) -> Lost:
+def missing(device: str) -> SourceLost:
     """What a check of this device finds."""
     found = AlsaSource(settings(device), print).check()
     assert found is not None
@@ -38,7 +38,7 @@ def test_a_configuration_that_cant_be_read_is_told_with_its_file_and_the_place(d
     found = missing(device)
     assert found.reason.startswith("ALSA's configuration can't be read: _toplevel_:2:0:Unexpected char; ")
     assert str(definitions) in found.reason
-    assert found.trouble is Trouble.ALSA
+    assert found.message_id is MessageId.ALSA
 
 
 def test_a_corrected_configuration_is_taken_without_a_restart(
@@ -48,7 +48,7 @@ def test_a_corrected_configuration_is_taken_without_a_restart(
     right = virtual.config.read_text()
     virtual.config.write_text(BRACE)
     running(AlsaSource(settings(), tape.put))
-    assert "can't be read" in tape.wait(Lost).reason
+    assert "can't be read" in tape.wait(SourceLost).reason
     virtual.config.write_text(right)
     tape.wait(Block)
 
@@ -81,7 +81,7 @@ def test_what_a_definition_lacks_is_told_in_libasounds_words(definitions: Path, 
     assert found.reason.startswith("mine fails: ")
     assert reason in found.reason
     assert "correct its definition" in found.reason
-    assert found.trouble is Trouble.ALSA
+    assert found.message_id is MessageId.ALSA
 
 
 def test_a_definition_whose_card_is_absent_waits_for_it_by_name(definitions: Path) -> None:
@@ -99,7 +99,7 @@ def test_no_error_of_opening_proves_the_settings_wrong(
     source = AlsaSource(settings(), tape.put)
     assert source.check() is not None
     running(source)
-    tape.wait(Lost)
+    tape.wait(SourceLost)
     virtual.resume()
     tape.wait(Block)
 

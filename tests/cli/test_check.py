@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from edged.cli.main import main
-from edged.config import load
-from edged.options import sample
-from edged.settings import Settings
+from edged.config.loader import load
+from edged.config.options import sample
+from edged.config.settings import Settings
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
 

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.virtual import VirtualMicrophone
 from edged.cli import demo
 from edged.cli.main import main
-from edged.demo import room
-from edged.demo.play import READY_S, Plan, Played
-from edged.errors import Exit
+from edged.daemon.summary import Summary
+from edged.demo import recording
+from edged.demo.runner import READY_S, DemoResult, Plan
+from edged.model.errors import ExitStatus
 from edged.recognizer.compose import compose
 from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
-from edged.summary import Summary
+from edged.testkit.virtual_microphone import VirtualMicrophone
 from tests.capture.conftest import plugin as plugin  # a fixture
 from tests.patience import PATIENCE_S
 
@@ -51,7 +51,7 @@ def left_behind(directory: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not demo.PLUGIN.exists(), reason="script/setup has not compiled the virtual microphone")
-@pytest.mark.skipif(not room.RECORDINGS.exists(), reason="pocketsphinx-testdata is not installed")
+@pytest.mark.skipif(not recording.RECORDINGS.exists(), reason="pocketsphinx-testdata is not installed")
 @pytest.mark.skipif(find_spec("pocketsphinx") is None, reason="PocketSphinx is not installed")
 def test_the_whole_demo_shows_what_it_promises(tmp_path: Path) -> None:
     """Every sentence gives a transcript though the connection is cut; KeepAlives in the silences; the table."""
@@ -68,7 +68,7 @@ def test_the_whole_demo_shows_what_it_promises(tmp_path: Path) -> None:
     assert [record["replayed"] for record in records].count(True) == 1, "the cut was in mid-sentence"
     lines = done.stdout.splitlines()
     # What was not answered before the cut may still go out in the silence after it, if the machine is slow.
-    assert sum("silence: KeepAlive" in line for line in lines) == summary["keepalives"] >= len(room.SILENCES_S) - 1
+    assert sum("silence: KeepAlive" in line for line in lines) == summary["keepalives"] >= len(recording.SILENCES_S) - 1
     assert sum("the demo has cut the connection in mid-sentence" in line for line in lines) == 1
     for record in records:
         assert any(record["text"] in line for line in lines), "one sees the transcripts appear"
@@ -141,7 +141,7 @@ def test_ctrl_c_ends_it_early_with_what_was_said_so_far(tmp_path: Path, plugin: 
             return await demo.wait(), (out + await demo.stdout.read()).decode()
 
     status, out = asyncio.run(asyncio.wait_for(interrupt(), PATIENCE_S))
-    assert status == Exit.INTERRUPTED
+    assert status == ExitStatus.INTERRUPTED
     assert "words          4" in out
 
 
@@ -164,7 +164,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, plugin: Path) -> None:
             assert b"Traceback" not in out
             return await demo.wait()
 
-    assert asyncio.run(asyncio.wait_for(interrupt(), PATIENCE_S)) == Exit.INTERRUPTED
+    assert asyncio.run(asyncio.wait_for(interrupt(), PATIENCE_S)) == ExitStatus.INTERRUPTED
 
 
 NOWHERE = "ws://127.0.0.1:1/v1/listen"
@@ -182,7 +182,7 @@ def test_a_microphone_that_the_daemon_refuses_ends_it_with_the_daemons_words_and
         text=True,
         check=False,
     )
-    assert done.returncode == Exit.CONFIGURATION
+    assert done.returncode == ExitStatus.CONFIGURATION
     assert f"edged: {microphone.name} can't do 16000 Hz" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -190,11 +190,11 @@ def test_a_microphone_that_the_daemon_refuses_ends_it_with_the_daemons_words_and
 def test_a_microphone_that_gave_nothing_is_no_success(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def played(plan: Plan, _: object) -> Played:
-        return Played(0, False, Summary(run="r", usd_estimated=0.0, **dict.fromkeys(FIGURES, 0)), [], None)
+    async def played(plan: Plan, _: object) -> DemoResult:
+        return DemoResult(0, False, Summary(run="r", usd_estimated=0.0, **dict.fromkeys(FIGURES, 0)), [], None)
 
     monkeypatch.setattr(demo, "play", played)
-    assert main(["demo", "--device", "plughw:CARD=Absent", "--url", NOWHERE]) == Exit.SPEECH_LEFT
+    assert main(["demo", "--device", "plughw:CARD=Absent", "--url", NOWHERE]) == ExitStatus.SPEECH_LEFT
     last = capsys.readouterr().out.rpartition("\n\n")[2]
     assert last.startswith("Nothing was captured: plughw:CARD=Absent has given no sound.")
 
@@ -209,7 +209,7 @@ def test_a_microphone_that_gave_nothing_is_no_success(
 def test_a_recogniser_that_cant_be_used_is_refused_before_anything_is_promised(
     arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["demo", "--device", "auto", *arguments]) == Exit.CONFIGURATION
+    assert main(["demo", "--device", "auto", *arguments]) == ExitStatus.CONFIGURATION
     said = capsys.readouterr()
     assert said.out == ""
     (line,) = said.err.splitlines()
@@ -225,7 +225,7 @@ def test_a_microphone_that_is_not_there_is_not_waited_for() -> None:
     begun_s = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert time.monotonic() - begun_s < 0.7 * READY_S
-    assert done.returncode == Exit.SPEECH_LEFT
+    assert done.returncode == ExitStatus.SPEECH_LEFT
     assert "microphone: plughw:CARD=Nowhere is not there" in done.stdout
     assert "does not wait for it" in done.stdout
 
@@ -240,7 +240,7 @@ def test_a_missing_part_is_named_with_what_to_install(
     monkeypatch.setattr(
         f"edged.cli.{attribute}" if attribute.startswith("demo") else f"edged.demo.{attribute}", tmp_path / "absent"
     )
-    assert main(["demo"]) == Exit.CONFIGURATION
+    assert main(["demo"]) == ExitStatus.CONFIGURATION
     said = capsys.readouterr()
     assert said.out == ""
     assert sum(says in line for line in said.err.splitlines()) == 1
@@ -248,7 +248,7 @@ def test_a_missing_part_is_named_with_what_to_install(
 
 def test_a_missing_pocketsphinx_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    assert main(["demo", "--device", "auto"]) == Exit.CONFIGURATION
+    assert main(["demo", "--device", "auto"]) == ExitStatus.CONFIGURATION
     assert f"{sys.executable} -m pip install pocketsphinx" in capsys.readouterr().err
 
 
@@ -278,12 +278,12 @@ def test_what_to_do_next_is_named_as_it_can_be_called_from_here(
 def test_a_command_line_that_cant_be_followed_is_status_64(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["demo", *arguments]) == Exit.USAGE
+    assert main(["demo", *arguments]) == ExitStatus.USAGE
     assert capsys.readouterr().out == ""
 
 
 def test_it_writes_over_nothing_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine").write_text("keep this")
-    assert main(["demo", "--device", "auto", "--url", "ws://127.0.0.1:1/", "--keep", str(tmp_path)]) == Exit.USAGE
+    assert main(["demo", "--device", "auto", "--url", "ws://127.0.0.1:1/", "--keep", str(tmp_path)]) == ExitStatus.USAGE
     assert "is not empty" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edged import config
 from edged.cli.main import COMMANDS, whole_parser
 from edged.cli.manual import body, escape
 from edged.cli.outline import Command, outline
-from edged.options import options
+from edged.config import loader
+from edged.config.options import options
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,7 +89,7 @@ def test_what_roff_would_take_for_orders_is_escaped(text: str, safe: str) -> Non
 
 
 def test_the_configuration_of_the_package_is_the_sample_with_both_sinks(documents: Path) -> None:
-    loaded = config.read(documents / "edged.toml", [])
+    loaded = loader.read(documents / "edged.toml", [])
     assert loaded.problems == []
     assert loaded.settings.transcripts.sinks == ["file", "journal"]
     changed = {name for name, origin in loaded.origins.items() if origin != "default"}

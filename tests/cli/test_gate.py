@@ -15,8 +15,8 @@ import pytest
 
 from edged.cli import gate as command
 from edged.cli import recordings
-from edged.errors import ConfigurationError, UsageError
 from edged.gate.detectors import lacking
+from edged.model.errors import ConfigurationError, UsageError
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.script import Script
 from tests.cli.calling import edged_gate

@@ -15,8 +15,8 @@ import pytest
 from edged import __version__
 from edged.cli import main as frame
 from edged.cli.main import COMMANDS, main
-from edged.cli.say import say
-from edged.errors import ConfigurationError, EdgedError, Exit, SourceError, UsageError
+from edged.cli.messages import say
+from edged.model.errors import ConfigurationError, EdgedError, ExitStatus, SourceError, UsageError
 
 
 def edged(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -37,7 +37,7 @@ def test_version_and_help_are_no_errors(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(re.search(rf"^  {name} +{text}$", out, re.MULTILINE) for name, (_, text) in COMMANDS.items())
-    assert all(f"\n  {status:d} " in out for status in Exit)
+    assert all(f"\n  {status:d} " in out for status in ExitStatus)
     assert "/etc/edged/edged.toml" in out
     assert "DEEPGRAM_API_KEY" in out
     assert max(map(len, out.splitlines())) <= 120
@@ -203,11 +203,11 @@ def imported_by(*arguments: str) -> set[str]:
 
 
 NEVER: dict[str, Sequence[str]] = {
-    "--version": ("edged.cli.run", "edged.config", "websockets", "alsaaudio", "asyncio", "msgspec.json"),
+    "--version": ("edged.cli.run", "edged.config.loader", "websockets", "alsaaudio", "asyncio", "msgspec.json"),
     "run --help": ("edged.cli.check", "edged.recognizer", "edged.cli.recognizer", "edged.cli.demo", "pocketsphinx"),
-    "check --sample": ("edged.daemon", "edged.recognizer", "websockets", "alsaaudio", "webrtcvad", "asyncio"),
-    "devices --help": ("edged.daemon", "edged.recognizer", "websockets", "webrtcvad", "asyncio"),
-    "recognizer --help": ("edged.daemon", "edged.capture", "edged.stream", "alsaaudio", "edged.cli.run"),
+    "check --sample": ("edged.daemon.daemon", "edged.recognizer", "websockets", "alsaaudio", "webrtcvad", "asyncio"),
+    "devices --help": ("edged.daemon.daemon", "edged.recognizer", "websockets", "webrtcvad", "asyncio"),
+    "recognizer --help": ("edged.daemon.daemon", "edged.capture", "edged.stream", "alsaaudio", "edged.cli.run"),
 }
 """What a Pi need not load for a command that has no use for it."""
 

@@ -320,7 +320,7 @@ class Slow:
 sys.meta_path.insert(0, Slow())
 """
 BEFORE_THE_HANDLERS = """
-from edged.books import Books
+from edged.daemon.persistence import Books
 begun = Books.open
 async def slow(self):
     wait()

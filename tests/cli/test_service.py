@@ -25,8 +25,8 @@ from edged.cli.service import (
     made_for,
     templates,
 )
-from edged.config import read
-from edged.errors import ConfigurationError
+from edged.config.loader import read
+from edged.model.errors import ConfigurationError
 
 PROGRAM = Path("/opt/edged/bin/edged")
 HERE = Path("/usr/bin/env")

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from edged.cli import spool as command
-from edged.errors import ConfigurationError, EdgedError, UsageError
-from edged.ranges import Ranges
+from edged.model.errors import ConfigurationError, EdgedError, UsageError
+from edged.model.ranges import Ranges
 from edged.service.clock import boot_id, boottime_s, wall_offset_s
-from edged.spool.dating import Boot
-from edged.spool.orders import BeginRun, PutBoot, Release
+from edged.spool.capture_time import Boot
+from edged.spool.commands import BeginRun, PutBoot, ReleaseAudio
 from tests.spool.some import Bench, answer, audio, commit, pcm, run_of, segment
 
 
@@ -91,7 +91,7 @@ def test_export_writes_files_named_by_time_and_an_index(
     assert stat.S_IMODE(target.stat().st_mode) == 0o700
     with pytest.raises(UsageError, match="not empty"):
         edged(tmp_path, "export", str(target))
-    bench.do(commit(answer(2, 0, 48_000, "old")), Release("new", 0, 16_000))
+    bench.do(commit(answer(2, 0, 48_000, "old")), ReleaseAudio("new", 0, 16_000))
     bench.chores(10)
     assert bench.pair.runtime.log_bytes() == 0, "no reader pins the log"
     bench.close()

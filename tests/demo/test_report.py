@@ -1,7 +1,7 @@
 """The table."""
 
-from edged.demo.report import Line, account, comparison
-from edged.summary import Summary
+from edged.daemon.summary import Summary
+from edged.demo.report import ReportLine, account, comparison
 
 SUMMARY = Summary(
     run="r",
@@ -17,8 +17,10 @@ SUMMARY = Summary(
     left_s=0.0,
     usd_estimated=0.0042,
 )
-SHORT = Line("he was not", ("he", "was"), ("he", "was", "not"))
-LONG = Line("and mister john dashwood had then leisure " * 4, ("and", "mr", "john") * 9, ("and", "mister", "john") * 9)
+SHORT = ReportLine("he was not", ("he", "was"), ("he", "was", "not"))
+LONG = ReportLine(
+    "and mister john dashwood had then leisure " * 4, ("and", "mr", "john") * 9, ("and", "mister", "john") * 9
+)
 
 
 def test_it_shows_what_was_captured_sent_and_saved() -> None:
@@ -41,7 +43,7 @@ def test_each_sentence_stands_beside_what_was_recognised_with_its_error_rate() -
 
 
 def test_all_together_is_wrong_words_over_all_words_not_a_mean_of_rates() -> None:
-    lines = comparison([SHORT, Line("yes", ("no",), ("no",))], 60)
+    lines = comparison([SHORT, ReportLine("yes", ("no",), ("no",))], 60)
     assert lines[-2].split()[-5:] == ["2", "of", "4", "=", "50%"]
 
 
@@ -59,5 +61,5 @@ def test_without_a_comparison_there_is_none() -> None:
 
 
 def test_a_sentence_without_transcript_is_seen() -> None:
-    lines = comparison([Line("he was not", (), None)], 80)
+    lines = comparison([ReportLine("he was not", (), None)], 80)
     assert lines[2].split() == ["edged", "(nothing)", "3", "of", "3", "=", "100%"]

@@ -15,11 +15,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
-from edged.recognizer.account import Account
+from edged.model.record import Record, decode
 from edged.recognizer.compose import compose, sentences
+from edged.recognizer.connection_log import ConnectionLog
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
-from edged.transcripts.record import Record, decode
 from tests.patience import PATIENCE_S
 
 KEY = "c0ffee0123456789abcdef0123456789deadbeef"
@@ -178,7 +178,7 @@ class Run:
         in_order = [word.word for record in sorted(self.records, key=lambda r: r.from_) for word in record.words]
         assert in_order == list(self.script.texts)
 
-    def check_records(self, accounts: Sequence[Account]) -> None:
+    def check_records(self, accounts: Sequence[ConnectionLog]) -> None:
         """Each record is whole and agrees with itself; no two share an id or a sample."""
         records = self.records
         assert len({record.id for record in records}) == len(records)
@@ -219,7 +219,7 @@ class Run:
         assert apart_s <= within_s, f"by their words' times the recording began at times {apart_s:.3f} s apart"
         assert self.begun_s < min(begins), "it began to play before its process did"
 
-    def check_first(self, accounts: Sequence[Account]) -> None:
+    def check_first(self, accounts: Sequence[ConnectionLog]) -> None:
         """The first 100 ms of the recording were over, by the words' times, when they reached the server."""
         first, word = self.records[0], self.records[0].words[0]
         true_s = next(w.start for w in self.script.words if w.text == word.word) / self.script.rate

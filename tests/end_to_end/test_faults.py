@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from edged.recognizer.compatible import Quirks
 from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Unkindness

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.virtual import VirtualMicrophone
 from edged.recognizer.script import Script
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Unkindness
+from edged.testkit.virtual_microphone import VirtualMicrophone
 from tests.end_to_end.stage import Run, Stage, speech, until
 
 pytestmark = pytest.mark.slow

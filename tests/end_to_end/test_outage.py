@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.audio import BYTES_PER_SAMPLE
+from edged.model.audio import BYTES_PER_SAMPLE
 from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import Script, ScriptEngines, ScriptWord

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import sys
-import edged.daemon
+import edged.daemon.daemon
 from edged.cli.main import main
 
 def broken(*_, **__):
@@ -22,26 +22,26 @@ sys.exit(main())
 """
 
 PLACES = {
-    "a block arrives": "edged.daemon.Daemon._on_block = broken",
-    "the voice detector": "import edged.gate.intake as i; i.Intake.block = broken",
-    "a message arrives": "edged.daemon.Lane.message = broken",
-    "the lane is polled": "edged.daemon.Lane.poll = broken",
-    "the connection is lost": "edged.daemon.Lane.lost = broken",
+    "a block arrives": "edged.daemon.daemon.Daemon._on_block = broken",
+    "the voice detector": "import edged.gate.audio_gate as i; i.Intake.block = broken",
+    "a message arrives": "edged.daemon.daemon.Lane.message = broken",
+    "the lane is polled": "edged.daemon.daemon.Lane.poll = broken",
+    "the connection is lost": "edged.daemon.daemon.Lane.lost = broken",
     "the connection is made": "import edged.stream.connection as c; c.Connection.open = broken",
-    "a record is made": "import edged.ledgers as b; b.Maker.record = broken",
-    "a record is committed": "import edged.books as b; b.Spool.commit = broken",
-    "audio is spooled": "import edged.books as b; b.Spool.audio = broken",
+    "a record is made": "import edged.daemon.run_records as b; b.Maker.record = broken",
+    "a record is committed": "import edged.daemon.persistence as b; b.Spool.commit = broken",
+    "audio is spooled": "import edged.daemon.persistence as b; b.Spool.audio = broken",
     "the spool's thread": "import edged.spool.worker as w; w.Worker.serve = broken",
-    "the spool tells": "import edged.books as b; b.Books._on_spool = broken",
+    "the spool tells": "import edged.daemon.persistence as b; b.Books._on_spool = broken",
     "the backlog is waited for": "import edged.stream.backfill as b; b.Backfill.run = broken",
-    "the books are closed": "import edged.books as b; b.Books.close = broken",
-    "a sink writes": "import edged.transcripts.jsonl as j; j.JsonLines.deliver = broken",
-    "an interim is shown": "edged.daemon.Delivery.show_interim = broken",
-    "the source is watched": "edged.daemon.Watch.check = broken",
-    "the capture thread": "import edged.capture.wavefile as w; w.WavSource._play = broken",
-    "the capture thread, later": "import edged.capture.wavefile as w; w.Level.hear = broken",
-    "the end": "edged.daemon.Lane.finish = broken",
-    "the last audio": "import edged.gate.intake as i; i.Intake.finish = broken",
+    "the books are closed": "import edged.daemon.persistence as b; b.Books.close = broken",
+    "a sink writes": "import edged.transcripts.sinks.file as j; j.JsonLines.deliver = broken",
+    "an interim is shown": "edged.daemon.daemon.Delivery.show_interim = broken",
+    "the source is watched": "edged.daemon.daemon.Watch.check = broken",
+    "the capture thread": "import edged.capture.wav as w; w.WavSource._play = broken",
+    "the capture thread, later": "import edged.capture.wav as w; w.Level.hear = broken",
+    "the end": "edged.daemon.daemon.Lane.finish = broken",
+    "the last audio": "import edged.gate.audio_gate as i; i.Intake.finish = broken",
 }
 
 
@@ -65,7 +65,7 @@ async def test_a_fault_while_files_are_reopened(stage: Stage) -> None:
     """In a signal's handler."""
     script = speech(lead_s=30)
     server = await stage.recogniser(script)
-    run = await stage.daemon(server.url, script, program=program("edged.daemon.Delivery.reopen = broken"))
+    run = await stage.daemon(server.url, script, program=program("edged.daemon.daemon.Delivery.reopen = broken"))
     run.signal(signal.SIGHUP)
     assert await run.ends(within_s=15, traceback=True) == 70
 
@@ -73,7 +73,7 @@ async def test_a_fault_while_files_are_reopened(stage: Stage) -> None:
 async def test_what_was_recorded_before_a_fault_is_written(stage: Stage) -> None:
     """The sinks are given their time even then."""
     breaking = """
-from edged.ledgers import Maker
+from edged.daemon.run_records import Maker
 record, made = Maker.record, []
 def second(self, *arguments):
     made.append(self)
@@ -91,12 +91,12 @@ async def test_a_signal_in_a_loop_that_stands_still_is_heeded_after_it(stage: St
     """Five seconds in which nothing runs cost no word: audio waits in the hand-over."""
     breaking = """
 import time
-on_block, stood = edged.daemon.Daemon._on_block, []
+on_block, stood = edged.daemon.daemon.Daemon._on_block, []
 def standing(self, block):
     if not stood and block.position > 3.5 * 16000:
         stood.append(time.sleep(5))
     on_block(self, block)
-edged.daemon.Daemon._on_block = standing
+edged.daemon.daemon.Daemon._on_block = standing
 """
     script = speech()
     server = await stage.recogniser(script)

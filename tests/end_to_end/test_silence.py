@@ -2,7 +2,7 @@
 
 import pytest
 
-from edged.recognizer.account import Account
+from edged.recognizer.connection_log import ConnectionLog
 from edged.recognizer.protocol import Limits
 from tests.end_to_end.stage import Stage, speech, until
 
@@ -12,7 +12,7 @@ NO_ENDPOINTING = {"deepgram.endpointing_ms": False, "deepgram.utterance_end_ms":
 """The server ends nothing by itself: what ends is ended by us."""
 
 
-def kinds(account: Account) -> list[str]:
+def kinds(account: ConnectionLog) -> list[str]:
     """The messages of a connection, runs of audio as one."""
     found: list[str] = []
     for arrival in account.arrivals:

@@ -1,18 +1,18 @@
 """What is let through, as tests look at it."""
 
-from edged.gate.gate import GateEvent, Through
+from edged.gate.gate import GateEvent, PassedRange
 
 
 def spans(events: list[GateEvent]) -> list[tuple[int, int]]:
     """What is let through, event by event."""
-    return [(event.start, event.end) for event in events if isinstance(event, Through)]
+    return [(event.start, event.end) for event in events if isinstance(event, PassedRange)]
 
 
 def joined(events: list[GateEvent]) -> list[tuple[int, int]]:
     """What is let through, neighbouring stretches as one."""
     spans: list[tuple[int, int]] = []
     for event in events:
-        if isinstance(event, Through):
+        if isinstance(event, PassedRange):
             if spans and spans[-1][1] == event.start:
                 spans[-1] = (spans[-1][0], event.end)
             else:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.gate.gate import Close, Gate, GateEvent, Open, Through
-from edged.settings import Gate as Settings
+from edged.config.settings import GateSettings as Settings
+from edged.gate.gate import Gate, GateEvent, PassedRange, SegmentClosed, SegmentOpened
 from tests.gate.common import joined, spans
 
 FRAME = 20
@@ -26,7 +26,7 @@ def fed(picture: str, settings: Settings = SETTINGS, *, forced: bool = False) ->
 
 def test_it_opens_when_enough_of_the_onset_window_is_voiced() -> None:
     assert fed("." * 20 + "v.v") == []
-    assert fed("." * 20 + "v.v.v")[0] == Open(200)
+    assert fed("." * 20 + "v.v.v")[0] == SegmentOpened(200)
 
 
 def test_voice_spread_wider_than_the_window_does_not_open_it() -> None:
@@ -37,16 +37,16 @@ def test_with_30_ms_frames_the_share_is_not_rounded_down() -> None:
     """160 ms hold five frames of 30 ms; half of them is three, as two would be less than half."""
     gate = Gate(Settings(frame_ms=30), 1000)
     assert gate.feed(0, 30, verdicts("vv...")) == []
-    assert Open(0) in gate.feed(150, 30, verdicts("vvv"))
+    assert SegmentOpened(0) in gate.feed(150, 30, verdicts("vvv"))
 
 
 def test_a_segment_begins_the_pre_roll_before_the_first_voiced_frame_of_its_onset() -> None:
     """First voiced at 400, so it begins at 200, though it opens at 500 only."""
-    assert fed("." * 20 + "v.v.v") == [Open(200), Through(200, 500, ((400, 420), (440, 460), (480, 500)))]
+    assert fed("." * 20 + "v.v.v") == [SegmentOpened(200), PassedRange(200, 500, ((400, 420), (440, 460), (480, 500)))]
 
 
 def test_the_pre_roll_is_cut_at_the_beginning_of_the_run() -> None:
-    assert fed("..vvv") == [Open(0), Through(0, 100, ((40, 100),))]
+    assert fed("..vvv") == [SegmentOpened(0), PassedRange(0, 100, ((40, 100),))]
 
 
 def test_it_closes_when_the_hangover_has_passed_since_the_last_voiced_frame() -> None:
@@ -54,12 +54,12 @@ def test_it_closes_when_the_hangover_has_passed_since_the_last_voiced_frame() ->
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("vvv...."))
     assert gate.is_open
-    assert gate.feed(140, FRAME, verdicts(".")) == [Close(110)]
+    assert gate.feed(140, FRAME, verdicts(".")) == [SegmentClosed(110)]
     assert not gate.is_open
 
 
 def test_a_single_voiced_frame_renews_the_hangover() -> None:
-    assert fed("vvv" + "....v" + "." * 20)[-1] == Close(210)
+    assert fed("vvv" + "....v" + "." * 20)[-1] == SegmentClosed(210)
 
 
 def test_what_was_withheld_comes_when_somebody_goes_on() -> None:
@@ -72,7 +72,11 @@ def test_what_was_withheld_is_the_pre_roll_of_the_next_segment() -> None:
     """Nothing is let through twice: the pre-roll of 200 is cut where the segment before it ended."""
     events = fed("vvv" + "." * 5 + "..vvv")
     assert spans(events) == [(0, 110), (110, 260)]
-    assert [event for event in events if not isinstance(event, Through)] == [Open(0), Close(110), Open(110)]
+    assert [event for event in events if not isinstance(event, PassedRange)] == [
+        SegmentOpened(0),
+        SegmentClosed(110),
+        SegmentOpened(110),
+    ]
 
 
 def test_what_is_let_through_does_not_depend_on_how_frames_come_in() -> None:
@@ -80,65 +84,67 @@ def test_what_is_let_through_does_not_depend_on_how_frames_come_in() -> None:
     gate = Gate(SETTINGS, 1000)
     one_by_one = [e for i, v in enumerate(verdicts(picture)) for e in gate.feed(i * FRAME, FRAME, [v])]
     at_once = fed(picture)
-    assert [e for e in one_by_one if not isinstance(e, Through)] == [e for e in at_once if not isinstance(e, Through)]
+    assert [e for e in one_by_one if not isinstance(e, PassedRange)] == [
+        e for e in at_once if not isinstance(e, PassedRange)
+    ]
     assert joined(one_by_one) == joined(at_once)
 
 
 def test_disabled_it_lets_everything_through_from_the_first_sample() -> None:
-    assert fed("....", Settings(enabled=False, pre_roll_ms=0)) == [Open(0), Through(0, 80, ())]
+    assert fed("....", Settings(enabled=False, pre_roll_ms=0)) == [SegmentOpened(0), PassedRange(0, 80, ())]
 
 
 def test_disabled_it_still_parts_what_is_long() -> None:
     events = fed("." * 501, Settings(enabled=False, max_segment_s=10))
-    assert [e for e in events if isinstance(e, Close)] == [Close(10_000, continues=True)]
+    assert [e for e in events if isinstance(e, SegmentClosed)] == [SegmentClosed(10_000, continues=True)]
 
 
 def test_forced_it_is_open_without_a_voice_and_closes_when_no_longer_forced() -> None:
     gate = Gate(SETTINGS, 1000)
     assert gate.feed(0, FRAME, verdicts("." * 20)) == []
-    assert gate.feed(400, FRAME, verdicts(".."), forced=True) == [Open(200), Through(200, 390, ())]
-    assert gate.feed(440, FRAME, verdicts(".")) == [Close(390)]
+    assert gate.feed(400, FRAME, verdicts(".."), forced=True) == [SegmentOpened(200), PassedRange(200, 390, ())]
+    assert gate.feed(440, FRAME, verdicts(".")) == [SegmentClosed(390)]
 
 
 def test_forced_open_it_stays_open_for_a_voice() -> None:
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("....v"), forced=True)
-    assert gate.feed(100, FRAME, verdicts("......")) == [Through(100, 150, ()), Close(150)]
+    assert gate.feed(100, FRAME, verdicts("......")) == [PassedRange(100, 150, ()), SegmentClosed(150)]
 
 
 def test_forcing_keeps_the_onset_that_was_under_way() -> None:
     """The pre-roll counts from the first voiced frame, not from the frame that opens."""
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("." * 20 + "v.v"))
-    assert gate.feed(460, FRAME, verdicts("."), forced=True)[0] == Open(200)
+    assert gate.feed(460, FRAME, verdicts("."), forced=True)[0] == SegmentOpened(200)
 
 
 def test_a_short_hole_is_bridged() -> None:
     """50 ms: the segment goes on behind it, without an end."""
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("vvv"))
-    assert gate.hole(110) == []
-    assert gate.feed(110, FRAME, verdicts("v")) == [Through(110, 130, ((110, 130),))]
+    assert gate.skip_hole(110) == []
+    assert gate.feed(110, FRAME, verdicts("v")) == [PassedRange(110, 130, ((110, 130),))]
 
 
 def test_what_was_withheld_before_a_hole_is_let_through_first() -> None:
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("vvv...."))
-    assert gate.hole(1000) == [Through(110, 140, ()), Close(140), Open(1000)]
+    assert gate.skip_hole(1000) == [PassedRange(110, 140, ()), SegmentClosed(140), SegmentOpened(1000)]
 
 
 def test_a_long_hole_ends_the_segment_and_the_gate_stays_open() -> None:
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("vvv"))
-    assert gate.hole(111) == [Close(60), Open(111)]
+    assert gate.skip_hole(111) == [SegmentClosed(60), SegmentOpened(111)]
     assert gate.is_open
-    assert gate.feed(111, FRAME, verdicts("."))[0] == Through(111, 131, ())
+    assert gate.feed(111, FRAME, verdicts("."))[0] == PassedRange(111, 131, ())
 
 
 def test_missing_audio_does_not_use_up_the_hangover() -> None:
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("vvv"))
-    gate.hole(5060)
+    gate.skip_hole(5060)
     gate.feed(5060, FRAME, verdicts("...."))
     assert gate.is_open
     gate.feed(5140, FRAME, verdicts("."))
@@ -148,14 +154,14 @@ def test_missing_audio_does_not_use_up_the_hangover() -> None:
 def test_no_pre_roll_reaches_into_a_hole() -> None:
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("....."))
-    gate.hole(1000)
-    assert gate.feed(1000, FRAME, verdicts("vvv"))[0] == Open(1000)
+    gate.skip_hole(1000)
+    assert gate.feed(1000, FRAME, verdicts("vvv"))[0] == SegmentOpened(1000)
 
 
 def test_an_onset_does_not_reach_across_a_hole() -> None:
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("vv"))
-    gate.hole(60)
+    gate.skip_hole(60)
     assert gate.feed(60, FRAME, verdicts("v")) == []
 
 
@@ -163,24 +169,24 @@ def test_a_long_segment_goes_on_at_the_next_sample() -> None:
     """No gap, no new onset; the close says that it only was long."""
     events = fed("v" * 502)
     assert spans(events) == [(0, 10_000), (10_000, 10_040)]
-    boundary = [event for event in events if not isinstance(event, Through)]
-    assert boundary == [Open(0), Close(10_000, continues=True), Open(10_000)]
+    boundary = [event for event in events if not isinstance(event, PassedRange)]
+    assert boundary == [SegmentOpened(0), SegmentClosed(10_000, continues=True), SegmentOpened(10_000)]
 
 
 def test_a_segment_that_is_long_just_when_it_falls_silent_has_no_empty_piece_behind_it() -> None:
     """An empty last piece would be an end that nobody is told of: the words before it would wait for ever."""
     for more in range(498, 502):
         events = fed("v" * more + "." * 20)
-        pieces = [i for i, event in enumerate(events) if isinstance(event, Open)]
-        assert all(isinstance(events[i + 1], Through) for i in pieces)
-        assert [event.continues for event in events if isinstance(event, Close)][-1] is False
+        pieces = [i for i, event in enumerate(events) if isinstance(event, SegmentOpened)]
+        assert all(isinstance(events[i + 1], PassedRange) for i in pieces)
+        assert [event.continues for event in events if isinstance(event, SegmentClosed)][-1] is False
 
 
 def test_at_the_end_an_open_segment_is_closed() -> None:
     gate = Gate(SETTINGS, 1000)
     assert gate.finish() == []
     gate.feed(0, FRAME, verdicts("vvv...."))
-    assert gate.finish() == [Through(110, 140, ()), Close(140)]
+    assert gate.finish() == [PassedRange(110, 140, ()), SegmentClosed(140)]
     assert not gate.is_open
 
 
@@ -215,23 +221,23 @@ def test_whatever_the_verdicts_segments_are_in_order_contiguous_and_begin_before
         if hole:
             lost.append((at, at + hole))
             at += hole
-            events += gate.hole(at)
+            events += gate.skip_hole(at)
         voiced |= {at + i * FRAME for i, v in enumerate(frames) if v}
         reach_back = at + FRAME - gate.history_samples
         before = len(events)
         events += gate.feed(at, FRAME, frames, forced=forced)
         # Nothing is asked for that the caller may have dropped.
-        assert all(e.at >= reach_back for e in events[before:] if isinstance(e, Open))
+        assert all(e.at >= reach_back for e in events[before:] if isinstance(e, SegmentOpened))
         at += len(frames) * FRAME
     events += gate.finish()
 
     end, is_open = 0, False
     for event in events:
-        if isinstance(event, Open):
+        if isinstance(event, SegmentOpened):
             assert not is_open
             assert event.at >= end, "let through twice"
             is_open, floor, end = True, end, event.at
-        elif isinstance(event, Through):
+        elif isinstance(event, PassedRange):
             assert is_open
             assert event.start < event.end
             skipped = (end, event.start)
@@ -253,7 +259,7 @@ def test_whatever_the_verdicts_segments_are_in_order_contiguous_and_begin_before
     assert all(a[1] < b[0] for a, b in pairwise(joined(events)))
 
 
-def first_of(events: list[GateEvent], through: Through) -> int:
+def first_of(events: list[GateEvent], through: PassedRange) -> int:
     """Where the segment that holds `through` begins."""
     index = next(i for i, e in enumerate(events) if e is through)
-    return next(e.at for e in reversed(events[:index]) if isinstance(e, Open))
+    return next(e.at for e in reversed(events[:index]) if isinstance(e, SegmentOpened))

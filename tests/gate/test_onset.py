@@ -2,11 +2,11 @@
 
 import pytest
 
-from edged.gate.onset import Onset
-from edged.settings import Gate
+from edged.config.settings import GateSettings
+from edged.gate.onset import OnsetDetector
 
 
-def feed(onset: Onset, picture: str, start: int = 0) -> list[bool]:
+def feed(onset: OnsetDetector, picture: str, start: int = 0) -> list[bool]:
     """`v` is voiced."""
     return [onset.feed(start + i * 20, start + i * 20 + 20, mark == "v") for i, mark in enumerate(picture)]
 
@@ -16,27 +16,27 @@ def feed(onset: Onset, picture: str, start: int = 0) -> list[bool]:
     [("vv", False), ("v.v.v", True), ("v...v...v", False), ("vvv", True), ("vvv..", True), ("vvv...", False)],
 )
 def test_three_of_the_last_five_frames_make_one(picture: str, expected: bool) -> None:
-    assert feed(Onset(5, 0.6, 20), picture)[-1] is expected
+    assert feed(OnsetDetector(5, 0.6, 20), picture)[-1] is expected
 
 
 def test_it_can_remember_for_longer_than_it_counts() -> None:
-    onset = Onset(5, 0.6, 20, more=200)
+    onset = OnsetDetector(5, 0.6, 20, more=200)
     assert not any(feed(onset, "v.......v.v"))
     assert onset.take() == [(0, 20), (160, 180), (200, 220)]
 
 
 def test_it_forgets_what_is_older_than_that() -> None:
-    onset = Onset(5, 0.6, 20, more=100)
+    onset = OnsetDetector(5, 0.6, 20, more=100)
     feed(onset, "v" + "." * 10)
     assert onset.take() == []
 
 
 def test_what_was_taken_is_gone() -> None:
-    onset = Onset(5, 0.6, 20)
+    onset = OnsetDetector(5, 0.6, 20)
     feed(onset, "vvv")
     onset.take()
     assert feed(onset, ".", 60) == [False]
 
 
 def test_settings_give_it_in_milliseconds() -> None:
-    assert Onset.of(Gate(onset_ms=160, frame_ms=20), 16_000, more=1000).window == 2560 + 1000
+    assert OnsetDetector.of(GateSettings(onset_ms=160, frame_ms=20), 16_000, more=1000).window == 2560 + 1000

@@ -13,20 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from edged import ringfile
-from edged.books import Books
 from edged.cli.main import main
-from edged.spool import keeper, recovery, spool
-from edged.spool.chores import Chores
+from edged.daemon.persistence import Persistence
+from edged.spool import database_health, recovery, ring_file, spool
+from edged.spool.commands import CommitRecord
 from edged.spool.database import Database
-from edged.spool.orders import Commit
-from edged.spool.pair import Pair
+from edged.spool.maintenance import Maintenance
 from edged.spool.ring import Ring
 from edged.spool.spool import Spool
-from edged.spool.worker import Worker
-from edged.transcripts import journal
-from edged.transcripts.journal import Journal
-from edged.transcripts.jsonl import JsonLines
+from edged.spool.tiered_store import TieredStore
+from edged.spool.worker import SpoolWorker
+from edged.transcripts.sinks import journal
+from edged.transcripts.sinks.file import FileSink
+from edged.transcripts.sinks.journal import JournalSink
 
 AFTERWARDS_S = 0.4
 """What other threads do meanwhile is done by then."""
@@ -115,13 +114,13 @@ def _at_commit(where: str, *, within: str, after: bool, do: Callable[[], None] =
     _wrap(Database, "do", None if after else look, look if after else None)
 
 
-def _records(_: Worker, writes: list[object], *__: object) -> bool:
-    return any(isinstance(order, Commit) for order in writes)
+def _records(_: SpoolWorker, writes: list[object], *__: object) -> bool:
+    return any(isinstance(order, CommitRecord) for order in writes)
 
 
 def _commit(where: str, *, after: bool) -> Callable[[], None]:
     def prepare() -> None:
-        _within(Worker, "_write", "record", _records)
+        _within(SpoolWorker, "_write", "record", _records)
         _at_commit(where, within="record", after=after)
 
     return prepare
@@ -129,8 +128,8 @@ def _commit(where: str, *, after: bool) -> Callable[[], None]:
 
 def _move(where: str, *, after: bool, within: str = "move", do: Callable[[], None] = _die) -> Callable[[], None]:
     def prepare() -> None:
-        _within(Pair, "move", "move")
-        _within(Chores, "move_all", "stop")
+        _within(TieredStore, "move", "move")
+        _within(Maintenance, "move_all", "stop")
         _at_commit(where, within=within, after=after, do=do)
 
     return prepare
@@ -167,11 +166,11 @@ def _around(owner: Any, name: str, *, after: bool) -> Callable[[], None]:
     return lambda: _wrap(owner, name, None if after else lambda *_: _die(), (lambda *_: _die()) if after else None)
 
 
-point("before a line is written")(_around(JsonLines, "deliver", after=False))
-point("after a line is written and synced")(_around(JsonLines, "deliver", after=True))
-point("after a line is written, before it is synced")(_around(JsonLines, "_append", after=True))
+point("before a line is written")(_around(FileSink, "deliver", after=False))
+point("after a line is written and synced")(_around(FileSink, "deliver", after=True))
+point("after a line is written, before it is synced")(_around(FileSink, "_append", after=True))
 point("before a record is marked as delivered")(_around(Spool, "delivered", after=False))
-point("before committed words are told")(_around(Books, "_commit", after=False))
+point("before committed words are told")(_around(Persistence, "_commit", after=False))
 point("between a block and the ring")(_around(Ring, "write", after=False))
 point("between audio and header of the ring")(_around(Ring, "_mark", after=False))
 point("between what the gate lets through and the spool")(_around(Spool, "audio", after=False))
@@ -179,12 +178,12 @@ point("between what the gate lets through and the spool")(_around(Spool, "audio"
 
 @point("in the middle of a line")
 def _torn() -> None:
-    def half(sink: JsonLines, line: bytes) -> None:
+    def half(sink: FileSink, line: bytes) -> None:
         if _left <= 1:
             os.write(sink._fd, line[: len(line) // 2])
         _die()
 
-    _wrap(JsonLines, "_append", half)
+    _wrap(FileSink, "_append", half)
 
 
 for _first in (COPIED, COMMITTED):
@@ -193,38 +192,38 @@ for _first in (COPIED, COMMITTED):
     point(_so + "when open segments are ended", "start", _first)(_around(recovery, "_close_segments", after=True))
     point(_so + "when what is answered is deleted", "start", _first)(_around(recovery, "_drop_answered", after=True))
     point(_so + "when doubles are deleted", "start", _first)(_around(recovery, "_drop_doubles", after=True))
-point("at a start, when the spool is open", "start")(_around(keeper.Keeper, "start", after=True))
-point("at a start, before the ring is judged", "start")(_around(Books, "_judge_again", after=False))
-point("at a start, when the ring is judged", "start")(_around(Books, "_judge_again", after=True))
-point("at a start, before there is a new ring", "start")(_around(ringfile, "Ring", after=False))
-point("at a start, when there is a new ring", "start")(_around(ringfile, "Ring", after=True))
-point("at a start, before records are delivered again", "start")(_around(Books, "_deliver_again", after=False))
+point("at a start, when the spool is open", "start")(_around(database_health.DatabaseHealth, "start", after=True))
+point("at a start, before the ring is judged", "start")(_around(Persistence, "_judge_again", after=False))
+point("at a start, when the ring is judged", "start")(_around(Persistence, "_judge_again", after=True))
+point("at a start, before there is a new ring", "start")(_around(ring_file, "Ring", after=False))
+point("at a start, when there is a new ring", "start")(_around(ring_file, "Ring", after=True))
+point("at a start, before records are delivered again", "start")(_around(Persistence, "_deliver_again", after=False))
 
 
 @point("the file has it, the journal does not", "sinks")
 def _file_first() -> None:
     written = threading.Event()
-    _wrap(JsonLines, "deliver", None, lambda *_: written.set())
+    _wrap(FileSink, "deliver", None, lambda *_: written.set())
 
     def wait(*_: object) -> None:
         written.wait()
         time.sleep(AFTERWARDS_S)
         _die()
 
-    _wrap(Journal, "deliver", wait)
+    _wrap(JournalSink, "deliver", wait)
 
 
 @point("the journal has it, the file does not", "sinks")
 def _journal_first() -> None:
     sent = threading.Event()
-    _wrap(Journal, "deliver", None, lambda *_: sent.set())
+    _wrap(JournalSink, "deliver", None, lambda *_: sent.set())
 
     def wait(*_: object) -> None:
         sent.wait()
         time.sleep(AFTERWARDS_S)
         _die()
 
-    _wrap(JsonLines, "deliver", wait)
+    _wrap(FileSink, "deliver", wait)
 
 
 point("one of two sinks has it, and it is not marked", "sinks")(_around(Spool, "delivered", after=False))
@@ -237,7 +236,7 @@ def use_journal(socket: str, directory: str) -> None:
 
     original = Reader.__init__
     Reader.__init__ = lambda reader: original(reader, path=directory)
-    Journal.__init__.__defaults__ = (socket, journal.TIMEOUT_S)
+    JournalSink.__init__.__defaults__ = (socket, journal.TIMEOUT_S)
 
 
 def run() -> int:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from operator import attrgetter
 
-from edged.capture.virtual import Played
-from edged.ranges import Range
+from edged.model.ranges import Range
+from edged.model.record import Record
 from edged.recognizer.script import Script, ScriptWord
-from edged.transcripts.record import Record
+from edged.testkit.virtual_microphone import PlaybackState
 from tests.end_to_end.stage import wall_s
 
 WITHIN_S = 0.25
@@ -26,7 +26,7 @@ class Ear:
 
     heard: list[Range] = field(default_factory=list)
 
-    def observe(self, played: Played) -> None:
+    def observe(self, played: PlaybackState) -> None:
         """To be called several times a period: what came after the last look into a piece is not counted as heard."""
         if self.heard and self.heard[-1][0] == played.since:
             self.heard.pop()

@@ -4,8 +4,8 @@ import json
 import time
 from pathlib import Path
 
-from edged.ranges import Range
-from edged.recognizer.engine import Engine, Heard
+from edged.model.ranges import Range
+from edged.recognizer.engine import Engine, Recognition
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
 
@@ -18,13 +18,13 @@ class _Kept:
         self._file = file
         self.settle_s = engine.settle_s
 
-    def feed(self, pcm: bytes) -> Heard:
+    def feed(self, pcm: bytes) -> Recognition:
         """See `Engine`."""
         with self._file.open("ab") as file:
             file.write(pcm)
         return self._engine.feed(pcm)
 
-    def flush(self) -> Heard:
+    def flush(self) -> Recognition:
         """See `Engine`."""
         return self._engine.flush()
 

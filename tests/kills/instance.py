@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Self
 
-from edged.capture.virtual import VirtualMicrophone
+from edged.model.record import Record, decode
 from edged.recognizer.script import Script
-from edged.transcripts.record import Record, decode
+from edged.testkit.virtual_microphone import VirtualMicrophone
 from tests.end_to_end.stage import KEY, Setting
 from tests.kills.ear import Ear, Verdict, expected, judge
 

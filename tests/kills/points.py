@@ -12,7 +12,7 @@ from edged.recognizer.handshake import PATH
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Unkindness
-from edged.transcripts.journal import MESSAGE_ID
+from edged.transcripts.sinks.journal import MESSAGE_ID
 from tests.journald import Journald
 from tests.kills.campaign import end, talk
 from tests.kills.die import POINTS

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from edged.capture.opening import open_pcm
-from edged.capture.virtual import Played, VirtualMicrophone
+from edged.config.settings import CaptureSettings
+from edged.model.record import Record, RecordWord
 from edged.recognizer.compose import place
 from edged.recognizer.script import Script
-from edged.settings import Capture
-from edged.transcripts.record import Record, Word
+from edged.testkit.virtual_microphone import PlaybackState, VirtualMicrophone
 from tests.kills.ear import Ear, expected, judge
 
 RATE = 16_000
@@ -22,7 +22,7 @@ def ear(*seen: tuple[int, int]) -> Ear:
     """One that has read these accounts: since when in one piece, and delivered up to."""
     made = Ear()
     for since, delivered in seen:
-        made.observe(Played(0.0, delivered, delivered + PERIOD, since))
+        made.observe(PlaybackState(0.0, delivered, delivered + PERIOD, since))
     return made
 
 
@@ -50,7 +50,7 @@ def test_a_stall_of_whole_periods_is_told(tmp_path: Path, microphone: Path, monk
     virtual = VirtualMicrophone(tmp_path, microphone, tmp_path / "room.raw")
     for name, value in virtual.environment.items():
         monkeypatch.setenv(name, value)
-    pcm, _ = open_pcm(virtual.name, Capture(period_ms=20))
+    pcm, _ = open_pcm(virtual.name, CaptureSettings(period_ms=20))
     heard = Ear()
 
     def read(periods: int) -> bytes:
@@ -94,7 +94,7 @@ def record(id_: str, from_: int, to: int, *words: tuple[str, float], run: str = 
         text=" ".join(word for word, _ in words),
         confidence=1,
         channel=0,
-        words=tuple(Word(word=word, text=word, start=at, end=at + 0.3, confidence=1) for word, at in words),
+        words=tuple(RecordWord(word=word, text=word, start=at, end=at + 0.3, confidence=1) for word, at in words),
         language="en",
         model="m",
         request_id="r",

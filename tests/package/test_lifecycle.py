@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.virtual import VirtualMicrophone
 from edged.recognizer.script import Script
-from edged.transcripts.journal import MESSAGE_ID
+from edged.testkit.virtual_microphone import VirtualMicrophone
+from edged.transcripts.sinks.journal import MESSAGE_ID
 from tests.capture.conftest import plugin  # noqa: F401  a fixture
 from tests.systemd import root
 from tests.systemd.conftest import (  # noqa: F401  package is a fixture
@@ -44,8 +44,13 @@ INSTALL = (
 
 MEETING_LIBRARIES = (
     *("tests/stream/test_connection.py", "tests/stream/test_refusals.py", "tests/recognizer/test_server.py"),
-    *("tests/stream/test_dial.py", "tests/stream/test_through_proxy.py", "tests/stream/test_unreachable.py"),
-    *("tests/capture/test_alsa.py", "tests/gate/test_detectors.py", "tests/test_config.py", "tests/test_settings.py"),
+    *("tests/stream/test_dialer.py", "tests/stream/test_through_proxy.py", "tests/stream/test_connect_errors.py"),
+    *(
+        "tests/capture/test_alsa.py",
+        "tests/gate/test_detectors.py",
+        "tests/config/test_loader.py",
+        "tests/config/test_settings.py",
+    ),
 )
 """websockets as client and as server; alsaaudio; webrtcvad; tomli and msgspec."""
 

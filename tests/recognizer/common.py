@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from edged.recognizer.compatible import Quirks
 from edged.recognizer.compose import place
 from edged.recognizer.handshake import Query, parse
 from edged.recognizer.messages import Stream
-from edged.recognizer.protocol import Close, Limits, Out, Send, Session
+from edged.recognizer.protocol import Limits, Out, RecognizerSession, ServerClose, ServerMessage
+from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script, ScriptEngine
 from edged.recognizer.windows import Draw, Unkindness, Windows
 
@@ -56,15 +56,17 @@ def session(
     unkind: Unkindness | None = None,
     quirks: Quirks | None = None,
     draw: Draw = lambda: 0.5,
-) -> Session:
+) -> RecognizerSession:
     """A session that opens at time 0."""
     query = parse(query) if isinstance(query, str) else query
     unkind, quirks = unkind or Unkindness(), quirks or Quirks()
     machine = Windows(ScriptEngine(script), query, STREAM, unkind, quirks, draw)
-    return Session(machine, query, 0.0, limits=limits or Limits(), unkind=unkind, quirks=quirks, draw=draw)
+    return RecognizerSession(machine, query, 0.0, limits=limits or Limits(), unkind=unkind, quirks=quirks, draw=draw)
 
 
-def stream(machine: Session, audio: bytes, start_s: float = 0.0, step_s: float = 0.1) -> list[tuple[float, Out]]:
+def stream(
+    machine: RecognizerSession, audio: bytes, start_s: float = 0.0, step_s: float = 0.1
+) -> list[tuple[float, Out]]:
     """Send audio in real time from `start_s` on: (time, what came out)."""
     out = []
     step = 2 * round(step_s * RATE)
@@ -74,7 +76,7 @@ def stream(machine: Session, audio: bytes, start_s: float = 0.0, step_s: float =
     return out
 
 
-def run(machine: Session, until_s: float) -> list[tuple[float, Out]]:
+def run(machine: RecognizerSession, until_s: float) -> list[tuple[float, Out]]:
     """Call `tick` at each deadline up to `until_s`: (time, what came out)."""
     out: list[tuple[float, Out]] = []
     for _ in range(100_000):
@@ -87,12 +89,12 @@ def run(machine: Session, until_s: float) -> list[tuple[float, Out]]:
 
 def said(out: Iterable[Out]) -> list[dict[str, Any]]:
     """The messages."""
-    return [json.loads(item.text) for item in out if isinstance(item, Send)]
+    return [json.loads(item.text) for item in out if isinstance(item, ServerMessage)]
 
 
-def closes(out: Iterable[Out]) -> list[Close]:
+def closes(out: Iterable[Out]) -> list[ServerClose]:
     """The closes."""
-    return [item for item in out if isinstance(item, Close)]
+    return [item for item in out if isinstance(item, ServerClose)]
 
 
 def results(messages: Iterable[dict[str, Any]], *, final: bool | None = None) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from edged.cli import recognizer
-from edged.errors import UsageError
+from edged.model.errors import UsageError
 from tests.patience import PATIENCE_S
 from tests.recognizer.common import FULL, ONE_SENTENCE
 

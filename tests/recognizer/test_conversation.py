@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from edged.recognizer.compatible import Quirks
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.engine import Engine
 from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.protocol import Limits
+from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import ScriptEngine, ScriptEngines
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Unkindness

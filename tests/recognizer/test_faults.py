@@ -2,7 +2,7 @@
 
 import pytest
 
-from edged.errors import UsageError
+from edged.model.errors import UsageError
 from edged.recognizer.faults import Fault, Orders, Strike, Verb, parse
 
 

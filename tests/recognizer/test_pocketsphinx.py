@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edged.errors import UsageError
+from edged.model.errors import UsageError
 from edged.recognizer.engine import transcribe
 from edged.recognizer.pocketsphinx import PocketsphinxEngines
 from edged.recognizer.script import batches

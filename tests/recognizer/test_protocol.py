@@ -5,9 +5,9 @@ import json
 import pytest
 
 from edged.recognizer import messages
-from edged.recognizer.compatible import Quirks
 from edged.recognizer.handshake import parse
-from edged.recognizer.protocol import Close, Limits, Send
+from edged.recognizer.protocol import Limits, ServerClose, ServerMessage
+from edged.recognizer.quirks import Quirks
 from edged.recognizer.windows import Unkindness
 from tests.recognizer.common import FULL, ONE_SENTENCE, closes, pcm, results, run, said, session, stream, window, words
 
@@ -28,9 +28,9 @@ def test_idle_for_12_s_gets_metadata_and_then_net0001() -> None:
     assert machine.next_deadline() == pytest.approx(13.9)
     assert machine.tick(13.89) == []
     metadata, close = machine.tick(13.9)
-    assert isinstance(metadata, Send)
+    assert isinstance(metadata, ServerMessage)
     assert json.loads(metadata.text)["type"] == "Metadata"
-    assert close == Close(1011, messages.NET_0001)
+    assert close == ServerClose(1011, messages.NET_0001)
     assert machine.closed
     assert machine.next_deadline() is None
 
@@ -41,7 +41,7 @@ def test_keepalive_resets_the_idle_limit_and_gets_no_reply() -> None:
     for now in range(5, 100, 5):
         assert machine.receive(now, KEEPALIVE) == []
     assert machine.tick(106.9) == []
-    assert closes(machine.tick(107.0)) == [Close(1011, messages.NET_0001)]
+    assert closes(machine.tick(107.0)) == [ServerClose(1011, messages.NET_0001)]
 
 
 def test_the_streams_clock_stands_still_during_keepalive() -> None:
@@ -59,7 +59,7 @@ def test_keepalive_alone_dies_of_the_mute_limit_after_30_s() -> None:
     for now in range(4, 30, 4):
         assert machine.receive(now, KEEPALIVE) == []
     assert machine.next_deadline() == 30
-    assert machine.tick(30) == [Close(1011, messages.NET_0000)]
+    assert machine.tick(30) == [ServerClose(1011, messages.NET_0000)]
 
 
 def test_after_one_message_of_the_server_the_mute_limit_is_gone() -> None:
@@ -90,7 +90,7 @@ def test_close_stream_gives_last_results_metadata_and_1000() -> None:
     out = machine.receive(3.0, CLOSE_STREAM)
     assert [message["type"] for message in said(out)] == ["Results", "Metadata"]
     assert words(said(out)) == ["one", "two", "three"]
-    assert out[-1] == Close(1000, "")
+    assert out[-1] == ServerClose(1000, "")
     assert machine.receive(3.1, pcm(ONE_SENTENCE, 3, 4)) == []
 
 
@@ -99,7 +99,7 @@ def test_an_empty_binary_message_is_a_close_stream() -> None:
     stream(machine, pcm(ONE_SENTENCE, 0, 3.0))
     out = machine.receive(3.0, b"")
     assert words(said(out)) == ["one", "two", "three"]
-    assert out[-1] == Close(1000, "")
+    assert out[-1] == ServerClose(1000, "")
 
 
 def test_a_half_sample_is_put_together_with_the_next_message() -> None:
@@ -141,7 +141,7 @@ def test_finalize_and_close_stream_wait_behind_the_audio_before_them() -> None:
     assert machine.receive(0.0, FINALIZE) == []
     assert machine.receive(0.0, CLOSE_STREAM) == []
     out = run(machine, 10.0)
-    assert [at for at, item in out if isinstance(item, Close)] == [pytest.approx((2.4 - 0.5) / 1.25)]
+    assert [at for at, item in out if isinstance(item, ServerClose)] == [pytest.approx((2.4 - 0.5) / 1.25)]
     assert [m["from_finalize"] for m in results(said(item for _, item in out), final=True)] == [True]
     assert words(said(item for _, item in out)) == ["one", "two"]
 
@@ -215,7 +215,7 @@ def test_results_may_come_long_after_the_close_was_begun() -> None:
     assert machine.receive(3.5, pcm(ONE_SENTENCE, 3.0, 3.5)) == [], "audio after CloseStream is not taken"
     out = machine.tick(5.0)
     assert words(said(out)) == ["one", "two", "three"]
-    assert out[-1] == Close(1000, "")
+    assert out[-1] == ServerClose(1000, "")
 
 
 # Compatible servers
@@ -223,7 +223,7 @@ def test_results_may_come_long_after_the_close_was_begun() -> None:
 
 def test_finalize_may_close_with_4400() -> None:
     machine = session(ONE_SENTENCE, quirks=Quirks(finalize_closes=4400))
-    assert closes(machine.receive(0.0, FINALIZE)) == [Close(4400, "Finalize is not supported")]
+    assert closes(machine.receive(0.0, FINALIZE)) == [ServerClose(4400, "Finalize is not supported")]
 
 
 def test_metadata_may_come_on_open() -> None:
@@ -234,4 +234,4 @@ def test_metadata_may_come_on_open() -> None:
 
 def test_a_parameter_may_be_refused_after_the_upgrade() -> None:
     machine = session(ONE_SENTENCE, f"{FULL}&tag=x", quirks=Quirks(reject_after_upgrade="unknown parameter: tag"))
-    assert machine.opened() == [Close(1008, "unknown parameter: tag")]
+    assert machine.opened() == [ServerClose(1008, "unknown parameter: tag")]

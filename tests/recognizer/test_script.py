@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged.errors import UsageError
+from edged.model.errors import UsageError
 from edged.recognizer.compose import compose, place, sentences
 from edged.recognizer.script import Script, ScriptEngine, ScriptEngines, ScriptWord, batches
 from tests.recognizer.common import ONE_SENTENCE, RATE, pcm

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from edged.recognizer.compatible import Quirks
 from edged.recognizer.compose import compose, place, sentences
+from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script
 from edged.recognizer.windows import Unkindness
 from tests.recognizer.common import FULL, ONE_SENTENCE, RATE, USUAL, feed, pcm, results, window, windows, words

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.service.log import MOST_REASONS, Once, Outage, duration, one_line
-from edged.troubles import Trouble
+from edged.model.message_ids import MessageId
+from edged.service.log import MOST_REASONS, OnceFilter, Outage, duration, one_line
 from tests.journald import Journald
 
 EVENTS = """
@@ -116,7 +116,7 @@ def test_colours_are_for_terminals_and_for_those_who_want_them(environment: dict
 WITH_INTERIMS = """
 import logging
 from edged.service.log import setup
-from edged.transcripts.console import Console
+from edged.transcripts.sinks.console import Console
 setup("info", over_interims=True)
 console = Console(2)
 console.show_interim("turn the")
@@ -162,10 +162,10 @@ def test_a_real_journal_gets_the_priorities(journald: Journald) -> None:
 TROUBLED = """
 import logging
 from edged.service import log
-from edged.troubles import Trouble
+from edged.model.message_ids import Trouble
 log.SOCKET_PATH = {socket!r}
 log.setup("info")
-logger = logging.getLogger("edged.daemon")
+logger = logging.getLogger("edged.daemon.daemon")
 logger.warning("no %s", "microphone\\n", extra={{"trouble": Trouble.MICROPHONE_ABSENT}})
 log.Outage(logger, "recogniser", trouble=Trouble.NETWORK).failed("refused", Trouble.KEY_REFUSED)
 logger.warning("said by no catalogue")
@@ -176,8 +176,8 @@ def test_a_trouble_goes_to_the_journal_with_the_id_of_its_explanation(journald: 
     """And to it alone; other lines go on by standard error."""
     assert run(IN_A_JOURNAL + TROUBLED.format(socket=journald.socket)) == "<4>daemon: said by no catalogue\n"
     for trouble, text in (
-        (Trouble.MICROPHONE_ABSENT, r"daemon: no microphone\n"),
-        (Trouble.KEY_REFUSED, "daemon: recogniser: refused"),
+        (MessageId.MICROPHONE_ABSENT, r"daemon: no microphone\n"),
+        (MessageId.KEY_REFUSED, "daemon: recogniser: refused"),
     ):
         (entry,) = journald.wait_for(1, f"MESSAGE_ID={trouble}")
         assert (entry["MESSAGE"], entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) == (text, "4", "edged")
@@ -290,7 +290,7 @@ class TestOutage:
 
 
 def test_once_says_yes_once_a_key_and_forgets_its_manners_for_nobody() -> None:
-    once = Once(most=2)
+    once = OnceFilter(most=2)
     assert [once(key) for key in ("a", "a", "b", "b", "c", "a")] == [True, False, True, False, False, False]
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edged.audio import Signal
+from edged.model.audio import SignalChange
+from edged.model.message_ids import MessageId
 from edged.service import manager
-from edged.service.manager import Manager
-from edged.service.status import Condition
-from edged.troubles import Trouble
+from edged.service.manager import ServiceManager
+from edged.service.status import ServiceStatus
 from tests.patience import PATIENCE_S
 
 EVERY_S = 0.05
@@ -38,7 +38,7 @@ def heard(systemd: socket.socket) -> list[str]:
 
 def test_a_start_that_takes_long_asks_for_more_time_and_says_why(systemd: socket.socket) -> None:
     async def start() -> None:
-        made = Manager()
+        made = ServiceManager()
         async with made.starting("opening the spool"):
             async with asyncio.timeout(PATIENCE_S):
                 while len(messages) < 3:
@@ -59,26 +59,26 @@ def test_a_start_that_takes_long_asks_for_more_time_and_says_why(systemd: socket
 
 def test_a_fault_that_is_over_does_not_hide_another() -> None:
     """A stall in a mute; both end with the device."""
-    mute = Signal("delivers digital silence", True, Trouble.MICROPHONE_SILENT)
-    stall = Signal("has delivered nothing", True, Trouble.MICROPHONE_STUCK)
-    made = Manager()
+    mute = SignalChange("delivers digital silence", True, MessageId.MICROPHONE_SILENT)
+    stall = SignalChange("has delivered nothing", True, MessageId.MICROPHONE_STUCK)
+    made = ServiceManager()
     made.captures("hw:1")
     made.signal(mute)
     made.signal(stall)
     assert made.fault == "delivers digital silence; has delivered nothing"
-    made.signal(Signal("delivers again", False, Trouble.MICROPHONE_STUCK))
+    made.signal(SignalChange("delivers again", False, MessageId.MICROPHONE_STUCK))
     assert made.fault == "delivers digital silence"
     made.lost(None)
     assert made.fault is None
 
 
 def test_the_status_says_why_nothing_is_captured(systemd: socket.socket) -> None:
-    made = Manager()
-    made.tell(Condition())
-    made.lost(Trouble.MICROPHONE_BUSY)
-    made.tell(Condition())
-    made.lost(Trouble.MICROPHONE_ABSENT)
-    made.tell(Condition())
+    made = ServiceManager()
+    made.tell(ServiceStatus())
+    made.lost(MessageId.MICROPHONE_BUSY)
+    made.tell(ServiceStatus())
+    made.lost(MessageId.MICROPHONE_ABSENT)
+    made.tell(ServiceStatus())
     made._notifier.close()
     assert [text.partition(";")[0] for text in heard(systemd)] == [
         "STATUS=opening the microphone",
@@ -89,7 +89,7 @@ def test_the_status_says_why_nothing_is_captured(systemd: socket.socket) -> None
 
 def test_a_quick_start_says_nothing_of_it_and_a_failed_one_raises(systemd: socket.socket) -> None:
     async def start() -> None:
-        made = Manager()
+        made = ServiceManager()
         async with made.starting("opening the spool"):
             pass
         with pytest.raises(OSError, match="broken"):

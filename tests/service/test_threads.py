@@ -5,14 +5,14 @@ import threading
 
 import pytest
 
-from edged.service.threads import Unawaited
+from edged.service.threads import DetachedThreads
 
 
 def test_results_and_errors_come_back() -> None:
     """As from any executor."""
 
     async def main() -> None:
-        asyncio.get_running_loop().set_default_executor(Unawaited())
+        asyncio.get_running_loop().set_default_executor(DetachedThreads())
         assert await asyncio.to_thread(divmod, 7, 2) == (3, 1)
         with pytest.raises(ZeroDivisionError):
             await asyncio.to_thread(divmod, 7, 0)
@@ -30,7 +30,7 @@ def test_the_loops_end_does_not_wait_for_a_call_that_hangs() -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(Unawaited())
+        loop.set_default_executor(DetachedThreads())
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(loop.run_in_executor(None, hang), 0.01)
 

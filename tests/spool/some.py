@@ -7,20 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edged.audio import BYTES_PER_SAMPLE
-from edged.ranges import Range, Ranges
+from edged.config.settings import SpoolSettings as Settings
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.ranges import Range, Ranges
+from edged.model.record import Record, encode
 from edged.service.clock import boottime_s
-from edged.settings import Spool as Settings
-from edged.spool.dating import Anchor, Boot
-from edged.spool.files import Paths
-from edged.spool.items import Event, Recovered, Run
-from edged.spool.keeper import Keeper
-from edged.spool.orders import BeginRun, Commit, Load, Order, PutAnchor, PutAudio, PutBoot, PutSegment
-from edged.spool.records import Entry
+from edged.spool.capture_time import Anchor, Boot
+from edged.spool.commands import BeginRun, Command, CommitRecord, LoadAudio, PutAnchor, PutAudio, PutBoot, PutSegment
+from edged.spool.database_health import DatabaseHealth
+from edged.spool.directories import SpoolPaths
+from edged.spool.model import RecoveredState, RunInfo, SpoolEvent
+from edged.spool.records import OutboxEntry
 from edged.spool.spool import Spool
-from edged.spool.store import Segment
-from edged.spool.worker import Worker
-from edged.transcripts.record import Record, encode
+from edged.spool.store import StoredSegment
+from edged.spool.worker import SpoolWorker
 from tests.transcripts.some import record
 
 Told = TypeVar("Told")
@@ -40,8 +40,8 @@ def noise(samples: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(samples * BYTES_PER_SAMPLE)
 
 
-def run_of(name: str = "run-1", boot_id: str = BOOT.boot_id, started_s: float = 0.0) -> Run:
-    return Run(name, boot_id, RATE, 0, "plughw:CARD=Device", started_s)
+def run_of(name: str = "run-1", boot_id: str = BOOT.boot_id, started_s: float = 0.0) -> RunInfo:
+    return RunInfo(name, boot_id, RATE, 0, "plughw:CARD=Device", started_s)
 
 
 def settings(base: Path, **changes: Any) -> Settings:
@@ -56,16 +56,18 @@ def answer(number: int, start: int, end: int, run: str = "run-1") -> Record:
 
 
 def segment(start: int, end: int | None = None, chain: int | None = None, run: str = "run-1") -> PutSegment:
-    return PutSegment(Segment(run, start, end, start if chain is None else chain, False))
+    return PutSegment(StoredSegment(run, start, end, start if chain is None else chain, False))
 
 
 def audio(start: int, end: int, voiced: tuple[Range, ...] = (), run: str = "run-1") -> PutAudio:
     return PutAudio(run, start, pcm(start, end), voiced)
 
 
-def commit(what: Record, sinks: tuple[str, ...] = SINKS, committed_s: float = -1.0) -> Commit:
+def commit(what: Record, sinks: tuple[str, ...] = SINKS, committed_s: float = -1.0) -> CommitRecord:
     text, names = encode(what).decode(), ",".join(sinks)
-    return Commit(what, Entry(what.id, what.run, what.from_, what.to, text, names, BOOT.boot_id, committed_s, False))
+    return CommitRecord(
+        what, OutboxEntry(what.id, what.run, what.from_, what.to, text, names, BOOT.boot_id, committed_s, False)
+    )
 
 
 class Bench:
@@ -73,18 +75,18 @@ class Bench:
 
     def __init__(self, base: Path, *, here: Boot = BOOT, sinks: tuple[str, ...] = SINKS, **changes: Any) -> None:
         self.settings = settings(base, **changes)
-        self.events: list[Event] = []
+        self.events: list[SpoolEvent] = []
         self.now_s = boottime_s()
-        self.keeper = Keeper(Paths.of(self.settings), sinks, self.events.append, lambda: self.now_s)
-        self.recovered: Recovered = self.keeper.start(lambda: here)
-        self.worker = Worker(self.settings, self.keeper, self.events.append)
+        self.keeper = DatabaseHealth(SpoolPaths.of(self.settings), sinks, self.events.append, lambda: self.now_s)
+        self.recovered: RecoveredState = self.keeper.start(lambda: here)
+        self.worker = SpoolWorker(self.settings, self.keeper, self.events.append)
         self.pair = self.keeper.pair
 
-    def begin(self, run: Run | None = None) -> None:
+    def begin(self, run: RunInfo | None = None) -> None:
         run = run or run_of()
         self.do(BeginRun(run), PutBoot(BOOT), PutAnchor(run.run, Anchor(0, run.started_s)))
 
-    def do(self, *orders: Order) -> list[Event]:
+    def do(self, *orders: Command) -> list[SpoolEvent]:
         """These in one transaction; returns what was told. Records without a time of commit are committed now."""
         before = len(self.events)
         self.worker.serve([self._timed(order) for order in orders], self.now_s)
@@ -98,8 +100,8 @@ class Bench:
             self.worker.chores.run(self.now_s)
         self.now_s = until_s
 
-    def _timed(self, order: Order) -> Order:
-        if isinstance(order, Commit) and order.entry.committed_s < 0:
+    def _timed(self, order: Command) -> Command:
+        if isinstance(order, CommitRecord) and order.entry.committed_s < 0:
             return replace(order, entry=order.entry._replace(committed_s=self.now_s))
         return order
 
@@ -120,7 +122,7 @@ class Bench:
 
     def load(self, start: int = 0, end: int = 1 << 40, run: str = "run-1") -> list[tuple[int, bytes]]:
         told: list[list[tuple[int, bytes]] | Exception] = []
-        self.do(Load(run, start, end, told.append))
+        self.do(LoadAudio(run, start, end, told.append))
         [answer] = told
         if isinstance(answer, Exception):
             raise answer
@@ -142,12 +144,12 @@ class Bench:
 
 
 def with_spool(
-    base: Path, body: Callable[[Spool, list[Event], Recovered], Coroutine[Any, Any, None]], **changes: Any
+    base: Path, body: Callable[[Spool, list[SpoolEvent], RecoveredState], Coroutine[Any, Any, None]], **changes: Any
 ) -> None:
     """Run `body` with an open spool, in an event loop, and stop it."""
 
     async def main() -> None:
-        events: list[Event] = []
+        events: list[SpoolEvent] = []
         spool = Spool(settings(base, **changes), asyncio.get_running_loop().call_soon_threadsafe, events.append)
         recovered = await asyncio.to_thread(spool.open, SINKS, BOOT.wall_offset_s, synchronized=True)
         try:

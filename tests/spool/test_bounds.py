@@ -4,10 +4,10 @@ from pathlib import Path
 
 import msgspec
 
-from edged.ranges import Ranges
-from edged.spool.chores import KEEP_BYTES, MB
-from edged.spool.items import Evicted
-from edged.spool.orders import Mark, Release
+from edged.model.ranges import Ranges
+from edged.spool.commands import MarkDelivered, ReleaseAudio
+from edged.spool.maintenance import KEEP_BYTES, MB
+from edged.spool.model import SpeechEvicted
 from tests.spool.some import SINKS, Bench, answer, audio, commit, run_of, segment
 
 
@@ -19,7 +19,7 @@ def test_beyond_max_mb_the_oldest_on_disk_goes_and_is_counted(tmp_path: Path) ->
         bench.speak(start, start + 16_000)
         bench.chores(1)
     bench.chores()
-    evicted = bench.told(Evicted)
+    evicted = bench.told(SpeechEvicted)
     waiting = bench.waiting()
     assert {event.bound for event in evicted} == {"max_mb"}
     assert round(sum(event.seconds for event in evicted) * 16_000) + waiting.total == 1_600_000
@@ -40,7 +40,7 @@ def test_speech_older_than_max_age_goes_wherever_it_lies(tmp_path: Path) -> None
     bench.chores(3000)
     assert bench.waiting() == Ranges([(0, 32_000)])
     bench.chores(1000)
-    evicted = bench.told(Evicted)
+    evicted = bench.told(SpeechEvicted)
     assert sum(event.seconds for event in evicted) == 2
     assert {event.bound for event in evicted} == {"max_age_h"}
     assert not bench.waiting()
@@ -51,14 +51,14 @@ def test_records_stay_for_an_hour_after_they_were_delivered(tmp_path: Path) -> N
     bench = Bench(tmp_path)
     bench.begin()
     bench.do(segment(0), audio(0, 32_000), commit(answer(1, 0, 8000)), commit(answer(2, 8000, 9000)))
-    bench.do(*(Mark(sink, ("id-1",)) for sink in SINKS))
+    bench.do(*(MarkDelivered(sink, ("id-1",)) for sink in SINKS))
     bench.chores(3000)
     bench.close()
     bench = Bench(tmp_path)
     assert [each.id for each in bench.recovered.kept] == ["id-1"]
     assert [each.record.id for each in bench.recovered.pending] == ["id-2"]
     bench.now_s += 4000
-    bench.do(Release("run-1", 0, 1))
+    bench.do(ReleaseAudio("run-1", 0, 1))
     bench.chores(100)
     bench.close()
     bench = Bench(tmp_path)
@@ -76,7 +76,7 @@ def test_delivered_records_take_no_more_than_4_mb(tmp_path: Path) -> None:
     for number in range(100):
         bench.do(commit(msgspec.structs.replace(answer(number, number * 100, number * 100 + 100), text=long)))
         if number:
-            bench.do(*(Mark(sink, (f"id-{number}",)) for sink in SINKS))
+            bench.do(*(MarkDelivered(sink, (f"id-{number}",)) for sink in SINKS))
         bench.chores(2)
     bench.chores(70)
     for store in bench.pair.stores:

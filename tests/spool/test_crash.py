@@ -16,25 +16,25 @@ from typing import Any
 
 import pytest
 
-from edged.ranges import Ranges
-from edged.spool.items import Committed, Event
-from edged.spool.orders import Commit, Mark, Order, PutAudio, Release
+from edged.model.ranges import Ranges
+from edged.spool.commands import Command, CommitRecord, MarkDelivered, PutAudio, ReleaseAudio
+from edged.spool.model import RecordCommitted, SpoolEvent
 from edged.spool.spool import Spool
 from tests.spool.some import SINKS, Bench, answer, audio, commit, pcm, run_of, segment, settings
 
-STEPS: tuple[tuple[str, tuple[Order, ...]], ...] = (
+STEPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     ("do", (segment(0), *(audio(at, at + 1600) for at in range(0, 9600, 1600)))),
     ("later", ()),
     ("do", tuple(audio(at, at + 1600) for at in range(9600, 16_000, 1600))),
     ("do", (commit(answer(1, 0, 4000)),)),
-    ("do", (commit(answer(2, 8000, 12_000)), Mark("file", ("id-1",)))),
+    ("do", (commit(answer(2, 8000, 12_000)), MarkDelivered("file", ("id-1",)))),
     ("soon", ()),
-    ("do", (Release("run-1", 12_000, 12_800), segment(0, 16_000))),
+    ("do", (ReleaseAudio("run-1", 12_000, 12_800), segment(0, 16_000))),
     ("later", ()),
     ("do", (segment(16_000, chain=0), audio(16_000, 19_200), audio(19_200, 20_000))),
     ("do", (commit(answer(3, 16_000, 19_000)),)),
     ("do", (audio(20_000, 21_600), commit(answer(4, 13_000, 15_000)))),
-    ("do", (Mark("journal", ("id-1", "id-3")), Mark("file", ("id-3",)))),
+    ("do", (MarkDelivered("journal", ("id-1", "id-3")), MarkDelivered("file", ("id-3",)))),
     ("stop", ()),
     ("do", (audio(21_600, 23_200), commit(answer(5, 20_000, 22_000)))),
 )
@@ -48,8 +48,8 @@ def live(base: Path, say: Callable[[str], None]) -> None:
     for number, (what, orders) in enumerate(STEPS):
         say(f"begin {number}")
         if what == "do":
-            told: list[Event] = bench.do(*orders)
-            assert all(event.durable for event in told if isinstance(event, Committed))
+            told: list[SpoolEvent] = bench.do(*orders)
+            assert all(event.durable for event in told if isinstance(event, RecordCommitted))
         elif what in ("soon", "later"):
             bench.chores(5 if what == "soon" else 100)
         else:
@@ -113,15 +113,15 @@ def check(base: Path, journal: Path) -> None:
     for number in sorted(begun):
         for order in STEPS[number][1]:
             match order:
-                case Release(_, start, end):
+                case ReleaseAudio(_, start, end):
                     (answered if number in ended else maybe).add(start, end)
-                case Mark(sink, ids):
+                case MarkDelivered(sink, ids):
                     marks |= {(id_, sink) for id_ in ids if number in ended}
                 case PutAudio():
                     possible.add(order.position, order.end)
                     if number in ended:
                         certain.add(order.position, order.end)
-                case Commit():
+                case CommitRecord():
                     records[order.record.id] = number in ended
     bench = Bench(base)
     try:

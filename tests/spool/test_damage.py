@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from edged.errors import ConfigurationError
-from edged.ranges import Ranges
+from edged.model.errors import ConfigurationError
+from edged.model.ranges import Ranges
 from edged.spool import schema
-from edged.spool.items import SetAside, Wanted
-from edged.spool.worker import Unreadable
+from edged.spool.model import AudioRequested, DatabaseReplaced
+from edged.spool.worker import SpoolUnreadableError
 from tests.spool.some import Bench, audio, run_of, segment
 
 
@@ -61,7 +61,7 @@ def test_a_damaged_database_is_set_aside_and_a_new_one_takes_its_place(
     damaged = damage(path.read_bytes())
     path.write_bytes(damaged)
     bench = Bench(tmp_path)
-    [event] = bench.told(SetAside)
+    [event] = bench.told(DatabaseReplaced)
     assert event.where == where
     assert event.path.name.startswith("spool.db.bad-2")
     assert event.path.read_bytes() == damaged
@@ -90,11 +90,11 @@ def test_damage_that_shows_while_it_is_used_is_dealt_with_too(tmp_path: Path) ->
     path = tmp_path / "runtime/spool.db"
     bench.pair.runtime.truncate()
     path.write_bytes(overwritten(path.read_bytes()))  # under its hands; a part of it is in its cache
-    with pytest.raises(Unreadable, match="malformed"):
+    with pytest.raises(SpoolUnreadableError, match="malformed"):
         bench.load()
-    assert [event.where for event in bench.told(SetAside)] == ["runtime"]
+    assert [event.where for event in bench.told(DatabaseReplaced)] == ["runtime"]
     bench.keeper.ask_again()
-    assert [event.run for event in bench.told(Wanted)] == ["run-1"]
+    assert [event.run for event in bench.told(AudioRequested)] == ["run-1"]
     bench.do(audio(960_000, 961_600))
     assert bench.waiting().within(900_000, 961_600) == [(960_000, 961_600)]
     bench.move()
@@ -151,7 +151,7 @@ def test_a_second_process_is_told_who_has_the_spool(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     code = (
         "import sys; from pathlib import Path; from tests.spool.some import Bench\n"
-        "from edged.errors import ConfigurationError\n"
+        "from edged.model.errors import ConfigurationError\n"
         "try: Bench(Path(sys.argv[1]))\n"
         "except ConfigurationError as error: print(error)"
     )

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from edged.ranges import Ranges
-from edged.spool.items import Failing, Remade, SetAside, Working
-from edged.spool.orders import Mark
+from edged.model.ranges import Ranges
+from edged.spool.commands import MarkDelivered
+from edged.spool.model import DatabaseFailing, DatabaseReplaced, DatabaseWorking, FilesRecreated
 from tests.life import Life, live
 from tests.spool.some import SINKS, Bench, answer, audio, commit, segment
 from tests.transcripts.some import small_disk
@@ -37,8 +37,8 @@ def test_what_was_in_a_deleted_directory_is_there_again(tmp_path: Path, deleted:
         shutil.rmtree(tmp_path / where)
     bench.do(audio(4 * SECOND, 5 * SECOND))
     bench.move()
-    assert {event.where for event in bench.told(Remade)} == set(deleted)
-    assert not bench.told(Failing)
+    assert {event.where for event in bench.told(FilesRecreated)} == set(deleted)
+    assert not bench.told(DatabaseFailing)
     bench.close()
     again = Bench(tmp_path)
     assert again.events == []
@@ -51,9 +51,9 @@ def test_a_deleted_file_is_made_again_too_and_one_in_its_place_is_set_aside(tmp_
     path = tmp_path / "disk/spool.db"
     path.unlink()
     path.write_bytes(b"somebody else's")
-    bench.do(commit(answer(1, 0, SECOND)), *(Mark(sink, ("id-1",)) for sink in SINKS))
+    bench.do(commit(answer(1, 0, SECOND)), *(MarkDelivered(sink, ("id-1",)) for sink in SINKS))
     bench.move()
-    [event] = bench.told(SetAside)
+    [event] = bench.told(DatabaseReplaced)
     assert event.path.read_bytes() == b"somebody else's"
     bench.close()
     again = Bench(tmp_path)
@@ -90,15 +90,15 @@ def test_what_can_not_be_made_again_is_told_of_once_and_tried_again(tmp_path: Pa
     for at in range(1, 4):
         bench.do(audio(at * SECOND, (at + 1) * SECOND))
     moved = bench.worker.chores.move_all(bench.now_s + 60)
-    assert {event.where for event in bench.told(Failing)} == {where}
-    assert "was deleted, and can't be made again" in bench.told(Failing)[0].text
-    assert not bench.told(Working)
+    assert {event.where for event in bench.told(DatabaseFailing)} == {where}
+    assert "was deleted, and can't be made again" in bench.told(DatabaseFailing)[0].text
+    assert not bench.told(DatabaseWorking)
     assert moved is (where == "runtime")
     subprocess.run(["chattr", "-i", closed], check=True)
     bench.now_s += 100
     bench.do(audio(4 * SECOND, 5 * SECOND))
     bench.move()
-    assert [event.where for event in bench.told(Working)] == [where]
+    assert [event.where for event in bench.told(DatabaseWorking)] == [where]
     assert bench.waiting() == Ranges([(0, 5 * SECOND)])
     bench.close()
 

@@ -15,8 +15,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from edged.ranges import Ranges
-from edged.spool.orders import Mark, Release
+from edged.model.ranges import Ranges
+from edged.spool.commands import MarkDelivered, ReleaseAudio
 from tests.spool.some import SINKS, Bench, answer, audio, commit, run_of, segment
 
 UNIT = 800
@@ -92,7 +92,7 @@ class History(RuleBasedStateMachine):
     def settle(self, at: tuple[int, int], which: int) -> None:
         run = f"run-{1 + which % self.runs}"
         start, end = at[0] * UNIT + 100, (at[0] + at[1]) * UNIT
-        self.bench.do(Release(run, start, end))
+        self.bench.do(ReleaseAudio(run, start, end))
         for low, high in self.waiting[run].within(start, end):
             self.silence[run].add(low, high)
         self.waiting[run].remove(start, end)
@@ -100,7 +100,7 @@ class History(RuleBasedStateMachine):
     @rule(number=st.integers(1, 20), sink=st.sampled_from(SINKS))
     def deliver(self, number: int, sink: str) -> None:
         if f"id-{number}" in self.records:
-            self.bench.do(Mark(sink, (f"id-{number}",)))
+            self.bench.do(MarkDelivered(sink, (f"id-{number}",)))
             self.marks.add((f"id-{number}", sink))
 
     @rule(later_s=st.sampled_from([3.0, 12.0, 70.0]))

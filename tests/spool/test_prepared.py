@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from edged.cli.storage import spool_cautions
-from edged.errors import ConfigurationError
-from edged.settings import Spool
-from edged.spool import files
-from edged.spool.files import this_boot
-from edged.takeover import left_behind
+from edged.cli.storage_checks import spool_cautions
+from edged.config.settings import SpoolSettings
+from edged.daemon.recovery import left_behind
+from edged.model.errors import ConfigurationError
+from edged.spool import directories
+from edged.spool.directories import this_boot
 from tests.spool.some import Bench, audio, segment, settings
 
 NOBODY = 65534
@@ -43,7 +43,7 @@ def by_another_user(path: Path) -> None:
 MADE = pytest.mark.parametrize("make", [as_pipe, as_link, as_zeros, by_another_user])
 
 
-def directories(base: Path) -> Spool:
+def prepared_directories(base: Path) -> SpoolSettings:
     """Made before edged came."""
     spool = settings(base)
     for directory in (spool.runtime_directory, spool.directory):
@@ -58,7 +58,7 @@ def directories(base: Path) -> Spool:
 def test_a_prepared_file_is_refused_with_its_cure_and_check_warns_of_it(
     tmp_path: Path, where: str, name: str, make: Callable[[Path], None]
 ) -> None:
-    spool = directories(tmp_path)
+    spool = prepared_directories(tmp_path)
     path = tmp_path / where / name
     make(path)
     before = path.lstat()
@@ -94,7 +94,7 @@ def test_a_ring_without_end_is_not_read_whole(tmp_path: Path) -> None:
 def test_a_prepared_boot_id_is_neither_waited_for_nor_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
 ) -> None:
-    monkeypatch.setattr(files, "boot_id", lambda: "")
+    monkeypatch.setattr(directories, "boot_id", lambda: "")
     (tmp_path / "other").write_bytes(b"")
     make(tmp_path / "boot-id")
     assert len(this_boot(tmp_path)) == 32
@@ -102,13 +102,13 @@ def test_a_prepared_boot_id_is_neither_waited_for_nor_written_to(
 
 
 def test_a_drawn_boot_id_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "boot_id", lambda: "")
+    monkeypatch.setattr(directories, "boot_id", lambda: "")
     assert this_boot(tmp_path) == this_boot(tmp_path)
     assert stat.S_IMODE((tmp_path / "boot-id").stat().st_mode) == 0o600
 
 
 def test_check_warns_of_a_directory_that_everybody_may_write_to(tmp_path: Path) -> None:
-    spool = directories(tmp_path)
+    spool = prepared_directories(tmp_path)
     assert not [text for text in spool_cautions(spool, 16_000) if "every user" in text]
     (tmp_path / "disk").chmod(0o777)
     [caution] = [text for text in spool_cautions(spool, 16_000) if "every user" in text]

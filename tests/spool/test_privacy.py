@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.ranges import Ranges
-from edged.spool.items import Event, Recovered
-from edged.spool.orders import Order, PutAudio, Release
+from edged.model.ranges import Ranges
+from edged.spool.commands import Command, PutAudio, ReleaseAudio
+from edged.spool.model import RecoveredState, SpoolEvent
 from edged.spool.spool import Spool
 from tests.spool.some import Bench, answer, commit, noise, run_of, segment, with_spool
 
@@ -36,9 +36,11 @@ def speak(bench: Bench) -> None:
 
 @pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize(
-    "order", [lambda: commit(answer(1, 0, 64_000)), lambda: Release("run-1", 0, 64_000)], ids=["recorded", "settled"]
+    "order",
+    [lambda: commit(answer(1, 0, 64_000)), lambda: ReleaseAudio("run-1", 0, 64_000)],
+    ids=["recorded", "settled"],
 )
-def test_within_seconds_no_copy_remains(tmp_path: Path, on_disk: bool, order: Callable[[], Order]) -> None:
+def test_within_seconds_no_copy_remains(tmp_path: Path, on_disk: bool, order: Callable[[], Command]) -> None:
     bench = Bench(tmp_path)
     speak(bench)
     if on_disk:
@@ -78,7 +80,7 @@ def test_a_reader_in_the_way_only_delays_it(tmp_path: Path) -> None:
     reader = sqlite3.connect(tmp_path / "runtime/spool.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM audio").fetchall()
-    bench.do(Release("run-1", 0, 64_000))
+    bench.do(ReleaseAudio("run-1", 0, 64_000))
     bench.chores(2.5)
     assert copies(tmp_path)
     reader.close()
@@ -88,7 +90,7 @@ def test_a_reader_in_the_way_only_delays_it(tmp_path: Path) -> None:
 
 
 def test_the_thread_does_it_by_itself(tmp_path: Path) -> None:
-    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of())
         spool.segment_open("run-1", 0)
         spool.audio("run-1", 0, SPEECH)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.spool.ring import DATA, HOLES, PLACES, Kept, Ring, recover
+from edged.spool.ring import DATA, HOLES, PLACES, Ring, RingContents, recover
 from tests.spool.some import RATE, pcm
 
 BLOCK = 1600
@@ -18,7 +18,7 @@ def filled(path: Path, blocks: int, seconds: float = 1.0) -> Ring:
     return ring
 
 
-def found(path: Path) -> Kept:
+def found(path: Path) -> RingContents:
     kept = recover(path)
     assert kept is not None
     return kept

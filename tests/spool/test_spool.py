@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edged.errors import ConfigurationError
-from edged.ranges import Ranges
+from edged.model.errors import ConfigurationError
+from edged.model.ranges import Ranges
 from edged.service.clock import boottime_s
-from edged.spool.dating import Boot
-from edged.spool.items import Committed, Event, Failing, Recovered, Stretch, Working
+from edged.spool.capture_time import Boot
+from edged.spool.model import DatabaseFailing, DatabaseWorking, RecordCommitted, RecoveredState, SpoolEvent, StoredRange
 from edged.spool.spool import OVERDUE_S, Spool
 from tests.spool.some import BOOT, RATE, SINKS, answer, pcm, run_of, settings, with_spool
 
@@ -39,7 +39,7 @@ def test_what_waits_at_a_stop_is_there_at_the_next_start(tmp_path: Path) -> None
     """With its segments, what was heard as voice in it, and how to date it; all of it on the disk."""
     began_s = boottime_s() - 30
 
-    async def first(spool: Spool, events: list[Event], recovered: Recovered) -> None:
+    async def first(spool: Spool, events: list[SpoolEvent], recovered: RecoveredState) -> None:
         assert (recovered.pending, recovered.kept, recovered.backlogs) == ((), (), ())
         spool.boot(BOOT.wall_offset_s, synchronized=True)
         spool.begin_run(run_of(boot_id=spool.boot_id, started_s=began_s))
@@ -55,13 +55,13 @@ def test_what_waits_at_a_stop_is_there_at_the_next_start(tmp_path: Path) -> None
         spool.delivered("file", ["id-1"])
         spool.release("run-1", 12_000, 13_000)
 
-    async def second(spool: Spool, events: list[Event], recovered: Recovered) -> None:
+    async def second(spool: Spool, events: list[SpoolEvent], recovered: RecoveredState) -> None:
         [backlog] = recovered.backlogs
         assert backlog.run == run_of(boot_id=spool.boot_id, started_s=began_s)
         assert backlog.stretches == (
-            Stretch(2000, 8000, 0, True, ((2000, 4000),)),
-            Stretch(8000, 12_000, 0, False, ()),
-            Stretch(13_000, 16_000, 0, False, ()),
+            StoredRange(2000, 8000, 0, True, ((2000, 4000),)),
+            StoredRange(8000, 12_000, 0, False, ()),
+            StoredRange(13_000, 16_000, 0, False, ()),
         )
         assert backlog.boot == Boot(spool.boot_id, BOOT.wall_offset_s, True)
         assert backlog.line.at_s(9600) == pytest.approx(began_s + 100.1)
@@ -79,7 +79,7 @@ def test_what_waits_at_a_stop_is_there_at_the_next_start(tmp_path: Path) -> None
 
 
 def test_a_record_is_told_as_committed_once_and_in_order(tmp_path: Path) -> None:
-    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of())
         for number in range(20):
             spool.commit(answer(number, number * 10, number * 10 + 10))
@@ -87,7 +87,7 @@ def test_a_record_is_told_as_committed_once_and_in_order(tmp_path: Path) -> None
             spool.commit(answer(3, 0, 10))
         await settled(spool)
         spool.tick(boottime_s() + 100)
-        assert events == [Committed(answer(number, number * 10, number * 10 + 10), True) for number in range(20)]
+        assert events == [RecordCommitted(answer(number, number * 10, number * 10 + 10), True) for number in range(20)]
 
     with_spool(tmp_path, body)
 
@@ -95,7 +95,7 @@ def test_a_record_is_told_as_committed_once_and_in_order(tmp_path: Path) -> None
 def test_a_card_that_stalls_holds_no_record_back(tmp_path: Path) -> None:
     """Told as not durable after `OVERDUE_S`, and not a second time; stored when the card moves again."""
 
-    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of())
         speak(spool, 0, 3200)
         await settled(spool)
@@ -105,18 +105,18 @@ def test_a_card_that_stalls_holds_no_record_back(tmp_path: Path) -> None:
         spool.tick(boottime_s() + OVERDUE_S - 1)
         assert events == []
         spool.tick(boottime_s() + OVERDUE_S)
-        assert events == [Committed(answer(1, 0, 1600), durable=False)]
-        await until(lambda: any(isinstance(event, Failing) for event in events))
+        assert events == [RecordCommitted(answer(1, 0, 1600), durable=False)]
+        await until(lambda: any(isinstance(event, DatabaseFailing) for event in events))
         other.close()
-        await until(lambda: Working("runtime") in events)
-        assert len([event for event in events if isinstance(event, Committed)]) == 1
+        await until(lambda: DatabaseWorking("runtime") in events)
+        assert len([event for event in events if isinstance(event, RecordCommitted)]) == 1
         assert [at for at, _ in await spool.load("run-1", 0, 3200)] == [1600]
 
     with_spool(tmp_path, body)
 
 
 def test_calls_never_block_while_the_thread_does(tmp_path: Path) -> None:
-    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of())
         await settled(spool)
         other = sqlite3.connect(tmp_path / "runtime/spool.db", isolation_level=None)
@@ -135,7 +135,7 @@ def test_calls_never_block_while_the_thread_does(tmp_path: Path) -> None:
 
 
 def test_counters_tell_how_much_waits_and_since_when(tmp_path: Path) -> None:
-    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         assert spool.backlog().seconds == 0
         spool.begin_run(run_of(boot_id=spool.boot_id, started_s=boottime_s() - 50))
         spool.segment_open("run-1", 0)
@@ -153,7 +153,7 @@ def test_counters_tell_how_much_waits_and_since_when(tmp_path: Path) -> None:
 
 
 def test_with_durability_power_all_is_on_disk_within_sync_s(tmp_path: Path) -> None:
-    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of())
         spool.segment_open("run-1", 0)
         speak(spool, 0, 16_000)
@@ -188,7 +188,7 @@ def test_the_first_audio_on_disk_can_be_dated(tmp_path: Path) -> None:
 def test_a_record_that_only_a_sink_had_is_kept_and_its_audio_waits_no_longer(tmp_path: Path) -> None:
     """Nothing is told of it: it is delivered there. It may come again, as after a crash in the middle of this."""
 
-    async def first(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def first(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of())
         speak(spool, 0, 16_000)
         for _again in range(2):
@@ -197,7 +197,7 @@ def test_a_record_that_only_a_sink_had_is_kept_and_its_audio_waits_no_longer(tmp
         assert [at for at, _ in await spool.load("run-1", 0, 16_000)] == [1600]
         assert events == []
 
-    async def second(spool: Spool, events: list[Event], recovered: Recovered) -> None:
+    async def second(spool: Spool, events: list[SpoolEvent], recovered: RecoveredState) -> None:
         assert recovered.pending == ((answer(1, 0, 1600), ("journal",)),)
         assert recovered.kept == (answer(2, 3200, 16_000),)
 
@@ -206,7 +206,7 @@ def test_a_record_that_only_a_sink_had_is_kept_and_its_audio_waits_no_longer(tmp
 
 
 def test_a_run_that_a_ring_knows_of_is_put_beside_the_live_one(tmp_path: Path) -> None:
-    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of("run-2"))
         spool.begin_run(run_of("run-1"), live=False)
         spool.segment_open("run-2", 0)
@@ -220,7 +220,7 @@ def test_a_run_that_a_ring_knows_of_is_put_beside_the_live_one(tmp_path: Path) -
 
 
 def test_a_second_spool_is_refused_and_the_first_lives(tmp_path: Path) -> None:
-    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         second = Spool(settings(tmp_path), asyncio.get_running_loop().call_soon_threadsafe, events.append)
         with pytest.raises(ConfigurationError, match="in use by another edged"):
             await asyncio.to_thread(second.open, SINKS)
@@ -233,14 +233,14 @@ def test_a_second_spool_is_refused_and_the_first_lives(tmp_path: Path) -> None:
 
 
 def test_sinks_that_came_later_get_what_nobody_got_and_not_what_others_have(tmp_path: Path) -> None:
-    async def first(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def first(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of())
         spool.commit(answer(1, 0, 10))
         spool.commit(answer(2, 10, 20))
         spool.delivered("file", ["id-1"])
         spool.delivered("journal", ["id-1"])
 
-    async def then() -> Recovered:
+    async def then() -> RecoveredState:
         spool = Spool(settings(tmp_path), asyncio.get_running_loop().call_soon_threadsafe, print)
         recovered = await asyncio.to_thread(spool.open, ["other"])
         assert await spool.stop(10)
@@ -253,7 +253,7 @@ def test_sinks_that_came_later_get_what_nobody_got_and_not_what_others_have(tmp_
 
 
 def test_a_boot_that_was_ever_synchronised_stays_so(tmp_path: Path) -> None:
-    async def first(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def first(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.boot(100.0, synchronized=False)
         spool.begin_run(run_of(boot_id=spool.boot_id))
         spool.segment_open("run-1", 0)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edged.ranges import Ranges
-from edged.spool.chores import LOOK_S, TRUNCATE_S
-from edged.spool.items import Event, Failing, Recovered
-from edged.spool.orders import Mark
+from edged.model.ranges import Ranges
+from edged.spool.commands import MarkDelivered
+from edged.spool.maintenance import LOOK_S, TRUNCATE_S
+from edged.spool.model import DatabaseFailing, RecoveredState, SpoolEvent
 from edged.spool.spool import Spool
 from edged.spool.store import Store
 from tests.patience import PATIENCE_S
@@ -67,7 +67,7 @@ def test_where_audio_begins_that_a_kill_would_lose_is_known_at_any_moment(tmp_pa
             while spool.unstored_from is not None:  # noqa: ASYNC110  it has no event
                 await asyncio.sleep(0.01)
 
-    async def body(spool: Spool, events: list[Event], _: Recovered) -> None:
+    async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of("run-1"), live=False)
         spool.begin_run(run_of("run-2"))
         spool.audio("run-2", 0, pcm(0, 1600))
@@ -96,7 +96,7 @@ def test_what_a_record_leaves_to_do_is_looked_for_once(tmp_path: Path) -> None:
     chores, begun_s = bench.worker.chores, bench.now_s
     bench.do(commit(answer(1, 0, 8000)))
     bench.now_s += 0.01
-    bench.do(*(Mark(sink, ("id-1",)) for sink in SINKS))
+    bench.do(*(MarkDelivered(sink, ("id-1",)) for sink in SINKS))
     assert chores.due_s == begun_s + LOOK_S
     bench.now_s = begun_s + LOOK_S
     chores.run(bench.now_s)
@@ -135,7 +135,7 @@ def test_a_stop_tells_whether_everything_is_on_the_disk(tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "disk/spool.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert not bench.worker.chores.move_all(bench.now_s + 60)
-    assert len(bench.told(Failing)) == 1
+    assert len(bench.told(DatabaseFailing)) == 1
     other.close()
     assert bench.worker.chores.move_all(bench.now_s + 60)
     bench.close()

@@ -5,22 +5,22 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
-from edged.audio import Block
+from edged.config.settings import DeepgramSettings, GateSettings, ReconnectSettings, Settings
+from edged.daemon.recovery import segments
+from edged.gate.audio_gate import AudioGate, SegmentEvent
 from edged.gate.detectors import webrtc
-from edged.gate.intake import Intake, Let
+from edged.model.audio import Block
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import Script, ScriptEngines
 from edged.recognizer.server import Server
-from edged.settings import Deepgram, Gate, Reconnect, Settings
-from edged.stream.backfill import Backfill, Missing
-from edged.stream.effects import LaneEffect
-from edged.stream.lane import Lane
-from edged.stream.link import Link
-from edged.stream.scribe import Uttered
-from edged.stream.share import Share
-from edged.takeover import segments
-from edged.transcripts.utterance import Spoken
+from edged.stream.backfill import AudioMissing, Backfill
+from edged.stream.client import ReconnectingClient
+from edged.stream.connection_limiter import ConnectionLimiter
+from edged.stream.draft import PlacedWord
+from edged.stream.events import SenderEvent
+from edged.stream.sender import Sender
+from edged.stream.transcript_assembler import UtteranceReady
 from tests.patience import PATIENCE_S
 
 SCRIPT = compose(sentences(3, 4), lead_s=0.6, silence_s=1.2, tail_s=0.6)
@@ -29,12 +29,12 @@ WITHIN = RATE // 20
 """Word times are good to 50 ms."""
 
 
-def let_through(script: Script) -> list[Let]:
+def let_through(script: Script) -> list[SegmentEvent]:
     """What the gate lets through of a recording."""
-    intake = Intake(Gate(), script.rate, webrtc(2, script.rate))
-    let: list[Let] = []
+    intake = AudioGate(GateSettings(), script.rate, webrtc(2, script.rate))
+    let: list[SegmentEvent] = []
     for at in range(0, len(script.pcm) // 2, 1600):
-        let += intake.block(Block(at, script.pcm[2 * at : 2 * at + 3200], at / script.rate))
+        let += intake.feed(Block(at, script.pcm[2 * at : 2 * at + 3200], at / script.rate))
     return let + intake.finish()
 
 
@@ -48,18 +48,18 @@ class Play:
     def __init__(self, server: Server, script: Script = SCRIPT) -> None:
         self.script = script
         self.settings = Settings(
-            deepgram=Deepgram(url=server.url, replay_rate=10, finalize_timeout_s=0.3),
-            reconnect=Reconnect(initial_s=0.05, max_s=0.05),
+            deepgram=DeepgramSettings(url=server.url, replay_rate=10, finalize_timeout_s=0.3),
+            reconnect=ReconnectSettings(initial_s=0.05, max_s=0.05),
         )
         self.server = server
-        self.share = Share(2)
+        self.share = ConnectionLimiter(2)
         self.backfill = Backfill(self.settings, self.load, self.make_link, self.effect)
         self.gone: list[tuple[int, int]] = []
         """Positions that are not stored any more."""
         self.loaded: list[tuple[str, int, int]] = []
-        self.effects: list[tuple[str, LaneEffect | Missing]] = []
-        self.on_effect: Callable[[LaneEffect | Missing], None] = lambda _: None
-        self.lanes: list[Lane] = []
+        self.effects: list[tuple[str, SenderEvent | AudioMissing]] = []
+        self.on_effect: Callable[[SenderEvent | AudioMissing], None] = lambda _: None
+        self.lanes: list[Sender] = []
         self.most_ahead = 0
 
     async def load(self, run: str, start: int, end: int) -> list[tuple[int, bytes]]:
@@ -70,19 +70,22 @@ class Play:
         ]
         return [(at, self.script.pcm[2 * at : 2 * min(at + 1600, end)]) for at in there]
 
-    def make_link(self, lane: Lane, on_effect: Callable[[LaneEffect], None]) -> Link:
+    def make_link(self, lane: Sender, on_effect: Callable[[SenderEvent], None]) -> ReconnectingClient:
         self.lanes.append(lane)
-        return Link(self.settings, lane, None, None, self.share, on_effect)
+        return ReconnectingClient(self.settings, lane, None, None, self.share, on_effect)
 
-    def effect(self, run: str, effect: LaneEffect | Missing) -> None:
+    def effect(self, run: str, effect: SenderEvent | AudioMissing) -> None:
         self.effects.append((run, effect))
         self.most_ahead = max(self.most_ahead, self.lanes[-1].unsent)
         self.on_effect(effect)
 
-    def spoken(self, run: str = "a") -> list[Spoken]:
+    def spoken(self, run: str = "a") -> list[PlacedWord]:
         """The words of a run's records, in the order in which they came."""
         return [
-            word for name, e in self.effects if name == run and isinstance(e, Uttered) for word in e.utterance.words
+            word
+            for name, e in self.effects
+            if name == run and isinstance(e, UtteranceReady)
+            for word in e.utterance.words
         ]
 
     def words(self, run: str = "a") -> list[str]:
@@ -96,7 +99,7 @@ class Play:
             assert abs(word.start - true[word.word].start) <= WITHIN
             assert abs(word.end - true[word.word].end) <= WITHIN
         ranges = sorted(
-            (e.utterance.start, e.utterance.end) for n, e in self.effects if n == run and isinstance(e, Uttered)
+            (e.utterance.start, e.utterance.end) for n, e in self.effects if n == run and isinstance(e, UtteranceReady)
         )
         assert all(end <= start for (_, end), (start, _) in pairwise(ranges))
 

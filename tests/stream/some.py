@@ -6,13 +6,13 @@ At 1000 samples a second positions are milliseconds, and as a bench's clock star
 import json
 from typing import Any
 
-from edged.gate.gate import Close, Open
-from edged.gate.intake import Audio
-from edged.settings import Deepgram
-from edged.stream.effects import Evicted, LaneEffect, Learned, SetAside
-from edged.stream.lane import Lane
-from edged.stream.scribe import Uttered
-from edged.stream.session import Hangup, Noted, Send
+from edged.config.settings import DeepgramSettings
+from edged.gate.audio_gate import SegmentAudio
+from edged.gate.gate import SegmentClosed, SegmentOpened
+from edged.stream.events import AudioEvicted, AudioQuarantined, Learned, SenderEvent
+from edged.stream.sender import Sender
+from edged.stream.session import Hangup, SendMessage, ServerNotice
+from edged.stream.transcript_assembler import UtteranceReady
 
 RATE = 1000
 STEP_MS = 50
@@ -73,8 +73,8 @@ class Bench:
     def __init__(
         self, *, utterance_max_s: float = 30.0, keep_max_s: float = 120.0, gated: bool = True, **settings: Any
     ) -> None:
-        self.settings = Deepgram(**settings)
-        self.lane = Lane(self.settings, RATE, utterance_max_s=utterance_max_s, keep_max_s=keep_max_s, gated=gated)
+        self.settings = DeepgramSettings(**settings)
+        self.lane = Sender(self.settings, RATE, utterance_max_s=utterance_max_s, keep_max_s=keep_max_s, gated=gated)
         self.at = 0
         """Time, and the position that the microphone has come to."""
         self.control: list[tuple[int, str]] = []
@@ -83,7 +83,7 @@ class Bench:
         """Samples, and when they left."""
         self.records: list[tuple[int, int, str]] = []
         """From, to, words."""
-        self.uttered: list[Uttered] = []
+        self.uttered: list[UtteranceReady] = []
         self.hangups: list[str] = []
         self.noted: list[str] = []
         self.learned: list[str] = []
@@ -98,7 +98,7 @@ class Bench:
 
     def open(self, at: int | None = None) -> None:
         """A segment begins."""
-        self._do(self.lane.let(Open(self.at if at is None else at)))
+        self._do(self.lane.feed(SegmentOpened(self.at if at is None else at)))
 
     def hear(self, until: int, *, voiced: bool = True, start: int | None = None) -> None:
         """The microphone hears something that the gate lets through, in blocks of 100 ms, while time passes.
@@ -110,13 +110,13 @@ class Bench:
             end = min(position + 100, until)
             heard = ((position, end),) if voiced else ()
             self.at = max(self.at, end)
-            self._do(self.lane.let(Audio(position, bytes(2 * (end - position)), heard)))
+            self._do(self.lane.feed(SegmentAudio(position, bytes(2 * (end - position)), heard)))
             self.poll()
             position = end
 
     def close(self, *, continues: bool = False) -> None:
         """The segment ends."""
-        self._do(self.lane.let(Close(self.at, continues)))
+        self._do(self.lane.feed(SegmentClosed(self.at, continues)))
         self.poll()
 
     def say(self, until: int, *, silence: int = 0) -> None:
@@ -149,12 +149,12 @@ class Bench:
     def serve(self, *messages: str | bytes) -> None:
         """The server says something."""
         for message in messages:
-            self._do(self.lane.message(message, self.now))
+            self._do(self.lane.receive(message, self.now))
         self.poll()
 
     def lose(self, code: int | None = None) -> None:
         """The connection ends."""
-        self._do(self.lane.lost(self.now, code))
+        self._do(self.lane.connection_lost(self.now, code))
 
     # -- what came of it ----------------------------------------------------------------------------------------------
 
@@ -171,41 +171,41 @@ class Bench:
     @property
     def waiting(self) -> list[tuple[int, int]]:
         """What is not answered."""
-        return list(self.lane.account.waiting)
+        return list(self.lane.pending.waiting)
 
     @property
     def texts(self) -> list[str]:
         """Of the records."""
         return [text for _, _, text in self.records]
 
-    def _do(self, effects: list[LaneEffect]) -> None:
+    def _do(self, effects: list[SenderEvent]) -> None:
         for effect in effects:
             match effect:
-                case Send(str() as text):
+                case SendMessage(str() as text):
                     self.control.append((self.at, json.loads(text)["type"]))
-                    self.lane.left(self.now)
-                case Send(data):
+                    self.lane.message_sent(self.now)
+                case SendMessage(data):
                     self.audio.append((self.at, len(data) // 2))
-                    self.lane.left(self.now)
+                    self.lane.message_sent(self.now)
                 case Hangup(error):
                     self.hangups.append(str(error))
                     self.lose()
-                case Uttered(utterance):
+                case UtteranceReady(utterance):
                     self.uttered.append(effect)
                     text = " ".join(word.word for word in utterance.words)
                     self.records.append((utterance.start, utterance.end, text))
-                case Evicted(samples):
+                case AudioEvicted(samples):
                     self.evicted += samples
-                case SetAside(samples):
+                case AudioQuarantined(samples):
                     self.aside += samples
-                case Noted(kind):
+                case ServerNotice(kind):
                     self.noted.append(kind)
                 case Learned(text):
                     self.learned.append(text)
                 case _:
                     pass
-        account = self.lane.account
-        assert account.let_through == account.waiting.total + sum(account.fates.values())
+        account = self.lane.pending
+        assert account.accepted_samples == account.waiting.total + sum(account.fates.values())
 
 
 def talking(until: int = 6000, **settings: Any) -> Bench:

@@ -10,12 +10,12 @@ from edged.recognizer.faults import Fault, Verb
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import ScriptEngines
 from edged.recognizer.server import Server
-from edged.spool.items import Run
+from edged.spool.model import RunInfo
 from edged.spool.spool import Spool
 from edged.stream import backfill
 from edged.stream.backfill import Backfill
-from edged.stream.effects import SetAside
-from edged.stream.scribe import Uttered
+from edged.stream.events import AudioQuarantined
+from edged.stream.transcript_assembler import UtteranceReady
 from tests.patience import PATIENCE_S
 from tests.spool.some import with_spool
 from tests.stream.behind import RATE, SCRIPT, STRETCHES, Play, playing, until
@@ -26,7 +26,7 @@ def test_from_the_spool_every_word_comes_once_in_order_where_it_was_said(tmp_pat
 
     async def main(spool: Spool, *_: object) -> None:
         async with Server(ScriptEngines(SCRIPT), limits=Limits(max_rate=1000)) as server:
-            spool.begin_run(Run("a", spool.boot_id, RATE, 0, "plughw:CARD=Device", 0.0))
+            spool.begin_run(RunInfo("a", spool.boot_id, RATE, 0, "plughw:CARD=Device", 0.0))
             for start, end, voiced in STRETCHES:
                 spool.segment_open("a", start)
                 spool.audio("a", start, SCRIPT.pcm[2 * start : 2 * end], voiced)
@@ -95,7 +95,7 @@ def test_a_connection_that_is_lost_in_mid_word_costs_none() -> None:
         play.backfill.add("a", RATE, STRETCHES, STRETCHES[0].end)
         await play.finished(task)
         play.check()
-        assert [e.utterance.replayed for _, e in play.effects if isinstance(e, Uttered)][:2] == [True, True]
+        assert [e.utterance.replayed for _, e in play.effects if isinstance(e, UtteranceReady)][:2] == [True, True]
         assert play.backfill.totals.connections == 2
         assert play.backfill.totals.reconnects == 1
 
@@ -183,7 +183,7 @@ def test_what_ends_connection_after_connection_comes_back_later(monkeypatch: pyt
         play.backfill.add("a", RATE, STRETCHES)
         play.backfill.add("b", RATE, STRETCHES[:1])
         await until(lambda: play.words("b"))
-        assert any(isinstance(effect, SetAside) for _, effect in play.effects)
+        assert any(isinstance(effect, AudioQuarantined) for _, effect in play.effects)
         assert play.words()[-4:] == list(SCRIPT.texts[8:])
         assert SCRIPT.texts[7] not in play.words()
         await until(lambda: SCRIPT.texts[7] in play.words())

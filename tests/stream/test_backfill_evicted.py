@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from edged.ranges import Ranges
+from edged.model.ranges import Ranges
 from edged.stream import backfill
-from edged.stream.backfill import Missing
+from edged.stream.backfill import AudioMissing
 from tests.stream.behind import RATE, SCRIPT, STRETCHES, Play, playing, until
 
 FIRST, SECOND, THIRD = STRETCHES
@@ -18,7 +18,7 @@ def length_s(start: int, end: int) -> float:
 
 def missing(play: Play) -> int:
     """Samples that were missed at loading."""
-    return sum(effect.samples for _, effect in play.effects if isinstance(effect, Missing))
+    return sum(effect.samples for _, effect in play.effects if isinstance(effect, AudioMissing))
 
 
 def test_what_nobody_has_yet_is_lost_and_waits_no_longer() -> None:

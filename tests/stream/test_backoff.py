@@ -2,12 +2,12 @@
 
 import pytest
 
-from edged.errors import Refused, Unreachable
-from edged.settings import Reconnect
+from edged.config.settings import ReconnectSettings
+from edged.model.errors import RefusedError, UnreachableError
 from edged.stream.backoff import Backoff, End, Hold
 
-SETTINGS = Reconnect(initial_s=0.5, max_s=30, refused_s=300)
-LOST = Unreachable("lost")
+SETTINGS = ReconnectSettings(initial_s=0.5, max_s=30, refused_s=300)
+LOST = UnreachableError("lost")
 
 
 def test_the_limit_doubles_up_to_the_longest() -> None:
@@ -89,18 +89,18 @@ def test_connections_that_end_for_another_reason_tell_nothing_of_silence(end: En
 
 def test_a_refusal_waits_long_with_a_little_jitter_and_is_no_failure_of_the_network() -> None:
     backoff = Backoff(SETTINGS)
-    assert backoff.wait_s(Refused("no"), 0.0) == pytest.approx(270)
-    assert backoff.wait_s(Refused("no"), 1.0) == pytest.approx(300)
+    assert backoff.wait_s(RefusedError("no"), 0.0) == pytest.approx(270)
+    assert backoff.wait_s(RefusedError("no"), 1.0) == pytest.approx(300)
     assert backoff.wait_s(LOST, 1.0) == 0.5
 
 
 def test_retry_after_is_honoured() -> None:
-    assert Backoff(SETTINGS).wait_s(Unreachable("busy", retry_after_s=17), 1.0) == 17
-    assert Backoff(SETTINGS).wait_s(Unreachable("busy", retry_after_s=0.1), 1.0) == 0.5
+    assert Backoff(SETTINGS).wait_s(UnreachableError("busy", retry_after_s=17), 1.0) == 17
+    assert Backoff(SETTINGS).wait_s(UnreachableError("busy", retry_after_s=0.1), 1.0) == 0.5
 
 
 def test_but_not_for_a_year() -> None:
-    assert Backoff(SETTINGS).wait_s(Unreachable("busy", retry_after_s=3e7), 1.0) == 3600
+    assert Backoff(SETTINGS).wait_s(UnreachableError("busy", retry_after_s=3e7), 1.0) == 3600
 
 
 def test_years_of_failures_are_counted_without_harm() -> None:

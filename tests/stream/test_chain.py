@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edged.recognizer.compatible import Quirks
+from edged.config.settings import DeepgramSettings, GateSettings
 from edged.recognizer.compose import compose, place, sentences
+from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script
 from edged.recognizer.windows import Unkindness
-from edged.settings import Deepgram, Gate
 from tests.simulation import World
 
 WORST_S = 0.08 + 0.05
@@ -71,8 +71,8 @@ def advance(one: World, until_s: float) -> None:
     """Let time pass, and look at each step."""
     while one.now < until_s - 1e-9:
         one.run(one.now + 0.05)
-        account = one.lane.account
-        assert account.let_through == account.waiting.total + sum(account.fates.values())
+        account = one.lane.pending
+        assert account.accepted_samples == account.waiting.total + sum(account.fates.values())
         if one.now >= max(one.blocked_until, one.jammed_until):
             deadline = one.lane.next_deadline(one.now)
             assert deadline is None or deadline > one.now, "a lane that is polled without end"
@@ -239,22 +239,22 @@ def test_text_that_a_server_keeps_until_the_end_is_got_once(quirks: Quirks) -> N
 
 @pytest.mark.parametrize("finalize", ["message", "off"])
 def test_with_and_without_finalize_no_word_is_lost(finalize: Any) -> None:
-    assert_every_word_once(history(2, [(0.5, "reset", None)], settings=Deepgram(finalize=finalize)))
+    assert_every_word_once(history(2, [(0.5, "reset", None)], settings=DeepgramSettings(finalize=finalize)))
 
 
 def test_without_interims_no_word_is_lost() -> None:
-    one = history(2, [(0.5, "reset", None)], settings=Deepgram(interim_results=False, utterance_end_ms=False))
+    one = history(2, [(0.5, "reset", None)], settings=DeepgramSettings(interim_results=False, utterance_end_ms=False))
     assert_every_word_once(one)
 
 
 def test_without_a_gate_no_word_is_lost() -> None:
-    one = history(2, [(0.5, "reset", None)], gate=Gate(enabled=False))
+    one = history(2, [(0.5, "reset", None)], gate=GateSettings(enabled=False))
     assert_every_word_once(one)
 
 
 def test_connecting_at_speech_loses_no_word() -> None:
     """`prime_s = 0`, and the connection closed between sentences: pre-roll and replay cover the handshake."""
-    one = history(4, [(0.6, "reset", None)], settings=Deepgram(prime_s=0, idle_close_s=1))
+    one = history(4, [(0.6, "reset", None)], settings=DeepgramSettings(prime_s=0, idle_close_s=1))
     assert_every_word_once(one)
     assert one.connections > 2
 
@@ -262,7 +262,7 @@ def test_connecting_at_speech_loses_no_word() -> None:
 def test_records_are_no_longer_than_they_may_be() -> None:
     """Talk without any pause is parted, and loses no word by it."""
     script = compose(sentences(1, 60), pause_s=(0.0, 0.05), seed=5)
-    one = World(script, unkind=Unkindness.all(), seed=5, utterance_max_s=6, gate=Gate(max_segment_s=10))
+    one = World(script, unkind=Unkindness.all(), seed=5, utterance_max_s=6, gate=GateSettings(max_segment_s=10))
     one.play_out()
     assert_every_word_once(one)
     lengths = [(u.words[-1].end - u.words[0].start) / one.rate for u in one.utterances]

@@ -11,8 +11,8 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from edged import __version__
-from edged.errors import Refused, Unreachable
-from edged.stream.connection import MOST_FRAGMENTS, Closed, Connection
+from edged.model.errors import RefusedError, UnreachableError
+from edged.stream.connection import MOST_FRAGMENTS, Connection, ConnectionClosedError
 from edged.stream.messages import ServerError, parse
 from tests.stream.wire import KEY, converse, forever, settings
 
@@ -96,7 +96,7 @@ def test_a_key_that_is_said_back_in_any_writing_is_hidden(message: str | bytes) 
         parsed = parse(await connection.receive(), 16_000)
         assert isinstance(parsed, ServerError)
         assert parsed.text == "<key>"
-        with pytest.raises(Closed, match="<key>"):
+        with pytest.raises(ConnectionClosedError, match="<key>"):
             await connection.receive()
 
     converse(handler, client)
@@ -109,7 +109,7 @@ def test_nor_does_a_refusal_tell_it() -> None:
     async def main() -> None:
         async with serve(forever, "127.0.0.1", 0, process_request=refuse) as server:
             port = next(iter(server.sockets)).getsockname()[1]
-            with pytest.raises(Refused, match="no <key>"):
+            with pytest.raises(RefusedError, match="no <key>"):
                 await Connection.open(settings(port), 16_000, KEY, None)
 
     asyncio.run(main())
@@ -147,7 +147,7 @@ def test_what_is_used_of_websockets_inside() -> None:
         assert [len(frame) for frame in frames] == [2 + 4 + 2], "a header, the mask and the audio"
         inside.transport.write(frames[0])
         await inside.drain()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosedError):
             await connection.receive()
         assert inside.protocol.close_exc.rcvd == Close(1000, "")
 
@@ -168,7 +168,7 @@ def test_sending_to_a_network_that_takes_nothing() -> None:
             while True:
                 await connection.send(bytes(100_000))
 
-        with pytest.raises(Closed, match="the network has stopped taking data") as closed:
+        with pytest.raises(ConnectionClosedError, match="the network has stopped taking data") as closed:
             await speak()
         assert closed.value.code is None
         stop.set()
@@ -187,7 +187,7 @@ def test_a_ping_unanswered() -> None:
         server.transport.abort()
 
     async def client(connection: Connection) -> None:
-        with pytest.raises(Closed, match="no answer to a ping") as closed:
+        with pytest.raises(ConnectionClosedError, match="no answer to a ping") as closed:
             await connection.receive()
         assert closed.value.code is None
         stop.set()
@@ -198,11 +198,11 @@ def test_a_ping_unanswered() -> None:
 @pytest.mark.parametrize(
     ("code", "reason", "kind", "text"),
     [
-        (1000, "", Unreachable, "connection closed with code 1000"),
-        (1008, "DATA-0000", Refused, "can't decode the audio"),
-        (1011, "See https://dpgr.am/net0001", Unreachable, "NET-0001"),
-        (1012, "restart", Unreachable, 'code 1012: "restart"'),
-        (4400, f"hello {KEY.reveal()}", Unreachable, 'code 4400: "hello <key>"'),
+        (1000, "", UnreachableError, "connection closed with code 1000"),
+        (1008, "DATA-0000", RefusedError, "can't decode the audio"),
+        (1011, "See https://dpgr.am/net0001", UnreachableError, "NET-0001"),
+        (1012, "restart", UnreachableError, 'code 1012: "restart"'),
+        (4400, f"hello {KEY.reveal()}", UnreachableError, 'code 4400: "hello <key>"'),
     ],
 )
 def test_the_server_closes(code: int, reason: str, kind: type[Exception], text: str) -> None:
@@ -213,7 +213,7 @@ def test_the_server_closes(code: int, reason: str, kind: type[Exception], text: 
 
     async def client(connection: Connection) -> None:
         for attempt in (connection.receive(), connection.send("{}")):
-            with pytest.raises(Closed) as closed:
+            with pytest.raises(ConnectionClosedError) as closed:
                 await attempt
             assert closed.value.code == code
             assert isinstance(closed.value.error, kind)
@@ -229,7 +229,7 @@ def test_the_network_breaks() -> None:
         server.transport.abort()
 
     async def client(connection: Connection) -> None:
-        with pytest.raises(Closed, match="connection lost") as closed:
+        with pytest.raises(ConnectionClosedError, match="connection lost") as closed:
             await connection.receive()
         assert closed.value.code is None
 
@@ -250,7 +250,9 @@ def test_a_message_of_endless_fragments_is_given_up() -> None:
                 await asyncio.sleep(0)
 
     async def client(connection: Connection) -> None:
-        with pytest.raises(Closed, match=f"broke the WebSocket protocol .a message in more than {MOST_FRAGMENTS}"):
+        with pytest.raises(
+            ConnectionClosedError, match=f"broke the WebSocket protocol .a message in more than {MOST_FRAGMENTS}"
+        ):
             await connection.receive()
         assert len(connection._socket.recv_messages.frames.queue) <= 2 * MOST_FRAGMENTS
 
@@ -278,7 +280,7 @@ def test_what_breaks_the_protocol_is_told_as_that(said: bytes) -> None:
         await server.wait_closed()
 
     async def client(connection: Connection) -> None:
-        with pytest.raises(Closed, match="the server broke the WebSocket protocol"):
+        with pytest.raises(ConnectionClosedError, match="the server broke the WebSocket protocol"):
             await connection.receive()
 
     converse(handler, client)
@@ -297,7 +299,7 @@ def test_given_up() -> None:
                 await connection.receive()
 
         connection.abort()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosedError):
             await hear()
 
     converse(handler, client)
@@ -308,7 +310,7 @@ def test_audio_does_not_vanish_into_a_connection_that_is_lost(caplog: pytest.Log
 
     async def client(connection: Connection) -> None:
         connection.abort()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosedError):
             await connection.send(bytes(3200))
 
     converse(forever, client)

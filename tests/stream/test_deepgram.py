@@ -3,7 +3,7 @@
 import json
 from urllib.parse import parse_qsl, urlsplit
 
-from edged.settings import Deepgram
+from edged.config.settings import DeepgramSettings
 from edged.stream.deepgram import CLOSE_STREAM, FINALIZE, KEEP_ALIVE, listen_url
 
 
@@ -15,7 +15,7 @@ def test_control_messages_are_text_as_the_server_wants_them() -> None:
     ]
 
 
-def asked(settings: Deepgram, rate: int = 16_000) -> dict[str, list[str]]:
+def asked(settings: DeepgramSettings, rate: int = 16_000) -> dict[str, list[str]]:
     query: dict[str, list[str]] = {}
     for name, value in parse_qsl(urlsplit(listen_url(settings, rate)).query, keep_blank_values=True):
         query.setdefault(name, []).append(value)
@@ -23,7 +23,7 @@ def asked(settings: Deepgram, rate: int = 16_000) -> dict[str, list[str]]:
 
 
 def test_the_url_names_everything_that_the_server_must_know() -> None:
-    assert asked(Deepgram()) == {
+    assert asked(DeepgramSettings()) == {
         "model": ["nova-3"],
         "language": ["en"],
         "encoding": ["linear16"],
@@ -37,38 +37,44 @@ def test_the_url_names_everything_that_the_server_must_know() -> None:
 
 
 def test_it_goes_to_the_endpoint_that_is_configured() -> None:
-    assert listen_url(Deepgram(), 16_000).startswith("wss://api.deepgram.com/v1/listen?model=nova-3&")
-    assert listen_url(Deepgram(url="ws://localhost:8080"), 16_000).startswith("ws://localhost:8080/v1/listen?")
-    assert listen_url(Deepgram(url="ws://[::1]:80/asr?token=1"), 16_000).startswith("ws://[::1]:80/asr?token=1&model=")
+    assert listen_url(DeepgramSettings(), 16_000).startswith("wss://api.deepgram.com/v1/listen?model=nova-3&")
+    assert listen_url(DeepgramSettings(url="ws://localhost:8080"), 16_000).startswith("ws://localhost:8080/v1/listen?")
+    assert listen_url(DeepgramSettings(url="ws://[::1]:80/asr?token=1"), 16_000).startswith(
+        "ws://[::1]:80/asr?token=1&model="
+    )
 
 
 def test_the_rate_is_that_of_the_capture() -> None:
-    assert asked(Deepgram(), 48_000)["sample_rate"] == ["48000"]
+    assert asked(DeepgramSettings(), 48_000)["sample_rate"] == ["48000"]
 
 
 def test_booleans_are_lower_case_and_false_is_said() -> None:
-    query = asked(Deepgram(endpointing_ms=False, smart_format=False, interim_results=False, options={"numerals": True}))
+    query = asked(
+        DeepgramSettings(endpointing_ms=False, smart_format=False, interim_results=False, options={"numerals": True})
+    )
     assert (query["endpointing"], query["smart_format"], query["interim_results"]) == (["false"],) * 3
     assert query["numerals"] == ["true"]
 
 
 def test_without_interim_results_no_utterance_end_is_asked_for() -> None:
     """The server refuses the pair."""
-    assert "utterance_end_ms" not in asked(Deepgram(interim_results=False))
-    assert "utterance_end_ms" not in asked(Deepgram(utterance_end_ms=False))
+    assert "utterance_end_ms" not in asked(DeepgramSettings(interim_results=False))
+    assert "utterance_end_ms" not in asked(DeepgramSettings(utterance_end_ms=False))
 
 
 def test_without_a_language_the_server_decides() -> None:
-    assert "language" not in asked(Deepgram(language=""))
+    assert "language" not in asked(DeepgramSettings(language=""))
 
 
 def test_diarize_is_asked_for_when_it_is_wanted() -> None:
-    assert "diarize" not in asked(Deepgram())
-    assert asked(Deepgram(diarize=True))["diarize"] == ["true"]
+    assert "diarize" not in asked(DeepgramSettings())
+    assert asked(DeepgramSettings(diarize=True))["diarize"] == ["true"]
 
 
 def test_lists_repeat_their_name_and_every_character_survives() -> None:
-    query = asked(Deepgram(keyterms=["Käse & Brot", "a=b"], keywords=["snuffle:2"], options={"tag": ["x", "y z"]}))
+    query = asked(
+        DeepgramSettings(keyterms=["Käse & Brot", "a=b"], keywords=["snuffle:2"], options={"tag": ["x", "y z"]})
+    )
     assert query["keyterm"] == ["Käse & Brot", "a=b"]
     assert query["keywords"] == ["snuffle:2"]
     assert query["tag"] == ["x", "y z"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edged.stream.happy_eyeballs import MOST_DOUBTS, Address, Doubts, Family, HappyEyeballs
+from edged.stream.happy_eyeballs import MOST_DOUBTS, Address, Family, HappyEyeballs, SuspectAddresses
 
 SIX: list[Address] = [("2001:db8::1", 443, 0, 0), ("2001:db8::2", 443, 0, 0)]
 FOUR: list[Address] = [("192.0.2.1", 443), ("192.0.2.2", 443)]
@@ -10,7 +10,7 @@ FOUR: list[Address] = [("192.0.2.1", 443), ("192.0.2.2", 443)]
 
 def race(*doubted: Address, six: list[Address] = SIX, four: list[Address] = FOUR) -> HappyEyeballs:
     """Both look-ups have ended at 0 s."""
-    doubts = Doubts()
+    doubts = SuspectAddresses()
     for address in doubted:
         doubts.add(address)
     eyeballs = HappyEyeballs(doubts)
@@ -57,7 +57,7 @@ def test_it_is_over_when_all_have_failed() -> None:
 
 def test_a_look_up_that_hangs_keeps_no_address_waiting() -> None:
     """Some resolvers drop questions for IPv6 addresses; one that comes late is still tried."""
-    eyeballs = HappyEyeballs(Doubts())
+    eyeballs = HappyEyeballs(SuspectAddresses())
     eyeballs.found(Family.IPV4, FOUR[:1], 1)
     assert eyeballs.take(1) is None, "that of IPv6 is given a moment"
     assert eyeballs.take(1.05) == FOUR[0]
@@ -68,13 +68,13 @@ def test_a_look_up_that_hangs_keeps_no_address_waiting() -> None:
 
 
 def test_ipv6_that_is_found_first_begins_at_once() -> None:
-    eyeballs = HappyEyeballs(Doubts())
+    eyeballs = HappyEyeballs(SuspectAddresses())
     eyeballs.found(Family.IPV6, SIX, 1)
     assert eyeballs.take(1) == SIX[0]
 
 
 def test_without_ipv6_addresses_nothing_waits() -> None:
-    eyeballs = HappyEyeballs(Doubts())
+    eyeballs = HappyEyeballs(SuspectAddresses())
     eyeballs.found(Family.IPV4, FOUR, 1)
     eyeballs.found(Family.IPV6, [], 1.001)
     assert eyeballs.take(1.001) == FOUR[0]
@@ -93,7 +93,7 @@ def test_addresses_that_all_hung_are_tried_as_others() -> None:
 
 def test_doubts_are_few() -> None:
     """A name that leads to other addresses each time fills no memory."""
-    doubts = Doubts()
+    doubts = SuspectAddresses()
     for i in range(MOST_DOUBTS + 1):
         doubts.add((f"192.0.2.{i}", 443))
     assert ("192.0.2.0", 443) not in doubts

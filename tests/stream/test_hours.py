@@ -5,15 +5,15 @@ from itertools import pairwise
 
 import pytest
 
-from edged.audio import Block
-from edged.gate.gate import Close, Open
-from edged.gate.intake import Audio
+from edged.gate.audio_gate import SegmentAudio
+from edged.gate.gate import SegmentClosed, SegmentOpened
+from edged.model.audio import Block
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import Script
 from edged.recognizer.windows import Unkindness
-from edged.stream.effects import Handed, HandedOver, LaneEffect
-from edged.stream.lane import Lane
+from edged.stream.events import BacklogHandedOver, BacklogRange, SenderEvent
+from edged.stream.sender import Sender
 from tests.simulation import BLOCK_S, World
 
 AHEAD_S = 20.0
@@ -24,19 +24,19 @@ class Backfilling(World):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.stretches: deque[Handed] = deque()
+        self.stretches: deque[BacklogRange] = deque()
         self.lane.has_source, self.lane.parked = False, True
 
     def _microphone(self) -> None:
         while self.stretches and self.lane.backlog < AHEAD_S * self.rate:
             stretch = self.stretches.popleft()
-            self._do(self.lane.let(Open(stretch.start)))
+            self._do(self.lane.feed(SegmentOpened(stretch.start)))
             voiced = stretch.voiced
             for at in range(stretch.start, stretch.end, self.rate):
                 end = min(stretch.end, at + self.rate)
-                self._do(self.lane.let(Audio(at, said(self.script, at, end), voiced)))
+                self._do(self.lane.feed(SegmentAudio(at, said(self.script, at, end), voiced)))
                 voiced = ()
-            self._do(self.lane.let(Close(stretch.end)))
+            self._do(self.lane.feed(SegmentClosed(stretch.end)))
 
 
 class Hours(World):
@@ -44,7 +44,7 @@ class Hours(World):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.lane = Lane(
+        self.lane = Sender(
             self.settings,
             self.rate,
             utterance_max_s=self.utterance_max_s,
@@ -68,12 +68,12 @@ class Hours(World):
             self.behind.now = self.now
             self.behind._step()
 
-    def _do(self, effects: list[LaneEffect]) -> None:
+    def _do(self, effects: list[SenderEvent]) -> None:
         super()._do(effects)
         for effect in effects:
-            if isinstance(effect, HandedOver):
+            if isinstance(effect, BacklogHandedOver):
                 self.behind.stretches += effect.stretches
-                self.behind.lane.sent_before(effect.sent_to)
+                self.behind.lane.mark_sent_before(effect.sent_to)
 
 
 def said(script: Script, start: int, end: int) -> bytes:
@@ -131,4 +131,4 @@ def test_after_an_outage_in_talk_without_a_pause_every_word_is_there_once(seed: 
     """For six minutes, three times as long as memory lasts: what is handed over is cut in the quietest places."""
     script = compose(sentences(8, 12), seed=seed, lead_s=0.1, tail_s=0.1, silence_s=0.1, pause_s=(0.0, 0.06))
     world = through_an_outage(script, seed, 360)
-    assert world.lane.account.fates["handed over"] > 300 * world.rate
+    assert world.lane.pending.fates["handed over"] > 300 * world.rate

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edged.settings import Settings
-from edged.transcripts.make import Maker
-from edged.transcripts.record import Record, decode, encode
+from edged.config.settings import Settings
+from edged.model.record import Record, decode, encode
+from edged.transcripts.record_builder import RecordBuilder
 from tests.stream.some import Bench
 from tests.stream.test_messages import ANY_JSON, MESSAGE, WORD
 
@@ -19,15 +19,15 @@ class Times:
         return position / 1000
 
 
-def maker() -> Maker:
+def maker() -> RecordBuilder:
     ids = count()
-    return Maker(Settings(), "run", "kiosk", Times(), lambda: "unknown", lambda: f"run-{next(ids)}")
+    return RecordBuilder(Settings(), "run", "kiosk", Times(), lambda: "unknown", lambda: f"run-{next(ids)}")
 
 
 def records(bench: Bench) -> list[Record]:
     """Of all that was uttered; each of them can be read back, and says something."""
     made = maker()
-    found = [made.record(uttered.utterance, bench.now, 0.0) for uttered in bench.uttered]
+    found = [made.build(uttered.utterance, bench.now, 0.0) for uttered in bench.uttered]
     for record in found:
         assert decode(encode(record)) == record
         assert record.words

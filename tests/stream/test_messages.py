@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from edged.stream.messages import (
     Metadata,
-    Odd,
     Results,
     ServerError,
-    Unreadable,
+    StreamWord,
+    UnexpectedMessage,
+    UnreadableMessage,
     UtteranceEnd,
-    Word,
     parse,
 )
 
@@ -36,13 +36,13 @@ def read(message: dict[str, Any] | str) -> Results:
 
 def is_odd(text: str | bytes, kind: str) -> None:
     parsed = parse(text, RATE)
-    assert isinstance(parsed, Odd)
+    assert isinstance(parsed, UnexpectedMessage)
     assert parsed.kind == kind
 
 
 def is_unreadable(text: str | bytes, kind: str) -> None:
     parsed = parse(text, RATE)
-    assert isinstance(parsed, Unreadable)
+    assert isinstance(parsed, UnreadableMessage)
     assert parsed.kind == kind
 
 
@@ -62,7 +62,7 @@ def test_results_are_read_in_samples_of_stream_time() -> None:
     assert read(FROM_THE_REFERENCE) == Results(
         start=57_520,
         end=59_980,
-        words=[Word(58_080, 58_720, "dying", "Dying,", 0.8466797, 0)],
+        words=[StreamWord(58_080, 58_720, "dying", "Dying,", 0.8466797, 0)],
         is_final=True,
         speech_final=True,
         from_finalize=False,
@@ -133,7 +133,7 @@ def test_no_odd_or_unknown_field_costs_a_word(fields: dict[str, Any]) -> None:
     word = {"word": "ah", "start": 1.2, "end": 1.4, "confidence": 0.7}
     result = read(wire((word,), **fields))
     assert (result.is_final, result.start, result.end) == (True, 1000, 3000)
-    assert result.words == [Word(1200, 1400, "ah", "ah", 0.7, None)]
+    assert result.words == [StreamWord(1200, 1400, "ah", "ah", 0.7, None)]
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_what_can_not_be_read_and_may_have_been_a_final_is_told_apart(text: str 
 
 
 SAID = {"word": "ah", "start": 1.2, "end": 1.4, "confidence": 0.7, "punctuated_word": "Ah."}
-AH = Word(1200, 1400, "ah", "Ah.", 0.7, None)
+AH = StreamWord(1200, 1400, "ah", "Ah.", 0.7, None)
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ def test_neither_form_of_a_word_exceeds_the_bound() -> None:
 def test_an_unknown_type_is_named_in_short() -> None:
     """It goes into the log."""
     parsed = parse(json.dumps({"type": "x" * 5000}), RATE)
-    assert isinstance(parsed, Odd)
+    assert isinstance(parsed, UnexpectedMessage)
     assert len(parsed.kind) < 80
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edged.errors import Refused
+from edged.model.errors import RefusedError
 from edged.stream.proxy import Proxy, proxy_for
 
 URL = "wss://api.deepgram.com/v1/listen?model=nova-3"
@@ -103,7 +103,7 @@ def test_addresses_and_subnets_that_are_exempt(host: str, no_proxy: str, proxied
 )
 def test_socks_is_not_spoken(variable: str, address: str) -> None:
     """The variable is named, with what to do, and the address is not: it may have a password."""
-    with pytest.raises(Refused) as error:
+    with pytest.raises(RefusedError) as error:
         proxy_for(URL, {variable: address})
     said = f"{variable} in the environment names a SOCKS proxy, which edged does not speak: "
     assert str(error.value) == f"{said}name an HTTP proxy in https_proxy, or unset it"
@@ -125,7 +125,7 @@ def test_socks_is_not_spoken(variable: str, address: str) -> None:
     ],
 )
 def test_a_senseless_address(address: str) -> None:
-    with pytest.raises(Refused, match="https_proxy in the environment names no proxy that can be used") as error:
+    with pytest.raises(RefusedError, match="https_proxy in the environment names no proxy that can be used") as error:
         proxy_for(URL, {"https_proxy": address})
     assert PASSWORD not in str(error.value)
 

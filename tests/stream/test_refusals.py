@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from edged.errors import Refused, Unreachable
+from edged.model.errors import RefusedError, UnreachableError
+from edged.model.message_ids import MessageId
 from edged.stream.deepgram import closure, refusal
-from edged.troubles import Trouble
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from edged.troubles import Trouble
 )
 def test_a_refusal_that_somebody_must_do_something_about_is_retried_slowly(status: int, advice: str) -> None:
     error = refusal(status, {}, b"")
-    assert isinstance(error, Refused)
+    assert isinstance(error, RefusedError)
     assert f"HTTP {status}: {advice}" in str(error)
 
 
@@ -34,7 +34,7 @@ def test_a_wrong_key_is_named_by_where_it_is_from() -> None:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_refusal_that_passes_is_retried_soon(status: int) -> None:
-    assert isinstance(refusal(status, {}, b""), Unreachable)
+    assert isinstance(refusal(status, {}, b""), UnreachableError)
 
 
 PAGE = b"<html><body>Log in</body></html>"
@@ -53,9 +53,9 @@ HTML = {"content-type": "Text/HTML; charset=utf-8"}
 def test_a_page_instead_of_the_recogniser_is_a_captive_portal(status: int, headers: dict[str, str]) -> None:
     """It goes away when somebody logs in: tried again soon, with the jitter that `Unreachable` means."""
     error = refusal(status, headers, PAGE, "/etc/edged/key")
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, UnreachableError)
     assert f"a web page answered instead of the recogniser (HTTP {status}): a captive portal or a proxy?" in str(error)
-    assert error.trouble is Trouble.PORTAL
+    assert error.message_id is MessageId.PORTAL
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_a_page_instead_of_the_recogniser_is_a_captive_portal(status: int, heade
 )
 def test_a_refusal_of_the_recogniser_itself_is_none(status: int, headers: dict[str, str]) -> None:
     """It says so in no page, or in headers of its own. 401 is about the key whoever says it."""
-    assert isinstance(refusal(status, headers, PAGE), Refused)
+    assert isinstance(refusal(status, headers, PAGE), RefusedError)
 
 
 @pytest.mark.parametrize("status", [408, 429, 503])
 def test_a_busy_server_may_say_so_in_a_page(status: int) -> None:
     """What stands in front of it does: then Retry-After counts."""
     error = refusal(status, {**HTML, "retry-after": "7"}, PAGE)
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, UnreachableError)
     assert error.retry_after_s == 7
 
 
@@ -137,7 +137,7 @@ def test_what_is_told_is_one_short_line() -> None:
 )
 def test_retry_after_is_taken_in_seconds(value: str, seconds: float | None) -> None:
     error = refusal(429, {"retry-after": value}, b"")
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, UnreachableError)
     assert error.retry_after_s == seconds
 
 
@@ -146,7 +146,7 @@ def test_retry_after_is_taken_in_seconds(value: str, seconds: float | None) -> N
     [(1008, "DATA-0000"), (1008, "The payload cannot be decoded as audio."), (1011, "data0000")],
 )
 def test_audio_that_can_not_be_decoded_is_a_fault_of_the_configuration(code: int, reason: str) -> None:
-    assert isinstance(closure(code, reason), Refused)
+    assert isinstance(closure(code, reason), RefusedError)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_audio_that_can_not_be_decoded_is_a_fault_of_the_configuration(code: int
 )
 def test_1008_with_any_other_reason_is_told_in_the_servers_words_and_retried_soon(reason: str) -> None:
     error = closure(1008, reason)
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, UnreachableError)
     assert reason in str(error)
 
 
@@ -168,21 +168,21 @@ TIMEOUT = "Deepgram did not receive audio data or a text message within the time
 @pytest.mark.parametrize("reason", [f"{TIMEOUT}0001", "NET-0001", "net-0001"])
 def test_the_idle_limit_is_named(reason: str) -> None:
     error = closure(1011, reason)
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, UnreachableError)
     assert "NET-0001" in str(error)
 
 
 @pytest.mark.parametrize("reason", [f"{TIMEOUT}0000", "NET-0000", "net-0000"])
 def test_the_mute_limit_is_named(reason: str) -> None:
     error = closure(1011, reason)
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, UnreachableError)
     assert "NET-0000" in str(error)
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1005, 1006, 1008, 1011, 1012, 1013, 4400])
 def test_any_other_close_is_retried_soon(code: int) -> None:
     error = closure(code, "as it is")
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, UnreachableError)
     assert str(error) == f'connection closed with code {code}: "as it is"'
 
 

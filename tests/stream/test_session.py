@@ -6,23 +6,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.settings import Deepgram
+from edged.config.settings import DeepgramSettings
 from edged.stream.deepgram import CLOSE_STREAM, FINALIZE, KEEP_ALIVE
-from edged.stream.session import Answer, Flushed, Hangup, Interim, Noted, Send, Session, State, UtteranceEnded, Warned
-from edged.stream.timeline import Piece
+from edged.stream.session import (
+    FinalReceived,
+    Hangup,
+    InterimReceived,
+    SendMessage,
+    ServerNotice,
+    ServerWarning,
+    Session,
+    SessionState,
+    StreamFlushed,
+    UtteranceEndReceived,
+)
+from edged.stream.stream_map import SentPiece
 from tests.stream.some import METADATA, RATE, final, interim, results, utterance_end
 
 
 def session(now: float = 0.0, *, may_finalize: bool = True, **settings: Any) -> Session:
-    return Session(Deepgram(**settings), RATE, now, may_finalize=may_finalize)
+    return Session(DeepgramSettings(**settings), RATE, now, may_finalize=may_finalize)
 
 
 def feed(one: Session, start: int, end: int, *, now: float | None = None) -> None:
     """Audio in real time: each 100 ms when they are over, or all `now`."""
     for at in range(start, end, 100):
         when = (at + 100) / 1000 if now is None else now
-        one.audio(at, bytes(200), when)
-        one.left(when)
+        one.send_audio(at, bytes(200), when)
+        one.message_sent(when)
 
 
 def controls(one: Session, until: float, *, since: float = 0.0, step: float = 0.25) -> list[tuple[float, object]]:
@@ -31,8 +42,8 @@ def controls(one: Session, until: float, *, since: float = 0.0, step: float = 0.
     for i in range(1, round((until - since) / step) + 1):
         now = since + i * step
         for effect in one.poll(now):
-            said.append((now, effect.data if isinstance(effect, Send) else type(effect)))
-            one.left(now)
+            said.append((now, effect.data if isinstance(effect, SendMessage) else type(effect)))
+            one.message_sent(now)
     return said
 
 
@@ -53,18 +64,18 @@ def test_no_keep_alive_goes_while_audio_flows() -> None:
     one = session()
     for second in range(20):
         feed(one, second * 1000, second * 1000 + 1000)
-        one.message(interim(0, second * 1000 + 1000), second + 1)
+        one.receive(interim(0, second * 1000 + 1000), second + 1)
         assert one.poll(second + 1.0) == []
 
 
 def test_a_keep_alive_that_waits_to_leave_is_not_sent_twice() -> None:
     one = session()
-    assert one.poll(4.0) == [Send(KEEP_ALIVE)]
+    assert one.poll(4.0) == [SendMessage(KEEP_ALIVE)]
     assert one.poll(4.1) == []
 
 
 def test_after_a_late_wake_up_keep_alive_goes_at_once() -> None:
-    assert session().poll(9.0) == [Send(KEEP_ALIVE)]
+    assert session().poll(9.0) == [SendMessage(KEEP_ALIVE)]
 
 
 def test_after_more_than_the_idle_limit_the_connection_is_taken_for_dead() -> None:
@@ -73,13 +84,13 @@ def test_after_more_than_the_idle_limit_the_connection_is_taken_for_dead() -> No
     [hangup] = one.poll(12.1)
     assert isinstance(hangup, Hangup)
     assert "nothing could leave for 12 s" in str(hangup.error)
-    assert one.state is State.OVER
+    assert one.state is SessionState.OVER
 
 
 def test_it_wants_to_be_polled_when_the_next_keep_alive_is_due() -> None:
     one = session()
     assert one.next_deadline() == 4.0
-    one.left(1.5)
+    one.message_sent(1.5)
     assert one.next_deadline() == 5.5
 
 
@@ -87,13 +98,13 @@ def test_it_wants_to_be_polled_when_the_next_keep_alive_is_due() -> None:
 
 
 def test_audio_goes_out_as_it_is() -> None:
-    assert session().audio(500, b"\x01\x02" * 100, 0.0) == [Send(b"\x01\x02" * 100)]
+    assert session().send_audio(500, b"\x01\x02" * 100, 0.0) == [SendMessage(b"\x01\x02" * 100)]
 
 
 def test_an_empty_binary_message_is_never_sent() -> None:
     """It would close the stream."""
     with pytest.raises(ValueError, match="empty binary message"):
-        session().audio(0, b"", 0.0)
+        session().send_audio(0, b"", 0.0)
 
 
 def test_a_burst_of_a_pre_roll_may_leave_at_once_and_then_the_pace_counts() -> None:
@@ -118,7 +129,7 @@ def test_a_backlog_leaves_at_the_replay_rate(rate: float) -> None:
     at = 0
     for tick in range(1001):
         while one.room(tick / 100) >= 100:
-            one.audio(at, bytes(200), tick / 100)
+            one.send_audio(at, bytes(200), tick / 100)
             at += 100
     assert at == pytest.approx(300 + 10_000 * rate, abs=101)
 
@@ -129,7 +140,7 @@ def test_no_more_than_inflight_s_is_sent_beyond_the_last_result() -> None:
     assert one.room(100.0) == 100
     feed(one, 4900, 5000, now=100.0)
     assert (one.room(200.0), one.room_at(100, 200.0)) == (0, None)
-    one.message(interim(0, 3000), 200.0)
+    one.receive(interim(0, 3000), 200.0)
     assert one.room(201.0) == 300
 
 
@@ -149,10 +160,10 @@ def test_a_final_answers_everything_sent_before_its_end() -> None:
     """Windows are contiguous: what lies between the last one's end and this one's start is answered too."""
     one = session()
     feed(one, 0, 3000)
-    one.message(final(0, 1000), 3.0)
-    [answer] = one.message(final(1200, 2000, "ah@1300-1500", speech_final=True, from_finalize=True), 3.0)
-    assert isinstance(answer, Answer)
-    assert answer.pieces == [Piece(1000, 1000, 1000)]
+    one.receive(final(0, 1000), 3.0)
+    [answer] = one.receive(final(1200, 2000, "ah@1300-1500", speech_final=True, from_finalize=True), 3.0)
+    assert isinstance(answer, FinalReceived)
+    assert answer.pieces == [SentPiece(1000, 1000, 1000)]
     assert (answer.speech_final, answer.from_finalize, answer.reach) == (True, True, 2000)
     assert [word.word for word in answer.words] == ["ah"]
 
@@ -161,17 +172,17 @@ def test_a_final_over_a_skip_answers_both_sides() -> None:
     one = session()
     feed(one, 0, 1000)
     feed(one, 90_000, 91_000)
-    [answer] = one.message(final(0, 1500), 91.0)
-    assert isinstance(answer, Answer)
-    assert answer.pieces == [Piece(0, 0, 1000), Piece(1000, 90_000, 500)]
+    [answer] = one.receive(final(0, 1500), 91.0)
+    assert isinstance(answer, FinalReceived)
+    assert answer.pieces == [SentPiece(0, 0, 1000), SentPiece(1000, 90_000, 500)]
 
 
 def test_a_final_that_ends_before_the_last_one_answers_nothing_anew() -> None:
     one = session()
     feed(one, 0, 3000)
-    one.message(final(0, 2000), 3.0)
-    [answer] = one.message(final(500, 1500), 3.0)
-    assert isinstance(answer, Answer)
+    one.receive(final(0, 2000), 3.0)
+    [answer] = one.receive(final(500, 1500), 3.0)
+    assert isinstance(answer, FinalReceived)
     assert answer.pieces == []
     assert one.answered_to == 2000
 
@@ -179,33 +190,33 @@ def test_a_final_that_ends_before_the_last_one_answers_nothing_anew() -> None:
 def test_a_final_that_claims_more_than_was_sent_answers_what_was_sent() -> None:
     one = session()
     feed(one, 0, 1000)
-    [answer] = one.message(final(0, 60_000), 1.0)
-    assert isinstance(answer, Answer)
+    [answer] = one.receive(final(0, 60_000), 1.0)
+    assert isinstance(answer, FinalReceived)
     assert answer.reach == 1000
 
 
 def test_an_interim_answers_nothing() -> None:
     one = session()
     feed(one, 0, 1000)
-    [shown] = one.message(interim(0, 1000, "ah@100-200"), 1.0)
-    assert isinstance(shown, Interim)
+    [shown] = one.receive(interim(0, 1000, "ah@100-200"), 1.0)
+    assert isinstance(shown, InterimReceived)
     assert one.answered_to == 0
 
 
 def test_results_before_any_audio_disturb_nothing() -> None:
     """They would answer audio of nobody."""
     one = session()
-    [answer] = one.message(final(0, 1000, "ah@100-200"), 1.0)
-    assert isinstance(answer, Answer)
+    [answer] = one.receive(final(0, 1000, "ah@100-200"), 1.0)
+    assert isinstance(answer, FinalReceived)
     assert answer.pieces == []
-    assert one.message(utterance_end(500), 1.0) == []
+    assert one.receive(utterance_end(500), 1.0) == []
 
 
 def test_an_utterance_end_without_a_time_is_ignored() -> None:
     one = session()
     feed(one, 0, 1000)
-    assert one.message(utterance_end(-1000), 1.0) == []
-    assert one.message(utterance_end(500), 1.0) == [UtteranceEnded(500)]
+    assert one.receive(utterance_end(-1000), 1.0) == []
+    assert one.receive(utterance_end(500), 1.0) == [UtteranceEndReceived(500)]
 
 
 @pytest.mark.parametrize(
@@ -219,22 +230,22 @@ def test_an_utterance_end_without_a_time_is_ignored() -> None:
 def test_what_is_odd_is_noted_and_disturbs_nothing(text: str | bytes, kind: str) -> None:
     one = session()
     feed(one, 0, 1000)
-    assert one.message(text, 1.0) == [Noted(kind)]
-    assert one.state is State.OPEN
+    assert one.receive(text, 1.0) == [ServerNotice(kind)]
+    assert one.state is SessionState.OPEN
 
 
 def test_what_the_server_complains_of_is_passed_on() -> None:
-    said = session().message('{"type":"Error","description":"no\\nway"}', 1.0)
-    assert said == [Warned('the server says: "no way"')]
+    said = session().receive('{"type":"Error","description":"no\\nway"}', 1.0)
+    assert said == [ServerWarning('the server says: "no way"')]
 
 
 def test_a_result_in_a_binary_frame_is_one_and_is_told_of() -> None:
     one = session()
     feed(one, 0, 1000)
-    told, answer = one.message(final(0, 1000, "ah@100-200").encode(), 1.0)
-    assert isinstance(told, Warned)
+    told, answer = one.receive(final(0, 1000, "ah@100-200").encode(), 1.0)
+    assert isinstance(told, ServerWarning)
     assert "binary frames" in told.text
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, FinalReceived)
     assert one.answered_to == 1000
 
 
@@ -246,10 +257,10 @@ def test_after_what_can_not_be_read_nothing_counts(text: str | bytes) -> None:
     """It may have been a final: the next one would answer its audio, and its words would be lost."""
     one = session()
     feed(one, 0, 2000)
-    [hangup] = one.message(text, 2.0)
+    [hangup] = one.receive(text, 2.0)
     assert isinstance(hangup, Hangup)
-    assert one.state is State.OVER
-    assert one.message(final(1000, 2000, "oh@1100-1200"), 2.0) == []
+    assert one.state is SessionState.OVER
+    assert one.receive(final(1000, 2000, "oh@1100-1200"), 2.0) == []
     assert one.answered_to == 0
 
 
@@ -257,15 +268,15 @@ def test_nor_while_it_drains() -> None:
     one = session()
     feed(one, 0, 2000)
     one.close_stream()
-    assert [type(effect) for effect in one.message(TORN, 2.0)] == [Hangup]
+    assert [type(effect) for effect in one.receive(TORN, 2.0)] == [Hangup]
 
 
 def test_what_can_not_be_read_when_all_is_answered_disturbs_nothing() -> None:
     one = session()
     feed(one, 0, 1000)
-    one.message(final(0, 1000), 1.0)
-    assert [type(effect) for effect in one.message(TORN, 1.0)] == [Noted]
-    assert one.state is State.OPEN
+    one.receive(final(0, 1000), 1.0)
+    assert [type(effect) for effect in one.receive(TORN, 1.0)] == [ServerNotice]
+    assert one.state is SessionState.OPEN
 
 
 def test_finals_hold_no_more_text_than_can_be_said_in_what_was_sent() -> None:
@@ -273,34 +284,34 @@ def test_finals_hold_no_more_text_than_can_be_said_in_what_was_sent() -> None:
     one = session()
     feed(one, 0, 10_000)
     flood = final(0, 10_000, " ".join(f"{i:04}@1000-2000" for i in range(800)))
-    told, answer = one.message(flood, 10.0)
-    assert isinstance(told, Warned)
-    assert isinstance(answer, Answer)
+    told, answer = one.receive(flood, 10.0)
+    assert isinstance(told, ServerWarning)
+    assert isinstance(answer, FinalReceived)
     assert len(answer.words) == 2000 / 5
-    told, answer = one.message(flood, 10.0)
-    assert isinstance(answer, Answer)
+    told, answer = one.receive(flood, 10.0)
+    assert isinstance(answer, FinalReceived)
     assert answer.words == []
     feed(one, 10_000, 11_000)
     more = final(10_000, 11_000, " ".join(f"{i:04}@10100-10900" for i in range(800)))
-    _, answer = one.message(more, 11.0)
-    assert isinstance(answer, Answer)
+    _, answer = one.receive(more, 11.0)
+    assert isinstance(answer, FinalReceived)
     assert len(answer.words) == 100 / 5
 
 
 def test_interims_hold_as_much_and_use_none_of_it() -> None:
     one = session()
     for _ in range(3):
-        _, shown = one.message(interim(0, 10_000, " ".join(f"{i:04}@1000-2000" for i in range(800))), 10.0)
-        assert isinstance(shown, Interim)
+        _, shown = one.receive(interim(0, 10_000, " ".join(f"{i:04}@1000-2000" for i in range(800))), 10.0)
+        assert isinstance(shown, InterimReceived)
         assert len(shown.words) == 1000 / 5
 
 
 def test_the_server_is_heard_when_it_says_something_of_the_audio() -> None:
     """Compatible servers send Metadata on open: that tells nothing of whether the mute timer has stopped."""
     one = session()
-    one.message(METADATA, 0.1)
+    one.receive(METADATA, 0.1)
     assert not one.heard
-    one.message('{"type":"SpeechStarted","channel":[0,1],"timestamp":0.5}', 1.0)
+    one.receive('{"type":"SpeechStarted","channel":[0,1],"timestamp":0.5}', 1.0)
     assert one.heard
 
 
@@ -313,7 +324,7 @@ def test_audio_without_a_result_is_first_asked_for_and_then_given_up() -> None:
     feed(one, 0, 9900)
     assert one.poll(9.9) == []
     feed(one, 9900, 10_000)
-    assert one.poll(10.0) == [Send(FINALIZE)]
+    assert one.poll(10.0) == [SendMessage(FINALIZE)]
     assert one.next_deadline() == 13.0
     assert one.poll(12.9) == []
     [hangup] = one.poll(13.0)
@@ -325,10 +336,10 @@ def test_an_answer_to_that_finalize_saves_the_session() -> None:
     one = session()
     feed(one, 0, 10_000)
     one.poll(10.0)
-    one.message(final(0, 10_000, from_finalize=True), 11.0)
+    one.receive(final(0, 10_000, from_finalize=True), 11.0)
     assert one.poll(13.5) == []
     feed(one, 13_500, 23_500, now=13.5)
-    assert one.poll(13.6) == [Send(FINALIZE)]
+    assert one.poll(13.6) == [SendMessage(FINALIZE)]
 
 
 def test_silence_is_no_stall() -> None:
@@ -343,13 +354,13 @@ def test_without_interims_a_stall_shows_three_times_later() -> None:
     feed(one, 0, 29_900)
     assert one.poll(29.9) == []
     feed(one, 29_900, 30_000)
-    assert one.poll(30.0) == [Send(FINALIZE)]
+    assert one.poll(30.0) == [SendMessage(FINALIZE)]
 
 
 def test_a_stall_is_seen_even_if_the_bound_on_what_is_sent_comes_first() -> None:
     one = session(inflight_s=5, stall_s=60)
     feed(one, 0, 5000)
-    assert one.poll(5.0) == [Send(FINALIZE)]
+    assert one.poll(5.0) == [SendMessage(FINALIZE)]
 
 
 def test_results_that_lag_are_no_stall_as_long_as_they_come() -> None:
@@ -357,7 +368,7 @@ def test_results_that_lag_are_no_stall_as_long_as_they_come() -> None:
     one = session(stall_s=10, inflight_s=300)
     for second in range(60):
         feed(one, second * 1000, second * 1000 + 1000)
-        one.message(interim(0, second * 500), second + 1.0)
+        one.receive(interim(0, second * 500), second + 1.0)
         assert one.poll(second + 1.0) == []
 
 
@@ -376,12 +387,12 @@ def test_where_it_may_not_be_asked_a_stall_is_given_as_long_all_the_same() -> No
 def test_after_close_stream_nothing_more_is_sent() -> None:
     one = session()
     feed(one, 0, 1000)
-    assert one.close_stream() == [Send(CLOSE_STREAM)]
-    assert one.state is State.DRAINING
+    assert one.close_stream() == [SendMessage(CLOSE_STREAM)]
+    assert one.state is SessionState.DRAINING
     assert one.room(2.0) == 0
     assert controls(one, 11, since=1.0) == []
     with pytest.raises(RuntimeError, match="the session is draining, not open"):
-        one.audio(1000, bytes(2), 2.0)
+        one.send_audio(1000, bytes(2), 2.0)
     with pytest.raises(RuntimeError, match="the session is draining, not open"):
         one.finalize(0.0)
     with pytest.raises(RuntimeError, match="the session is draining, not open"):
@@ -392,8 +403,8 @@ def test_while_it_drains_answers_count() -> None:
     one = session()
     feed(one, 0, 1000)
     one.close_stream()
-    assert isinstance(one.message(final(0, 1000), 2.0)[0], Answer)
-    assert one.message(METADATA, 2.0) == [Flushed()]
+    assert isinstance(one.receive(final(0, 1000), 2.0)[0], FinalReceived)
+    assert one.receive(METADATA, 2.0) == [StreamFlushed()]
 
 
 def test_a_server_that_lags_is_not_taken_for_dead_while_it_drains() -> None:
@@ -408,8 +419,8 @@ def test_a_server_that_lags_is_not_taken_for_dead_while_it_drains() -> None:
 def test_what_arrives_after_its_end_does_not_count() -> None:
     one = session()
     feed(one, 0, 1000)
-    one.over()
-    assert one.message(final(0, 1000), 2.0) == []
+    one.abandon()
+    assert one.receive(final(0, 1000), 2.0) == []
     assert one.poll(100.0) == []
 
 
@@ -435,21 +446,21 @@ def test_whatever_happens_bounds_hold_and_answers_are_contiguous(
     now, at, answered = 0.0, 0, 0
     sent: list[tuple[float, int]] = []
     for verb, value in steps:
-        if one.state is State.OVER:
+        if one.state is SessionState.OVER:
             break
         if verb == "wait":
             now += value
             for _ in one.poll(now):
-                one.left(now)
+                one.message_sent(now)
         elif verb == "audio" and one.room(now) >= value:
-            one.audio(at, bytes(2 * value), now)
+            one.send_audio(at, bytes(2 * value), now)
             sent.append((now, value))
             at += value + 10
-        elif verb == "drain" and one.state is State.OPEN:
+        elif verb == "drain" and one.state is SessionState.OPEN:
             one.close_stream()
         elif verb in ("final", "interim"):
-            for answer in one.message(results(0, round(value), is_final=verb == "final"), now):
-                if isinstance(answer, Answer) and answer.pieces:
+            for answer in one.receive(results(0, round(value), is_final=verb == "final"), now):
+                if isinstance(answer, FinalReceived) and answer.pieces:
                     assert answer.pieces[0].stream == answered
                     answered = answer.pieces[-1].stream + answer.pieces[-1].length
         assert answered == one.answered_to <= one.map.sent

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import serve
 
-from edged.errors import Unreachable
-from edged.settings import Deepgram
+from edged.config.settings import DeepgramSettings
+from edged.model.errors import UnreachableError
 from edged.stream.connection import Connection
 from tests.stream.wire import KEY, forever
 
@@ -81,8 +81,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 async def reason(scheme: str = "ws", tls: ssl.SSLContext | None = None, port: int = 9) -> str:
     """Why there is no connection through the proxy."""
-    wanted = Deepgram(url=f"{scheme}://{ELSEWHERE}:{port}/v1/listen", open_timeout_s=1)
-    with pytest.raises(Unreachable) as error:
+    wanted = DeepgramSettings(url=f"{scheme}://{ELSEWHERE}:{port}/v1/listen", open_timeout_s=1)
+    with pytest.raises(UnreachableError) as error:
         await Connection.open(wanted, 16_000, KEY, tls)
     return str(error.value)
 
@@ -100,7 +100,7 @@ def test_a_way_is_a_way_however_the_proxy_words_it(environment: pytest.MonkeyPat
             environment.setenv("http_proxy", f"http://127.0.0.1:{port}")
             target = next(iter(server.sockets)).getsockname()[1]
             url = f"ws://{ELSEWHERE}:{target}/v1/listen"
-            connection = await Connection.open(Deepgram(url=url, open_timeout_s=5), 16_000, KEY, None)
+            connection = await Connection.open(DeepgramSettings(url=url, open_timeout_s=5), 16_000, KEY, None)
             connection.abort()
             assert asked[0].startswith(f"CONNECT {ELSEWHERE}:{target} HTTP/1.1\r\n")
             assert KEY.reveal() not in asked[0]
@@ -189,8 +189,8 @@ def test_retry_after_of_a_proxy_counts(environment: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with proxy(saying(b"HTTP/1.1 503\r\nRetry-After: 17\r\n\r\n")) as port:
             environment.setenv("http_proxy", f"http://127.0.0.1:{port}")
-            with pytest.raises(Unreachable) as error:
-                await Connection.open(Deepgram(url=f"ws://{ELSEWHERE}:9/v1/listen"), 16_000, KEY, None)
+            with pytest.raises(UnreachableError) as error:
+                await Connection.open(DeepgramSettings(url=f"ws://{ELSEWHERE}:9/v1/listen"), 16_000, KEY, None)
             assert error.value.retry_after_s == 17
 
     asyncio.run(main())

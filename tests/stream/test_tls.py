@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from edged.cli.surroundings import look
-from edged.errors import ConfigurationError
-from edged.settings import Deepgram, Settings
+from edged.cli.machine_checks import look
+from edged.config.settings import DeepgramSettings, Settings
+from edged.model.errors import ConfigurationError
 from edged.stream.connection import Connection
 from edged.stream.tls import tls_context
 from tests.stream.wire import KEY, forever, settings, unreachable
 
 
 def test_plain_needs_no_tls() -> None:
-    assert tls_context(Deepgram(url="ws://127.0.0.1:8700/v1/listen")) is None
+    assert tls_context(DeepgramSettings(url="ws://127.0.0.1:8700/v1/listen")) is None
 
 
 @pytest.mark.parametrize("scheme", ["wss", "WSS"])
 def test_tls_is_verified(scheme: str) -> None:
-    context = tls_context(Deepgram(url=f"{scheme}://api.deepgram.com/v1/listen"))
+    context = tls_context(DeepgramSettings(url=f"{scheme}://api.deepgram.com/v1/listen"))
     assert context is not None
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -41,7 +41,7 @@ def test_a_ca_file_that_cant_be_used(tmp_path: Path, content: str | None, reason
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)
-    wanted = Deepgram(ca_file=str(file))
+    wanted = DeepgramSettings(ca_file=str(file))
     with pytest.raises(ConfigurationError) as error:
         tls_context(wanted)
     assert str(error.value) == f'[deepgram] ca_file = "{file}" {reason}'

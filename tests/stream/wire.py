@@ -8,23 +8,23 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from edged.errors import Unreachable
-from edged.key import Key
-from edged.settings import Deepgram
+from edged.config.api_key import ApiKey
+from edged.config.settings import DeepgramSettings
+from edged.model.errors import UnreachableError
 from edged.stream.connection import Connection
 from edged.stream.tls import tls_context
 
-KEY = Key("c0ffee0123456789abcdef", "file /etc/edged/deepgram-api-key")
+KEY = ApiKey("c0ffee0123456789abcdef", "file /etc/edged/deepgram-api-key")
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 Client = Callable[[Connection], Awaitable[None]]
 
 
-def settings(port: int, scheme: str = "ws", **options: Any) -> Deepgram:
-    return Deepgram(url=f"{scheme}://127.0.0.1:{port}/v1/listen", **options)
+def settings(port: int, scheme: str = "ws", **options: Any) -> DeepgramSettings:
+    return DeepgramSettings(url=f"{scheme}://127.0.0.1:{port}/v1/listen", **options)
 
 
-def converse(handler: Handler, client: Client, *, key: Key | None = KEY, **options: Any) -> None:
+def converse(handler: Handler, client: Client, *, key: ApiKey | None = KEY, **options: Any) -> None:
     """Run a server and a client against each other."""
 
     async def main() -> None:
@@ -63,8 +63,8 @@ async def answering(said: bytes, *, ends: bool = True) -> AsyncIterator[int]:
         await gone.wait()
 
 
-async def unreachable(wanted: Deepgram) -> str:
+async def unreachable(wanted: DeepgramSettings) -> str:
     """What opening raises where there is no server."""
-    with pytest.raises(Unreachable) as error:
+    with pytest.raises(UnreachableError) as error:
         await Connection.open(wanted, 16_000, KEY, tls_context(wanted))
     return str(error.value)

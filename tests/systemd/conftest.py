@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.virtual import SYSTEM_CONFIG, VirtualMicrophone
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.script import Script
+from edged.testkit.virtual_microphone import SYSTEM_CONFIG, VirtualMicrophone
 from tests.capture.conftest import plugin  # noqa: F401  a fixture
 from tests.systemd import root
 from tests.systemd.machine import MICROPHONE, Machine, Service

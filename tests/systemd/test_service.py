@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.virtual import VirtualMicrophone
+from edged.model.message_ids import MessageId
+from edged.model.record import Record
 from edged.recognizer.script import Script
 from edged.service.clock import boot_id
-from edged.transcripts.journal import MESSAGE_ID
-from edged.transcripts.record import Record
-from edged.troubles import Trouble
+from edged.testkit.virtual_microphone import VirtualMicrophone
+from edged.transcripts.sinks.journal import MESSAGE_ID
 from tests.patience import PATIENCE_S
 from tests.systemd.conftest import ABSENT, KEY, MICROPHONE_DROP_IN, Recogniser, listening, put_key, words_of
 from tests.systemd.machine import Machine, Service
@@ -81,7 +81,7 @@ def test_the_journal_explains_what_is_wrong_and_what_to_do(machine: Machine, ser
     """By the ids of the lines, and the catalogue that is installed."""
     service.configure(capture__device="plughw:CARD=Device")
     service.start()
-    for trouble in (Trouble.KEY_ABSENT, Trouble.MICROPHONE_ABSENT):
+    for trouble in (MessageId.KEY_ABSENT, MessageId.MICROPHONE_ABSENT):
         machine.until(lambda: service.entries(f"MESSAGE_ID={trouble}"), trouble.name)  # noqa: B023  called at once
     explained = machine.run("journalctl", "--catalog", "--no-pager", "-u", "edged")
     assert "Subject: There is no API key" in explained
@@ -96,7 +96,7 @@ def test_a_journal_of_its_own_takes_all_that_the_service_says(machine: Machine, 
     service.start()
     own = ("journalctl", "--namespace=edged", "--no-pager", "-u", "edged")
     machine.until(lambda: "starts" in machine.try_(*own), "the first line")
-    machine.until(lambda: machine.try_(*own, "-q", f"MESSAGE_ID={Trouble.MICROPHONE_ABSENT}"), "an explained line")
+    machine.until(lambda: machine.try_(*own, "-q", f"MESSAGE_ID={MessageId.MICROPHONE_ABSENT}"), "an explained line")
     assert not service.entries("SYSLOG_IDENTIFIER=edged")
 
 
@@ -199,7 +199,7 @@ def test_speech_from_before_the_key_came_is_transcribed_after_it_came(
     service.configure(**listening(recogniser), daemon__stop_s=1)
     service.start()
     service.says("refused by the server: HTTP 401")
-    assert service.entries(f"MESSAGE_ID={Trouble.KEY_ABSENT}")
+    assert service.entries(f"MESSAGE_ID={MessageId.KEY_ABSENT}")
     all_is_said(machine, microphone, speech)
     assert not service.entries(TRANSCRIPTS)
     put_key(machine)

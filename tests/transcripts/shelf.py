@@ -4,9 +4,9 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 
-from edged.errors import SinkError
-from edged.transcripts.delivery import Event
-from edged.transcripts.record import Record
+from edged.model.errors import SinkError
+from edged.model.record import Record
+from edged.transcripts.delivery import DeliveryEvent
 
 SOON_S = (0.01,)
 
@@ -83,7 +83,7 @@ async def until(condition: Callable[[], object]) -> None:
     raise AssertionError("did not come true in time")
 
 
-def has(events: list[Event], count: int) -> bool:
+def has(events: list[DeliveryEvent], count: int) -> bool:
     return len(events) == count
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edged.transcripts.record import Record, Word
+from edged.model.record import Record, RecordWord
 
 
 def record(number: int = 0, **changes: Any) -> Record:
@@ -20,7 +20,7 @@ def record(number: int = 0, **changes: Any) -> Record:
         "text": f"Turn light {number} off.",
         "confidence": 0.98,
         "channel": 0,
-        "words": (Word(word="turn", text="Turn", start=0.0, end=0.21, confidence=0.99),),
+        "words": (RecordWord(word="turn", text="Turn", start=0.0, end=0.21, confidence=0.99),),
         "language": "en",
         "model": "nova-3",
         "request_id": "c0ffee",

@@ -6,11 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from edged.settings import File
-from edged.transcripts.delivery import Delivered, Delivery, Died, Event, Evicted, Failing, Working
-from edged.transcripts.jsonl import JsonLines
-from edged.transcripts.outbox import Counts
-from edged.transcripts.record import decode
+from edged.config.settings import FileSinkSettings
+from edged.model.record import decode
+from edged.transcripts.delivery import (
+    Delivery,
+    DeliveryEvent,
+    RecordEvicted,
+    RecordsDelivered,
+    SinkDied,
+    SinkFailing,
+    SinkWorking,
+)
+from edged.transcripts.outbox import SinkCounts
+from edged.transcripts.sinks.file import FileSink
 from tests.transcripts.shelf import SOON_S, Screen, Shelf, has, ids, until
 from tests.transcripts.some import record, records
 
@@ -18,7 +26,7 @@ from tests.transcripts.some import record, records
 def test_records_reach_every_sink_in_order_in_threads_of_their_own_and_events_tell() -> None:
     async def main() -> None:
         file, journal = Shelf(), Shelf()
-        events: list[Event] = []
+        events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file, "journal": journal}, 10, events.append)
         delivery.start()
         for each in records(1, 5):
@@ -29,9 +37,14 @@ def test_records_reach_every_sink_in_order_in_threads_of_their_own_and_events_te
         assert file.calls[0] == "reopen"
         assert file.calls[-1] == "close"
         for sink in ("file", "journal"):
-            told = [id_ for event in events if isinstance(event, Delivered) and event.sink == sink for id_ in event.ids]
+            told = [
+                id_
+                for event in events
+                if isinstance(event, RecordsDelivered) and event.sink == sink
+                for id_ in event.ids
+            ]
             assert told == ids(1, 5)
-        assert delivery.counts()["file"] == Counts(pending=0, delivered=5, undelivered=0)
+        assert delivery.counts()["file"] == SinkCounts(pending=0, delivered=5, undelivered=0)
 
     asyncio.run(main())
 
@@ -67,18 +80,22 @@ def test_a_sink_that_fails_gets_each_record_once_and_is_spoken_of_twice(caplog: 
     async def main() -> None:
         file = Shelf()
         file.fail(times=3, delivered=1)
-        events: list[Event] = []
+        events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 100, events.append, waits_s=SOON_S)
         for each in records(1, 10):
             delivery.submit(each)
         delivery.start()
-        await until(lambda: Working("file") in events)
+        await until(lambda: SinkWorking("file") in events)
         await delivery.close(5)
         assert file.has == ids(1, 10)
         assert events == [
-            *(event for n in (1, 2, 3) for event in (Delivered("file", (f"id-{n}",)), Failing("file", "no room"))),
-            Delivered("file", tuple(ids(4, 10))),
-            Working("file"),
+            *(
+                event
+                for n in (1, 2, 3)
+                for event in (RecordsDelivered("file", (f"id-{n}",)), SinkFailing("file", "no room"))
+            ),
+            RecordsDelivered("file", tuple(ids(4, 10))),
+            SinkWorking("file"),
         ]
 
     with caplog.at_level(logging.DEBUG, "edged.transcripts.delivery"):
@@ -110,13 +127,13 @@ def test_a_signal_reopens_and_tries_at_once() -> None:
     async def main() -> None:
         file = Shelf()
         file.fail(times=1)
-        events: list[Event] = []
+        events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 100, events.append, waits_s=(1000,))
         delivery.submit(record(1))
         delivery.start()
-        await until(lambda: Failing("file", "no room") in events)
+        await until(lambda: SinkFailing("file", "no room") in events)
         delivery.reopen()
-        await until(lambda: Working("file") in events)
+        await until(lambda: SinkWorking("file") in events)
         assert file.calls == ["reopen", "deliver 1", "reopen", "deliver 1"]
         await delivery.close(5)
 
@@ -127,11 +144,11 @@ def test_a_sink_that_cannot_be_opened_is_looked_at_again_without_any_record() ->
     async def main() -> None:
         file = Shelf()
         file.fail_to_open(times=2)
-        events: list[Event] = []
+        events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 100, events.append, waits_s=SOON_S)
         delivery.start()
-        await until(lambda: Working("file") in events)
-        assert events == [Failing("file", "no such place")] * 2 + [Working("file")]
+        await until(lambda: SinkWorking("file") in events)
+        assert events == [SinkFailing("file", "no such place")] * 2 + [SinkWorking("file")]
         await delivery.close(5)
 
     asyncio.run(main())
@@ -143,15 +160,21 @@ def test_opening_a_full_disk_does_not_count_as_working() -> None:
     async def main() -> None:
         file = Shelf()
         file.fail(times=3)
-        events: list[Event] = []
+        events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 100, events.append, waits_s=(1000,))
         delivery.submit(record(1))
         delivery.start()
         for count in (1, 2, 3):
             await until(partial(has, events, count))
             delivery.reopen()
-        await until(lambda: Working("file") in events)
-        assert [type(event) for event in events] == [Failing, Failing, Failing, Delivered, Working]
+        await until(lambda: SinkWorking("file") in events)
+        assert [type(event) for event in events] == [
+            SinkFailing,
+            SinkFailing,
+            SinkFailing,
+            RecordsDelivered,
+            SinkWorking,
+        ]
         await delivery.close(5)
 
     asyncio.run(main())
@@ -182,7 +205,7 @@ def test_at_the_bound_the_oldest_are_lost_counted_and_told_while_the_loop_goes_o
     async def main() -> None:
         file = Shelf()
         file.fail(times=1)
-        events: list[Event] = []
+        events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 10, events.append, waits_s=(1000,))
         delivery.start()
         delivery.submit(record(1))
@@ -190,10 +213,10 @@ def test_at_the_bound_the_oldest_are_lost_counted_and_told_while_the_loop_goes_o
         for each in records(2, 15):
             delivery.submit(each)
         delivery.reopen()
-        await until(lambda: Working("file") in events)
+        await until(lambda: SinkWorking("file") in events)
         assert file.has == ids(6, 15)
-        assert [event.id for event in events if isinstance(event, Evicted)] == ids(1, 5)
-        assert delivery.counts()["file"] == Counts(pending=0, delivered=10, undelivered=5)
+        assert [event.id for event in events if isinstance(event, RecordEvicted)] == ids(1, 5)
+        assert delivery.counts()["file"] == SinkCounts(pending=0, delivered=10, undelivered=5)
         await delivery.close(5)
 
     with caplog.at_level(logging.INFO, "edged.transcripts.delivery"):
@@ -215,7 +238,7 @@ def test_a_stall_that_lost_records_is_reported_too(caplog: pytest.LogCaptureFixt
         file.go_on()
         await delivery.close(5)
         assert file.has == ["id-1", *ids(6, 15)]
-        assert delivery.counts()["file"] == Counts(pending=0, delivered=11, undelivered=4)
+        assert delivery.counts()["file"] == SinkCounts(pending=0, delivered=11, undelivered=4)
 
     asyncio.run(main())
     assert "too many records wait" in caplog.messages[0]
@@ -227,11 +250,11 @@ def test_a_thread_that_dies_of_a_bug_is_told_and_the_others_go_on(bug: BaseExcep
     async def main() -> None:
         file, journal = Shelf(), Shelf()
         file.die(bug)
-        events: list[Event] = []
+        events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file, "journal": journal}, 10, events.append)
         delivery.start()
         delivery.submit(record(1))
-        await until(lambda: Died("file", bug) in events)
+        await until(lambda: SinkDied("file", bug) in events)
         delivery.submit(record(2))
         assert await delivery.close(5) == {"file": 2}
         assert journal.has == ids(1, 2)
@@ -263,14 +286,14 @@ def test_the_latest_interim_is_shown_where_it_can_be_and_none_that_is_older_than
 def test_an_interim_that_fails_is_no_outage() -> None:
     async def main() -> None:
         console = Screen()
-        events: list[Event] = []
+        events: list[DeliveryEvent] = []
         delivery = Delivery({"console": console}, 10, events.append)
         delivery.start()
         delivery.show_interim("broken")
         await until(lambda: "interim broken" in console.calls)
         delivery.submit(record(1))
         await delivery.close(5)
-        assert events == [Delivered("console", ("id-1",))]
+        assert events == [RecordsDelivered("console", ("id-1",))]
 
     asyncio.run(main())
 
@@ -309,14 +332,14 @@ def test_with_a_real_file_a_directory_in_its_place_is_an_outage_that_ends(tmp_pa
     path.mkdir()
 
     async def main() -> None:
-        events: list[Event] = []
-        delivery = Delivery({"file": JsonLines(File(path=str(path)))}, 10, events.append, waits_s=SOON_S)
+        events: list[DeliveryEvent] = []
+        delivery = Delivery({"file": FileSink(FileSinkSettings(path=str(path)))}, 10, events.append, waits_s=SOON_S)
         delivery.start()
         for each in records(1, 3):
             delivery.submit(each)
         await until(lambda: events)
         path.rmdir()
-        await until(lambda: Working("file") in events)
+        await until(lambda: SinkWorking("file") in events)
         assert await delivery.close(5) == {}
 
     asyncio.run(main())

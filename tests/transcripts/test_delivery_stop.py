@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from edged.errors import SinkError, SinkGoneError
-from edged.transcripts.delivery import Delivered, Delivery, Event, Gone
+from edged.model.errors import SinkError, SinkGoneError
+from edged.transcripts.delivery import Delivery, DeliveryEvent, Gone, RecordsDelivered
 from tests.transcripts.shelf import SOON_S, Shelf, ids, until
 from tests.transcripts.some import record, records
 
@@ -31,7 +31,7 @@ def test_a_stop_tries_a_failing_sink_again_soon_whatever_its_wait() -> None:
     async def main() -> None:
         file = Shelf()
         file.fail(times=2)
-        events: list[Event] = []
+        events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 10, events.append, waits_s=(1000,))
         delivery.submit(record(1))
         delivery.start()
@@ -71,12 +71,12 @@ def test_a_sink_that_fails_to_close_has_ended_in_order(error: Exception) -> None
             raise error
 
     async def main() -> None:
-        console, events = Unclosable(), list[Event]()
+        console, events = Unclosable(), list[DeliveryEvent]()
         delivery = Delivery({"console": console}, 10, events.append)
         delivery.submit(record(1))
         delivery.start()
         assert await delivery.close(5) == {}
-        assert events == [Delivered("console", ("id-1",))]
+        assert events == [RecordsDelivered("console", ("id-1",))]
 
     asyncio.run(main())
 
@@ -90,7 +90,7 @@ def test_a_sink_that_is_gone_is_dropped_with_one_line_and_lacks_nothing(caplog: 
             raise SinkGoneError("can't write to the console: Input/output error")
 
     async def main() -> None:
-        console, file, events = Broken(), Shelf(), list[Event]()
+        console, file, events = Broken(), Shelf(), list[DeliveryEvent]()
         delivery = Delivery({"console": console, "file": file}, 10, events.append, waits_s=SOON_S)
         delivery.start()
         for each in records(1, 3):

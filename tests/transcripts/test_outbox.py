@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edged.transcripts.outbox import Counts, Outbox
+from edged.transcripts.outbox import Outbox, SinkCounts
 from tests.transcripts.some import record, records
 
 
@@ -47,8 +47,8 @@ def test_at_the_bound_the_oldest_goes_for_the_sink_that_lacks_it_and_is_counted(
     outbox.add(record(2))
     assert outbox.add(record(3)) == [("file", "id-1")]
     assert ids(outbox, "file") == ids(outbox, "journal") == ["id-2", "id-3"]
-    assert outbox.counts("file") == Counts(pending=2, delivered=0, undelivered=1)
-    assert outbox.counts("journal") == Counts(pending=2, delivered=1, undelivered=0)
+    assert outbox.counts("file") == SinkCounts(pending=2, delivered=0, undelivered=1)
+    assert outbox.counts("journal") == SinkCounts(pending=2, delivered=1, undelivered=0)
 
 
 def test_a_record_evicted_while_on_its_way_was_delivered_after_all() -> None:
@@ -57,7 +57,7 @@ def test_a_record_evicted_while_on_its_way_was_delivered_after_all() -> None:
     outbox.pending("file", 1)
     outbox.add(record(2))
     assert outbox.delivered("file", ["id-1"]) == ["id-1"]
-    assert outbox.counts("file") == Counts(pending=1, delivered=1, undelivered=0)
+    assert outbox.counts("file") == SinkCounts(pending=1, delivered=1, undelivered=0)
 
 
 def test_a_record_from_a_spool_goes_only_to_the_sinks_that_lack_it() -> None:
@@ -70,7 +70,7 @@ def test_a_record_from_a_spool_goes_only_to_the_sinks_that_lack_it() -> None:
 def test_ids_that_a_sink_does_not_lack_are_passed_over() -> None:
     outbox = Outbox(["file"], 10)
     assert outbox.delivered("file", ["id-9"]) == []
-    assert outbox.counts("file") == Counts(0, 0, 0)
+    assert outbox.counts("file") == SinkCounts(0, 0, 0)
 
 
 def test_what_is_illegal_raises_and_changes_nothing() -> None:

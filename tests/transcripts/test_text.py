@@ -2,8 +2,8 @@
 
 import pytest
 
+from edged.stream.draft import Draft, Passage, PlacedWord, text_of
 from edged.transcripts.text import bare, is_opening, is_punctuation, joined
-from edged.transcripts.utterance import Draft, Passage, Spoken, text_of
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,11 @@ def test_a_bare_word_has_no_punctuation_around_it() -> None:
 # -- of an utterance --------------------------------------------------------------------------------------------------
 
 
-def final(text: str, *words: str, at: int = 0) -> list[Spoken]:
+def final(text: str, *words: str, at: int = 0) -> list[PlacedWord]:
     passage = Passage(text, len(words))
-    return [Spoken(at + i, at + i + 1, word.lower(), word, 0.9, None, passage=passage) for i, word in enumerate(words)]
+    return [
+        PlacedWord(at + i, at + i + 1, word.lower(), word, 0.9, None, passage=passage) for i, word in enumerate(words)
+    ]
 
 
 ONE = final("Costs $50 — now.", "Costs", "50", "now.")

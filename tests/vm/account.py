@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from edged.model.record import Record
 from edged.recognizer.script import Script, ScriptWord
-from edged.transcripts.record import Record
 from tests.end_to_end.stage import wall_s
 from tests.kills.ear import shared
 

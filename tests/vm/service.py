@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 
-from edged.transcripts.record import Record, decode
+from edged.model.record import Record, decode
 from tests.end_to_end.stage import Setting
 from tests.vm.machine import HOST, PATIENCE_S, RATE, Machine, Off
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from edged.model.record import Record, RecordWord
 from edged.recognizer.compose import place
 from edged.recognizer.script import Script
-from edged.transcripts.record import Record, Word
 from tests.transcripts import some
 from tests.vm.account import Balance, Heard, Life, answered, balance
 
@@ -20,7 +20,7 @@ def script() -> Script:
 
 def record(number: int, *words: tuple[str, float]) -> Record:
     """Each word with its second; the recording began with 1970."""
-    said = tuple(Word(word=text, text=text, start=at, end=at + 0.4, confidence=1) for text, at in words)
+    said = tuple(RecordWord(word=text, text=text, start=at, end=at + 0.4, confidence=1) for text, at in words)
     start = number * 1000
     return some.record(number, start="1970-01-01T00:00:00.000Z", words=said, from_=start, to=start + 1000)
 

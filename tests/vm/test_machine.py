@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from edged.transcripts.record import Record
+from edged.model.record import Record
 from tests.end_to_end.stage import wall_s
 from tests.vm.conftest import House
 from tests.vm.machine import RATE

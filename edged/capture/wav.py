@@ -1,0 +1,138 @@
+"""A recording as a source, paced in real time: the same path as a microphone, for trying out, tests and measuring."""
+
+import shlex
+import threading
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from edged.capture.level import Level, pick
+from edged.capture.source import CaptureCounters, Deliver
+from edged.capture.wav_header import ConvertibleError, WavHeader, parse
+from edged.config.settings import CaptureSettings
+from edged.model.audio import BYTES_PER_SAMPLE, Block, SignalChange, SourceEnded, SourceLost, SourceOpened
+from edged.model.cures import with_cure
+from edged.model.errors import ConfigurationError
+from edged.model.files import open_regular_file
+
+
+class WavSource:
+    """Plays a recording to its end, then delivers `Ended`; see `source.Source`.
+
+    `speed` is for tests: how many seconds of the recording pass in one second. Stamps follow the recording, so that
+    with another speed than 1 they run ahead of the clock.
+    """
+
+    def __init__(self, settings: CaptureSettings, deliver: Deliver, *, speed: float = 1.0) -> None:
+        if not settings.path:
+            raise ConfigurationError("capture.path must name a recording when capture.source is wav")
+        self.counters = CaptureCounters()
+        self._settings = settings
+        self._path = Path(settings.path)
+        self._deliver = deliver
+        self._speed = speed
+        self._level = Level()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="edged-capture", daemon=True)
+
+    def check(self) -> SourceLost | None:
+        """See `Source.check`: raises ConfigurationError unless it can be played."""
+        file, wav = self._open()
+        file.close()
+        cut_short = self._cut_short(wav)
+        return SourceLost(cut_short) if cut_short else None
+
+    def start(self) -> None:
+        """See `Source.start`. Raises ConfigurationError."""
+        self._file, self._wav = self._open()
+        self._thread.start()
+
+    def rest(self, seconds: float) -> None:
+        """See `Source.rest`: a recording comes a period at a time."""
+
+    def reopen(self) -> None:
+        """See `Source.reopen`. A file that hangs is not better when it is opened again."""
+
+    def stop(self, timeout_s: float) -> bool:
+        """See `Source.stop`."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _open(self) -> tuple[BinaryIO, WavHeader]:
+        path = self._path
+        try:
+            file = open_regular_file(path)
+        except OSError as error:
+            raise ConfigurationError(f"capture.path: {path} can't be read: {with_cure(error)}") from error
+        try:
+            wav = parse(file)
+            self._require(wav)
+        except (ValueError, OSError) as error:  # OSError: the disk is bad
+            file.close()
+            cure = f": {self._conversion()}" if isinstance(error, ConvertibleError) else ""
+            raise ConfigurationError(f"capture.path: {path} {with_cure(error)}{cure}") from error
+        file.seek(wav.offset)
+        return file, wav
+
+    def _require(self, wav: WavHeader) -> None:
+        """Raises ValueError if it is not what the settings ask for."""
+        settings, path = self._settings, self._path
+        if wav.bits != 8 * BYTES_PER_SAMPLE or wav.rate != settings.rate:
+            raise ValueError(
+                f"has {wav.bits} bits at {wav.rate} Hz, but 16 bits at {settings.rate} Hz are needed: convert it with"
+                f" `sox {shlex.quote(str(path))} -b 16 -r {settings.rate} converted.wav` (`sudo apt install sox`)"
+            )
+        if settings.channel >= wav.channels:
+            raise ValueError(f"has {wav.channels} channel(s), so there is no capture.channel = {settings.channel}")
+        if wav.bytes == 0:
+            raise ValueError("holds no audio")
+
+    def _conversion(self) -> str:
+        into = f"-c:a pcm_s16le -ar {self._settings.rate} converted.wav"
+        return f"convert it with `ffmpeg -i {shlex.quote(str(self._path))} {into}` (`sudo apt install ffmpeg`)"
+
+    def _cut_short(self, wav: WavHeader) -> str | None:
+        if wav.bytes >= wav.promised_bytes:
+            return None
+        second = wav.rate * wav.channels * BYTES_PER_SAMPLE
+        return (
+            f"recording {self._path} is cut short: {wav.promised_bytes / second:.1f} s are promised,"
+            f" {wav.bytes / second:.1f} s are there"
+        )
+
+    def _run(self) -> None:
+        with self._file as file:
+            self._play(file, self._wav)
+
+    def _play(self, file: BinaryIO, wav: WavHeader) -> None:
+        counters = self.counters
+        counters.opened = 1
+        counters.last_block_s = time.monotonic()
+        self._deliver(
+            SourceOpened(self._path.name, f"{wav.rate} Hz, channel {self._settings.channel} of {wav.channels}")
+        )
+        if text := self._cut_short(wav):
+            self._deliver(SignalChange(text, fault=True))
+        period_bytes = wav.rate * self._settings.period_ms // 1000 * wav.channels * BYTES_PER_SAMPLE
+        begun_s, begun_boot_s = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
+        position, left = 0, wav.bytes
+        while frames := file.read(min(period_bytes, left)):
+            left -= len(frames)
+            block = Block(
+                position,
+                pick(frames, wav.channels, self._settings.channel),
+                begun_boot_s + position / wav.rate,
+            )
+            position = block.end
+            # Like a microphone, it gives a block when its last sample has sounded.
+            if self._stop.wait(max(0.0, begun_s + position / wav.rate / self._speed - time.monotonic())):
+                return
+            self._deliver(block)
+            self._level.feed(block.pcm)
+            counters.blocks += 1
+            counters.last_block_s = time.monotonic()
+            counters.peak, counters.clipped = self._level.peak, self._level.clipped
+        counters.last_block_s = None
+        self._deliver(SourceEnded())

@@ -1,0 +1,128 @@
+"""What the settings meet on this machine: the key, files, the source of audio, the spool's room, the journal.
+
+Changes nothing. The microphone is opened for a moment: there is no other way to know what it can do.
+"""
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from edged.capture.cards import ambiguity
+from edged.capture.source import open_source
+from edged.cli.storage_checks import spool_cautions, spool_problems, there
+from edged.config.api_key import NO_KEY, ApiKey, read_key
+from edged.config.options import toml
+from edged.config.settings import Settings
+from edged.model.errors import ConfigurationError, RefusedError, SourceMismatchError
+from edged.model.message_ids import MessageId
+from edged.model.urls import is_local_host
+from edged.service.mounts import file_system
+from edged.stream.proxy import proxy_for
+from edged.stream.tls import trust
+from edged.transcripts.journal_checks import journal_cautions
+
+
+class MachineChecks(NamedTuple):
+    """What was found."""
+
+    key: ApiKey | None
+    problems: list[str]
+    """Lines about what keeps edged from working, however often it is started."""
+    warnings: list[str]
+    """Lines about what may be so on purpose, may pass, or keeps less than it promises."""
+
+
+def look(settings: Settings, environ: Mapping[str, str], ignore: Collection[str] = ()) -> MachineChecks:
+    """Look at everything these settings name, but for the options (`section.key`) in `ignore`."""
+    seen = MachineChecks(None, [], [])
+    if "deepgram.api_key_file" not in ignore:
+        seen = seen._replace(key=_key(settings, environ, seen))
+    if "deepgram.ca_file" not in ignore:
+        _certificates(settings, seen)
+    if "deepgram.url" not in ignore:
+        _proxy(settings, environ, seen)
+    if not any(option.startswith("capture.") for option in ignore):  # what is left of them was not asked for
+        _source(settings, seen)
+    seen.problems.extend(spool_problems(settings.spool))
+    seen.warnings.extend(spool_cautions(settings.spool, settings.capture.rate))
+    _detectors(settings, seen)
+    if "journal" in settings.transcripts.sinks:
+        seen.warnings.extend(journal_cautions(namespace=environ.get("LOG_NAMESPACE")))
+    if "file" in settings.transcripts.sinks:
+        _transcripts(Path(settings.transcripts.file.path), seen)
+    return seen
+
+
+def _key(settings: Settings, environ: Mapping[str, str], seen: MachineChecks) -> ApiKey | None:
+    try:
+        key = read_key(settings, environ)
+    except ConfigurationError as error:
+        seen.problems.extend(error.problems)
+        return None
+    if key is None and not is_local_host(settings.deepgram.url):
+        seen.warnings.append(NO_KEY)
+    if key is not None and key.warning:
+        seen.warnings.append(key.warning)
+    return key
+
+
+def _certificates(settings: Settings, seen: MachineChecks) -> None:
+    if file := settings.deepgram.ca_file:
+        try:
+            trust(file)
+        except ConfigurationError as error:
+            seen.problems.extend(error.problems)
+
+
+def _proxy(settings: Settings, environ: Mapping[str, str], seen: MachineChecks) -> None:
+    try:
+        proxy_for(settings.deepgram.url, environ)
+    except RefusedError as error:  # as a warning: the service's environment may be another
+        seen.warnings.append(str(error))
+
+
+def _source(settings: Settings, seen: MachineChecks) -> None:
+    try:
+        missing = open_source(settings.capture, lambda _: None).check()
+    except ConfigurationError as error:
+        seen.problems.extend(error.problems)
+        return
+    except SourceMismatchError as error:
+        seen.problems.append(str(error))
+        return
+    if missing:
+        proven = missing.message_id is MessageId.ALSA
+        (seen.problems if proven else seen.warnings).append(missing.reason)
+    if settings.capture.source == "alsa":
+        from edged.capture.devices import converter_warning  # it needs ALSA: a machine without may play recordings
+
+        seen.warnings.extend(filter(None, (converter_warning(), ambiguity(settings.capture.device))))
+
+
+def _detectors(settings: Settings, seen: MachineChecks) -> None:
+    from edged.gate.detectors import lacking, second_detector  # `check --sample` needs none of it
+
+    try:
+        second_detector(settings.gate, settings.capture.rate)
+    except ConfigurationError as error:
+        seen.problems.extend(error.problems)
+        return
+    if settings.gate.enabled and settings.gate.second_opinion == "auto" and (why := lacking("silero")):
+        seen.warnings.append(f"[gate] second_opinion is none, so that loud noise is sent, and paid for: {why}")
+
+
+def _transcripts(file: Path, seen: MachineChecks) -> None:
+    shown = f"[transcripts.file] path = {toml(str(file))}"
+    place = there(file)
+    if place == file and file.is_dir():
+        seen.problems.append(f"{shown} is a directory: it must name a file in it")
+    elif place != file and not place.is_dir():
+        seen.problems.append(f"{shown} can't be made: {place} is a file, not a directory")
+    elif not os.access(place, os.W_OK):
+        seen.warnings.append(f"{shown}: {place} can't be written by the user who runs this check; can edged's?")
+    if (on := file_system(place)) and on.in_memory:
+        seen.warnings.append(
+            f"{shown} is in memory ({on.kind}), even if a program such as log2ram copies it now and then: a power cut "
+            "takes the transcripts; choose a path on a disk"
+        )

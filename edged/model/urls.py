@@ -1,0 +1,54 @@
+"""URLs and the names in their queries: where one leads, and what of it may be shown. Pure."""
+
+import re
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+
+def is_local_host(url: str) -> bool:
+    """Whether a URL leads to this very machine, so that nobody on the way can read along and no key is needed."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # unbalanced brackets
+        return False
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name, which any resolver may send anywhere
+        return False
+
+
+def is_host(name: str) -> bool:
+    """Whether a name server could know this name; an address is one too."""
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:  # a part of it is empty, longer than 63 characters, or has what no name can have
+        return False
+
+
+def without_secrets(url: str) -> str:
+    """The URL as it may be shown: without user, password, query and fragment."""
+    shown = re.sub(r"[?#].*", "?...", url, flags=re.DOTALL)
+    return re.sub(r"^([^/]*//)?[^/]*@", r"\1...@", shown)
+
+
+_SECRET: Final = re.compile(
+    r"key([-_. ]?(id|value))?$|(api|access|secret)[-_. ]?key|token(?!s|i)|secret|pass(w|phrase)|credential"
+    r"|authori[sz]ation|(^|[-_. ])(auth|bearer|jwt|pass|pwd)($|[-_. ])",
+    re.IGNORECASE,
+)
+"""`keyterm`, `keywords` and `max_tokens` are none."""
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether what has this name, an option or a parameter, is likely a key or a password."""
+    return bool(_SECRET.search(name))
+
+
+_KEY: Final = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[^\W\d])[\w-]{24,}", re.ASCII)
+"""Keys are letters and digits, 40 of them or so; words are shorter, and numbers have no letters."""
+
+
+def may_hold_secret(value: str) -> bool:
+    """Return whether a value holds something that looks like a key, under any name."""
+    return bool(_KEY.search(value))

@@ -1,0 +1,183 @@
+"""Looking into a spool from outside, beside the daemon: what waits, its audio as files, and dropping some of it.
+
+Nothing here keeps a transaction for longer than it takes to read a second of audio, or to delete a minute of it: the
+daemon goes on writing meanwhile, and its log can be emptied.
+"""
+
+import sqlite3
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edged.config.settings import SpoolSettings
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.errors import ConfigurationError, EdgedError
+from edged.model.ranges import Range
+from edged.service.clock import boottime_s, synchronization, timestamp, wall_offset_s
+from edged.spool.capture_time import Boot, age_s
+from edged.spool.database import SpoolDatabaseError
+from edged.spool.directories import SpoolPaths, this_boot
+from edged.spool.model import RunBacklog, Where
+from edged.spool.recovery import backlogs, known_boots
+from edged.spool.store import Store, read_all
+
+LOADED_S: Final = 1
+"""Read at a time."""
+
+DROPPED_S: Final = 60
+"""Deleted at a time: 2 MB."""
+
+Progress = Callable[[float, float], None]
+"""Gets seconds done and seconds in all."""
+
+
+@dataclass
+class SpoolSnapshot:
+    """What there is."""
+
+    paths: SpoolPaths
+    stores: list[Store]
+    backlogs: list[RunBacklog]
+    here: Boot
+    now_s: float
+
+    def wall_s(self, backlog: RunBacklog, position: int) -> float | None:
+        """When a sample was captured, in seconds since 1970; None if that was never known."""
+        return backlog.line.at_s(position) + backlog.boot.wall_offset_s if backlog.boot else None
+
+    def age_s(self, backlog: RunBacklog, position: int) -> float:
+        """How old a sample is at least."""
+        return age_s(backlog.line.at_s(position), backlog.boot, self.here, self.now_s)
+
+
+@contextmanager
+def look(settings: SpoolSettings, *, to_read: bool = True) -> Iterator[SpoolSnapshot]:
+    """Open what there is of a spool. Raises EdgedError if it can't be read."""
+    paths = SpoolPaths.of(settings)
+    here = Boot(this_boot(paths.runtime), wall_offset_s(), synchronization() == "synchronized")
+    with ExitStack() as stack:
+        try:
+            stores = []
+            for store in _stores(paths, to_read=to_read):
+                stores.append(store)
+                stack.callback(store.close)
+            now_s, here = boottime_s(), known_boots(stores, here)[here.boot_id]
+            yield SpoolSnapshot(paths, stores, backlogs(stores, here, now_s), here, now_s)
+        except (SpoolDatabaseError, sqlite3.Error) as error:
+            raise EdgedError(f"the spool can't be read: {error}; are you root, or edged's user?") from error
+        except (ArithmeticError, ValueError) as error:
+            raise EdgedError(f"the spool holds what can't be true ({error}): edged mends it when it starts") from error
+
+
+def _stores(paths: SpoolPaths, *, to_read: bool) -> Iterator[Store]:
+    places: tuple[Where, ...] = ("runtime", "disk")
+    for where in places:
+        path = paths.database(where)
+        try:
+            yield Store(where, path, to_read=to_read, owner=path.stat().st_uid)  # root may, whosever it is
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror}: are you root, or edged's user?") from error
+
+
+def export(seen: SpoolSnapshot, directory: Path, progress: Progress) -> list[dict[str, Any]]:
+    """Write what waits as WAV files into a directory; returns what an index of them has to say.
+
+    What is answered meanwhile is left out: a file ends there, and another begins behind it. Raises OSError.
+    """
+    total_s = sum(backlog.seconds for backlog in seen.backlogs)
+    done_s = 0.0
+    index = []
+    for backlog in seen.backlogs:
+        rate = backlog.run.rate
+        for stretch in backlog.stretches:
+            writer = _Writer(seen, backlog, directory)
+            try:
+                for start in range(stretch.start, stretch.end, LOADED_S * rate):
+                    end = min(start + LOADED_S * rate, stretch.end)
+                    for position, pcm in read_all(seen.stores, backlog.run.run, start, end):
+                        writer.write(position, pcm)
+                    done_s += (end - start) / rate
+                    progress(done_s, total_s)
+            finally:
+                writer.close()
+            index += writer.index
+    return index
+
+
+class _Writer:
+    """Pieces of audio, a file for each that stands alone."""
+
+    def __init__(self, seen: SpoolSnapshot, backlog: RunBacklog, directory: Path) -> None:
+        self.index: list[dict[str, Any]] = []
+        self._seen = seen
+        self._backlog = backlog
+        self._directory = directory
+        self._file: wave.Wave_write | None = None
+        self._end = -1
+
+    def write(self, position: int, pcm: bytes) -> None:
+        file = self._file if self._file and position == self._end else self._begin(position)
+        file.writeframes(pcm)
+        self._end = position + len(pcm) // BYTES_PER_SAMPLE
+        self.index[-1]["to"] = self._end
+        self.index[-1]["seconds"] = round((self._end - self.index[-1]["from"]) / self._backlog.run.rate, 3)
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _begin(self, position: int) -> wave.Wave_write:
+        self.close()
+        run, boot = self._backlog.run, self._backlog.boot
+        wall_s = self._seen.wall_s(self._backlog, position)
+        start = None if wall_s is None else timestamp(wall_s)
+        name = f"{(start or 'undated').replace(':', '-')}_{run.run}_{position}.wav"
+        path = self._directory / name
+        path.touch(mode=0o600)
+        file = self._file = wave.open(str(path), "wb")  # noqa: SIM115  `close` does
+        file.setnchannels(1)
+        file.setsampwidth(BYTES_PER_SAMPLE)
+        file.setframerate(run.rate)
+        clock = "unknown" if boot is None else "synchronized" if boot.synchronized else "unsynchronized"
+        self.index.append(
+            {"file": name, "start": start, "clock": clock, "seconds": 0.0, "rate": run.rate, "run": run.run}
+            | {"from": position, "to": position, "device": run.device, "channel": run.channel}
+        )
+        return file
+
+
+def older_than(seen: SpoolSnapshot, seconds: float) -> list[tuple[RunBacklog, list[Range]]]:
+    """What has waited longer than that, as far as it can be proved."""
+    found = []
+    for backlog in seen.backlogs:
+        old = []
+        for stretch in backlog.stretches:
+            for start in range(stretch.start, stretch.end, backlog.run.rate):
+                end = min(start + backlog.run.rate, stretch.end)
+                if seen.age_s(backlog, end) >= seconds:
+                    old.append((start, end))
+        if old:
+            found.append((backlog, old))
+    return found
+
+
+def drop(seen: SpoolSnapshot, old: list[tuple[RunBacklog, list[Range]]], progress: Progress) -> None:
+    """Forget it, and leave no copy in the logs if nobody reads them now."""
+    total_s = sum(end - start for _, ranges in old for start, end in ranges)
+    done = 0
+    for backlog, ranges in old:
+        for i in range(0, len(ranges), DROPPED_S):
+            for store in seen.stores:
+                with store.transaction():
+                    for start, end in ranges[i : i + DROPPED_S]:
+                        store.release(backlog.run.run, start, end)
+            done += sum(end - start for start, end in ranges[i : i + DROPPED_S])
+            progress(done, total_s)
+    for store in seen.stores:
+        store.truncate()

@@ -1,0 +1,321 @@
+"""The two databases together: what goes where, in which order, so that a crash between any two steps is harmless.
+
+- Everything new goes to the runtime database; what waits there too long is moved: copied to disk, committed, deleted.
+- A record and the release of its audio are one transaction. If any of that audio is on disk, it is one on disk, and
+  the runtime database's share is deleted after it: what a record in an outbox covers is answered (see `recovery`).
+- Released audio (silence, evicted) is deleted from the runtime database at once and from the disk with the next thing
+  that is written there. A crash before that has silence recognised once more, which gives no words.
+- While the disk fails, a record goes to the runtime database, and stays there until the disk's share is deleted.
+
+Knows no thread and no clock; not for two threads at a time. Raises `Failed`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from edged.model.audio import BYTES_PER_SAMPLE
+from edged.model.ranges import Range, Ranges
+from edged.spool.capture_time import Boot, age_s
+from edged.spool.database import SpoolDatabaseError
+from edged.spool.integrity import LONGEST
+from edged.spool.model import EVER, Bound, RunInfo, SpeechEvicted
+from edged.spool.records import OutboxEntry
+from edged.spool.recovery import known_boots, line_of
+from edged.spool.store import Store, StoredPiece, StoredSegment, read_all
+
+MOST_ROWS: Final = 160
+"""Moved at a time: 16 s of speech in blocks of 100 ms, half a megabyte. A transaction stays far under a second."""
+
+BETTER_S: Final = 0.005
+"""A change of a boot's offset under this is not worth a write to the disk: word times are good to 10 ms."""
+
+EVICTED_ROWS: Final = 32
+"""At a time: half a minute of speech."""
+
+
+class TieredStore:
+    """Both databases; one that can't be used now is None. Without the runtime one nothing here works."""
+
+    def __init__(self) -> None:
+        self.memory: Store | None = None
+        self.disk: Store | None = None
+        self.run: RunInfo | None = None
+        """The one that lives."""
+        self.full = False
+        """Audio has no room here."""
+        self.failed: SpoolDatabaseError | None = None
+        """What the disk said while a record went past it; for the caller to take."""
+        self.dropped: dict[str, Ranges] = defaultdict(Ranges)
+        """Audio that was not taken; for the caller to take."""
+        self._disk_runs: set[str] | None = None
+        """Runs that may have audio on disk; None: it was never read."""
+        self._stored: set[str] = set()
+        """Records of this transaction that are on disk already."""
+        self._owed: dict[str, Ranges] = defaultdict(Ranges)
+        """Released, and perhaps still on disk."""
+        self._ends: dict[tuple[str, int], StoredSegment] = {}
+        """Segments that ended since they were copied to disk."""
+        self._open_on_disk: set[tuple[str, int]] = set()
+
+    @property
+    def stores(self) -> list[Store]:
+        """Those that can be used, runtime first."""
+        return [store for store in (self.memory, self.disk) if store]
+
+    @property
+    def runtime(self) -> Store:
+        """Raises RuntimeError while it can't be used."""
+        if self.memory is None:
+            raise RuntimeError("the runtime database can't be used")
+        return self.memory
+
+    @property
+    def indebted(self) -> bool:
+        """Something is to be told to the disk, apart from what is to be moved there."""
+        return bool(self._ends or any(self._owed.values()))
+
+    def may_be_on_disk(self, run: str) -> bool:
+        """Whether audio of this run may lie there, even where it can't be looked at."""
+        if self.disk:
+            return self.disk.held[run] > 0
+        if self._disk_runs is None:
+            return self.run is None or run != self.run.run
+        return run in self._disk_runs
+
+    def use_disk(self, disk: Store) -> None:
+        """From now on."""
+        self.disk = disk
+        self._disk_runs = set(disk.held)
+
+    def begun(self) -> None:
+        """A transaction of the runtime database is committed: none of it will be repeated."""
+        self._stored.clear()
+
+    def audio(self, run: str, position: int, pcm: bytes, voiced: Sequence[Range], now_s: float) -> None:
+        """At most `LONGEST` samples, within a transaction of the runtime database."""
+        end = position + len(pcm) // BYTES_PER_SAMPLE
+        if self.full:
+            self.dropped[run].add(position, end)
+        else:
+            self._owed[run].remove(position, end)
+            moved = self.disk.audio_ranges(run, position, end) if self.disk and self.disk.held[run] else ()
+            self.runtime.put_audio(run, position, pcm, voiced, now_s, moved)
+
+    def segment(self, segment: StoredSegment) -> None:
+        """One begins or ends, within a transaction of the runtime database."""
+        self.runtime.put_segment(segment)
+        key = segment.run, segment.start
+        if segment.end is not None and key in self._open_on_disk:
+            self._open_on_disk.discard(key)
+            self._ends[key] = segment
+
+    def commit(self, entry: OutboxEntry) -> None:
+        """A record comes in and its audio goes out, within a transaction of the runtime database."""
+        run, start, end = entry.run, entry.start, entry.end
+        try:
+            if self.disk and self._on_disk(run, start, end):
+                with self.disk.transaction():
+                    self.disk.put_entry(entry)
+                    self.disk.release(run, start, end)
+                self._stored.add(entry.id)
+        except SpoolDatabaseError as error:
+            self.failed, self.disk = error, None
+        if entry.id not in self._stored:
+            self.runtime.put_entry(entry)
+        self.release(run, start, end)
+
+    def release(self, run: str, start: int, end: int) -> None:
+        """Within a transaction of the runtime database."""
+        self.runtime.release(run, start, end)
+        if self.may_be_on_disk(run):
+            self._owed[run].add(start, end)
+
+    def load(self, run: str, start: int, end: int, memory: Store) -> list[tuple[int, bytes]]:
+        """What waits of `[start, end)`, in order, in pieces of 1 s at most, from wherever it lies.
+
+        `memory`: the runtime database, which may be one that can only be read now.
+        """
+        stores = [memory, self.disk] if self.disk else [memory]
+        return read_all(stores, run, start, end, self._owed.get(run, ()))
+
+    def _on_disk(self, run: str, start: int, end: int) -> bool:
+        return self.disk is not None and self.disk.held[run] > 0 and bool(self.disk.audio_ranges(run, start, end))
+
+    # -- to the disk --------------------------------------------------------------------------------------------------
+
+    def move(self, now_s: float, *, audio_before_s: float, records_before_s: float, all_records: bool) -> bool:
+        """Take to the disk what came before these times, some of it; of the records those that a sink lacks, or all.
+
+        Pays what is owed to the disk, too. Returns whether there may be more to move.
+        """
+        runtime, disk = self.runtime, self.disk
+        if disk is None:
+            return False
+        pieces = runtime.oldest(audio_before_s, now_s, MOST_ROWS)
+        entries = runtime.entries(undone_only=not all_records, committed_before_s=records_before_s)[:MOST_ROWS]
+        ids = {entry.id for entry in entries}
+        strays = runtime.marks(of_absent=True)
+        marks = [mark for mark in runtime.marks() if mark[0] in ids] if ids else []
+        boots, debts = self._news(runtime, disk), self._debts(disk)
+        if not (pieces or entries or strays or self._ends or boots or debts):
+            self._owed.clear()
+            return False
+        opened: set[tuple[str, int]] = set()
+        with disk.transaction():
+            for run, start, end in debts:
+                disk.release(run, start, end)
+            for boot in boots:
+                disk.put_boot(boot)
+            opened |= self._copy_audio(runtime, disk, pieces, now_s)
+            for segment in self._ends.values():
+                disk.put_segment(segment)
+            for entry in entries:
+                disk.put_entry(entry._replace(done=False))
+            known = disk.has_entries({mark[0] for mark in strays})
+            disk.put_marks([*marks, *(mark for mark in strays if mark[0] in known)])
+            for entry in entries:
+                if entry.done:
+                    disk.done(entry.id)
+        self._owed.clear()
+        self._ends.clear()
+        self._open_on_disk |= opened
+        self._disk_runs = set(disk.held)
+        with runtime.transaction():
+            runtime.delete(pieces)
+            runtime.delete_entries(list(ids))
+            runtime.delete_marks([*marks, *strays])
+        self.full = False
+        return len(pieces) == MOST_ROWS or len(entries) == MOST_ROWS
+
+    def _debts(self, disk: Store) -> list[tuple[str, int, int]]:
+        """Owed releases that concern audio which is there."""
+        return [
+            (run, start, end)
+            for run, ranges in self._owed.items()
+            if disk.held[run]
+            for start, end in ranges
+            if disk.audio_ranges(run, start, end)
+        ]
+
+    def _news(self, runtime: Store, disk: Store) -> list[Boot]:
+        """Better offsets of boots that the disk has audio of."""
+        known = disk.boots() if disk.held else {}
+        return [
+            boot for boot in runtime.boots().values() if boot.boot_id in known and _is_better(boot, known[boot.boot_id])
+        ]
+
+    def _copy_audio(
+        self, runtime: Store, disk: Store, pieces: Sequence[StoredPiece], now_s: float
+    ) -> set[tuple[str, int]]:
+        """Returns which segments are open there now."""
+        opened = set()
+        concerned = {piece.run for piece in pieces}
+        boots = runtime.boots()
+        runs = {run.run: run for run in runtime.runs() if run.run in concerned}
+        for run in runs.values():
+            disk.put_run(run)
+            if run.boot_id in boots:
+                disk.put_boot(boots[run.boot_id])
+            disk.put_anchors(run.run, runtime.anchors(run.run))
+        for piece in _joined(pieces, {name: run.rate for name, run in runs.items()}):
+            disk.put_audio(piece.run, piece.position, piece.pcm, piece.voiced, now_s)
+        segments = {
+            segment for piece in pieces if (segment := runtime.segment_before(piece.run, piece.position)) is not None
+        }
+        for segment in segments:
+            disk.put_segment(segment)  # behind its audio: without any it would be tidied away
+            if segment.end is None:
+                opened.add((segment.run, segment.start))
+        return opened
+
+    # -- bounds -------------------------------------------------------------------------------------------------------
+
+    def evict_size(self, most_bytes: float) -> list[SpeechEvicted]:
+        """Let the oldest speech on disk go while it takes more than that; some of it."""
+        disk = self.disk
+        if disk is None or disk.used_bytes() <= most_bytes or not disk.held:
+            return []
+        run = next((run for run in disk.runs() if disk.held[run.run]), None)
+        if run is None:
+            return []
+        rows = disk.audio_ranges(run.run, most=EVICTED_ROWS)
+        return self._evict(run, rows, "max_mb") if rows else []
+
+    def evict_age(self, most_s: float, here: Boot, now_s: float) -> list[SpeechEvicted]:
+        """Let speech go that is older, as far as that can be proved; some of it."""
+        boots = known_boots(self.stores, here)
+        for store in reversed(self.stores):
+            for run in store.runs():
+                if not store.held[run.run]:
+                    continue
+                line = line_of(run, store.anchors(run.run))
+                boot = boots.get(run.boot_id)
+                old = []
+                for start, end in store.audio_ranges(run.run, most=EVICTED_ROWS):
+                    if age_s(line.at_s(end), boot, boots[here.boot_id], now_s) <= most_s:
+                        break
+                    old.append((start, end))
+                if old:
+                    return self._evict(run, old, "max_age_h")
+        return []
+
+    def _evict(self, run: RunInfo, rows: Sequence[Range], bound: Bound) -> list[SpeechEvicted]:
+        released = 0
+        start, end = rows[0][0], rows[-1][1]
+        for store in self.stores:
+            with store.transaction():
+                released += store.release(run.run, start, end)
+        return [SpeechEvicted(run.run, start, end, released / run.rate, bound)]
+
+    # -- housekeeping -------------------------------------------------------------------------------------------------
+
+    def prune(self, here: str, keep_s: float, keep_bytes: int, now_s: float) -> None:
+        """Forget records that were delivered `keep_s` ago, or exceed `keep_bytes`; and runs, anchors and boots of which
+        nothing waits."""
+        if self.indebted:
+            return  # the records say what is answered
+        for store in self.stores:
+            old = store.delivered(here, keep_s, now_s)
+            if store.used_bytes() - sum(store.held.values()) * BYTES_PER_SAMPLE > keep_bytes:  # else none is read
+                old += store.excess(keep_bytes)
+            live = self.run.run if self.run else ""
+            idle = [run.run for run in store.runs() if not store.held[run.run] and run.run != live]
+            anchors = [(run, len(store.anchors(run))) for run in (*store.held, live)]
+            if not old and not idle and all(count < 2 for _, count in anchors):
+                continue
+            with store.transaction():
+                store.forget_marks(old)
+                store.delete_entries(old)
+                for run in idle:
+                    store.forget_run(run)
+                for run, _ in anchors:
+                    ranges = store.audio_ranges(run, most=1)
+                    store.forget_anchors(run, ranges[0][0] if ranges else EVER)
+                store.forget_boots(here)
+
+
+def _is_better(boot: Boot, known: Boot) -> bool:
+    if boot.synchronized != known.synchronized:
+        return boot.synchronized
+    return abs(boot.wall_offset_s - known.wall_offset_s) > BETTER_S
+
+
+def _joined(pieces: Sequence[StoredPiece], rates: dict[str, int]) -> Iterator[StoredPiece]:
+    """Neighbours as rows of 1 s: on disk each row costs the rest of a page and an entry in an index."""
+    row: list[StoredPiece] = []
+    for piece in sorted(pieces, key=lambda piece: (piece.run, piece.position)):
+        most = rates.get(piece.run, LONGEST)
+        if row and (row[-1].run, row[-1].end) == (piece.run, piece.position) and piece.end - row[0].position <= most:
+            row.append(piece)
+            continue
+        if row:
+            yield _join(row)
+        row = [piece]
+    if row:
+        yield _join(row)
+
+
+def _join(row: Sequence[StoredPiece]) -> StoredPiece:
+    voiced = tuple(range_ for piece in row for range_ in piece.voiced)
+    return row[0]._replace(end=row[-1].end, voiced=voiced, pcm=b"".join(piece.pcm for piece in row))

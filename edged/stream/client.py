@@ -1,0 +1,314 @@
+"""Holds the connection for a lane: connects, lets the lane converse, waits, connects again. A shell."""
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
+
+from edged.config.settings import Settings
+from edged.model.errors import RefusedError, UnreachableError
+from edged.service.log import Outage
+from edged.stream.backoff import Backoff
+from edged.stream.connection import Connection, ConnectionClosedError, Secret
+from edged.stream.connection_churn import ConnectionChurn
+from edged.stream.connection_limiter import ConnectionLimiter
+from edged.stream.events import Learned, SenderEvent
+from edged.stream.happy_eyeballs import SuspectAddresses
+from edged.stream.sender import Sender
+from edged.stream.session import Hangup, SendMessage, Session
+from edged.stream.wakeup import Wakeup
+
+log = logging.getLogger(__name__)
+
+PAUSE_S = 30.0
+"""Nearly everybody who speaks stops once in so long; a television does not."""
+
+MOST_REASONS = 10
+"""Different warnings in one outage: a server that words each refusal anew must not fill the log."""
+
+SUMMED_UP = "they are told in sum until one holds for a minute"
+
+
+@dataclass(slots=True)
+class ConnectionCounts:
+    """Of all connections since the start."""
+
+    connections: int = 0
+    reconnects: int = 0
+    """Connections made because one was lost; not those after a close of our own."""
+
+
+class ReconnectingClient:
+    """Runs from `run` until the lane is finished; `on_effect` gets everything that is not for the network."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lane: Sender,
+        key: Secret | None,
+        tls: ssl.SSLContext | None,
+        share: ConnectionLimiter,
+        on_effect: Callable[[SenderEvent], None],
+    ) -> None:
+        self._settings = settings
+        self._lane = lane
+        self._key = key
+        self._tls = tls
+        self._share = share
+        self._on_effect = on_effect
+        self._backoff = Backoff(settings.reconnect)
+        self._doubts = SuspectAddresses()
+        self._wake = Wakeup()
+        self._outage = Outage(log, "recogniser")
+        self._churn = ConnectionChurn()
+        self._too_many = False
+        """The other connection was in the way of the last try."""
+        self._often: str | None = None
+        """What there is to say of connections that come and go."""
+        self._reasons = share.told(self)
+        """Those that the present outage has had."""
+        self._lost = False
+        """The last connection did not end in order."""
+        self._finish = asyncio.Event()
+        self._checked = False
+        self._leave_at_s = inf
+        """When the present connection is given up for somebody else's sake."""
+        self.is_urgent = False
+        """What waits comes near a bound: see `Share`."""
+        self.counts = ConnectionCounts()
+        self.state = "not connected"
+        """For people, in a few words."""
+        self.retry_at_s: float | None = None
+        """While waiting to connect again: `time.monotonic()` of the next try."""
+
+    def wake(self) -> None:
+        """Something may be there to send, or to connect for."""
+        self._wake.set()
+        self._share.stir()
+
+    @property
+    def has_live_speech(self) -> bool:
+        """See `Share`."""
+        return self._lane.has_source and self._lane.backlog > 0
+
+    @property
+    def waits(self) -> bool:
+        """See `Share`."""
+        return self._lane.backlog > 0
+
+    def request_close(self, *, soon: bool) -> None:
+        """Another connection is wanted, and there may be no more: end this one as soon as that costs nothing.
+
+        `soon`: after `PAUSE_S` in mid-speech; what is not answered then is sent again on the next one.
+        """
+        self._lane.request_close()
+        if soon:
+            self._leave_at_s = min(self._leave_at_s, time.monotonic() + PAUSE_S)
+        self.wake()
+
+    def finish(self, *, retry_aside: bool = True) -> None:
+        """Return from `run` when nothing is left to be answered. `retry_aside`: see `Lane.finish`."""
+        self._lane.finish(retry_aside=retry_aside)
+        self._finish.set()
+        self.wake()
+
+    async def run(self) -> None:
+        """Ends when finished; until then it never gives up. Raises only for faults of our own."""
+        while await self._worth_connecting():
+            self.state = "waiting for the other connection to end"
+            await self._share.acquire(self)
+            try:
+                error = await self._connect_and_converse()
+            finally:
+                self._share.release(self)
+            if error is None:
+                continue
+            if self._too_many and isinstance(error, RefusedError):
+                error = UnreachableError(str(error))  # it will be taken when the other has ended
+            wait_s = self._backoff.wait_s(error, random.random())
+            self.state, self.retry_at_s = str(error), time.monotonic() + wait_s
+            self._tell(error, wait_s)
+            await self._back_off(wait_s)
+            self.retry_at_s = None
+
+    def _tell(self, error: UnreachableError | RefusedError, wait_s: float) -> None:
+        """Each reason of an outage is a warning once: the second may be what somebody has to do something about."""
+        if self._too_many:
+            log.debug("one connection too many: %s", error)
+            self._too_many = False
+            return
+        reason = str(error).partition(" (request ")[0]
+        parked = self._lane.parked and not self.waits
+        then = "connecting again when somebody speaks" if parked else f"trying again in {wait_s:.1f} s"
+        text = f"{error}; {then}"
+        if not self._often and reason not in self._reasons and self._share.is_told(reason):  # by the other connection
+            log.debug("recogniser: %s", text)
+            return
+        is_new = reason not in self._reasons and len(self._reasons) < MOST_REASONS
+        if self._often:
+            text, is_new, self._often = f"{text} ({self._often}: {SUMMED_UP})", True, None
+        if self._outage.lasting and is_new:
+            log.warning("recogniser: %s", text, extra={"trouble": error.message_id})
+        else:
+            self._outage.failed(text, error.message_id)
+        self._reasons.add(reason)
+
+    async def _worth_connecting(self) -> bool:
+        """Wait until there is reason to connect; False when finished and nothing is left."""
+        while True:
+            self._wake.clear()
+            if self._lane.has_work(time.monotonic()):
+                return True
+            if self._finish.is_set():
+                return False
+            hold = self._settings.deepgram.prime_s > 0 and not self._lane.parked
+            if hold and (self._lane.has_source or not self._checked):
+                return True
+            self.state = "not connected: nobody speaks"
+            await self._wake.wait()
+
+    async def _connect_and_converse(self) -> UnreachableError | RefusedError | None:
+        """One connection's life. Returns why it must be made again after a wait, or None if it ended in order."""
+        settings = self._settings
+        self.state = "connecting"
+        try:
+            connection = await Connection.open(settings.deepgram, self._lane.rate, self._key, self._tls, self._doubts)
+        except (UnreachableError, RefusedError) as error:
+            self._too_many = self._share.failed(self, error.status)
+            return error
+        self._share.opened(self)
+        self._checked = True
+        self.counts.connections += 1
+        self.counts.reconnects += self._lost
+        self._lost = False
+        now = time.monotonic()
+        self._churn.opened(now)
+        log.log(self._level, "connected to the recogniser (request %s)", connection.request_id or "without an id")
+        self.state = "connected"
+        self._do(self._lane.connected(now, connection.request_id))
+        session = self._lane.session
+        if session is None:
+            raise RuntimeError("a lane that is connected has a session")
+        self._leave_at_s = inf
+        closed = await self._converse(connection, session)
+        now = time.monotonic()
+        given_up = now >= self._leave_at_s and closed.code is None
+        self._do(self._lane.connection_lost(now, closed.code, given_up=given_up))
+        return await self._ended(closed, now, given_up=given_up)
+
+    async def _ended(
+        self, closed: ConnectionClosedError, now: float, *, given_up: bool
+    ) -> UnreachableError | RefusedError | None:
+        """Returns why the connection must be made again after a wait, or None if it need not."""
+        end = self._lane.end
+        if end is None:
+            raise RuntimeError("a lane that was connected has an end to tell of")
+        self._backoff.ended(end)
+        self._often = self._churn.ended(now)
+        if await self._share.ended(self, ours=end.in_order or given_up):
+            log.debug("connection ended for another: %s", closed.error)
+            self._lost = True
+            return None
+        if end.is_done or given_up:
+            how = "closed in order" if end.is_done else "given up in mid-speech: others can't wait any longer"
+            log.log(self._level, "connection %s", how)
+            if self._often:
+                log.info("recogniser: %s; %s", self._often, SUMMED_UP)
+            return None
+        self._lost = not end.in_order
+        return (
+            UnreachableError("the server ended the stream without answering all of it")
+            if end.in_order
+            else closed.error
+        )
+
+    @property
+    def _level(self) -> int:
+        """Of what is told of each connection."""
+        return logging.DEBUG if self._churn.high else logging.INFO
+
+    async def _converse(self, connection: Connection, session: Session) -> ConnectionClosedError:
+        """Read and write until the connection ends or is given up."""
+        tasks = [
+            asyncio.create_task(self._read(connection), name="reader"),
+            asyncio.create_task(self._write(connection), name="writer"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            connection.abort()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            error = task.exception()
+            if isinstance(error, ConnectionClosedError):
+                return error
+            if error:
+                raise error  # a fault of our own
+        raise RuntimeError("a connection's reader and writer end by raising only")
+
+    async def _read(self, connection: Connection) -> None:
+        while True:
+            text = await connection.receive()
+            effects = self._lane.receive(text, time.monotonic())
+            self._do(effects)
+            for hangup in (effect for effect in effects if isinstance(effect, Hangup)):
+                raise ConnectionClosedError(None, hangup.error)
+            session = self._lane.session
+            if session and session.results:
+                self._works()
+            self._wake.set()
+
+    def _works(self) -> None:
+        """The server gives results. Where connections come and go, that is told when one holds."""
+        if self._churn.holds(time.monotonic()):
+            self._outage.over()
+            self._reasons.clear()
+
+    async def _write(self, connection: Connection) -> None:
+        lane = self._lane
+        while True:
+            self._wake.clear()
+            effects = lane.poll(time.monotonic())
+            self._do(effects)  # before anything is awaited: the lane has let go of what these record
+            for effect in effects:
+                match effect:
+                    case SendMessage(data):
+                        await connection.send(data)
+                        lane.message_sent(time.monotonic())
+                        if isinstance(data, str):
+                            log.debug("sent %s", data)  # KeepAlive, Finalize, CloseStream: never audio
+                    case Hangup(error):
+                        connection.abort()
+                        raise ConnectionClosedError(None, error)
+            if time.monotonic() >= self._leave_at_s:
+                raise ConnectionClosedError(None, UnreachableError("another needs the connection"))
+            deadline_s = lane.next_deadline(time.monotonic())
+            by_s = min(self._leave_at_s, inf if deadline_s is None else deadline_s)
+            await self._wake.wait(by_s=None if by_s == inf else by_s)
+
+    async def _back_off(self, wait_s: float) -> None:
+        """Wait. Audio does not shorten it; the order to finish does, once: a last try before the end."""
+        if self._finish.is_set():
+            await asyncio.sleep(wait_s)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._finish.wait()
+
+    def _do(self, effects: list[SenderEvent]) -> None:
+        """All of them but what is for the network."""
+        for effect in effects:
+            match effect:
+                case SendMessage() | Hangup():
+                    pass
+                case Learned(text):
+                    log.info("recogniser: %s", text)
+                case _:
+                    self._on_effect(effect)

@@ -1,0 +1,91 @@
+"""Segments whose end was sent: what is still waited for of them, and how long. Pure.
+
+Endpointing often answers within the hangover, so that a Finalize gets no answer. So what stays unanswered is not waited
+for without limit: silence is settled, the rest asked for once more, then asked for by ending the stream.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from edged.config.settings import DeepgramSettings
+from edged.stream.pending_audio import PendingAudio, SpeechSegment
+from edged.stream.session import Session
+from edged.stream.transcript_assembler import TranscriptAssembler, UtteranceReady
+
+PATIENCE: Final = 10
+"""A server that lags but keeps answering is given this many finalize timeouts for one segment's end."""
+
+Next = Literal["wait", "finalize", "drain", "mute"]
+"""What the lane does now: nothing, ask (again), end the stream, or give up a server that has never said anything."""
+
+
+@dataclass(slots=True)
+class _PendingEnd:
+    segment: SpeechSegment
+    asked_at: float
+    tries: int = 1
+
+
+class FinalizeTracker:
+    """Those of one session, in order."""
+
+    def __init__(self, settings: DeepgramSettings, account: PendingAudio, scribe: TranscriptAssembler) -> None:
+        self._timeout_s = settings.finalize_timeout_s
+        self._account = account
+        self._scribe = scribe
+        self._waiting: deque[_PendingEnd] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def clear(self) -> None:
+        """The session ends, or is asked for everything."""
+        self._waiting.clear()
+
+    def add(self, segment: SpeechSegment, now: float) -> Next:
+        """All of a segment that is over has been sent."""
+        if not self._unanswered(segment):
+            return "wait"
+        self._waiting.append(_PendingEnd(segment, now))
+        return "finalize"
+
+    def feed(self, reached: int) -> list[UtteranceReady]:
+        """The oldest's Finalize was answered up to a position. If that reaches the last voiced frame, it was all."""
+        segment = self._waiting[0].segment
+        if not segment.voiced_end <= reached <= segment.end:
+            return []
+        return self._scribe.settle(segment)
+
+    def deadline(self, session: Session) -> float | None:
+        """When `poll` wants to be called again."""
+        return self._due(self._waiting[0], session) if self._waiting else None
+
+    def poll(self, session: Session, now: float, *, may_ask: bool) -> tuple[list[UtteranceReady], Next]:
+        """What time brings about. `may_ask`: the server takes Finalize."""
+        uttered: list[UtteranceReady] = []
+        while self._waiting:
+            tail = self._waiting[0]
+            if self._unanswered(tail.segment):
+                if now < self._due(tail, session):
+                    break
+                uttered += self._scribe.settle_silence(tail.segment)
+                if self._unanswered(tail.segment):
+                    # Something was heard in it: record what has come, and ask for the rest.
+                    if self._scribe.draft and self._scribe.draft.chain == tail.segment.chain:
+                        uttered += self._scribe.commit()
+                    if tail.tries > 1 or not may_ask:
+                        return uttered, "drain"
+                    tail.tries, tail.asked_at = 2, now
+                    return uttered, "finalize"
+                if not session.heard:
+                    return uttered, "mute"
+            self._waiting.popleft()
+        return uttered, "wait"
+
+    def _unanswered(self, segment: SpeechSegment) -> bool:
+        return self._account.waiting.overlaps(segment.start, segment.end)
+
+    def _due(self, tail: _PendingEnd, session: Session) -> float:
+        answered_at = max(tail.asked_at, session.last_result_at)
+        return min(answered_at + self._timeout_s, tail.asked_at + PATIENCE * self._timeout_s)

@@ -1,0 +1,135 @@
+"""An HTTP response, read leniently: whatever a server or a proxy refuses with, its status must reach people. Pure.
+
+Taken: HTTP/1.0, a missing reason phrase, bare line feeds, header lines that are none, a body that ends early or never.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+MOST_BYTES: Final = 64 * 1024
+"""Of head and body together: a login page may be long, and nothing is read from that."""
+
+_STATUS_LINE: Final = re.compile(rb"HTTP/\d+(?:\.\d+)? +(\d{3})(?: .*)?")
+_HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
+_CHUNK: Final = re.compile(rb"([0-9a-fA-F]{1,8})[^\r\n]*\r?\n")
+_LENGTH: Final = re.compile(r"[0-9]{1,15}")
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+SWITCHING_PROTOCOLS: Final = 101
+UPGRADE_HEADERS: Final = (
+    *("upgrade", "connection"),
+    *("sec-websocket-accept", "sec-websocket-extensions", "sec-websocket-protocol"),
+)
+"""What the handshake is checked by (RFC 6455, section 4.1)."""
+
+
+class NotHttpError(Exception):
+    """What answered does not speak HTTP."""
+
+
+class HttpResponse:
+    """`feed` it what arrives, set `ended` with the connection; its head is complete once there is a `status`."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self.ended = False
+        """The connection has ended: no more comes."""
+        self.status = 0
+        """0 until the head is complete."""
+        self.headers: dict[str, str] = {}
+        """Names in lower case."""
+
+    def feed(self, data: bytes) -> None:
+        """More bytes of it. Raises NotHttpError."""
+        self._buffer += data
+        while not self.status and (head := _HEAD_END.search(self._buffer)):
+            self._read_head(self._buffer[: head.start()])
+            self._buffer = self._buffer[head.end() :]
+        if not self.status and not _may_become_head(self._buffer):
+            raise NotHttpError
+
+    @property
+    def complete(self) -> bool:
+        """Whether the body is all there, or as much of it as is read."""
+        return self.ended or len(self._buffer) >= MOST_BYTES or self._body()[1]
+
+    @property
+    def body(self) -> bytes:
+        """What is there of it."""
+        return self._body()[0]
+
+    @property
+    def upgrade(self) -> bytes:
+        """An answer of 101 as a strict parser wants it, and what came after its head."""
+        kept = [f"{name}: {self.headers[name]}\r\n" for name in UPGRADE_HEADERS if name in self.headers]
+        return f"HTTP/1.1 {self.status} Switching Protocols\r\n{''.join(kept)}\r\n".encode("latin-1") + self._buffer
+
+    def _read_head(self, head: bytes) -> None:
+        first, *lines = head.splitlines() or [b""]
+        match = _STATUS_LINE.fullmatch(first)
+        if not match:
+            raise NotHttpError
+        status = int(match[1])
+        if 100 <= status < 200 and status != SWITCHING_PROTOCOLS:
+            return  # 100 Continue, 103 Early Hints: the answer follows
+        self.status = status
+        for line in lines:
+            name, colon, value = line.decode("latin-1").partition(":")
+            if colon:
+                values = filter(None, (self.headers.get(name.strip().lower()), value.strip()))
+                self.headers[name.strip().lower()] = ", ".join(values)
+
+    def _body(self) -> tuple[bytes, bool]:
+        """What is there of it, and whether that is all."""
+        if "chunked" in self.headers.get("transfer-encoding", "").lower():
+            return _unchunked(self._buffer)
+        if length := _LENGTH.fullmatch(self.headers.get("content-length", "")):
+            return self._buffer[: int(length[0])], len(self._buffer) >= int(length[0])
+        return self._buffer, self.ended
+
+
+def _may_become_head(buffer: bytes) -> bool:
+    """Whether this may be the beginning of a response's head."""
+    begins = buffer[:5] == b"HTTP/"[: len(buffer)]
+    return begins and len(buffer) < MOST_BYTES
+
+
+def _unchunked(buffer: bytes) -> tuple[bytes, bool]:
+    """The content of chunks as far as they are there, and whether the last one is."""
+    body, at = b"", 0
+    while match := _CHUNK.match(buffer, at):
+        size = int(match[1], 16)
+        if size == 0:
+            return body, True
+        body += buffer[match.end() : match.end() + size]
+        after = match.end() + size
+        at = after + (2 if buffer[after : after + 2] == b"\r\n" else 1)
+    return body, False
+
+
+TRUSTED_CLOCK_S: Final = 3600.0
+"""A wait that this machine's clock makes longer than this more likely comes from a clock that is not set yet."""
+
+
+def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """The seconds that `Retry-After` asks for, as a number or as a date (RFC 9110, section 10.2.3).
+
+    A date is compared with the server's own `Date`, if it sends one, and else with `now_s`, Unix time by this machine.
+    """
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    wanted_s, sent_s = _unix_s(value), _unix_s(headers.get("date", ""))
+    if wanted_s is None or (sent_s is None and wanted_s > now_s + TRUSTED_CLOCK_S):
+        return None
+    return max(0.0, wanted_s - (now_s if sent_s is None else sent_s))
+
+
+def _unix_s(date: str) -> float | None:
+    """Of a date in any of HTTP's three forms, all of them in UTC."""
+    try:
+        return parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None

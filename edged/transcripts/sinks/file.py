@@ -1,0 +1,252 @@
+"""The `file` sink: JSON Lines that survive full disks, power cuts and logrotate.
+
+A record is one `write` of one line to a file opened with O_APPEND. Every line in the file is whole: what a failed
+write left behind is cut off before anything else is written, and what a power cut left behind is moved to
+`<path>.torn` when the file is opened. A lock, `<path>.lock`, keeps two processes with the same file out of each other's
+repairs.
+
+With `fsync = "record"` a record counts as delivered when fdatasync has returned; the directory is synced too when
+something was made in it.
+"""
+
+import errno
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from edged.config.settings import FileSinkSettings
+from edged.model.cures import with_cure
+from edged.model.errors import SinkError
+from edged.model.files import open_trusted
+from edged.model.record import UNREADABLE, Record, decode, encode
+from edged.transcripts.durable_files import Lock, explain, make_directory, sync_directory
+
+log = logging.getLogger(__name__)
+
+FILE_MODE = 0o640
+"""Transcripts are private: their owner writes, a group (adm) may read. Given when a file is made, never changed."""
+
+CHUNK_BYTES = 65_536
+"""Read backwards in steps of this: some hundred records."""
+
+LOOK_BACK_BYTES = 64 << 20
+"""How far back a file is read: `max_pending` (10,000) long records (6 kB, 30 s of fast speech)."""
+
+LONGEST_LINE_BYTES = 1 << 20
+"""No record is longer, by far: what is, is not read into memory."""
+
+
+class _Torn(NamedTuple):
+    """What failed and is still in the file."""
+
+    whole_bytes: int
+    """Up to here the file is right."""
+    end_bytes: int | None = None
+    """It was this long when cutting failed; longer since means that somebody else has written."""
+
+
+class FileSink:
+    """Writes records to one file. Use it from one thread; every call may block as long as the disk does."""
+
+    def __init__(self, settings: FileSinkSettings) -> None:
+        self._path = Path(settings.path)
+        self._sync = settings.fsync == "record"
+        self._fd = -1
+        self._lock = Lock(self._path)
+        self._torn: _Torn | None = None
+        """Set while something that failed is not cut off yet."""
+
+    def deliver(self, records: Sequence[Record]) -> None:
+        """Write them, in order. Raises SinkError; `delivered` of them are in the file then, and of the rest nothing."""
+        done = 0
+        with self._explained():
+            self._cutlocked()
+            self._follow()
+            with self._lock.held():
+                start_bytes = os.fstat(self._fd).st_size
+                sizes_bytes = []
+                failure: OSError | None = None
+                for record in records:
+                    try:
+                        sizes_bytes.append(self._append(encode(record) + b"\n"))
+                    except OSError as error:
+                        failure = error
+                        break
+                self._settle(start_bytes)
+                done = len(sizes_bytes)
+        if failure:
+            raise SinkError(explain(failure, self._path), delivered=done) from failure
+
+    def reopen(self) -> None:
+        """Open the file (again), after logrotate moved it or at start. Raises SinkError."""
+        with self._explained():
+            self._cutlocked()
+            self._close()
+            self._open()
+
+    def close(self) -> None:
+        """Close the file; the next delivery opens it again."""
+        with suppress(OSError):  # what can't be cut off now is repaired at the next opening
+            self._cutlocked()
+        self._close()
+
+    def _close(self) -> None:
+        fd, self._fd, self._torn = self._fd, -1, None
+        self._lock.close()
+        if fd >= 0:
+            os.close(fd)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Nothing was delivered if an OSError gets this far."""
+        try:
+            yield
+        except OSError as error:
+            raise SinkError(explain(error, self._path)) from error
+
+    def _append(self, line: bytes) -> int:
+        """One line, whole or not at all: with an OSError `_torn` says what is to be cut off."""
+        self._torn = _Torn(os.fstat(self._fd).st_size)
+        written = os.write(self._fd, line)
+        while written < len(line):  # the disk filled up on the way, so this says why
+            written += os.write(self._fd, line[written:])
+        self._torn = None
+        return written
+
+    def _settle(self, start_bytes: int) -> None:
+        """Cut off a line that failed, and see to it that the lines before it are on disk.
+
+        If that fails, nothing since `start_bytes` can be relied on, and all of it goes: after a failed fdatasync the
+        kernel takes lost pages for written.
+        """
+        try:
+            self._cut()
+            if self._sync:
+                os.fdatasync(self._fd)
+        except OSError:
+            self._torn = _Torn(start_bytes)
+            with suppress(OSError):  # the first error is the one to report; the next delivery tries to cut again
+                self._cut()
+            raise
+
+    def _cutlocked(self) -> None:
+        if self._torn:
+            with self._lock.held():
+                self._cut()
+
+    def _cut(self) -> None:
+        if not self._torn:
+            return
+        size_bytes = os.fstat(self._fd).st_size
+        if self._torn.end_bytes in (None, size_bytes):
+            self._torn = self._torn._replace(end_bytes=size_bytes)
+            os.ftruncate(self._fd, self._torn.whole_bytes)
+        else:  # another process has written behind it since: its records are worth more than a clean file
+            log.warning("%s: a line that failed stays in it, as somebody else wrote behind it", self._path)
+        self._torn = None
+
+    def _follow(self) -> None:
+        """Have the file open that the path names now: it may have been moved or deleted without a SIGHUP."""
+        if self._fd >= 0:
+            try:
+                named = os.stat(self._path)
+            except FileNotFoundError:
+                named = None
+            ours = os.fstat(self._fd)
+            if named is None or (named.st_dev, named.st_ino) != (ours.st_dev, ours.st_ino):
+                log.info("%s was moved or deleted: opening it again", self._path)
+                self._close()
+        if self._fd < 0:
+            self._open()
+
+    def _open(self) -> None:
+        make_directory(self._path.parent, sync=self._sync)
+        self._lock.open()
+        flags, made = os.O_RDWR | os.O_APPEND, False
+        try:
+            fd = open_trusted(self._path, flags)
+        except FileNotFoundError:
+            fd, made = open_trusted(self._path, flags | os.O_CREAT, FILE_MODE), True
+        try:
+            if made:
+                os.fchmod(fd, FILE_MODE)  # whatever the umask
+                if self._sync:
+                    sync_directory(self._path.parent)
+            with self._lock.held():
+                self._repair(fd)
+        except OSError:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def _repair(self, fd: int) -> None:
+        """See to it that the file ends with a whole line.
+
+        A last line that lacks nothing but its newline is a record, and is given it. Any other is moved to `.torn`,
+        which is on disk before the line is cut off here. Where there can be no such file, it stays as a line that is no
+        record: readers pass over it.
+        """
+        size_bytes = os.fstat(fd).st_size
+        begin_bytes = _after_last_newline(fd, size_bytes)
+        torn_bytes = size_bytes - begin_bytes
+        if not torn_bytes:
+            return
+        if _is_record(fd, begin_bytes, torn_bytes):
+            os.write(fd, b"\n")
+            log.warning("%s ended without a newline: added it", self._path)
+            return
+        aside = self._path.with_name(self._path.name + ".torn")
+        try:
+            aside_fd = open_trusted(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+        except OSError as error:
+            os.write(fd, b"\n")
+            text = "%s ended in mid-line (a power cut?): its last %d bytes stay, as they can't be moved to %s: %s"
+            log.warning(text, self._path, torn_bytes, aside, with_cure(error))
+            return
+        try:
+            _copy(fd, begin_bytes, size_bytes, aside_fd)
+        finally:
+            os.close(aside_fd)
+        os.ftruncate(fd, begin_bytes)
+        log.warning("%s ended in mid-line (a power cut?): moved the last %d bytes to %s", self._path, torn_bytes, aside)
+
+
+def _is_record(fd: int, begin_bytes: int, length_bytes: int) -> bool:
+    if length_bytes > LONGEST_LINE_BYTES:
+        return False
+    try:
+        decode(os.pread(fd, length_bytes, begin_bytes))
+    except UNREADABLE:
+        return False
+    return True
+
+
+def _copy(fd: int, begin_bytes: int, end_bytes: int, aside_fd: int) -> None:
+    """A part of one file, as a line behind the other."""
+    os.fchmod(aside_fd, FILE_MODE)
+    for at_bytes in range(begin_bytes, end_bytes, CHUNK_BYTES):
+        _write(aside_fd, os.pread(fd, min(CHUNK_BYTES, end_bytes - at_bytes), at_bytes))
+    _write(aside_fd, b"\n")
+    os.fsync(aside_fd)
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _after_last_newline(fd: int, size_bytes: int) -> int:
+    """Where the last line begins. Raises OSError if it is longer than `LOOK_BACK_BYTES`."""
+    at_bytes = size_bytes
+    while at_bytes > 0:
+        begin_bytes = max(0, at_bytes - CHUNK_BYTES)
+        newline = os.pread(fd, at_bytes - begin_bytes, begin_bytes).rfind(b"\n")
+        if newline >= 0:
+            return begin_bytes + newline + 1
+        at_bytes = begin_bytes
+        if size_bytes - at_bytes > LOOK_BACK_BYTES:
+            raise OSError(errno.EINVAL, "it holds no lines, so no transcripts: choose another transcripts.file.path")
+    return 0

@@ -1,0 +1,147 @@
+"""Positions and stamps: literal histories, and generated ones against the truth."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.capture.capture_clock import CaptureClock, Tolerance
+
+RATE = 16_000
+BLOCK = 1600
+TOLERANCE = Tolerance(usual_s=0.15, most_s=1.05)
+
+
+def test_blocks_that_follow_each_other_have_no_gap() -> None:
+    positions = CaptureClock(RATE)
+    assert positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0) == (0, 100.0, 0)
+    assert positions.place(BLOCK, 100.1, broken=False, tolerance=TOLERANCE, pace=1.0) == pytest.approx((1600, 100.1, 0))
+
+
+def test_known_loss_moves_the_position_on_by_the_time_that_passed() -> None:
+    positions = CaptureClock(RATE)
+    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)
+    assert positions.place(BLOCK, 100.6, broken=True, tolerance=TOLERANCE, pace=1.0) == pytest.approx(
+        (9600, 100.6, 8000)
+    )
+
+
+def lost(positions: CaptureClock, late: list[float], pace: float | None = 1.0) -> list[float]:
+    """Seconds that are missing before each block after the first, by how late they are stamped."""
+    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=pace)
+    return [
+        positions.place(BLOCK, 100.1 + 0.1 * number + late_s, broken=False, tolerance=TOLERANCE, pace=pace).lost_samples
+        / RATE
+        for number, late_s in enumerate(late)
+    ]
+
+
+def test_a_stamp_that_is_later_than_all_buffers_is_missing_audio_at_once() -> None:
+    assert lost(CaptureClock(RATE), [0.0, 1.04]) == [0.0, 0.0]
+    assert lost(CaptureClock(RATE), [0.0, 1.06]) == pytest.approx([0.0, 1.06], abs=0.001)
+
+
+def test_what_waited_in_a_plug_in_comes_early_again_and_is_no_hole() -> None:
+    """By up to a buffer, again and again, and whenever its reader was slow."""
+    assert set(lost(CaptureClock(RATE), [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0] * 20)) == {0.0}
+
+
+def test_time_proves_a_hole_that_nobody_told_of() -> None:
+    """All blocks of a second are late: within two seconds that is missing audio, once, by as much as the least late."""
+    found = lost(CaptureClock(RATE), [0.0] * 20 + [0.4, 0.3, 0.35] * 20)
+    assert sum(found) == pytest.approx(0.3, abs=0.01)
+    [at] = [number for number, lost_s in enumerate(found) if lost_s]
+    assert 20 + 9 <= at <= 20 + 22
+
+
+def test_before_the_cards_pace_is_measured_lateness_that_stays_is_a_hole_and_lateness_that_grows_is_not() -> None:
+    stays, grows = [0.0] * 5 + [0.3] * 30, [0.03 * number for number in range(40)]
+    assert sum(lost(CaptureClock(RATE), stays, pace=None)) == pytest.approx(0.3, abs=0.01)
+    positions = CaptureClock(RATE)
+    assert set(lost(positions, grows, pace=None)) == {0.0}
+    at = positions.place(BLOCK, 104.1 + 1.2, broken=False, tolerance=TOLERANCE, pace=None).at_s
+    assert at == pytest.approx(105.3, abs=0.4)
+
+
+@pytest.mark.parametrize("pace", [1.07, 0.67, 1.5])
+def test_a_card_that_is_too_slow_or_fast_has_no_holes_and_its_times_stay_right(pace: float) -> None:
+    positions, true_s = CaptureClock(RATE), 100.0
+    for number in range(600):
+        known = pace if number > 60 else None
+        placed = positions.place(BLOCK, true_s, broken=False, tolerance=TOLERANCE, pace=known)
+        assert placed.lost_samples == 0
+        assert abs(placed.at_s - true_s) < (1.1 if number < 80 else 0.02)
+        true_s += 0.1 * pace
+
+
+def test_what_a_slow_card_was_late_by_when_its_pace_became_known_is_no_hole() -> None:
+    positions = CaptureClock(RATE)
+    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=None)
+    placed = [
+        positions.place(
+            BLOCK, 100.0 + 0.2 * number, broken=False, tolerance=TOLERANCE, pace=None if number < 75 else 2.0
+        )
+        for number in range(1, 200)
+    ]
+    assert sum(one.lost_samples for one in placed) == 0
+    assert placed[-1].at_s == pytest.approx(100.0 + 0.2 * 199, abs=0.05)
+
+
+def test_a_day_of_sleep_is_a_hole_of_a_day() -> None:
+    positions = CaptureClock(RATE)
+    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)
+    assert positions.place(BLOCK, 86_500.1, broken=False, tolerance=TOLERANCE, pace=1.0).position == pytest.approx(
+        86_400.1 * RATE
+    )
+
+
+def test_a_first_stamp_that_was_late_is_corrected_by_the_next() -> None:
+    positions = CaptureClock(RATE)
+    positions.place(BLOCK, 100.08, broken=True, tolerance=TOLERANCE, pace=1.0)
+    assert positions.place(BLOCK, 100.1, broken=False, tolerance=TOLERANCE, pace=1.0).at_s == pytest.approx(100.1)
+
+
+def test_an_estimate_never_goes_backwards() -> None:
+    """Loss whose stamp says that no time passed: the position stands still."""
+    positions = CaptureClock(RATE)
+    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)
+    assert positions.place(BLOCK, 99.0, broken=True, tolerance=TOLERANCE, pace=1.0).position == BLOCK
+
+
+history = st.lists(
+    st.tuples(
+        st.floats(0, 0.14),  # how late it is read
+        st.one_of(st.just(0.0), st.floats(0.2, 50)),  # seconds of audio lost before it, and known to be
+    ),
+    min_size=1,
+    max_size=200,
+)
+
+
+@given(history, st.floats(-200e-6, 200e-6))
+def test_with_drift_waiting_and_loss_positions_never_overlap_and_stamps_stay_near_the_truth(
+    blocks: list[tuple[float, float]], drift: float
+) -> None:
+    positions = CaptureClock(RATE)
+    true_s = begun_s = 1000.0
+    end = 0
+    for number, (late_s, lost_s) in enumerate(blocks):
+        true_s += lost_s if number else 0
+        placed = positions.place(BLOCK, true_s + late_s, broken=lost_s > 0, tolerance=TOLERANCE, pace=1.0)
+        assert placed.position == end + placed.lost_samples
+        assert -1e-6 <= placed.at_s - true_s <= 0.15, "never too early, and too late by no more than the waiting"
+        end = placed.position + BLOCK
+        true_s += BLOCK / RATE * (1 + drift)
+    holes = sum(lost_s > 0 for _, lost_s in blocks)
+    off_s = end / RATE - (true_s - begun_s)
+    assert abs(off_s) <= 0.15 * (holes + 1) + 200e-6 * (true_s - begun_s), "each hole is known to within the waiting"
+
+
+@pytest.mark.parametrize("drift", [-200e-6, 200e-6])
+def test_a_cards_drift_is_followed_for_hours_without_inventing_holes(drift: float) -> None:
+    positions = CaptureClock(RATE)
+    true_s = 0.0
+    for _ in range(36_000):  # an hour
+        placed = positions.place(BLOCK, true_s, broken=False, tolerance=TOLERANCE, pace=1.0)
+        assert placed.lost_samples == 0
+        assert abs(placed.at_s - true_s) < 1e-6
+        true_s += BLOCK / RATE * (1 + drift)

@@ -1,0 +1,295 @@
+"""How much is read at a time: a period while somebody speaks, what has come in a rest while nobody does."""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import alsaaudio
+import pytest
+
+from edged.capture import pcm_reader
+from edged.capture.alsa import AlsaSource
+from edged.capture.pcm_reader import PcmReader, ReadPacing
+from edged.capture.source import Source
+from edged.model.audio import Block, Overrun
+from tests.capture.conftest import Microphone, Tape, joined, settings, speech_like
+
+Running = Callable[[Source], Source]
+
+PERIOD = 320
+"""Samples: 20 ms. A rest of 0.3 s is cut to the half of the buffer, five periods."""
+
+NEAR = 3 * PERIOD
+
+
+def test_while_nobody_hurries_some_periods_come_as_one_block_to_the_bit(
+    microphone: Microphone, tape: Tape, running: Running
+) -> None:
+    audio = speech_like(3)
+    microphone(audio)
+    source = running(AlsaSource(settings(), tape.put))
+    source.rest(0.3)
+    tape.wait(Block, 12)
+    assert source.stop(1)
+    blocks = tape.all(Block)
+    assert joined(blocks) == audio[: len(joined(blocks))]
+    assert {len(block.pcm) // 2 % PERIOD for block in blocks} == {0}
+    assert all(len(block.pcm) // 2 >= 4 * PERIOD for block in blocks[3:])
+    assert all(a.end == b.position for a, b in pairwise(blocks))
+    assert not tape.all(Overrun)
+    times = [block.at_s - block.position / 16_000 for block in blocks]
+    assert max(times) - min(times) < 0.02, "stamped with the first sample of all"
+
+
+def test_a_rest_ends_when_somebody_hurries_or_at_a_stop(microphone: Microphone, tape: Tape, running: Running) -> None:
+    microphone(speech_like(3))
+    source = running(AlsaSource(settings(buffer_ms=6000), tape.put))
+    tape.wait(Block, 2)
+    source.rest(3.0)
+    time.sleep(0.3)
+    heard = len(tape.all(Block))
+    source.rest(0.0)
+    began_s = time.monotonic()
+    first = tape.wait(Block, heard + 1)
+    assert time.monotonic() - began_s < 1
+    assert len(first.pcm) // 2 == PERIOD, "what has come is read as it came: the gate opens at the first that is voice"
+    source.rest(3.0)
+    time.sleep(0.1)
+    assert source.stop(1)
+
+
+@pytest.mark.parametrize("fault", ["overrun", "stall"])
+def test_a_hole_lies_between_two_blocks_and_never_in_the_midst_of_one(
+    microphone: Microphone, tape: Tape, running: Running, fault: str
+) -> None:
+    audio = speech_like(4)
+    virtual = microphone(audio)
+    source = running(AlsaSource(settings(), tape.put))
+    source.rest(0.3)
+    tape.wait(Block, 6)
+    virtual.stall()
+    time.sleep(0.4)
+    virtual.overrun() if fault == "overrun" else virtual.resume()
+    blocks = tape.wait_after(tape.wait(Overrun), 3)
+    for block in tape.all(Block):
+        assert block.pcm in audio
+    assert abs(blocks[0].position - audio.find(blocks[0].pcm) // 2) < NEAR
+
+
+class Clock:
+    """In place of the module `time`: it goes on when somebody waits."""
+
+    CLOCK_BOOTTIME = 0
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def clock_gettime(self, _: int) -> float:
+        return self.now_s
+
+
+class Unhurried(ReadPacing):
+    """Nobody hurries; in a rest the clock goes on."""
+
+    def __init__(self, clock: Clock, rest_s: float = 0.3) -> None:
+        super().__init__()
+        self.rest(rest_s)
+        self._clock = clock
+
+    def wait(self, seconds: float) -> bool:
+        self._clock.now_s += seconds
+        return True
+
+
+class Card:
+    """As alsaaudio's PCM; periods come by the clock, and a read of what has not come waits for it.
+
+    `says`: of how much it knows. `pace`: how long it takes for a second of audio.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        says: Callable[[int], int] = lambda there: there,
+        *,
+        buffer: int = 10 * PERIOD,
+        broken_at: int = -1,
+        pace: float = 1.0,
+    ) -> None:
+        self._clock, self._says, self._buffer, self._broken_at = clock, says, buffer, broken_at
+        self._period_s = PERIOD / 16_000 * pace
+        self._from_s = clock.now_s
+        self._read = 0
+        self.waited = 0
+
+    @property
+    def there(self) -> int:
+        there = int((self._clock.now_s - self._from_s) / self._period_s + 1e-6) - self._read
+        assert there * PERIOD <= self._buffer, "an overrun"
+        return there
+
+    def stand(self, seconds: float) -> None:
+        """Give nothing for so long."""
+        self._from_s += seconds
+
+    def info(self) -> dict[str, int]:
+        return {"period_size": PERIOD, "buffer_size": self._buffer}
+
+    def state(self) -> int:
+        broken = self._read == self._broken_at
+        return int(alsaaudio.PCM_STATE_XRUN if broken else alsaaudio.PCM_STATE_RUNNING)
+
+    def read(self) -> tuple[int, bytes]:
+        if self._read == self._broken_at:
+            self._broken_at = -1
+        if self.there <= 0:
+            self.waited += 1
+            self._clock.now_s = self._from_s + (self._read + 1) * self._period_s
+        self._read += 1
+        return PERIOD, bytes(2 * PERIOD)
+
+    def htimestamp(self) -> tuple[int, int, int]:
+        now_s = self._clock.now_s
+        return int(now_s), int(now_s % 1 * 1e9), self._says(self.there * PERIOD)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(pcm_reader, "time", clock)
+    return clock
+
+
+def stretches(card: Any, clock: Clock, rest_s: float = 0.3) -> Iterator[int]:
+    """How many periods come at a time."""
+    opened, patience = PcmReader(card, 16_000), Unhurried(clock, rest_s)
+    while True:
+        stretch = opened.next(patience)
+        assert stretch
+        yield stretch.samples // PERIOD
+
+
+def test_what_has_come_is_read_without_waiting_for_more(clock: Clock) -> None:
+    card = Card(clock)
+    found = stretches(card, clock)
+    assert [next(found) for _ in range(5)] == [1, 5, 5, 5, 5]
+    assert card.waited == 1, "the first"
+
+
+def test_what_has_come_in_a_long_delay_is_read_in_pieces(clock: Clock) -> None:
+    """Else it would be too long for the ring."""
+    card = Card(clock, buffer=500 * PERIOD)
+    found = stretches(card, clock, rest_s=0.03)
+    assert next(found) == 1
+    clock.now_s += 60 * PERIOD / 16_000
+    assert [next(found) for _ in range(4)][:3] == [25, 25, 14]
+    assert card.waited == 1
+
+
+@pytest.mark.parametrize("says", [lambda _: -1, lambda _: 10**9], ids=["an error", "nonsense"])
+def test_a_card_that_does_not_say_how_much_has_come_is_waited_for_period_by_period(
+    clock: Clock, says: Callable[[int], int]
+) -> None:
+    card = Card(clock, says)
+    found = stretches(card, clock)
+    assert [next(found) for _ in range(5)] == [1] * 5
+    assert card.waited == 5
+
+
+@pytest.mark.parametrize("rest_s", [0.03, 0.04, 0.06, 0.1])
+@pytest.mark.parametrize("says", [lambda _: 0, lambda there: max(0, there - 2 * PERIOD)], ids=["nothing", "too little"])
+def test_a_chain_that_buffers_and_says_too_little_is_read_in_time_and_then_disbelieved(
+    clock: Clock, says: Callable[[int], int], rest_s: float
+) -> None:
+    """What it has is read before the buffer is full, whatever the rest: the card of this test fails if it is not."""
+    card = Card(clock, says)
+    opened, patience = PcmReader(card, 16_000), Unhurried(clock, rest_s)
+    for _ in range(300):
+        opened.next(patience)
+    for _ in range(20):
+        one = opened.next(patience)
+        assert one
+        assert (one.samples // PERIOD, one.exact) == (1, False)
+        assert clock.now_s - one.at_s < 0.021
+        assert card.there == 0, "nothing is left in the buffer"
+
+
+def test_a_chain_that_says_too_much_is_disbelieved(clock: Clock) -> None:
+    card = Card(clock, lambda there: there + 3 * PERIOD)
+    opened, patience = PcmReader(card, 16_000), Unhurried(clock)
+    found = [opened.next(patience) for _ in range(100)]
+    assert [(one.samples // PERIOD, one.exact) for one in found[-20:] if one] == [(1, False)] * 20
+
+
+@pytest.mark.parametrize("pace", [0.999, 1.001, 1.06, 0.7])
+def test_a_card_that_is_right_is_believed_though_its_clock_is_not(clock: Clock, pace: float) -> None:
+    card = Card(clock, pace=pace)
+    opened, patience = PcmReader(card, 16_000), Unhurried(clock)
+    found = [opened.next(patience) for _ in range(1000)]
+    assert all(one and one.exact for one in found)
+    assert sum(one.samples for one in found if one) > 4 * 900 * PERIOD
+
+
+def test_what_was_waited_for_in_vain_by_the_clock_begins_a_stretch_of_its_own(clock: Clock) -> None:
+    """The card stood still: behind the hole is another stretch."""
+    card = Card(clock, buffer=100 * PERIOD)
+    opened, patience = PcmReader(card, 16_000), Unhurried(clock)
+    assert opened.next(patience)
+    card.stand(0.27)
+    found = [opened.next(patience) for _ in range(3)]
+    ends = [round((clock.now_s - one.at_s) * 16_000 / PERIOD) for one in found if one]
+    assert [one.samples // PERIOD for one in found if one][:2] == [1, 1]
+    assert ends[0] > ends[1]
+
+
+def test_with_a_small_buffer_every_period_is_waited_for(clock: Clock) -> None:
+    """Two periods: half of it is no rest."""
+    card = Card(clock, buffer=2 * PERIOD)
+    found = stretches(card, clock)
+    assert [next(found) for _ in range(5)] == [1] * 5
+
+
+def test_what_comes_behind_an_overrun_is_a_stretch_of_its_own(clock: Clock) -> None:
+    card = Card(clock, broken_at=3)
+    opened, patience = PcmReader(card, 16_000), Unhurried(clock)
+    found = [opened.next(patience) for _ in range(3)]
+    assert [(one.samples // PERIOD, one.overrun) for one in found if one] == [(1, False), (2, False), (8, True)]
+
+
+class Overrunning(Card):
+    """Overruns, as a real one does, whenever more has come than its buffer holds."""
+
+    @property
+    def there(self) -> int:
+        return int((self._clock.now_s - self._from_s) / self._period_s + 1e-6) - self._read
+
+    def read(self) -> tuple[int, bytes]:
+        if self.there * PERIOD > self._buffer:
+            self._from_s, self._read = self._clock.now_s, 0
+            return -32, b""
+        return super().read()
+
+
+@pytest.mark.parametrize("faster", [2.5, 4])
+def test_a_card_much_faster_than_it_promises_overruns_once_or_twice_and_then_is_rested_for_less(
+    clock: Clock, faster: float
+) -> None:
+    opened, patience = PcmReader(Overrunning(clock, pace=1 / faster), 16_000), Unhurried(clock)
+    found = [opened.next(patience) for _ in range(200)]
+    assert sum(one.overrun for one in found if one) <= 2
+    assert sum(one is None for one in found) <= 2
+
+
+def test_rests_grow_again_long_after_an_overrun(clock: Clock) -> None:
+    card = Overrunning(clock)
+    opened, patience = PcmReader(card, 16_000), Unhurried(clock)
+    opened.next(patience)
+    clock.now_s += 1
+    found = [opened.next(patience) for _ in range(20_000)]
+    lengths = [one.samples // PERIOD for one in found if one]
+    assert min(lengths[5:50]) < 4
+    assert set(lengths[-50:]) == {5}

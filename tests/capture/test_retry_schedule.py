@@ -1,0 +1,43 @@
+"""When a device that can't be opened is opened again."""
+
+from itertools import pairwise
+
+from edged.capture.retry_schedule import LONGEST_S, RetrySchedule
+
+
+def openings(retry: RetrySchedule, seconds: float, *, away: bool) -> list[float]:
+    """The times at which it is opened, in vain, looked at every 0.1 s."""
+    times = []
+    for tenth in range(int(seconds * 10)):
+        if retry.is_due(tenth / 10):
+            times.append(tenth / 10)
+            retry.failed(tenth / 10, away=away)
+    return times
+
+
+def test_a_device_that_fails_is_opened_at_doubling_intervals() -> None:
+    assert openings(RetrySchedule(), 40, away=False) == [0, 1, 2, 4, 8, 16, 32]
+
+
+def test_a_device_that_is_away_is_back_within_2_s_after_an_outage_of_20_s_and_within_a_tenth_after_a_longer_one() -> (
+    None
+):
+    times = openings(RetrySchedule(), 600, away=True)
+    gaps = [(after - before, before) for before, after in pairwise(times)]
+    assert all(gap <= max(1, 0.1 * before) + 0.11 for gap, before in gaps)
+    assert all(gap < 2 for gap, before in gaps if before < 19)
+
+
+def test_no_wait_is_longer_than_a_minute() -> None:
+    for away in (False, True):
+        times = openings(RetrySchedule(), 7200, away=away)
+        assert times[-1] - times[-2] <= LONGEST_S + 0.11
+
+
+def test_what_worked_begins_anew() -> None:
+    retry = RetrySchedule()
+    openings(retry, 40, away=False)
+    retry.worked()
+    retry.failed(100, away=False)
+    assert not retry.is_due(100.9)
+    assert retry.is_due(101)

@@ -1,0 +1,150 @@
+"""Recordings as a source."""
+
+import itertools
+import struct
+import time
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edged.capture.source import Source, open_source
+from edged.capture.wav import WavSource
+from edged.config.settings import CaptureSettings
+from edged.model.audio import Block, SignalChange, SourceEnded, SourceOpened
+from edged.model.errors import ConfigurationError
+from tests.capture.conftest import Tape, speech_like
+
+Running = Callable[[Source], Source]
+
+
+def recording(path: Path, audio: bytes, *, rate: int = 16_000, channels: int = 1, width: int = 2) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(audio)
+    return path
+
+
+def wav(path: Path, **options: object) -> CaptureSettings:
+    return CaptureSettings(source="wav", path=str(path), **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "a.wav"
+
+
+def test_all_of_it_is_played_and_then_it_ends(file: Path, tape: Tape, running: Running) -> None:
+    audio = speech_like(1.05)
+    source = running(WavSource(wav(recording(file, audio)), tape.put, speed=100))
+    tape.wait(SourceEnded)
+    assert b"".join(block.pcm for block in tape.all(Block)) == audio
+    assert tape.summary == ["Opened", *["Block"] * 11, "Ended"]
+    assert tape.items[0] == SourceOpened(file.name, "16000 Hz, channel 0 of 1")
+    assert [block.position for block in tape.all(Block)] == [1600 * i for i in range(11)]
+    assert source.counters.blocks == 11
+    assert source.counters.peak > 8000
+    assert source.counters.last_block_s is None
+
+
+def test_it_is_paced_in_real_time_and_each_block_is_stamped_with_its_first_sample(
+    file: Path, tape: Tape, running: Running
+) -> None:
+    arrivals: list[float] = []
+
+    def deliver(item: object) -> None:
+        if isinstance(item, Block):
+            arrivals.append(time.clock_gettime(time.CLOCK_BOOTTIME))
+            tape.put(item)
+
+    running(WavSource(wav(recording(file, speech_like(0.3)), period_ms=50), deliver))
+    blocks = [tape.wait(Block, 6), *tape.all(Block)][1:]
+    stamps = [block.at_s for block in blocks]
+    assert [b - a for a, b in itertools.pairwise(stamps)] == pytest.approx([0.05] * 5)
+    assert all(arrival >= stamp + 0.049 for arrival, stamp in zip(arrivals, stamps, strict=True)), "as a microphone"
+
+
+def test_a_stop_ends_it_at_once(file: Path, tape: Tape) -> None:
+    source = WavSource(wav(recording(file, speech_like(5))), tape.put)
+    source.start()
+    tape.wait(SourceOpened)
+    assert source.stop(1)
+    assert not tape.all(SourceEnded)
+
+
+def test_one_channel_of_several_is_taken(file: Path, tape: Tape, running: Running) -> None:
+    audio = speech_like(0.2, channels=2)
+    running(WavSource(wav(recording(file, audio, channels=2), channel=1), tape.put, speed=100))
+    tape.wait(SourceEnded)
+    assert b"".join(block.pcm for block in tape.all(Block)) == memoryview(audio).cast("h")[1::2].tobytes()
+
+
+def test_a_recording_that_was_cut_short_is_played_as_far_as_it_goes_and_says_so(
+    file: Path, tape: Tape, running: Running
+) -> None:
+    audio = speech_like(1)
+    whole = recording(file, audio).read_bytes()
+    file.write_bytes(whole[: 44 + 6401])
+    source = WavSource(wav(file), tape.put, speed=100)
+    missing = source.check()
+    assert missing is not None
+    assert "is cut short: 1.0 s are promised, 0.2 s are there" in missing.reason
+    running(source)
+    tape.wait(SourceEnded)
+    assert tape.all(SignalChange)[0].fault
+    assert b"".join(block.pcm for block in tape.all(Block)) == audio[:6400]
+
+
+def header(*fields: int) -> bytes:
+    return b"RIFF" + bytes(4) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, *fields) + b"data" + struct.pack("<I", 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "is empty"),
+        (b"RIFF", "is cut off in its header"),
+        (b"RIFF" + bytes(4) + b"WAVE", "is cut off in its header"),
+        (b"RIFF" + bytes(4) + b"WAVEfmt \x10\0\0\0\x01\0", "is cut off in its header"),
+        (header(1, 1, 16_000, 32_000, 2, 16)[:-8], "is cut off in its header"),
+        (b"ID3\x04" + bytes(40), "is no WAV file but MP3: convert it with `ffmpeg -i "),
+        (b"fLaC" + bytes(40), "is no WAV file but FLAC: convert it with `ffmpeg -i "),
+        (b"RIFX" + bytes(40), "is no WAV file but a big-endian WAV file: convert it with `ffmpeg -i "),
+        (header(0x55, 1, 16_000, 0, 1, 0), "is not PCM but MP3: convert it with `ffmpeg -i "),
+        (header(3, 1, 16_000, 64_000, 4, 32), "is not PCM but floating point: convert it with `ffmpeg -i "),
+        (header(6, 1, 8_000, 8_000, 1, 8), "is not PCM but A-law: convert it with `ffmpeg -i "),
+        (header(0x1234, 1, 8_000, 8_000, 1, 8), "is not PCM but of an unknown format (0x1234): convert it with"),
+        (header(1, 1, 16_000, 16_000, 1, 8) + bytes(4), "has 8 bits at 16000 Hz, but 16 bits at 16000 Hz are needed"),
+        (header(1, 1, 44_100, 88_200, 2, 16) + bytes(4), "-r 16000 converted.wav"),
+        (header(1, 0, 16_000, 0, 0, 16) + bytes(4), "is damaged"),
+        (b"RIFF" + bytes(4) + b"WAVEdata" + bytes(8), "is damaged"),
+        (header(1, 1, 16_000, 32_000, 2, 16), "holds no audio"),
+        (bytes(range(256)) * 4, "is no WAV file"),
+    ],
+)
+def test_a_file_that_can_not_be_played_is_one_clear_line(file: Path, content: bytes, text: str) -> None:
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError) as error:
+        WavSource(wav(file), print).check()
+    assert text in str(error.value)
+    assert str(file) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_status == 78
+
+
+def test_a_missing_file_a_directory_and_no_path_are_clear_lines(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="absent can't be read: No such file"):
+        WavSource(wav(tmp_path / "absent"), print).check()
+    with pytest.raises(ConfigurationError, match="can't be read: Is a directory"):
+        WavSource(wav(tmp_path), print).check()
+    with pytest.raises(ConfigurationError, match=r"capture\.path must name"):
+        open_source(CaptureSettings(source="wav"), print)
+
+
+def test_a_channel_that_the_recording_does_not_have_is_an_error(file: Path) -> None:
+    recording(file, speech_like(0.1))
+    with pytest.raises(ConfigurationError, match=r"has 1 channel\(s\), so there is no capture.channel = 3"):
+        WavSource(wav(file, channels=4, channel=3), print).check()

@@ -1,0 +1,113 @@
+"""What a daemon says of the audio: what was lost on its way, a volume that costs words, a mute, and what waits."""
+
+import logging
+import signal
+from collections.abc import Callable
+from itertools import count
+from typing import Literal
+
+import pytest
+from msgspec.structs import replace
+
+from edged.capture.level import Loudness, dbfs
+from edged.config.settings import Settings
+from edged.daemon import backlog_report, daemon
+from edged.daemon.daemon import Daemon
+from edged.model.audio import Block, SignalChange, SourceEnded, SourceEvent, SourceLost, SourceOpened
+from edged.model.errors import ExitStatus
+from edged.recognizer.server import Server
+from edged.stream.backfill import Backfill
+from edged.stream.events import BacklogRange
+from tests.daemon.test_daemon import BLOCK, send, with_server
+from tests.daemon.test_daemon import settings as settings  # a fixture
+from tests.daemon.test_daemon import signals as signals  # another
+from tests.daemon.test_daemon_source import played
+
+
+def test_audio_that_a_loop_that_stood_still_has_cost_is_told_and_counted(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The hand-over holds ten seconds, here of silence: five more are lost, the oldest."""
+    blocks = [Block(1600 * number, bytes(3200), 100 + number / 10) for number in range(150)]
+    played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), *blocks, SourceEnded())
+
+    async def act(server: Server) -> None:
+        run = Daemon(settings(server.url), None)
+        assert await run.run() is ExitStatus.OK
+        assert (run.summary.dropped_s, run.summary.captured_s, run.summary.peak_dbfs) == (5.0, 10.0, dbfs(0))
+
+    with_server(act)
+    [said] = [record.message for record in caplog.records if "stood still" in record.message]
+    assert said.startswith("5.0 s of audio lost: ")
+
+
+@pytest.mark.parametrize(("source", "told"), [("alsa", True), ("wav", False)])
+def test_a_microphone_that_clips_is_told_of_and_a_recording_is_as_it_is(
+    source: Literal["alsa", "wav"],
+    told: bool,
+    settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(daemon, "WATCH_S", 0.001)
+    hears, clipped = Loudness.check, count(step=100)
+    monkeypatch.setattr(
+        Loudness, "check", lambda loudness, *_, is_open: hears(loudness, 32767, next(clipped), 0, is_open=is_open)
+    )
+    played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), Block(0, BLOCK, 100.0))
+    whole = settings()
+    waiting = replace(whole, capture=replace(whole.capture, source=source))
+
+    async def act(_: Server) -> None:
+        sent = send(signal.SIGTERM, after_s=0.3)
+        await Daemon(waiting, None).run()
+        sent.join()
+
+    with_server(act)
+    assert [record.message for record in caplog.records if "clips" in record.message] == [
+        "microphone: clips: lower capture.volume, or move it away from who speaks"
+    ] * told
+
+
+def test_a_mute_ends_with_the_device_and_is_told_of_again_after_its_return(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the log and in the status, which says of a microphone that is absent no more than that."""
+    mute = SignalChange("delivers digital silence", fault=True)
+    opened, lost = SourceOpened("plughw:CARD=A", "as asked"), SourceLost("unplugged")
+    played(monkeypatch, opened, mute, lost, opened, mute, lost, SourceEnded())
+    faults: list[str | None] = []
+
+    class Told(Daemon):
+        def _on_item(self, item: SourceEvent) -> None:
+            super()._on_item(item)
+            faults.append(self._manager.fault)
+
+    async def act(server: Server) -> None:
+        assert await Told(settings(server.url), None).run() is ExitStatus.OK
+
+    with caplog.at_level(logging.DEBUG, "edged"):
+        with_server(act)
+    assert faults == [None, mute.text, None, None, mute.text, None, None]
+    told = [record.message for record in caplog.records if mute.text in record.message]
+    assert told == [f"microphone: {mute.text}", f"again: microphone: {mute.text}"], "within a minute it is summed up"
+
+
+def test_a_backlog_is_told_of_and_that_of_an_earlier_run_is_no_growth(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def nothing(*_: object) -> list[tuple[int, bytes]]:
+        return []
+
+    caplog.set_level(logging.INFO, "edged")
+    monkeypatch.setattr(backlog_report, "EVERY_S", 0.0)
+    run = Daemon(settings(), None)
+    run._link = run._make_link(run._lane, run._on_effect)
+    run._backfill = Backfill(settings(), nothing, run._make_link, lambda *_: None)
+    run._take_up("run-0", 16_000, (BacklogRange(0, 16_000 * 600, ()),))
+    run._backfill.forget("run-0", 0, 16_000 * 60)
+    run._tell_backlog()
+    run._tell_backlog()
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+    assert caplog.messages[0].startswith("backlog: 9 min 0 s of speech, done in about ")
+    assert caplog.messages[1] == "backlog: 9 min 0 s of speech, and it does not shrink (not connected)"

@@ -1,0 +1,239 @@
+"""What a daemon makes of its source: holes, news, waiting; and what it tells it."""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from edged.capture import level
+from edged.capture.source import CaptureCounters, Deliver
+from edged.config.settings import Settings
+from edged.daemon import daemon
+from edged.daemon.daemon import Daemon
+from edged.gate.controller import MID_SPEECH_S, QUIET_S
+from edged.model.audio import Block, Overrun, SignalChange, SourceEnded, SourceEvent, SourceLost, SourceOpened
+from edged.model.errors import ExitStatus, SourceMismatchError
+from edged.recognizer.server import Server
+from tests.daemon.test_daemon import BLOCK, SCRIPT, with_server
+from tests.daemon.test_daemon import settings as settings  # a fixture
+from tests.daemon.test_daemon import signals as signals  # another
+
+
+class Played:
+    """A source that delivers these items at once."""
+
+    def __init__(self, items: list[SourceEvent], deliver: Deliver, missing: SourceLost | None = None) -> None:
+        self.counters = CaptureCounters()
+        self._items, self._deliver, self._missing = items, deliver, missing
+
+    def check(self) -> SourceLost | None:
+        return self._missing
+
+    def start(self) -> None:
+        for item in self._items:
+            self._deliver(item)
+
+    def rest(self, seconds: float) -> None:
+        """What is to come has come."""
+
+    def reopen(self) -> None:
+        """Nothing hangs."""
+
+    def stop(self, timeout_s: float) -> bool:
+        return True
+
+
+def played(monkeypatch: pytest.MonkeyPatch, *items: SourceEvent, missing: SourceLost | None = None) -> None:
+    """The next daemon hears this."""
+    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Played([*items], deliver, missing))
+
+
+def test_holes_are_counted(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gap between positions is one; captured is what came."""
+    blocks = [Block(at, BLOCK, 100 + at / 16_000) for at in (0, 1600, 8000, 9600)]
+    played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), *blocks, Overrun(4800), SourceEnded())
+
+    async def act(server: Server) -> None:
+        run = Daemon(settings(server.url), None)
+        assert await run.run() is ExitStatus.OK
+        assert run.summary.holes == 1
+        assert run.summary.captured_s == 0.4
+
+    with_server(act)
+
+
+def test_the_source_is_told_how_much_audio_may_come_at_a_time(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what was heard so far; see `Hearing.may_rest_s`."""
+    told: list[float] = []
+    monkeypatch.setattr(Played, "rest", lambda _, seconds: told.append(seconds))
+    speech = SCRIPT.pcm[2 * SCRIPT.words[0].start :][:3200]
+    for pcm, may_rest_s in ((bytes(3200), QUIET_S), (speech, MID_SPEECH_S)):
+        told.clear()
+        played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), Block(0, pcm, 100.0), SourceEnded())
+
+        async def act(server: Server) -> None:
+            await Daemon(settings(server.url), None).run()
+
+        with_server(act)
+        assert told[0] == may_rest_s
+
+
+def test_the_source_is_told_of_in_the_log(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Gone, back, too loud, overrun: for people, each once, and with a level that fits."""
+    played(
+        monkeypatch,
+        SourceOpened("plughw:CARD=A", "16000 Hz"),
+        Overrun(1600),
+        SignalChange("it delivers digital silence", fault=True),
+        SignalChange("it has signal again", fault=False),
+        SourceLost("unplugged"),
+        SourceOpened("plughw:CARD=A", "16000 Hz"),
+        SourceEnded(),
+    )
+
+    async def act(server: Server) -> None:
+        with caplog.at_level(logging.INFO, "edged"):
+            assert await Daemon(settings(server.url), None).run() is ExitStatus.OK
+
+    with_server(act)
+    said = [(record.levelname, record.message) for record in caplog.records if record.name == "edged"]
+    assert said[0] == ("INFO", "capturing plughw:CARD=A: 16000 Hz")
+    assert ("WARNING", "overrun: 100 ms of audio lost") in said
+    assert ("WARNING", "microphone: it delivers digital silence") in said
+    assert ("WARNING", "microphone: unplugged") in said
+    assert sum("microphone: works again" in text for _, text in said) == 2
+
+
+def test_what_recurs_is_told_once_whatever_alternates(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """28 overruns, a device that flaps, two errors in turn: a line for each kind; the rest is summed up later."""
+    opened = SourceOpened("plughw:CARD=A", "16000 Hz")
+    flaps = [
+        item for _ in range(10) for item in (SourceLost("A is not there"), SourceLost("A is held by B (pid 7)"), opened)
+    ]
+    played(monkeypatch, opened, *[Overrun(1600 + each) for each in range(28)], *flaps, SourceEnded())
+
+    async def act(server: Server) -> None:
+        with caplog.at_level(logging.INFO, "edged"):
+            assert await Daemon(settings(server.url), None).run() is ExitStatus.OK
+
+    with_server(act)
+    said = [record.message for record in caplog.records if record.name == "edged"]
+    assert said[:-1] == [
+        "capturing plughw:CARD=A: 16000 Hz",
+        "overrun: 100 ms of audio lost",
+        "microphone: A is not there",
+        "microphone: A is held by B (pid 7)",
+        "microphone: works again after 0.0 s",
+    ]
+
+
+def test_a_source_that_hangs_is_asked_to_open_its_device_again_and_that_it_helped_is_said(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(daemon, "WATCH_S", 0.02)
+    monkeypatch.setattr(level, "REOPEN_S", 0.05)
+
+    class Hanging(Played):
+        def start(self) -> None:
+            super().start()
+            self.counters.last_block_s = time.monotonic() - 2.5
+
+        def reopen(self) -> None:
+            self.counters.last_block_s = time.monotonic()
+            asyncio.get_running_loop().call_later(0.1, self._deliver, SourceEnded())
+
+    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Hanging([], deliver))
+
+    async def act(server: Server) -> None:
+        with caplog.at_level(logging.INFO, "edged"):
+            assert await Daemon(settings(server.url), None).run() is ExitStatus.OK
+
+    with_server(act)
+    said = [record.message for record in caplog.records if record.message.startswith("microphone")]
+    assert said[0] == (
+        "microphone: is open but has delivered nothing for 2 s; it is opened again, at growing intervals"
+    )
+    assert said[1].endswith("delivers again, since it was opened again")
+
+
+def test_the_daemons_own_stop_is_no_fault_of_the_microphones(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits for the last words of an outage; nothing is captured meanwhile, on purpose."""
+    monkeypatch.setattr(daemon, "WATCH_S", 0.02)
+
+    class Stopped(Played):
+        def start(self) -> None:
+            self.counters.last_block_s = time.monotonic() - 1.9
+            super().start()
+
+    block = Block(0, SCRIPT.pcm[2 * SCRIPT.words[0].start :][:32_000], 100.0)
+    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Stopped([block, SourceEnded()], deliver))
+
+    made = settings()  # no server answers
+    asyncio.run(Daemon(replace(made, capture=replace(made.capture, end_wait_s=0.5)), None).run())
+    assert "has delivered nothing" not in caplog.text
+
+
+def test_a_source_that_is_missing_is_waited_for(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run begins; the connection is a check of the key and ends in order."""
+    played(monkeypatch, missing=SourceLost("no card captures"))
+
+    async def act(server: Server) -> None:
+        made = settings(server.url)
+        made = replace(made, capture=replace(made.capture, source="alsa"))
+        task = asyncio.create_task(Daemon(made, None).run())
+        while not (server.accounts and server.accounts[0].closed_at_s is not None):  # noqa: ASYNC110  it has no event
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await task is ExitStatus.OK
+        assert server.accounts[0].close_code == 1000
+        assert len(server.accounts) == 1
+
+    with_server(act)
+    assert "microphone: no card captures" in caplog.text
+
+
+def test_a_source_that_can_never_do_it_ends_the_run(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is started."""
+
+    class Mismatched(Played):
+        def check(self) -> SourceLost | None:
+            raise SourceMismatchError("it can do 48000 Hz only")
+
+    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Mismatched([], deliver))
+    with pytest.raises(SourceMismatchError):
+        asyncio.run(Daemon(settings(), None).run())
+
+
+def test_a_thread_that_hangs_in_the_driver_is_left_behind(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said, and the end does not wait for it."""
+
+    class Hanging(Played):
+        def stop(self, timeout_s: float) -> bool:
+            return False
+
+    monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Hanging([SourceEnded()], deliver))
+
+    async def act(server: Server) -> None:
+        assert await Daemon(settings(server.url), None).run() is ExitStatus.OK
+
+    with_server(act)
+    assert "the capture thread hangs in the sound driver" in caplog.text

