@@ -8,17 +8,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from edged.capture.timeline import Timeline
 from edged.config.settings import FileSinkSettings, Settings, SpoolSettings, TranscriptsSettings
 from edged.daemon.persistence import Persistence
 from edged.gate.audio_gate import SegmentAudio
 from edged.gate.gate import SegmentClosed, SegmentOpened
 from edged.model.audio import Block
 from edged.model.record import Record, decode
+from edged.model.utterance import PlacedWord, Utterance
 from edged.recognizer.compose import place
-from edged.stream.draft import PlacedWord, Utterance
 from edged.stream.events import BacklogRange
 from edged.stream.pending_audio import PendingAudio
-from edged.stream.stream_map import Timeline
 from edged.stream.transcript_assembler import UtteranceReady
 from edged.transcripts.delivery import Delivery, Sink
 from edged.transcripts.sinks.file import FileSink

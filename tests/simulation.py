@@ -14,6 +14,7 @@ from edged.gate.audio_gate import AudioGate
 from edged.gate.detectors import webrtc
 from edged.model.audio import Block
 from edged.model.errors import RefusedError, UnreachableError
+from edged.model.utterance import PlacedWord, Utterance
 from edged.recognizer import messages, protocol
 from edged.recognizer.handshake import parse
 from edged.recognizer.protocol import Limits
@@ -22,7 +23,6 @@ from edged.recognizer.script import Script, ScriptEngine
 from edged.recognizer.windows import Unkindness, Windows
 from edged.stream import deepgram
 from edged.stream.backoff import Backoff
-from edged.stream.draft import PlacedWord, Utterance
 from edged.stream.events import AudioEvicted, AudioQuarantined, SenderEvent
 from edged.stream.messages import Results
 from edged.stream.messages import parse as parse_message

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections import deque
 from typing import NamedTuple
 
+from edged.capture.timeline import Timeline
 from edged.config.settings import DeepgramSettings, GateSettings
 from edged.gate.audio_gate import AudioGate
 from edged.gate.controller import MID_SPEECH_S, QUIET_S
@@ -20,7 +21,6 @@ from edged.model.audio import Block
 from edged.recognizer.compose import compose
 from edged.stream.sender import Sender
 from edged.stream.session import SendMessage
-from edged.stream.stream_map import Timeline
 
 RATE = 16_000
 MID_SPEECH, QUIET = round(MID_SPEECH_S * RATE), round(QUIET_S * RATE)

@@ -24,7 +24,7 @@ class AlsaCure(NamedTuple):
     """What people can do about an errno, said after its cause."""
 
     text: str
-    trouble: MessageId = MessageId.MICROPHONE_ABSENT
+    message_id: MessageId = MessageId.MICROPHONE_ABSENT
 
 
 DEFINITION: Final = AlsaCure("correct its definition in ALSA's configuration, or install what it needs", MessageId.ALSA)
@@ -73,7 +73,7 @@ def explain(error: Exception, device: str, messages: Sequence[str] = ()) -> Sour
     cure = DEFINITION if misses else CURES.get(number or 0)
     if cure is None:
         return SourceError(f"{device} fails: {cause}")
-    return SourceError(f"{device} fails: {cause}; {cure.text}").with_message_id(cure.trouble)
+    return SourceError(f"{device} fails: {cause}; {cure.text}").with_message_id(cure.message_id)
 
 
 def _is_away(number: int, device: str, messages: Sequence[str]) -> bool:

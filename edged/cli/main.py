@@ -113,11 +113,11 @@ def _guarded(argv: list[str]) -> int:
         return ExitStatus.OUR_FAULT
 
 
-def _tell(problem: str, trouble: MessageId | None) -> None:
+def _tell(problem: str, message_id: MessageId | None) -> None:
     """On standard error; as a service to the journal, which can explain it."""
     from edged.service.log import explained, one_line, to_journal  # here, not above: `edged --version` does without
 
-    if trouble is None or not to_journal() or not explained(one_line(problem), trouble, logging.ERROR):
+    if message_id is None or not to_journal() or not explained(one_line(problem), message_id, logging.ERROR):
         say(problem)
 
 

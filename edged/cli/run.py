@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         for caution in journal_cautions(namespace=os.environ.get("LOG_NAMESPACE")):
             logger.warning("%s", caution)
     if key is None and not is_local_host(settings.deepgram.url):
-        logger.warning("%s", NO_KEY, extra={"trouble": MessageId.KEY_ABSENT})
+        logger.warning("%s", NO_KEY, extra={"message_id": MessageId.KEY_ABSENT})
     logger.info("edged %s starts", __version__)
 
     def on_end(summary: Summary) -> None:

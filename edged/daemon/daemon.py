@@ -14,9 +14,11 @@ from typing import Any
 from edged.capture.capture_queue import CaptureQueue
 from edged.capture.level import Loudness, StallDetector, dbfs
 from edged.capture.source import CaptureCounters, Source, open_source
+from edged.capture.timeline import Timeline
 from edged.config.api_key import ApiKey
 from edged.config.settings import Settings
 from edged.daemon.backlog_report import BacklogReport
+from edged.daemon.gate_feedback import teach
 from edged.daemon.persistence import Persistence
 from edged.daemon.shutdown import FLUSH_S, LEAST_FLUSH_S, flush_s, run_all
 from edged.daemon.stop_conditions import StopConditions
@@ -39,7 +41,6 @@ from edged.stream.connection_limiter import ConnectionLimiter
 from edged.stream.events import BacklogHandedOver, BacklogRange, SenderEvent
 from edged.stream.sender import Sender
 from edged.stream.server_traits import ServerTraits
-from edged.stream.stream_map import Timeline
 from edged.stream.tls import tls_context
 from edged.transcripts import delivery
 from edged.transcripts.delivery import Delivery
@@ -315,7 +316,7 @@ class Daemon:
             log.info("backlog: %s of speech, done in about %s", left, duration(told.done_s))
         else:
             text = "backlog: %s of speech, and it does not shrink (%s)"
-            log.warning(text, left, self._link.state, extra={"trouble": MessageId.BACKLOG})
+            log.warning(text, left, self._link.state, extra={"message_id": MessageId.BACKLOG})
 
     def _on_captured(self) -> None:
         self._priming = self._lane.wants_priming()  # blocks that come together prime it together
@@ -345,10 +346,10 @@ class Daemon:
                 self._microphone.over()
                 self._lane.has_source, self._lane.parked = True, False
                 self._link.wake()
-            case SourceLost(reason, trouble):
-                self._microphone.failed(reason, trouble)
+            case SourceLost(reason, message_id):
+                self._microphone.failed(reason, message_id)
                 self._signals.clear()  # what is wrong with its signal after its return is news again
-                self._manager.lost(trouble)
+                self._manager.lost(message_id)
                 self._lane.has_source = False
                 for event in self._hearing.finish():  # what was said so far is not held back until it returns
                     self._let(event)
@@ -382,7 +383,7 @@ class Daemon:
             self._on_effect(effect)
 
     def _on_effect(self, effect: SenderEvent) -> None:
-        self._hearing.learn(effect)
+        teach(self._hearing, effect)
         if isinstance(effect, BacklogHandedOver):
             self._backfill.add(self.run_id, self._rate, effect.stretches, effect.sent_to)
         else:

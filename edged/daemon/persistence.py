@@ -13,6 +13,7 @@ from functools import partial
 from math import inf
 from typing import Final
 
+from edged.capture.timeline import Timeline
 from edged.config.settings import Settings
 from edged.daemon.recovery import from_ring, held_by_sinks, joined, judged_again, known_to, left_behind, stretches
 from edged.daemon.run_records import RunRecordBuilders
@@ -37,7 +38,6 @@ from edged.stream.events import AudioEvicted, AudioQuarantined, BacklogRange, In
 from edged.stream.pending_audio import AudioReleased, PendingAudio
 from edged.stream.server_notices import ServerNoticeLog
 from edged.stream.session import ServerNotice, ServerWarning
-from edged.stream.stream_map import Timeline
 from edged.stream.transcript_assembler import UtteranceReady
 from edged.transcripts import delivery
 from edged.transcripts.delivery import LOOSE, Delivery
@@ -109,9 +109,9 @@ class Persistence:
         self._boot_offset_s = 0.0
         self._once = OnceFilter()
         self._notices = ServerNoticeLog()
-        self._eviction = Outage(log, "spool" if self._spool else "replay", trouble=MessageId.EVICTION)
+        self._eviction = Outage(log, "spool" if self._spool else "replay", message_id=MessageId.EVICTION)
         self._storing = {
-            where: Outage(log, f"spool ({where})", trouble=MessageId.SPOOL) for where in ("runtime", "disk")
+            where: Outage(log, f"spool ({where})", message_id=MessageId.SPOOL) for where in ("runtime", "disk")
         }
         self.counts = RecordCounts()
 
@@ -164,7 +164,7 @@ class Persistence:
         if kept:
             log.warning(
                 "the process before this one was killed; what it had captured is taken up",
-                extra={"trouble": MessageId.KILLED},
+                extra={"message_id": MessageId.KILLED},
             )
         await self._take_up(self._judge_again(spool, kept, recovered) if kept else recovered)
         if kept:  # stored before its ring goes, if it can be
@@ -289,7 +289,7 @@ class Persistence:
         if record.clock == "unsynchronized" and self._once("clock"):
             log.warning(
                 "this machine's clock is not synchronised; until it is, records are marked so",
-                extra={"trouble": MessageId.CLOCK},
+                extra={"message_id": MessageId.CLOCK},
             )
         if self._spool:
             self._committing += 1

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from edged.config.settings import Settings
 from edged.model.record import Record
+from edged.model.utterance import Utterance
 from edged.service.clock import boottime_s, wall_offset_s
 from edged.spool.model import RunBacklog
-from edged.stream.draft import Utterance
 from edged.transcripts.record_builder import CaptureTimes, RecordBuilder
 
 

@@ -10,9 +10,6 @@ from edged.gate.detectors import AUTO, lacking, make_audio_gate
 from edged.gate.load_monitor import LoadMonitor
 from edged.model.audio import BYTES_PER_SAMPLE, Block
 from edged.model.ranges import Ranges
-from edged.stream.events import InterimText, SenderEvent
-from edged.stream.pending_audio import AudioReleased
-from edged.stream.transcript_assembler import UtteranceReady
 
 log = logging.getLogger("edged.gate")
 
@@ -104,19 +101,18 @@ class GateController:
         self._note(let)
         return let
 
-    def learn(self, effect: SenderEvent) -> None:
-        """What the recogniser found in what was sent, or did not find. What was sent for its own sake, to prime a
-        connection, says nothing of the gate.
+    def note_release(self, start: int, end: int, *, as_silence: bool) -> None:
+        """Learn that the audio `[start, end)` was released: as silence, or with words or unheard.
+
+        What was sent only to prime a connection says nothing about the gate.
         """
-        match effect:
-            case AudioReleased(start, end, fate):
-                judged = self._judged.remove(start, end)
-                if judged and fate == "silence":
-                    self._intake.note_outcome(judged, words=False)
-            case UtteranceReady():
-                self._intake.note_outcome(0, words=True)
-            case InterimText(text) if text:
-                self._intake.note_outcome(0, words=True)
+        judged = self._judged.remove(start, end)
+        if judged and as_silence:
+            self._intake.note_outcome(judged, words=False)
+
+    def note_words(self) -> None:
+        """Learn that the server heard words in what the gate passes now."""
+        self._intake.note_outcome(0, words=True)
 
     def _note(self, let: list[SegmentEvent]) -> None:
         for event in let:

@@ -44,9 +44,9 @@ class EdgedError(Exception):
     status: int | None = None
     """Of the server's HTTP answer, if that is what it is about."""
 
-    def with_message_id(self, trouble: MessageId) -> Self:
+    def with_message_id(self, message_id: MessageId) -> Self:
         """The same, of a kind that has an explanation of its own."""
-        self.message_id = trouble
+        self.message_id = message_id
         return self
 
 
@@ -60,7 +60,7 @@ class ConfigurationError(EdgedError):
     """The settings can't be used: `problems` lists all of them, a line each."""
 
     exit_status = ExitStatus.CONFIGURATION
-    trouble = MessageId.CONFIGURATION
+    message_id = MessageId.CONFIGURATION
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -79,7 +79,7 @@ class OutputError(EdgedError):
 class SourceError(EdgedError):
     """Audio can't be had at the moment (absent, unplugged, busy)."""
 
-    trouble = MessageId.MICROPHONE_ABSENT
+    message_id = MessageId.MICROPHONE_ABSENT
 
 
 class SourceAwayError(SourceError):
@@ -90,13 +90,13 @@ class SourceMismatchError(SourceError):
     """The source is there but can't give what the settings ask for."""
 
     exit_status = ExitStatus.CONFIGURATION
-    trouble = MessageId.CONFIGURATION
+    message_id = MessageId.CONFIGURATION
 
 
 class UnreachableError(EdgedError):
     """No connection, or a lost one; `retry_after_s` is what the server asked for, if it did."""
 
-    trouble = MessageId.NETWORK
+    message_id = MessageId.NETWORK
 
     def __init__(self, text: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(text)
@@ -106,13 +106,13 @@ class UnreachableError(EdgedError):
 class RefusedError(EdgedError):
     """The server said no and will say it again until somebody changes something."""
 
-    trouble = MessageId.REFUSED
+    message_id = MessageId.REFUSED
 
 
 class SinkError(EdgedError):
     """A sink could not take all records of one call; the first `delivered` of them it has for good, the others not."""
 
-    trouble = MessageId.SINK
+    message_id = MessageId.SINK
 
     def __init__(self, text: str, *, delivered: int = 0) -> None:
         super().__init__(text)

@@ -99,15 +99,15 @@ class _Journal(_Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """By the other way if that can be done at once."""
-        trouble = getattr(record, "trouble", None)
-        if trouble is None or not explained(_text(record), trouble, record.levelno):
+        message_id = getattr(record, "message_id", None)
+        if message_id is None or not explained(_text(record), message_id, record.levelno):
             super().emit(record)
 
 
-def explained(text: str, trouble: MessageId, level: int) -> bool:
+def explained(text: str, message_id: MessageId, level: int) -> bool:
     """Hand a line to journald with the id by which it is explained; False if that can't be done without waiting."""
     priority = str(PRIORITIES.get(level, 6))
-    fields = {"MESSAGE": text, "MESSAGE_ID": trouble, "PRIORITY": priority, "SYSLOG_IDENTIFIER": "edged"}
+    fields = {"MESSAGE": text, "MESSAGE_ID": message_id, "PRIORITY": priority, "SYSLOG_IDENTIFIER": "edged"}
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
             connection.setblocking(False)
@@ -185,14 +185,14 @@ class Outage:
         log: logging.Logger,
         what: str,
         clock: Callable[[], float] = boottime_s,
-        trouble: MessageId | None = None,
+        message_id: MessageId | None = None,
         *,
         each_reason: bool = False,
         repeats: RepeatSummary | None = None,
     ) -> None:
         self._log = log
         self._what = what
-        self._trouble = trouble
+        self._message_id = message_id
         self._clock = clock
         self._repeats = repeats or RepeatSummary(log, clock)
         self._each_reason = each_reason
@@ -205,7 +205,7 @@ class Outage:
         """From the first `failed` to `over`."""
         return self._since_s is not None
 
-    def failed(self, why: str, trouble: MessageId | None = None) -> None:
+    def failed(self, why: str, message_id: MessageId | None = None) -> None:
         """It failed (again). `trouble`: what the journal knows it by, if it is not the one of the whole outage."""
         if self._since_s is None:
             self._since_s = self._clock()
@@ -214,7 +214,7 @@ class Outage:
             self._log.debug("%s: still: %s", self._what, why)
             return
         self._reasons.add(kind_of(why))
-        self._repeats.log(logging.WARNING, f"{self._what}: {why}", trouble or self._trouble)
+        self._repeats.log(logging.WARNING, f"{self._what}: {why}", message_id or self._message_id)
 
     def over(self, note: str = "") -> None:
         """It works; says nothing if it did before. `note` ends the line."""

@@ -80,11 +80,11 @@ class ServiceManager:
         """This from now on."""
         self._device = device
 
-    def lost(self, trouble: MessageId | None) -> None:
+    def lost(self, message_id: MessageId | None) -> None:
         """Nothing is captured from now on, or for another reason than before."""
         if self._device or not self._absence:
             self._absent_since_s = time.monotonic()
-        self._device, self._absence = None, ABSENCES.get(trouble, "absent")
+        self._device, self._absence = None, ABSENCES.get(message_id, "absent")
         self._faults.clear()
 
     @property

@@ -36,7 +36,7 @@ class _Kind:
         self.count = self.summaries = 0
         self.level = logging.INFO
         self.text = ""
-        self.trouble: MessageId | None = None
+        self.message_id: MessageId | None = None
 
     def is_over(self, now_s: float) -> bool:
         """The period in which it is told once."""
@@ -61,7 +61,7 @@ class RepeatSummary:
         with _lock:
             _all.add(self)
 
-    def log(self, level: int, text: str, trouble: MessageId | None = None) -> None:
+    def log(self, level: int, text: str, message_id: MessageId | None = None) -> None:
         """Log the line, or count it if its kind was told within the current period."""
         self.tick()
         name, now_s = kind_of(text), self._clock()
@@ -69,14 +69,14 @@ class RepeatSummary:
             kind = self._kinds.pop(name, None)
             if kind:
                 kind.count += 1
-                kind.level, kind.text, kind.trouble = level, text, trouble
+                kind.level, kind.text, kind.message_id = level, text, message_id
             elif len(self._kinds) >= MOST_KINDS:
                 del self._kinds[next(iter(self._kinds))]
             self._kinds[name] = kind or _Kind(now_s)
         if kind:
             self._log.debug("again: %s", text)
         else:
-            self._log.log(level, "%s", text, extra={"trouble": trouble})
+            self._log.log(level, "%s", text, extra={"message_id": message_id})
 
     def tick(self) -> None:
         """Log the summaries that are due."""
@@ -88,9 +88,9 @@ class RepeatSummary:
                     due.append(kind)
                 elif kind.is_over(now_s):
                     del self._kinds[name]
-            lines = [(kind.level, kind.sum_up(now_s), kind.trouble) for kind in due]
-        for level, text, trouble in lines:
-            self._log.log(level, "%s", text, extra={"trouble": trouble})
+            lines = [(kind.level, kind.sum_up(now_s), kind.message_id) for kind in due]
+        for level, text, message_id in lines:
+            self._log.log(level, "%s", text, extra={"message_id": message_id})
 
 
 def tick() -> None:

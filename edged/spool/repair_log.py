@@ -15,7 +15,7 @@ def log_repair(repair: DatabaseReplaced | FilesRecreated | RowsRepaired) -> None
             log.error(
                 "the spool (%s) was damaged: %s; it is kept as %s",
                 *(where, text, path),
-                extra={"trouble": MessageId.SPOOL_DAMAGED},
+                extra={"message_id": MessageId.SPOOL_DAMAGED},
             )
         case FilesRecreated(_, path):
             log.warning("%s was deleted: it is made again, with all that was in it", path)

@@ -26,7 +26,7 @@ class RingFile:
         self._run = run
         self._rate = rate
         self._ring: Ring | None = None
-        self._outage = Outage(log, "ring", trouble=MessageId.SPOOL)
+        self._outage = Outage(log, "ring", message_id=MessageId.SPOOL)
 
     @property
     def absent(self) -> bool:

@@ -153,7 +153,7 @@ class ReconnectingClient:
         if self._often:
             text, is_new, self._often = f"{text} ({self._often}: {SUMMED_UP})", True, None
         if self._outage.lasting and is_new:
-            log.warning("recogniser: %s", text, extra={"trouble": error.message_id})
+            log.warning("recogniser: %s", text, extra={"message_id": error.message_id})
         else:
             self._outage.failed(text, error.message_id)
         self._reasons.add(reason)

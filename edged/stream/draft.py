@@ -1,12 +1,10 @@
 """From finals to utterances: the draft of one, where it may be cut, and what it is when it is done. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import NamedTuple
 
 from edged.model.ranges import Range
-from edged.transcripts.text import joined
+from edged.model.utterance import PlacedWord, Utterance
 
 PAUSE_MS = 150
 """A shorter silence may lie within a word (a closure before a plosive lasts up to 100 ms)."""
@@ -19,54 +17,6 @@ JITTER_MS = 80
 
 LEAD_MS = 300
 """Of a long pause this much is left to what follows: words may begin too softly for the detector."""
-
-
-class Passage(NamedTuple):
-    """The server's own text of one final, and how many words it has."""
-
-    text: str
-    words: int
-
-
-class PlacedWord(NamedTuple):
-    """A word, placed in the capture: positions instead of stream time."""
-
-    start: int
-    end: int
-    word: str
-    text: str
-    confidence: float
-    speaker: int | None
-    guessed: bool = False
-    """Where it ends was not told: it may be before `end`."""
-    passage: Passage | None = None
-    """What it is part of: the same object for all words of one final."""
-
-    @property
-    def middle(self) -> int:
-        """Word times are off by tens of milliseconds at either end; the middle is surely in the word."""
-        return (self.start + self.end) // 2
-
-
-class Utterance(NamedTuple):
-    """What becomes a record: words, and the samples `[start, end)` that they answer."""
-
-    start: int
-    end: int
-    words: tuple[PlacedWord, ...]
-    request_id: str
-    replayed: bool
-
-
-def text_of(words: Iterable[PlacedWord]) -> str:
-    """In the server's own text where all words of a final are there, else word by word."""
-    parts: list[str] = []
-    for _, group in groupby(words, key=lambda word: id(word.passage)):
-        together = list(group)
-        passage = together[0].passage
-        whole = passage and passage.words == len(together)
-        parts += [passage.text] if passage and whole else [word.text for word in together]
-    return joined(parts)
 
 
 QuietRuns = Callable[[int, int], list[Range]]

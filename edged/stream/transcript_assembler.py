@@ -10,21 +10,13 @@ The law:
 from typing import NamedTuple
 
 from edged.model.ranges import Ranges
+from edged.model.utterance import Passage, PlacedWord, Utterance
 from edged.stream import messages
-from edged.stream.draft import (
-    JITTER_MS,
-    LEAD_MS,
-    LONGEST_WORD_S,
-    PAUSE_MS,
-    Draft,
-    Passage,
-    PlacedWord,
-    Utterance,
-    text_of,
-)
+from edged.stream.draft import JITTER_MS, LEAD_MS, LONGEST_WORD_S, PAUSE_MS, Draft
 from edged.stream.pending_audio import PendingAudio, SpeechSegment
 from edged.stream.session import FinalReceived
 from edged.stream.stream_map import SentPiece, StreamMap
+from edged.transcripts.text import text_of
 
 
 class UtteranceReady(NamedTuple):

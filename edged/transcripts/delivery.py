@@ -235,7 +235,7 @@ class _Worker:
         self._outbox = outbox
         self._waits_s = waits_s
         self._tell = tell
-        self._outage = Outage(log, f"sink {name}", trouble=MessageId.SINK)
+        self._outage = Outage(log, f"sink {name}", message_id=MessageId.SINK)
         self._failures = 0
         self._failed_at_s = 0.0
         self._lost = 0

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from edged.config.settings import Settings
 from edged.model.record import Record, RecordWord, encodable
+from edged.model.utterance import Utterance
 from edged.service.clock import timestamp
-from edged.stream.draft import Utterance, text_of
+from edged.transcripts.text import text_of
 
 
 class CaptureTimes(Protocol):

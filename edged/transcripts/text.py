@@ -3,7 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Final
+
+from edged.model.utterance import PlacedWord
 
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf"  # Thai, Lao, Tibetan; Burmese; Khmer; Tai
@@ -45,3 +48,14 @@ def bare(text: str) -> str:
     while start < end and is_punctuation(text[end - 1]):
         end -= 1
     return text[start:end].lower()
+
+
+def text_of(words: Iterable[PlacedWord]) -> str:
+    """In the server's own text where all words of a final are there, else word by word."""
+    parts: list[str] = []
+    for _, group in groupby(words, key=lambda word: id(word.passage)):
+        together = list(group)
+        passage = together[0].passage
+        whole = passage and passage.words == len(together)
+        parts += [passage.text] if passage and whole else [word.text for word in together]
+    return joined(parts)

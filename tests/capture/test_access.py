@@ -65,12 +65,12 @@ def test_who_is_not_in_the_nodes_group_is_told_which_it_is(node: Path, mode: int
 import os
 from pathlib import Path
 from edged.capture import cards
-from edged.capture.alsa_errors import explained
+from edged.capture.alsa_errors import explain
 os.setgroups([])
 os.setresuid(65534, 65534, 65534)
 cards.SYSFS, cards.NODES = Path({str(node.parents[1] / "sys")!r}), Path({str(node.parent)!r})
-print(explained(OSError("No such device"), {DEVICE!r}))
-print(explained(OSError("Permission denied"), {DEVICE!r}))
+print(explain(OSError("No such device"), {DEVICE!r}))
+print(explain(OSError("Permission denied"), {DEVICE!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for line in done.stdout.splitlines():

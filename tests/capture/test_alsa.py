@@ -37,7 +37,7 @@ def test_what_is_captured_is_what_was_played_to_the_bit(microphone: Microphone, 
     assert joined(blocks) == audio[: len(joined(blocks))]
     assert [block.position for block in blocks] == [320 * i for i in range(len(blocks))]
     assert tape.items[0] == SourceOpened("virtual", "16000 Hz, 1 channel(s), periods of 320 samples, buffer of 3200")
-    assert tape.summary == ["Opened"] + ["Block"] * len(blocks)
+    assert tape.summary == ["SourceOpened"] + ["Block"] * len(blocks)
     assert source.counters.blocks == len(blocks)
     assert source.counters.peak > 8000
     assert virtual.played is not None
@@ -202,7 +202,7 @@ def test_a_long_stall_was_told_of_and_is_no_overrun_when_it_ends(
     heard = len(tape.all(Block))
     virtual.resume()
     after = tape.wait(Block, heard + 2)
-    assert tape.summary == ["Opened", *["Block"] * len(tape.all(Block))]
+    assert tape.summary == ["SourceOpened", *["Block"] * len(tape.all(Block))]
     assert abs(after.position - audio.find(after.pcm) // 2) < NEAR
     assert 0 < source.counters.lost_samples < after.position - before.end
     assert source.counters.overruns == 0
@@ -222,7 +222,7 @@ def test_a_device_that_is_absent_or_busy_at_start_is_waited_for(
     assert reason in tape.wait(SourceLost).reason
     virtual.resume()
     tape.wait(Block, timeout_s=2)
-    assert tape.summary[:3] == ["Lost", "Opened", "Block"]
+    assert tape.summary[:3] == ["SourceLost", "SourceOpened", "Block"]
     assert tape.all(Block)[0].position == 0
 
 
@@ -421,7 +421,7 @@ def test_a_fault_of_our_own_is_logged_and_does_not_make_it_deaf(
 
     running(AlsaSource(settings(), deliver))
     tape.wait(Block, 2)
-    assert tape.summary[:4] == ["Opened", "Lost", "Opened", "Block"]
+    assert tape.summary[:4] == ["SourceOpened", "SourceLost", "SourceOpened", "Block"]
     assert "ZeroDivisionError" in caplog.text
 
 

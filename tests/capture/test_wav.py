@@ -42,7 +42,7 @@ def test_all_of_it_is_played_and_then_it_ends(file: Path, tape: Tape, running: R
     source = running(WavSource(wav(recording(file, audio)), tape.put, speed=100))
     tape.wait(SourceEnded)
     assert b"".join(block.pcm for block in tape.all(Block)) == audio
-    assert tape.summary == ["Opened", *["Block"] * 11, "Ended"]
+    assert tape.summary == ["SourceOpened", *["Block"] * 11, "SourceEnded"]
     assert tape.items[0] == SourceOpened(file.name, "16000 Hz, channel 0 of 1")
     assert [block.position for block in tape.all(Block)] == [1600 * i for i in range(11)]
     assert source.counters.blocks == 11

@@ -232,7 +232,7 @@ def test_a_microphone_that_is_not_there_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize(
     ("attribute", "says"),
-    [("demo.PLUGIN", "script/setup"), ("room.RECORDINGS", "apt install pocketsphinx-testdata")],
+    [("demo.PLUGIN", "script/setup"), ("recording.RECORDINGS", "apt install pocketsphinx-testdata")],
 )
 def test_a_missing_part_is_named_with_what_to_install(
     attribute: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -320,12 +320,12 @@ class Slow:
 sys.meta_path.insert(0, Slow())
 """
 BEFORE_THE_HANDLERS = """
-from edged.daemon.persistence import Books
-begun = Books.open
+from edged.daemon.persistence import Persistence
+begun = Persistence.open
 async def slow(self):
     wait()
     await begun(self)
-Books.open = slow
+Persistence.open = slow
 """
 
 

@@ -12,7 +12,7 @@ from edged.config.loader import load
 from edged.config.options import WIDTH, allowed, number_or_false, options, sample, toml, toml_key
 from edged.config.settings import Settings
 
-SAMPLE = Path(__file__).parents[1] / "config" / "edged.toml"
+SAMPLE = Path(__file__).parents[2] / "config" / "edged.toml"
 
 
 def uncommented() -> str:

@@ -261,7 +261,7 @@ def broken(*_: object, **__: object) -> None:
     [
         (Daemon, "_on_block"),
         (Sender, "has_work"),
-        (AudioGate, "block"),
+        (AudioGate, "feed"),
         (Delivery, "reopen"),
         (WavSource, "_play"),
     ],

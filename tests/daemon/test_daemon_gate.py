@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from edged.config.settings import Settings
+from edged.daemon import daemon
 from edged.daemon.daemon import Daemon
 from edged.gate.controller import GateController
 from edged.model.errors import ExitStatus
@@ -24,7 +25,7 @@ def test_the_gate_learns_of_every_word_and_of_silence(
 ) -> None:
     """That is its evidence against noise: audio that was answered, and in which there was no word."""
     learnt: list[SenderEvent] = []
-    monkeypatch.setattr(GateController, "learn", lambda self, effect: learnt.append(effect))
+    monkeypatch.setattr(daemon, "teach", lambda gate, event: learnt.append(event))
 
     async def act(server: Server) -> None:
         assert await Daemon(settings(server.url), None).run() is ExitStatus.OK

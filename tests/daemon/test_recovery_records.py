@@ -98,7 +98,7 @@ def test_what_one_sink_has_and_another_lacks_is_delivered_there(
     looks = {
         sink: partial(in_file, place / "records.jsonl") for sink, place in {"file": left, "journal": other}.items()
     }
-    monkeypatch.setattr(recovery, "rereaders", lambda _: looks)
+    monkeypatch.setattr(recovery, "readers", lambda _: looks)
     second = FileSink(FileSinkSettings(path=str(other / "records.jsonl")))
     for run in ("run-2", "run-3"):
         live(left, nothing, run, journal=second)

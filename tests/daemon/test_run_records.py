@@ -7,10 +7,10 @@ import pytest
 from edged.config.settings import CaptureSettings, Settings
 from edged.daemon import run_records as module
 from edged.daemon.run_records import RunRecordBuilders
+from edged.model.utterance import PlacedWord, Utterance
 from edged.service.clock import timestamp
 from edged.spool.capture_time import Anchor, Boot, PositionClock
 from edged.spool.model import RunBacklog
-from edged.stream.draft import PlacedWord, Utterance
 from tests.spool.some import RATE, run_of
 
 WALL_OFFSET_S = 1_700_000_000.0

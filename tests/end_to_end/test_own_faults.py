@@ -23,25 +23,25 @@ sys.exit(main())
 
 PLACES = {
     "a block arrives": "edged.daemon.daemon.Daemon._on_block = broken",
-    "the voice detector": "import edged.gate.audio_gate as i; i.Intake.block = broken",
-    "a message arrives": "edged.daemon.daemon.Lane.message = broken",
-    "the lane is polled": "edged.daemon.daemon.Lane.poll = broken",
-    "the connection is lost": "edged.daemon.daemon.Lane.lost = broken",
+    "the voice detector": "import edged.gate.audio_gate as i; i.AudioGate.feed = broken",
+    "a message arrives": "edged.daemon.daemon.Sender.receive = broken",
+    "the sender is polled": "edged.daemon.daemon.Sender.poll = broken",
+    "the connection is lost": "edged.daemon.daemon.Sender.connection_lost = broken",
     "the connection is made": "import edged.stream.connection as c; c.Connection.open = broken",
-    "a record is made": "import edged.daemon.run_records as b; b.Maker.record = broken",
+    "a record is made": "import edged.daemon.run_records as b; b.RecordBuilder.build = broken",
     "a record is committed": "import edged.daemon.persistence as b; b.Spool.commit = broken",
     "audio is spooled": "import edged.daemon.persistence as b; b.Spool.audio = broken",
-    "the spool's thread": "import edged.spool.worker as w; w.Worker.serve = broken",
-    "the spool tells": "import edged.daemon.persistence as b; b.Books._on_spool = broken",
+    "the spool's thread": "import edged.spool.worker as w; w.SpoolWorker.serve = broken",
+    "the spool tells": "import edged.daemon.persistence as b; b.Persistence._on_spool = broken",
     "the backlog is waited for": "import edged.stream.backfill as b; b.Backfill.run = broken",
-    "the books are closed": "import edged.daemon.persistence as b; b.Books.close = broken",
-    "a sink writes": "import edged.transcripts.sinks.file as j; j.JsonLines.deliver = broken",
+    "the spool is closed": "import edged.daemon.persistence as b; b.Persistence.close = broken",
+    "a sink writes": "import edged.transcripts.sinks.file as j; j.FileSink.deliver = broken",
     "an interim is shown": "edged.daemon.daemon.Delivery.show_interim = broken",
-    "the source is watched": "edged.daemon.daemon.Watch.check = broken",
+    "the source is watched": "edged.daemon.daemon.StallDetector.check = broken",
     "the capture thread": "import edged.capture.wav as w; w.WavSource._play = broken",
-    "the capture thread, later": "import edged.capture.wav as w; w.Level.hear = broken",
-    "the end": "edged.daemon.daemon.Lane.finish = broken",
-    "the last audio": "import edged.gate.audio_gate as i; i.Intake.finish = broken",
+    "the capture thread, later": "import edged.capture.wav as w; w.Level.feed = broken",
+    "the end": "edged.daemon.daemon.Sender.finish = broken",
+    "the last audio": "import edged.gate.audio_gate as i; i.AudioGate.finish = broken",
 }
 
 
@@ -73,12 +73,12 @@ async def test_a_fault_while_files_are_reopened(stage: Stage) -> None:
 async def test_what_was_recorded_before_a_fault_is_written(stage: Stage) -> None:
     """The sinks are given their time even then."""
     breaking = """
-from edged.daemon.run_records import Maker
-record, made = Maker.record, []
+from edged.daemon.run_records import RecordBuilder
+build, made = RecordBuilder.build, []
 def second(self, *arguments):
     made.append(self)
-    return broken() if len(made) > 1 else record(self, *arguments)
-Maker.record = second
+    return broken() if len(made) > 1 else build(self, *arguments)
+RecordBuilder.build = second
 """
     script = speech(count=2)
     server = await stage.recogniser(script)

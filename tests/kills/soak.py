@@ -143,7 +143,7 @@ class Soak:
                 ]
                 if not without:
                     troubles.append(self._bad_disk)
-                tasks = [asyncio.create_task(self._trouble(i, trouble)) for i, trouble in enumerate(troubles)]
+                tasks = [asyncio.create_task(self._message_id(i, message_id)) for i, message_id in enumerate(troubles)]
                 watch = asyncio.create_task(self._watch())
                 try:
                     done, _ = await asyncio.wait(
@@ -178,11 +178,11 @@ class Soak:
         if not self._instance.running:
             await self._instance.start()
 
-    async def _trouble(self, number: int, trouble: Callable[[random.Random], Awaitable[None]]) -> None:
+    async def _message_id(self, number: int, message_id: Callable[[random.Random], Awaitable[None]]) -> None:
         rng = random.Random(f"{self.seed}/{number}")
         while True:
             await asyncio.sleep(rng.uniform(3, 15))
-            await trouble(rng)
+            await message_id(rng)
 
     def _note(self, fault: str) -> None:
         self.faults[fault] += 1

@@ -15,7 +15,7 @@ from edged.spool.database import explained
 from edged.spool.model import DatabaseFailing
 from tests.spool.some import Bench
 
-PACKAGE = Path(__file__).parents[1] / "edged"
+PACKAGE = Path(__file__).parents[2] / "edged"
 
 
 def failure(number: int) -> OSError:

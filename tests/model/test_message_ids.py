@@ -9,7 +9,7 @@ from edged.config.options import options
 from edged.model.message_ids import MessageId
 from edged.transcripts.sinks.journal import MESSAGE_ID
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CATALOG = (ROOT / "systemd" / "edged.catalog").read_text()
 ENTRIES = dict(re.findall(r"^-- ([0-9a-f]{32})\n(.*?)(?=^-- |\Z)", CATALOG, re.MULTILINE | re.DOTALL))
 
@@ -19,9 +19,9 @@ def test_each_trouble_is_explained_and_nothing_else() -> None:
     assert MESSAGE_ID not in ENTRIES, "transcripts are no trouble"
 
 
-@pytest.mark.parametrize("trouble", MessageId, ids=lambda each: each.name)
-def test_an_explanation_has_a_subject_pages_and_a_text_for_a_terminal(trouble: MessageId) -> None:
-    head, text = ENTRIES[trouble].split("\n\n", 1)
+@pytest.mark.parametrize("message_id", MessageId, ids=lambda each: each.name)
+def test_an_explanation_has_a_subject_pages_and_a_text_for_a_terminal(message_id: MessageId) -> None:
+    head, text = ENTRIES[message_id].split("\n\n", 1)
     fields = dict(line.split(": ", 1) for line in head.splitlines())
     assert fields.keys() == {"Subject", "Defined-By", "Documentation"}
     assert {"man:edged(1)", "man:edged.toml(5)"} >= set(fields["Documentation"].split())
@@ -38,4 +38,4 @@ def test_the_settings_it_names_exist() -> None:
 
 def test_each_trouble_is_told_somewhere() -> None:
     code = "".join(file.read_text() for file in (ROOT / "edged").rglob("*.py"))
-    assert [each.name for each in MessageId if f"Trouble.{each.name}" not in code] == []
+    assert [each.name for each in MessageId if f"MessageId.{each.name}" not in code] == []

@@ -116,9 +116,9 @@ def test_colours_are_for_terminals_and_for_those_who_want_them(environment: dict
 WITH_INTERIMS = """
 import logging
 from edged.service.log import setup
-from edged.transcripts.sinks.console import Console
+from edged.transcripts.sinks.console import ConsoleSink
 setup("info", over_interims=True)
-console = Console(2)
+console = ConsoleSink(2)
 console.show_interim("turn the")
 logging.getLogger("edged").info("connected")
 console.show_interim("turn the light")
@@ -162,12 +162,12 @@ def test_a_real_journal_gets_the_priorities(journald: Journald) -> None:
 TROUBLED = """
 import logging
 from edged.service import log
-from edged.model.message_ids import Trouble
+from edged.model.message_ids import MessageId
 log.SOCKET_PATH = {socket!r}
 log.setup("info")
-logger = logging.getLogger("edged.daemon.daemon")
-logger.warning("no %s", "microphone\\n", extra={{"trouble": Trouble.MICROPHONE_ABSENT}})
-log.Outage(logger, "recogniser", trouble=Trouble.NETWORK).failed("refused", Trouble.KEY_REFUSED)
+logger = logging.getLogger("edged.daemon")
+logger.warning("no %s", "microphone\\n", extra={{"message_id": MessageId.MICROPHONE_ABSENT}})
+log.Outage(logger, "recogniser", message_id=MessageId.NETWORK).failed("refused", MessageId.KEY_REFUSED)
 logger.warning("said by no catalogue")
 """
 
@@ -175,11 +175,11 @@ logger.warning("said by no catalogue")
 def test_a_trouble_goes_to_the_journal_with_the_id_of_its_explanation(journald: Journald) -> None:
     """And to it alone; other lines go on by standard error."""
     assert run(IN_A_JOURNAL + TROUBLED.format(socket=journald.socket)) == "<4>daemon: said by no catalogue\n"
-    for trouble, text in (
+    for message_id, text in (
         (MessageId.MICROPHONE_ABSENT, r"daemon: no microphone\n"),
         (MessageId.KEY_REFUSED, "daemon: recogniser: refused"),
     ):
-        (entry,) = journald.wait_for(1, f"MESSAGE_ID={trouble}")
+        (entry,) = journald.wait_for(1, f"MESSAGE_ID={message_id}")
         assert (entry["MESSAGE"], entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) == (text, "4", "edged")
 
 

@@ -73,7 +73,7 @@ def test_a_summary_comes_without_another_line_of_its_kind_and_ends_with_how_it_s
         "microphone: gone (6 times in the last minute)",
     ]
     assert caplog.records[-1].levelno == logging.WARNING
-    assert caplog.records[-1].__dict__["trouble"] is MessageId.MICROPHONE_ABSENT
+    assert caplog.records[-1].__dict__["message_id"] is MessageId.MICROPHONE_ABSENT
 
 
 def test_what_stayed_away_for_a_minute_is_news_again(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

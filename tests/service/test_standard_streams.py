@@ -206,7 +206,7 @@ def test_closed_streams_change_no_status_and_their_numbers_go_to_no_file(
 
 def test_a_closed_stream_is_occupied_by_something_that_cannot_be_written() -> None:
     program = (
-        "import os; from edged.service.standard_streams import settle; os.close(1); os.close(2); settle()\n"
+        "import os; from edged.service.standard_streams import set_up; os.close(1); os.close(2); set_up()\n"
         "import sys; print('to nobody'); print('to nobody', file=sys.stderr)\n"
         "fd = os.open('/dev/null', os.O_RDONLY); os.write(0, b'%d ' % fd)\n"
         "for each in (1, 2):\n"
@@ -255,8 +255,8 @@ def test_output_that_cannot_be_written_is_told_without_a_traceback() -> None:
 def test_lines_of_the_log_are_whole_whichever_thread_logs() -> None:
     program = (
         "import logging, sys, threading\n"
-        "from edged.service import log, streams\n"
-        "streams.settle(background=True); log.setup('info')\n"
+        "from edged.service import log, standard_streams\n"
+        "standard_streams.set_up(background=True); log.setup('info')\n"
         "def tell(name):\n"
         "    for number in range(200): logging.getLogger('edged').info('%s %d end', name, number)\n"
         "threads = [threading.Thread(target=tell, args=(name,)) for name in 'abcd']\n"
@@ -271,8 +271,8 @@ def test_lines_of_the_log_are_whole_whichever_thread_logs() -> None:
 
 def test_a_program_that_ends_at_once_has_said_its_last_line() -> None:
     program = (
-        "import logging\nfrom edged.service import log, streams\n"
-        "streams.settle(background=True); log.setup('info')\n"
+        "import logging\nfrom edged.service import log, standard_streams\n"
+        "standard_streams.set_up(background=True); log.setup('info')\n"
         "logging.getLogger('edged').info('begin')\n"
         "raise ZeroDivisionError\n"
     )

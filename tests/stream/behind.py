@@ -10,6 +10,7 @@ from edged.daemon.recovery import segments
 from edged.gate.audio_gate import AudioGate, SegmentEvent
 from edged.gate.detectors import webrtc
 from edged.model.audio import Block
+from edged.model.utterance import PlacedWord
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import Script, ScriptEngines
@@ -17,7 +18,6 @@ from edged.recognizer.server import Server
 from edged.stream.backfill import AudioMissing, Backfill
 from edged.stream.client import ReconnectingClient
 from edged.stream.connection_limiter import ConnectionLimiter
-from edged.stream.draft import PlacedWord
 from edged.stream.events import SenderEvent
 from edged.stream.sender import Sender
 from edged.stream.transcript_assembler import UtteranceReady

@@ -177,7 +177,7 @@ ENDS_THREE = [Fault(Verb.CLOSE, code=1011, in_word=7, times=3)]
 
 def test_what_ends_connection_after_connection_comes_back_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """The words behind it come first, and other runs; no word is lost for it."""
-    monkeypatch.setattr(backfill, "AGAIN_S", 1.0)
+    monkeypatch.setattr(backfill, "RETRY_AFTER_S", 1.0)
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         play.backfill.add("a", RATE, STRETCHES)

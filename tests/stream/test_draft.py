@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.model.ranges import Range, Ranges
-from edged.stream.draft import Draft, PlacedWord, QuietRuns
+from edged.model.utterance import PlacedWord
+from edged.stream.draft import Draft, QuietRuns
 
 PAUSE = 150
 LEAD = 300

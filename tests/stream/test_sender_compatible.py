@@ -5,7 +5,7 @@ A bench's positions and times are milliseconds.
 
 import pytest
 
-from edged.stream.draft import text_of
+from edged.transcripts.text import text_of
 from tests.stream.some import METADATA, Bench, final, interim, text
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edged.stream.draft import text_of
+from edged.transcripts.text import text_of
 from tests.stream.some import METADATA, Bench, results, text, utterance_end
 
 SPAN = st.tuples(st.integers(0, 30_000), st.integers(0, 6000))

@@ -6,6 +6,7 @@ The order of these tests counts for the first one only: it looks at what the boo
 import json
 import re
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,8 @@ def test_the_journal_explains_what_is_wrong_and_what_to_do(machine: Machine, ser
     """By the ids of the lines, and the catalogue that is installed."""
     service.configure(capture__device="plughw:CARD=Device")
     service.start()
-    for trouble in (MessageId.KEY_ABSENT, MessageId.MICROPHONE_ABSENT):
-        machine.until(lambda: service.entries(f"MESSAGE_ID={trouble}"), trouble.name)  # noqa: B023  called at once
+    for message_id in (MessageId.KEY_ABSENT, MessageId.MICROPHONE_ABSENT):
+        machine.until(partial(service.entries, f"MESSAGE_ID={message_id}"), message_id.name)
     explained = machine.run("journalctl", "--catalog", "--no-pager", "-u", "edged")
     assert "Subject: There is no API key" in explained
     assert "sudo systemctl restart edged" in explained

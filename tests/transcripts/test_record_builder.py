@@ -4,7 +4,7 @@ from itertools import count
 
 from edged.config.settings import CaptureSettings, DeepgramSettings, Settings
 from edged.model.record import decode, encode
-from edged.stream.draft import PlacedWord, Utterance
+from edged.model.utterance import PlacedWord, Utterance
 from edged.transcripts.record_builder import RecordBuilder
 
 BOOTED = 1_795_165_200.0

@@ -2,8 +2,9 @@
 
 import pytest
 
-from edged.stream.draft import Draft, Passage, PlacedWord, text_of
-from edged.transcripts.text import bare, is_opening, is_punctuation, joined
+from edged.model.utterance import Passage, PlacedWord
+from edged.stream.draft import Draft
+from edged.transcripts.text import bare, is_opening, is_punctuation, joined, text_of
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,10 @@ def test_the_mode_that_somebody_gave_an_existing_file_stays(tmp_path: Path) -> N
 def traced(path: Path, fsync: str) -> list[str]:
     """System calls by which a process makes a directory, a file, and delivers two records to it."""
     program = (
-        "import sys; from edged.config.settings import File; from edged.transcripts.sinks.file import JsonLines;"
+        "import sys; from edged.config.settings import FileSinkSettings;"
+        "from edged.transcripts.sinks.file import FileSink;"
         "from tests.transcripts.some import records;"
-        "JsonLines(File(path=sys.argv[1], fsync=sys.argv[2])).deliver(records(1, 2))"
+        "FileSink(FileSinkSettings(path=sys.argv[1], fsync=sys.argv[2])).deliver(records(1, 2))"
     )
     calls = "trace=fsync,fdatasync,write,mkdir"
     command = ["strace", "-f", "-y", "-s", "20", "-e", calls, sys.executable, "-c", program, str(path), fsync]

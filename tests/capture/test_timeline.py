@@ -1,0 +1,90 @@
+"""Which time each position of the capture has."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from edged.capture.timeline import KEPT_ANCHORS, Timeline
+
+RATE = 16_000
+BLOCK = 1600
+
+
+def hours_of(timeline: Timeline, ppm: float, *, hours: float, late_s: float = 0.0, seed: int = 0) -> list[float]:
+    """A card whose seconds are `ppm` too long, stamped up to `late_s` too late; returns the errors, in seconds."""
+    rng = random.Random(seed)
+    errors = []
+    for i in range(int(hours * 36_000)):
+        true_s = 100 + i * 0.1 * (1 + ppm * 1e-6)
+        timeline.observe(i * BLOCK, BLOCK, true_s + (rng.uniform(0, late_s) if i else 0))
+        errors.append(timeline.at_s(i * BLOCK) - true_s)
+    return errors
+
+
+def test_positions_become_times_by_the_stamps() -> None:
+    timeline = Timeline(RATE)
+    timeline.observe(0, BLOCK, 100.0)
+    assert timeline.at_s(800) == pytest.approx(100.05)
+
+
+@pytest.mark.parametrize("ppm", [-100, -20, 0, 20, 100])
+def test_a_drifting_card_is_followed_within_10_ms_over_hours(ppm: float) -> None:
+    """100 ppm are 8.6 s a day."""
+    assert max(map(abs, hours_of(Timeline(RATE), ppm, hours=3))) < 0.010
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+def test_late_stamps_do_not_make_times_late(ppm: float) -> None:
+    """Scheduling makes stamps late, by up to 80 ms here; the least late ones are believed."""
+    assert max(map(abs, hours_of(Timeline(RATE), ppm, hours=2, late_s=0.08))) < 0.012
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+def test_times_never_run_backwards(ppm: float) -> None:
+    timeline = Timeline(RATE)
+    hours_of(timeline, ppm, hours=0.5, late_s=0.05)
+    times = [timeline.at_s(position) for position in range(0, int(0.5 * 3600 * RATE), 997)]
+    assert all(a < b for a, b in pairwise(times))
+
+
+def test_a_hole_begins_a_new_line_from_the_stamp_behind_it() -> None:
+    """The hole's length in positions is an estimate: the stamp behind it counts."""
+    timeline = Timeline(RATE)
+    timeline.observe(0, BLOCK, 100.0)
+    timeline.observe(10 * BLOCK, BLOCK, 101.25)
+    assert timeline.at_s(10 * BLOCK) == 101.25
+    assert timeline.at_s(0) == 100.0
+
+
+def test_a_stamp_behind_a_hole_does_not_turn_time_back() -> None:
+    timeline = Timeline(RATE)
+    timeline.observe(0, BLOCK, 100.0)
+    timeline.observe(10 * BLOCK, BLOCK, 100.5)
+    before, after = timeline.at_s(10 * BLOCK - 1), timeline.at_s(10 * BLOCK)
+    assert before <= after == pytest.approx(101.0, abs=0.001)
+
+
+def test_before_the_first_block_there_is_no_time() -> None:
+    with pytest.raises(ValueError, match="nothing was captured"):
+        Timeline(RATE).at_s(0)
+
+
+def test_it_remembers_hours_and_no_more() -> None:
+    """Each hole is a new line; very old positions are dated by the oldest one kept."""
+    timeline = Timeline(RATE)
+    for i in range(KEPT_ANCHORS + 100):
+        timeline.observe(2 * i * BLOCK, BLOCK, i * 0.2)
+    assert len(timeline._anchors) == KEPT_ANCHORS
+    assert timeline.at_s(0) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("pace", [0.67, 0.94, 1.06, 1.5])
+def test_a_card_that_does_not_keep_its_rate_is_followed_and_times_never_run_backwards(pace: float) -> None:
+    timeline, true_s, told = Timeline(RATE), 100.0, [99.0]
+    for number in range(36_000):
+        timeline.observe(number * 1600, 1600, true_s)
+        told.append(timeline.at_s(number * 1600))
+        true_s += 0.1 * pace
+    assert all(a < b for a, b in pairwise(told))
+    assert abs(told[-1] - true_s) < 60 * abs(pace - 1) + 1, "by what the error comes to in a minute; an hour's is more"
