@@ -1,10 +1,9 @@
-"""What every source of audio offers, and which one the settings mean."""
+"""The interface of an audio source, and its counters. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edged.config.settings import CaptureSettings
 from edged.model.audio import SourceEvent, SourceLost
 
 Deliver = Callable[[SourceEvent], None]
@@ -57,15 +56,3 @@ class Source(Protocol):
 
     def stop(self, timeout_s: float) -> bool:
         """Ends it; False if its thread still hangs in the kernel after that long. Nothing is delivered any more."""
-
-
-def open_source(settings: CaptureSettings, deliver: Deliver) -> Source:
-    """The source that the settings mean; nothing is opened yet."""
-    if settings.source == "wav":
-        from edged.capture.wav import WavSource
-
-        return WavSource(settings, deliver)
-    # Here, not above: a machine without ALSA can still transcribe a recording.
-    from edged.capture.alsa import AlsaSource
-
-    return AlsaSource(settings, deliver)

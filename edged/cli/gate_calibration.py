@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from edged.capture.source import open_source
+from edged.capture.factory import open_source
 from edged.config import loader
 from edged.config.options import toml
 from edged.config.settings import PRESETS, CaptureSettings, GateSettings, Settings

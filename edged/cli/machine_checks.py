@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edged.capture.cards import ambiguity
-from edged.capture.source import open_source
+from edged.capture.factory import open_source
 from edged.cli.storage_checks import spool_cautions, spool_problems, there
 from edged.config.api_key import NO_KEY, ApiKey, read_key
 from edged.config.options import toml

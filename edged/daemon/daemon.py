@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from edged.capture.capture_queue import CaptureQueue
+from edged.capture.factory import open_source
 from edged.capture.level import Loudness, StallDetector, dbfs
-from edged.capture.source import CaptureCounters, Source, open_source
+from edged.capture.source import CaptureCounters, Source
 from edged.capture.timeline import Timeline
 from edged.config.api_key import ApiKey
 from edged.config.settings import Settings

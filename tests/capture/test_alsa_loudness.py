@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from edged.capture.alsa import AlsaSource
-from edged.capture.source import Source, open_source
+from edged.capture.factory import open_source
+from edged.capture.source import Source
 from edged.model.audio import Block, SourceOpened
 from edged.model.errors import ConfigurationError
 from tests.capture.conftest import Microphone, Tape, joined, settings, speech_like

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.source import Source, open_source
+from edged.capture.factory import open_source
+from edged.capture.source import Source
 from edged.capture.wav import WavSource
 from edged.config.settings import CaptureSettings
 from edged.model.audio import Block, SignalChange, SourceEnded, SourceOpened
