@@ -307,8 +307,8 @@ class AlsaSource:
         counters.overruns += read.overrun
         if placed.lost_samples:
             counters.lost_samples += placed.lost_samples
-            if not opened and not read.stalled:
-                self._deliver(Overrun(placed.lost_samples))
+            if placed.late_from is not None or (not opened and not read.stalled):
+                self._deliver(Overrun(placed.lost_samples, placed.late_from))
         counters.blocks += 1
         counters.last_block_s = time.monotonic()
         self._level.feed(pcm)

@@ -58,6 +58,19 @@ class Timeline:
         bend = max(-most, min(most, self._least_error_s / SLEW_OVER_S))
         return self._anchor(_Anchor(position, self.at_s(position), (1 + bend) / self._rate))
 
+    def shift(self, position: int, by_s: float) -> list[tuple[int, float]]:
+        """Date what was captured from `position` on later, by `by_s`: audio before it turned out to be lost.
+
+        Returns the position and time of each anchor that is new or moved. Raises ValueError before the first block.
+        """
+        at_s = self.at_s(position) + by_s
+        i = bisect_right(self._anchors, position, key=lambda anchor: anchor.position)
+        before = self._anchors[max(0, i - 1)]
+        moved = [anchor._replace(at_s=anchor.at_s + by_s) for anchor in self._anchors[i:]]
+        self._anchors[i:] = [_Anchor(position, at_s, before.seconds_per_sample), *moved]
+        del self._anchors[:-KEPT_ANCHORS]
+        return [(anchor.position, anchor.at_s) for anchor in self._anchors[i:]]
+
     def at_s(self, position: int) -> float:
         """When the sample at `position` was captured. Raises ValueError before the first block."""
         if not self._anchors:

@@ -355,7 +355,10 @@ class Daemon:
                 for event in self._hearing.finish():  # what was said so far is not held back until it returns
                     self._let(event)
                 self._link.wake()
-            case Overrun(lost):
+            case Overrun(lost, late_from):
+                if late_from is not None:
+                    self._holes += 1
+                    self._books.redated(self._timeline.shift(late_from, lost / self._rate))
                 self._repeats.log(logging.WARNING, f"overrun: {1000 * lost / self._rate:.0f} ms of audio lost")
             case audio.SignalChange():
                 self._on_signal(item)

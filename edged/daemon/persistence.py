@@ -6,7 +6,7 @@ Without a spool records are committed by being handed to the sinks, and audio is
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -212,6 +212,12 @@ class Persistence:
             spool.boot(offset_s, synchronized=self._clock() == "synchronized")
 
     # -- audio --------------------------------------------------------------------------------------------------------
+
+    def redated(self, anchors: Iterable[tuple[int, float]]) -> None:
+        """What was captured from these positions on is dated anew; see `Timeline.shift`."""
+        if self._spool:
+            for position, at_s in anchors:
+                self._spool.anchor(self._run, position, at_s)
 
     def captured(self, block: Block, anchor_s: float | None, let_to: int) -> None:
         """A block was captured; the gate has let through up to `let_to`. `anchor_s`: the timeline begins or bends."""

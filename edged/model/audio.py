@@ -52,7 +52,10 @@ class Overrun(NamedTuple):
     """
 
     lost_samples: int
-    """Estimated; the next block's position counts them."""
+    """Estimated; the next block's position counts them, unless `late_from` is given."""
+    late_from: int | None = None
+    """Position before which they were lost, where that is found only later: what was captured from there on was
+    captured so much later than its blocks said."""
 
 
 class SignalChange(NamedTuple):

@@ -13,16 +13,18 @@ TOLERANCE = Tolerance(usual_s=0.15, most_s=1.05)
 
 def test_blocks_that_follow_each_other_have_no_gap() -> None:
     positions = CaptureClock(RATE)
-    assert positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0) == (0, 100.0, 0)
-    assert positions.place(BLOCK, 100.1, broken=False, tolerance=TOLERANCE, pace=1.0) == pytest.approx((1600, 100.1, 0))
+    assert positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0) == (0, 100.0, 0, None)
+    assert positions.place(BLOCK, 100.1, broken=False, tolerance=TOLERANCE, pace=1.0)[:3] == pytest.approx(
+        (1600, 100.1, 0)
+    )
 
 
 def test_known_loss_moves_the_position_on_by_the_time_that_passed() -> None:
     positions = CaptureClock(RATE)
     positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)
-    assert positions.place(BLOCK, 100.6, broken=True, tolerance=TOLERANCE, pace=1.0) == pytest.approx(
-        (9600, 100.6, 8000)
-    )
+    placed = positions.place(BLOCK, 100.6, broken=True, tolerance=TOLERANCE, pace=1.0)
+    assert placed[:3] == pytest.approx((9600, 100.6, 8000))
+    assert placed.late_from is None
 
 
 def lost(positions: CaptureClock, late: list[float], pace: float | None = 1.0) -> list[float]:
@@ -38,6 +40,25 @@ def lost(positions: CaptureClock, late: list[float], pace: float | None = 1.0) -
 def test_a_stamp_that_is_later_than_all_buffers_is_missing_audio_at_once() -> None:
     assert lost(CaptureClock(RATE), [0.0, 1.04]) == [0.0, 0.0]
     assert lost(CaptureClock(RATE), [0.0, 1.06]) == pytest.approx([0.0, 1.06], abs=0.001)
+
+
+@pytest.mark.parametrize("pace", [None, 1.0])
+@pytest.mark.parametrize("first_late", [1, 7, 12, 25])
+def test_a_hole_that_time_proves_lies_before_the_first_late_block_and_moves_no_position(
+    first_late: int, pace: float | None
+) -> None:
+    clock = CaptureClock(RATE)
+    stamps = [100.0 + 0.1 * number + (0.7 if number >= first_late else 0.0) for number in range(50)]
+    placed = [
+        clock.place(BLOCK, stamp_s, broken=not number, tolerance=TOLERANCE, pace=pace)
+        for number, stamp_s in enumerate(stamps)
+    ]
+    (found,) = [block for block in placed if block.lost_samples]
+    assert found.late_from == first_late * BLOCK
+    assert found.lost_samples == pytest.approx(0.7 * RATE, abs=0.02 * RATE)
+    assert placed.index(found) <= first_late + 20, "within two seconds"
+    assert [block.position for block in placed] == [number * BLOCK for number in range(50)]
+    assert placed[-1].at_s == pytest.approx(stamps[-1], abs=0.02)
 
 
 def test_what_waited_in_a_plug_in_comes_early_again_and_is_no_hole() -> None:

@@ -88,3 +88,23 @@ def test_a_card_that_does_not_keep_its_rate_is_followed_and_times_never_run_back
         true_s += 0.1 * pace
     assert all(a < b for a, b in pairwise(told))
     assert abs(told[-1] - true_s) < 60 * abs(pace - 1) + 1, "by what the error comes to in a minute; an hour's is more"
+
+
+def test_what_was_captured_behind_a_hole_that_is_found_late_is_dated_later() -> None:
+    timeline = Timeline(RATE)
+    for number in range(20):
+        timeline.observe(number * BLOCK, BLOCK, 100.0 + number / 10)
+    assert dict(timeline.shift(5 * BLOCK, 0.7)) == pytest.approx({5 * BLOCK: 101.2})
+    assert timeline.at_s(5 * BLOCK - 1) == pytest.approx(100.5, abs=0.001)
+    assert timeline.at_s(19 * BLOCK) == pytest.approx(102.6)
+    assert timeline.observe(20 * BLOCK, BLOCK, 102.7) is None
+    assert timeline.at_s(21 * BLOCK) == pytest.approx(102.8)
+
+
+def test_lines_that_began_meanwhile_are_moved_with_it() -> None:
+    timeline = Timeline(RATE)
+    timeline.observe(0, BLOCK, 100.0)
+    timeline.observe(10 * BLOCK, BLOCK, 105.0)
+    assert dict(timeline.shift(BLOCK // 2, 0.5)) == pytest.approx({BLOCK // 2: 100.55, 10 * BLOCK: 105.5})
+    times = [timeline.at_s(position) for position in range(0, 12 * BLOCK, 100) if not BLOCK <= position < 10 * BLOCK]
+    assert all(a < b for a, b in pairwise(times))

@@ -19,6 +19,7 @@ from edged.gate.controller import MID_SPEECH_S, QUIET_S
 from edged.model.audio import Block, Overrun, SignalChange, SourceEnded, SourceEvent, SourceLost, SourceOpened
 from edged.model.errors import ExitStatus, SourceMismatchError
 from edged.recognizer.server import Server
+from edged.spool.spool import Spool
 from tests.daemon.test_daemon import BLOCK, SCRIPT, with_server
 from tests.daemon.test_daemon import settings as settings  # a fixture
 from tests.daemon.test_daemon import signals as signals  # another
@@ -65,6 +66,24 @@ def test_holes_are_counted(settings: Callable[..., Settings], monkeypatch: pytes
         assert run.summary.captured_s == 0.4
 
     with_server(act)
+
+
+def test_a_hole_that_is_found_late_redates_what_was_captured_behind_it_also_in_the_spool(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anchors: list[tuple[int, float]] = []
+    monkeypatch.setattr(Spool, "anchor", lambda self, run, position, at_s: anchors.append((position, at_s)))
+    blocks = [Block(at, BLOCK, 100 + at / 16_000) for at in (0, 1600, 3200)]
+    played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), *blocks, Overrun(8000, 1600), SourceEnded())
+
+    async def act(server: Server) -> None:
+        run = Daemon(settings(server.url), None)
+        assert await run.run() is ExitStatus.OK
+        assert run.summary.holes == 1
+        assert run._timeline.at_s(3200) == pytest.approx(100.7)
+
+    with_server(act)
+    assert anchors == [(0, 100.0), (1600, pytest.approx(100.6))]
 
 
 def test_the_source_is_told_how_much_audio_may_come_at_a_time(
