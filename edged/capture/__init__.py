@@ -1,1 +1,1 @@
-"""Where audio comes from: open, read, stamp, hand over. Nothing here knows what speech is."""
+"""Capture of audio: open a source, read it, stamp its blocks, and queue them. Nothing here knows what speech is."""

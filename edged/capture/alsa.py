@@ -1,20 +1,19 @@
-"""A microphone through ALSA. Only `opening`, `reading` and this file import alsaaudio.
+"""A microphone through ALSA.
 
-One thread opens, reads, stamps and closes; nobody else touches the PCM (closing it under a reader is a use after free),
-but to stop a card whose read hangs: that thread is left behind then, and another opens the device.
-Errors are facts about the audio: they are delivered in its order, and never end the thread.
+Errors of the device are facts about the audio: the source delivers them in order with the blocks, and goes on.
 
-Measured with pyalsaaudio 0.10.0 and 0.11.0 on libasound 1.2.8: after an overrun `read()` returns (-32, b'') without an
-exception and the next one begins anew; 0.10 says nothing at all if the overrun was seen before the read, so that the
-state is looked at first, and stamps have the last word (positions.py). With S32 formats 0.10 takes its buffer's size
-from the significant bits and can write past its end, so only S16 is ever asked for. On a kernel's own card
-(snd-aloop) stamps were the card's for every block, and an unbound driver was noticed within 10 ms.
+Measured with pyalsaaudio 0.10.0 and 0.11.0 on libasound 1.2.8:
+- After an overrun `read()` returns (-32, b'') without an exception, and the next one starts the card again.
+- 0.10 reports nothing if the overrun was seen before the read, so `PcmReader` looks at the state first, and
+  `CaptureClock` decides by the stamps.
+- With S32 formats 0.10 derives the size of its buffer from the significant bits and can write past its end, so edged
+  only asks for S16.
+- A kernel driver (snd-aloop) stamps every block itself, and an unbound driver shows within 10 ms.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import alsaaudio
@@ -22,73 +21,34 @@ from msgspec.structs import replace
 
 from edged.capture import cards, libasound
 from edged.capture.alsa_errors import explain
-from edged.capture.capture_clock import CaptureClock, Tolerance
-from edged.capture.level import Level, pick
+from edged.capture.capture_thread import CaptureThread, OpenReason
 from edged.capture.mixer import set_volume
-from edged.capture.opening import open_pcm, sample, with_gain
-from edged.capture.pcm_reader import PcmRead, PcmReader, ReadPacing
-from edged.capture.rate_monitor import RateMonitor
+from edged.capture.opening import open_pcm, record_sample, with_gain
+from edged.capture.pcm_reader import PcmReader, ReadPacing
+from edged.capture.read_processor import ReadProcessor
 from edged.capture.retry_schedule import RetrySchedule
-from edged.capture.signal_faults import CANCELLING, FaintSignalDetector, StuckValueDetector, channels_cancel
+from edged.capture.signal_faults import CANCELLING_CHANNELS, channels_cancel
 from edged.capture.source import CaptureCounters, Deliver
 from edged.config.settings import CaptureSettings
-from edged.model.audio import Block, Overrun, SourceLost, SourceOpened
+from edged.model.audio import SourceLost, SourceOpened
 from edged.model.errors import ConfigurationError, SourceAwayError, SourceError, SourceMismatchError
 
 logger = logging.getLogger(__name__)
 
-RETRY_S = 1.0
-"""Interval between looks for a device that is away, without opening it; see `Retry` for when it is opened."""
-JITTER_S = 0.05
-"""How much later than its period a stamp can be by scheduling alone."""
-ENDLESS_S: Final = 1.5
-"""Overruns and no audio for this long are a fault of the device, which opening it may cure."""
-BETWEEN_S: Final = 0.02
-"""From one overrun to the next read: such a device would keep the processor busy."""
-MOST_HANGING: Final = 8
-"""Threads that may be left in reads that never return: each keeps a device open and some hundred kB."""
-PAIR_S: Final = 0.3
-"""Length of two-channel audio that shows whether the channels cancel."""
-
-
-class _Turn:
-    """A thread that captures, and what it has open. Another takes its turn if it hangs in a read."""
-
-    def __init__(self, run: Callable[["_Turn"], None], *, replaces: bool) -> None:
-        self.over = threading.Event()
-        """Set when the turn has ended: what it still reads is dropped."""
-        self.replaces = replaces
-        """One that hangs: until the first block what is known of that still holds."""
-        self._pcm: Any = None
-        self._lock = threading.Lock()
-        self.thread = threading.Thread(target=run, args=(self,), name="edged-capture", daemon=True)
-
-    def takes(self, pcm: Any) -> None:
-        """Own an open device, until `close`."""
-        self._pcm = pcm
-
-    def close(self) -> None:
-        """Close the device that this turn has open."""
-        with self._lock:
-            pcm, self._pcm = self._pcm, None
-            pcm.close()
-
-    def drop(self) -> None:
-        """Stop the card under a read that hangs: then a kernel's own card lets go of it, and can be opened again.
-
-        To be called from a thread of its own, as a plug-in may hang here too. It is no close: that would free what the
-        read uses.
-        """
-        with self._lock:
-            if self._pcm is not None:
-                try:
-                    self._pcm.drop()
-                except alsaaudio.ALSAAudioError as error:
-                    logger.debug("the read that hangs can't be stopped: %s", error)
+POLL_S = 1.0
+"""Interval between looks for an absent device, which do not open it; `RetrySchedule` says when to open it."""
+MAX_OVERRUN_S: Final = 1.5
+"""Overruns without audio for this long are a fault of the device, which an opening may cure."""
+OVERRUN_PAUSE_S: Final = 0.02
+"""Pause between an overrun and the next read: without it, such a device would keep the CPU busy."""
+MAX_HUNG_THREADS: Final = 8
+"""Threads that may be left behind in hung reads. Each keeps a device open, and some hundred kB."""
+CHANNELS_SAMPLE_S: Final = 0.3
+"""Length of the two-channel recording that shows whether the channels cancel."""
 
 
 class AlsaSource:
-    """A microphone, from `start` to `stop`, through unplugging and whatever else; see `source.Source`."""
+    """A microphone from `start` to `stop`, through unplugging and all other faults; implements `source.Source`."""
 
     def __init__(self, settings: CaptureSettings, deliver: Deliver) -> None:
         if settings.channel >= settings.channels:
@@ -102,26 +62,20 @@ class AlsaSource:
         self._settings = settings
         self._deliver = deliver
         self._device = None if settings.device == "auto" else settings.device
-        self._positions = CaptureClock(settings.rate)
-        self._pace = RateMonitor(settings.rate)
-        self._level = Level()
-        self._one_value: StuckValueDetector
-        self._faint: FaintSignalDetector
-        self._looked_at_pair = False
-        """All three of the device that is open."""
+        self._processor = ReadProcessor(settings, self.counters, deliver)
+        self._pacing = ReadPacing()
+        self._retry = RetrySchedule(POLL_S)
         self._lock = threading.Lock()
-        """Held while a read is heard, and while the turn passes."""
-        self._turn = _Turn(self._run, replaces=False)
-        self._hanging: list[threading.Thread] = []
-        self._patience = ReadPacing()
-        self._retry = RetrySchedule(RETRY_S)
-        self._lost: SourceLost | None = None
-        self._volume_fault: str | None = None
+        """Held while a read is processed, and while one thread replaces another."""
+        self._current = CaptureThread(self._run, OpenReason.NOT_OPEN)
+        self._hung_threads: list[threading.Thread] = []
+        self._reported_loss: SourceLost | None = None
+        self._reported_volume_fault: str | None = None
 
     def check(self) -> SourceLost | None:
-        """See `Source.check`."""
+        """Open the device and close it again; implements `Source.check`."""
         try:
-            open_pcm(self._choose(), self._settings)[0].close()
+            open_pcm(self._choose_device(), self._settings)[0].close()
         except SourceMismatchError:
             raise
         except SourceError as error:
@@ -129,196 +83,163 @@ class AlsaSource:
         return None
 
     def start(self) -> None:
-        """See `Source.start`."""
-        self._turn.thread.start()
+        """Start the thread that captures; implements `Source.start`."""
+        self._current.thread.start()
 
-    def rest(self, seconds: float) -> None:
-        """See `Source.rest`."""
-        self._patience.rest(seconds)
+    def set_read_interval(self, seconds: float) -> None:
+        """Let audio accumulate between reads; implements `Source.set_read_interval`."""
+        self._pacing.set_interval(seconds)
 
     def reopen(self) -> None:
-        """See `Source.reopen`. At most `MOST_HANGING` threads are left behind in reads that never return."""
-        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
-        if len(self._hanging) >= MOST_HANGING:
+        """Leave a hung thread behind and open the device in another one; implements `Source.reopen`.
+
+        Do nothing once `MAX_HUNG_THREADS` hang.
+        """
+        self._hung_threads = [thread for thread in self._hung_threads if thread.is_alive()]
+        if len(self._hung_threads) >= MAX_HUNG_THREADS:
             return
         with self._lock:
-            last = self._turn
-            last.over.set()
-            self._turn = _Turn(self._run, replaces=True)
-        self._hanging.append(last.thread)
-        threading.Thread(target=last.drop, name="edged-drop", daemon=True).start()
-        self._turn.thread.start()
+            hung = self._current
+            hung.cancelled.set()
+            self._current = CaptureThread(self._run, OpenReason.HUNG_READ)
+        self._hung_threads.append(hung.thread)
+        threading.Thread(target=hung.drop, name="edged-drop", daemon=True).start()
+        self._current.thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """See `Source.stop`. The thread is a daemon: one that hangs in the kernel does not hold up the exit."""
-        turn = self._turn
-        turn.over.set()
-        self._patience.rest(0.0)
-        if turn.thread.ident is not None:
-            turn.thread.join(timeout_s)
-        return not turn.thread.is_alive()
+        """Stop the thread; implements `Source.stop`. As a daemon thread it does not delay the exit if it hangs."""
+        current = self._current
+        current.cancelled.set()
+        self._pacing.set_interval(0.0)
+        if current.thread.ident is not None:
+            current.thread.join(timeout_s)
+        return not current.thread.is_alive()
 
-    def _choose(self) -> str:
-        """Once chosen it stays: never another microphone in silence."""
-        self._device = self._device or cards.choose()
+    def _choose_device(self) -> str:
+        """Return the device; `auto` stays with its first choice, as edged must not change microphones unnoticed."""
+        self._device = self._device or cards.choose_device()
         return self._device
 
-    def _run(self, turn: _Turn) -> None:
-        libasound.listen()
-        if not turn.replaces and self._device and (text := cards.ambiguity(self._device)):
+    def _run(self, thread: CaptureThread) -> None:
+        libasound.collect_messages()
+        reason = thread.reason
+        if reason is OpenReason.NOT_OPEN and self._device and (text := cards.ambiguity_warning(self._device)):
             logger.warning("%s", text)
-        again = False
-        while not turn.over.is_set():
-            self.counters.turned_s = time.monotonic()
-            traits, away = cards.traits(), False
+        while not thread.cancelled.is_set():
+            self.counters.heartbeat_s = time.monotonic()
+            fingerprint, away = cards.fingerprint(), False
             try:
-                again = self._capture(turn, again=again)
+                self._capture(thread, reason)
             except SourceError as error:
-                again, away = False, isinstance(error, SourceAwayError)
-                self._say_lost(turn, SourceLost(str(error), error.message_id))
-            except Exception as error:  # our own fault, but a daemon that goes deaf for it would be a worse one
-                again = False
+                away, lost = isinstance(error, SourceAwayError), SourceLost(str(error), error.message_id)
+            except Exception as error:  # a bug of ours: going on is better than a daemon that captures no more
                 logger.exception("capture failed")
-                self._say_lost(turn, SourceLost(f"capture failed ({type(error).__name__}); it is tried again"))
-            if not again:
-                self._retry.failed(time.monotonic(), away=away)
-                self._wait(turn, traits)
+                lost = SourceLost(f"capture failed ({type(error).__name__}); retrying")
+            else:
+                reason = OpenReason.SIGNAL_FAULT
+                continue
+            if self._report_loss(thread, lost):
+                self._retry.record_failure(time.monotonic(), away=away)
+                self._wait_until_due(thread, fingerprint)
+            reason = OpenReason.NOT_OPEN
 
-    def _wait(self, turn: _Turn, traits: frozenset[object]) -> None:
-        """Until the device is worth opening: after a time, or as soon as the cards differ from `traits`.
+    def _wait_until_due(self, thread: CaptureThread, fingerprint: frozenset[object]) -> None:
+        """Wait until the retry is due, or the cards differ from `fingerprint`.
 
-        One that is known to be held is not opened: as soon as it is free it is.
+        A device that another process is known to hold is not opened before it is free, and then at once.
         """
         held = False
-        while not turn.over.wait(RETRY_S):
-            self.counters.turned_s = time.monotonic()
+        while not thread.cancelled.wait(POLL_S):
+            self.counters.heartbeat_s = time.monotonic()
             was_held, held = held, self._device is not None and cards.is_held(self._device)
-            if not held and (was_held or self._retry.is_due(time.monotonic()) or cards.traits() != traits):
+            if not held and (was_held or self._retry.is_due(time.monotonic()) or cards.fingerprint() != fingerprint):
                 return
 
-    def _say_lost(self, turn: _Turn, lost: SourceLost) -> None:
-        """Unless the reason is the one that was told last."""
+    def _report_loss(self, thread: CaptureThread, lost: SourceLost) -> bool:
+        """Deliver a loss unless its reason was delivered last. Return False if the thread is cancelled."""
         with self._lock:
-            if turn.over.is_set():
-                return
-            turn.replaces, self.counters.last_block_s = False, None
-            if self._lost != lost:
+            if thread.cancelled.is_set():
+                return False
+            self.counters.last_block_s = None
+            if self._reported_loss != lost:
                 self._deliver(lost)
-            self._lost = lost
+            self._reported_loss = lost
+            return True
 
-    def _capture(self, turn: _Turn, *, again: bool) -> bool:
-        """Opens, and delivers until told to stop, or until the device should be opened again: then True.
+    def _capture(self, thread: CaptureThread, reason: OpenReason) -> None:
+        """Open the device and deliver its audio until the thread is cancelled, or a signal fault asks for an opening.
 
-        `again`: it is for that. Raises SourceError when the device is gone.
+        Raises SourceError when the device fails.
         """
-        device = self._choose()
+        device = self._choose_device()
         pcm, granted = open_pcm(device, self._settings)
-        turn.takes(pcm)
+        thread.own(pcm)
         try:
-            if not again and not turn.over.is_set():
-                self._begin(turn, device)
-            self._read(turn, pcm, SourceOpened(device, granted), again=again)
+            if reason is not OpenReason.SIGNAL_FAULT and not thread.cancelled.is_set():
+                self._set_volume(device)
+                self._processor.restart_checks()
+                if reason is OpenReason.NOT_OPEN:
+                    self.counters.last_block_s = time.monotonic()
+            self._read(thread, pcm, SourceOpened(device, granted), reason)
         except alsaaudio.ALSAAudioError as error:
             raise explain(error, device) from error
         finally:
-            turn.close()
-        if turn.over.is_set():
-            return False
-        if self._one_value.fault:
-            self._one_value.reopened()
-        self._look_at_pair(device)
-        return True
+            thread.close()
+        if not thread.cancelled.is_set():
+            self._processor.checks.note_reopening()
+            self._check_channels(device)
 
-    def _begin(self, turn: _Turn, device: str) -> None:
-        """Set the volume and start the checks of the signal anew."""
-        self._set_volume(device)
-        self._looked_at_pair = self._settings.channels != 1
-        # Anew, so that a silence that lasts is told of again.
-        self._one_value = StuckValueDetector(self._settings.rate, self._settings.channels, self._settings.channel)
-        self._faint = FaintSignalDetector(self._settings.rate)
-        if not turn.replaces:
-            self.counters.last_block_s = time.monotonic()
+    def _read(self, thread: CaptureThread, pcm: Any, opened: SourceOpened, reason: OpenReason) -> None:
+        """Read from an open PCM until the thread is cancelled, or a signal fault asks for an opening.
 
-    def _look_at_pair(self, device: str) -> None:
-        """Warn if two channels that are mixed into silence cancel each other."""
-        if self._looked_at_pair:
+        The first block ends an outage, not the opening: a device that opens but delivers nothing is still lost.
+        Raises SourceError if the device delivers only overruns.
+        """
+        reader, processor, last_read_s = PcmReader(pcm, self._settings.rate), self._processor, time.monotonic()
+        while not thread.cancelled.is_set():
+            read = reader.read(self._pacing)
+            if read is None:
+                if time.monotonic() - last_read_s > MAX_OVERRUN_S:
+                    text = f"{opened.device} delivers overruns without end and no audio"
+                    raise SourceError(f"{text}; reopening it at growing intervals")
+                thread.cancelled.wait(OVERRUN_PAUSE_S)
+                continue
+            with self._lock:
+                if thread.cancelled.is_set():
+                    return
+                if read.first and reason is not OpenReason.SIGNAL_FAULT:
+                    self._report_opening(opened)
+                processor.process(read, reader)
+            last_read_s = time.monotonic()
+            if processor.checks.wants_reopening:
+                return
+
+    def _report_opening(self, opened: SourceOpened) -> None:
+        self._reported_loss = None
+        self._retry.record_success()
+        self.counters.openings += 1
+        self._deliver(opened)
+
+    def _check_channels(self, device: str) -> None:
+        """Warn once if two channels that the card mixes into silence cancel each other."""
+        if not self._processor.checks.wants_channels_check:
             return
-        self._looked_at_pair = True
+        self._processor.checks.note_channels_check()
         try:
-            frames = sample(device, replace(self._settings, channels=2), PAIR_S)
+            frames = record_sample(device, replace(self._settings, channels=2), CHANNELS_SAMPLE_S)
         except SourceError as error:
-            logger.debug("its channels can't be looked at one by one: %s", error)
+            logger.debug("the channels can't be compared: %s", error)
             return
         if channels_cancel(frames):
-            self._deliver(CANCELLING)
+            self._deliver(CANCELLING_CHANNELS)
 
     def _set_volume(self, device: str) -> None:
-        """As the settings say; a fault is said once, not at each opening."""
+        """Set the volume that the settings ask for, and log a fault once, not at each opening."""
         if self._settings.volume is None:
             return
         try:
             set_volume(device, self._settings.volume)
         except SourceError as error:
-            if str(error) != self._volume_fault:
+            if str(error) != self._reported_volume_fault:
                 logger.warning("%s", error)
-            self._volume_fault = str(error)
-
-    def _read(self, turn: _Turn, pcm: Any, opened: SourceOpened, *, again: bool) -> None:
-        """Delivers what is read, until the device should be opened again. Raises SourceError if it gives only overruns.
-
-        `opened` comes with the first block, unless it was opened `again`: a device that opens but gives none is still
-        lost. An Overrun is what nobody has told of otherwise: not the time before an opening, nor that of a read which
-        took so long that `level.Watch` has.
-        """
-        reading, reopened, heard_s = PcmReader(pcm, self._settings.rate), True, time.monotonic()
-        while not turn.over.is_set():
-            read = reading.next(self._patience)
-            if read is None:
-                if time.monotonic() - heard_s > ENDLESS_S:
-                    text = f"{opened.device} gives overruns without end and no audio"
-                    raise SourceError(f"{text}; it is opened again, at growing intervals")
-                turn.over.wait(BETWEEN_S)
-                continue
-            with self._lock:
-                if turn.over.is_set():
-                    return
-                if reopened and not again:
-                    self._is_open(opened)
-                self._hear(read, reading, opened=reopened)
-                turn.replaces = reopened = False
-            heard_s = time.monotonic()
-            if self._one_value.wants_reopening or (self._faint.fault and not self._looked_at_pair):
-                return
-
-    def _is_open(self, opened: SourceOpened) -> None:
-        self._lost = None
-        self._retry.worked()
-        self.counters.opened += 1
-        self._deliver(opened)
-
-    def _hear(self, read: PcmRead, reading: PcmReader, *, opened: bool) -> None:
-        """`opened`: it is the first since it was."""
-        settings, counters = self._settings, self.counters
-        pcm = pick(read.frames, settings.channels, settings.channel)
-        broken, usual_s = opened or read.overrun, reading.period_s if read.exact else reading.buffer_s
-        tolerance = Tolerance(usual_s + JITTER_S, reading.buffer_s + JITTER_S)
-        pace = self._pace.clock_s_per_audio_s
-        placed = self._positions.place(read.samples, read.at_s, broken=broken, tolerance=tolerance, pace=pace)
-        counters.overruns += read.overrun
-        if placed.lost_samples:
-            counters.lost_samples += placed.lost_samples
-            if placed.late_from is not None or (not opened and not read.stalled):
-                self._deliver(Overrun(placed.lost_samples, placed.late_from))
-        counters.blocks += 1
-        counters.last_block_s = time.monotonic()
-        self._level.feed(pcm)
-        counters.peak, counters.clipped, counters.offset = self._level.peak, self._level.clipped, self._level.offset
-        signals = [
-            self._pace.feed(read.samples, read.at_s, broken=broken or placed.lost_samples > 0),
-            self._one_value.feed(pcm, read.frames),
-            self._faint.feed(pcm),
-        ]
-        self._deliver(Block(placed.position, pcm, placed.at_s))  # who is woken wants the interpreter, so this is last
-        for signal in signals:
-            if signal:
-                self._deliver(signal)
+            self._reported_volume_fault = str(error)

@@ -1,105 +1,114 @@
-"""Which position and which time a block gets. Pure: it sees stamps, never a clock.
+"""Positions and times of blocks, decided from their stamps. Pure: it sees stamps, never a clock.
 
-1. Positions keep pace with the clock: audio that is missing (overrun, unplugged, asleep) moves the position on by as
-   much time as passed since the end of the last block.
-2. A block can be stamped too late (it waited, for its reader or in a plug-in that buffers), never too early. So a stamp
-   before the expected time is believed at once, and one after it only as fast as a card's clock can drift.
-3. A stamp later than all that can have waited proves that audio is missing. Otherwise time proves it: what waited comes
-   early again, what is missing makes all later blocks late. What all blocks of `PROOF_S` are late by is taken for true,
-   from the block on that was late first: its audio and what followed is captured later than was said, and in one piece,
-   so that its position stays.
-   (pyalsaaudio 0.10 recovers from some overruns without a word, and some plug-ins never say how much waits in them.)
-4. While the card's pace is not known, only lateness that stays as it is proves a hole: that of a slow card grows.
+1. Positions keep pace with the clock: missing audio (overrun, unplugged, suspended) moves the position on by the time
+   that passed since the end of the last block.
+2. A stamp can be too late (the block waited for its reader, or in a plug-in that buffers), but never too early. So a
+   stamp before the expected time is believed at once, and a later one only as fast as the clock of a card can drift.
+3. A stamp later than full buffers can explain proves that audio is missing. Otherwise time proves it: what waited comes
+   early again, but missing audio makes all later blocks late. The lateness that all blocks of `PROOF_S` share is a hole
+   before the first block that was late: positions after it stay, and only their times become later.
+   (pyalsaaudio 0.10 recovers from some overruns silently, and some plug-ins never report what waits in them.)
+4. While the true rate of the card is unknown, only a constant lateness proves a hole: that of a slow card grows.
 """
 
 import math
 from typing import NamedTuple
 
 MAX_DRIFT = 500e-6
-"""Of a card's clock against the system's: quartz is within 100 ppm, cheap resonators and NTP's slewing within 500."""
+"""Fastest drift of a card's clock against the system's: quartz 100 ppm, cheap resonators and NTP's slewing 500 ppm."""
 PROOF_S = 1.0
-"""Twice the most that is read at a time, and longer than any plug-in's period: one block of it is on time."""
-STEADY = 0.25
-"""Growth of the lateness within `PROOF_S`, as a share of it, that is no slow card's: there it is half of it or more."""
+"""Audio that proves a hole: twice the longest read, and longer than any plug-in's period, so some block is on time."""
+MAX_GROWTH_SHARE = 0.25
+"""Growth of the lateness within `PROOF_S`, as a share of it, up to which it counts as constant: a slow card's grows by
+half of it or more."""
 
 
 class Tolerance(NamedTuple):
-    """How late a stamp may be, in seconds."""
+    """Lateness of a stamp that waiting explains, in seconds."""
 
     usual_s: float
-    """By waiting: what all blocks of `PROOF_S` are later by is missing."""
-    most_s: float
-    """With every buffer full: what comes later than that, all at once, is missing."""
+    """Usual waiting: the lateness that all blocks of `PROOF_S` share beyond this is missing audio."""
+    max_s: float
+    """Waiting with every buffer full: a single block that is later than this proves missing audio."""
 
 
 class PlacedBlock(NamedTuple):
-    """Where a block belongs."""
+    """The position and time of a block, and how much audio is missing before it."""
 
     position: int
     at_s: float
     lost_samples: int
-    """Samples that are missing: before this block, and counted in `position`, unless `late_from` says where."""
+    """Number of missing samples: before this block, and counted in `position`, unless `late_from` is set."""
     late_from: int | None = None
-    """Position before which they are missing, where that is proven only now. Positions from there on stay as they are:
-    their times are later."""
+    """Position before which the samples are missing, if that is only proven now. Positions from there on stay as they
+    are, but their times are later."""
 
 
 class CaptureClock:
-    """The positions of one run, from 0."""
+    """Gives each block of one run its position, from 0, and its time."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._position = 0
         self._end_s: float | None = None
         self._late_s = 0.0
-        """Of the last block."""
+        """Lateness of the last block."""
         self._late_from: int | None = None
-        """Position of the first of the blocks in a row that are later than waiting usually makes them."""
-        self._least_late_s = math.inf
-        self._seen = 0
-        """Samples that `_least_late_s` is of."""
-        self._has_pace = self._proves = False
-        """The card's pace is known for all of them; it was for those before too, of which something may be left."""
+        """Position of the first of those blocks in a row that are later than usual waiting explains."""
+        self._min_late_s = math.inf
+        self._min_late_samples = 0
+        """Number of samples that `_min_late_s` is the minimum over."""
+        self._rate_known = False
+        """The true rate of the card is known for all of these samples."""
+        self._rate_known_before = False
+        """The rate was known for the samples before these too: no lateness of a slow card is left over."""
 
     def place(
-        self, samples: int, stamp_s: float, *, broken: bool, tolerance: Tolerance, pace: float | None
+        self,
+        samples: int,
+        stamp_s: float,
+        *,
+        after_hole: bool,
+        tolerance: Tolerance,
+        clock_s_per_audio_s: float | None,
     ) -> PlacedBlock:
-        """Places the next block of `samples` samples, whose first was captured at `stamp_s` as far as can be seen.
+        """Place the next block of `samples` samples, whose first was captured at `stamp_s` as far as is known.
 
-        `broken`: audio between the last block and this one is known to be missing. `pace`: how long the card takes for
-        a second of audio, in seconds of the clock; None if that is not measured yet.
+        `after_hole`: audio before this block is known to be missing. `clock_s_per_audio_s`: seconds of the clock that
+        the card takes for a second of audio; None until that is measured.
         """
-        length_s = samples / self._rate * (pace or 1.0)
+        length_s = samples / self._rate * (clock_s_per_audio_s or 1.0)
         late_s = 0.0 if self._end_s is None else stamp_s - self._end_s
         lost_s, late_from = 0.0, None
-        if self._end_s is None or broken or late_s - max(0.0, self._late_s) > tolerance.most_s:
+        if self._end_s is None or after_hole or late_s - max(0.0, self._late_s) > tolerance.max_s:
             lost_s, at_s, self._late_from = max(0.0, late_s), stamp_s, None
-            self._has_pace = pace is not None  # nothing is left of what was before
-            self._begin_proof(pace)
+            self._rate_known = clock_s_per_audio_s is not None  # nothing is left over from before
+            self._restart_proof(clock_s_per_audio_s)
         else:
             at_s = self._end_s + min(late_s, MAX_DRIFT * length_s)
-            self._least_late_s = min(self._least_late_s, stamp_s - at_s)
+            self._min_late_s = min(self._min_late_s, stamp_s - at_s)
             if stamp_s - at_s <= tolerance.usual_s:
                 self._late_from = None
             elif self._late_from is None:
                 self._late_from = self._position
-            self._seen += samples
-            if self._seen >= PROOF_S * self._rate:
-                growth_s = stamp_s - at_s - self._least_late_s
-                stays = growth_s < STEADY * self._least_late_s
-                proves = stays if pace is None else self._proves
-                if self._least_late_s > tolerance.usual_s and proves:
-                    lost_s, late_from, self._late_from = self._least_late_s, self._late_from, None
-                at_s += self._least_late_s
-                self._begin_proof(pace)
-        lost = round(lost_s * self._rate)
-        placed = PlacedBlock(self._position + (lost if late_from is None else 0), at_s, lost, late_from)
+            self._min_late_samples += samples
+            if self._min_late_samples >= PROOF_S * self._rate:
+                growth_s = stamp_s - at_s - self._min_late_s
+                constant = growth_s < MAX_GROWTH_SHARE * self._min_late_s
+                proven = constant if clock_s_per_audio_s is None else self._rate_known_before
+                if self._min_late_s > tolerance.usual_s and proven:
+                    lost_s, late_from, self._late_from = self._min_late_s, self._late_from, None
+                at_s += self._min_late_s
+                self._restart_proof(clock_s_per_audio_s)
+        lost_samples = round(lost_s * self._rate)
+        skipped_samples = lost_samples if late_from is None else 0
+        placed = PlacedBlock(self._position + skipped_samples, at_s, lost_samples, late_from)
         self._position = placed.position + samples
         self._late_s = stamp_s - at_s
         self._end_s = at_s + length_s
         return placed
 
-    def _begin_proof(self, pace: float | None) -> None:
-        self._least_late_s = math.inf
-        self._proves, self._has_pace = self._has_pace and pace is not None, pace is not None
-        self._seen = 0
+    def _restart_proof(self, clock_s_per_audio_s: float | None) -> None:
+        self._min_late_s, self._min_late_samples = math.inf, 0
+        rate_known = clock_s_per_audio_s is not None
+        self._rate_known_before, self._rate_known = self._rate_known and rate_known, rate_known

@@ -1,49 +1,49 @@
-"""The capture cards as people want to see them, and whether rates are converted well."""
+"""A list of the capture cards for people, and a check of ALSA's rate conversion."""
 
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from edged.capture import cards, libasound
-from edged.capture.opening import capabilities, title
+from edged.capture.opening import capabilities, card_title
 from edged.model.errors import SourceError
 
 GOOD_CONVERTERS = ("speexrate", "samplerate", "lavrate")
-"""Rate converters beside ALSA's own linear one, which folds a 12 kHz tone into the speech band at full level."""
+"""Rate converters better than ALSA's linear one, which folds a 12 kHz tone into the speech band at full level."""
 
 
-class Device(NamedTuple):
-    """A card that captures."""
+class CaptureDevice(NamedTuple):
+    """A capture card, as `edged devices` describes it."""
 
     name: str
-    """For `capture.device`."""
+    """Value to use for `capture.device`."""
     title: str
-    """What its maker calls it."""
-    can: str
-    """Rates and channels of the card itself, or why they can't be told."""
+    """Name that the maker gave the card."""
+    capabilities: str
+    """Rates and channels of the card itself, or the reason why they are unknown."""
     holder: str | None
-    """The process that has it open."""
-    caution: str | None
-    """Why its name may not last, and what to write instead."""
+    """Process that has the card open."""
+    warning: str | None
+    """Reason why the name may change, and the name to use instead."""
 
 
-def devices() -> list[Device]:
-    """All of them. Opens those that nobody holds, for a moment."""
-    return [_device(card) for card in cards.capture_cards()]
+def list_devices() -> list[CaptureDevice]:
+    """Describe all capture cards. Those that no process holds are opened for a moment."""
+    return [_describe(card) for card in cards.capture_cards()]
 
 
-def _device(card: cards.Card) -> Device:
-    held = cards.holder(card.name)
+def _describe(card: cards.Card) -> CaptureDevice:
+    held = cards.find_holder(card.name)
     try:
-        can = "in use" if held else capabilities(card.name.removeprefix("plug"))
+        possible = "in use" if held else capabilities(card.name.removeprefix("plug"))
     except SourceError as error:
-        can = str(error)
-    text = str(held) if held else None
-    return Device(card.name, title(card.number) or card.id, can, text, cards.ambiguity(card.name))
+        possible = str(error)
+    title, warning = card_title(card.number) or card.id, cards.ambiguity_warning(card.name)
+    return CaptureDevice(card.name, title, possible, str(held) if held else None, warning)
 
 
 def converter_warning() -> str | None:
-    """A line for people if ALSA has none but its linear rate converter; None if all is well."""
+    """Return a warning if ALSA has only its linear rate converter; None if it has a better one."""
     directory = plugin_directory()
     if any((directory / f"libasound_module_rate_{name}.so").exists() for name in GOOD_CONVERTERS):
         return None
@@ -54,7 +54,7 @@ def converter_warning() -> str | None:
 
 
 def plugin_directory() -> Path:
-    """Where libasound looks for plug-ins: as it is told, or beside itself."""
-    if told := os.environ.get("ALSA_PLUGIN_DIR"):
-        return Path(told)
+    """Return the directory of libasound's plug-ins: $ALSA_PLUGIN_DIR, or the one beside the library."""
+    if directory := os.environ.get("ALSA_PLUGIN_DIR"):
+        return Path(directory)
     return (libasound.path() or Path("/usr/lib/libasound.so.2")).parent / "alsa-lib"

@@ -1,4 +1,4 @@
-"""libasound itself, by ctypes, for what alsaaudio does not pass on: why something failed, and where the library is."""
+"""libasound through ctypes, for what alsaaudio does not pass on: the cause of a failure, and the library's path."""
 
 import ctypes
 import errno
@@ -11,22 +11,22 @@ from typing import Final
 logger = logging.getLogger(__name__)
 
 library: Final = ctypes.CDLL("libasound.so.2")
-"""The same that alsaaudio has loaded."""
+"""The instance that alsaaudio has loaded."""
 _libc: Final = ctypes.CDLL(None)
 _libc.vsnprintf.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)
 _libc.dladdr.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
 
 MAX_MESSAGES: Final = 8
-"""For one failure. The first ones name its cause, the rest what failed in consequence."""
+"""Messages kept for one failure. The first ones name its cause, the others its consequences."""
 MESSAGE_BYTES: Final = 512
 
 _this_thread = threading.local()
 
 
-def listen() -> list[str]:
-    """Send this thread's messages of libasound to the debug log instead of to standard error.
+def collect_messages() -> list[str]:
+    """Send libasound's messages of this thread to the debug log instead of to standard error.
 
-    Returns the list that takes those from now on, until the next call in this thread.
+    Returns the list that collects them, until the next call in this thread.
     """
     library.snd_lib_error_set_local(_handler)
     messages: list[str] = []
@@ -34,10 +34,12 @@ def listen() -> list[str]:
     return messages
 
 
-def _take(_file: bytes, _line: int, function: bytes | None, error: int, text: bytes | None, values: int | None) -> None:
-    """Take a message, as `snd_local_error_handler_t`.
+def _collect(
+    _file: bytes, _line: int, function: bytes | None, error: int, text: bytes | None, values: int | None
+) -> None:
+    """Collect a message; implements `snd_local_error_handler_t`.
 
-    Its last argument is a va_list: a pointer, or what is passed as one, on x86-64, arm64 and armv7.
+    The last argument is a va_list, which is passed as a pointer on x86-64, arm64 and armv7.
     """
     buffer = ctypes.create_string_buffer(MESSAGE_BYTES)
     _libc.vsnprintf(buffer, MESSAGE_BYTES, text or b"", values)
@@ -50,17 +52,16 @@ def _take(_file: bytes, _line: int, function: bytes | None, error: int, text: by
 
 
 _ARGUMENTS = (ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
-_handler = ctypes.CFUNCTYPE(None, *_ARGUMENTS)(_take)
-"""Kept alive: libasound holds its bare address."""
+_handler = ctypes.CFUNCTYPE(None, *_ARGUMENTS)(_collect)
+"""Callback that must stay alive, because libasound only holds its address."""
 
 
 def configuration_fault(device: str) -> str | None:
-    """What is wrong with ALSA's configuration as far as this name is concerned, with the cure; None if it knows it.
+    """Return what is wrong with ALSA's configuration for a device name, with the cure; None if it defines the name.
 
-    What stands behind a name is not looked at. `default` is given the benefit of the doubt: it comes with the first
-    card.
+    The definition itself is not checked. An undefined `default` is no fault: it comes with the first card.
     """
-    messages = listen()
+    messages = collect_messages()
     if library.snd_config_update() < 0:
         return f"ALSA's configuration can't be read: {'; '.join(messages[:2])}"
     if not _defines(b"pcm", None):
@@ -71,7 +72,7 @@ def configuration_fault(device: str) -> str | None:
 
 
 def _defines(base: bytes, name: bytes | None) -> bool:
-    """Whether the configuration, once read, has a compound `base`, or a definition `name` in it."""
+    """Return whether the configuration, once read, has a compound `base`, or a definition `name` in it."""
     whole, found = ctypes.c_void_p.in_dll(library, "snd_config"), ctypes.c_void_p()
     if name is None:
         return bool(library.snd_config_search(whole, base, None) == 0)
@@ -82,7 +83,7 @@ def _defines(base: bytes, name: bytes | None) -> bool:
 
 
 class _Location(ctypes.Structure):
-    """Dl_info of dladdr(3)."""
+    """The structure Dl_info of dladdr(3)."""
 
     _fields_ = (
         ("file", ctypes.c_char_p),
@@ -93,7 +94,7 @@ class _Location(ctypes.Structure):
 
 
 def path() -> Path | None:
-    """Where the library lies; asked of the loader, so that it needs no /proc."""
+    """Return the path of the library, or None. The loader knows it, so this works without /proc."""
     found = _Location()
     if not _libc.dladdr(ctypes.cast(library.snd_pcm_open, ctypes.c_void_p), ctypes.byref(found)) or not found.file:
         return None

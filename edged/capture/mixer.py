@@ -1,6 +1,7 @@
 """The capture volumes and switches of a card, through libasound's simple mixer.
 
-By ctypes: alsaaudio names elements without their index, so that it can't reach the second of two called `Mic`.
+edged calls it through ctypes, because alsaaudio names elements without their index: it can't reach the second of two
+called `Mic`.
 """
 
 import ctypes
@@ -11,12 +12,12 @@ from ctypes import byref, c_char_p, c_int, c_long, c_void_p
 from typing import Final, NamedTuple
 
 from edged.capture import cards
-from edged.capture.libasound import library, listen
+from edged.capture.libasound import collect_messages, library
 from edged.model.cures import with_cure
 from edged.model.errors import SourceError
 
 PREFERRED: Final = ("Mic", "Capture")
-"""What USB microphones and codecs call the control that people mean; without either, all that capture are meant."""
+"""Names that USB microphones and codecs give to the main capture control; without them, all controls count."""
 
 
 def _function(name: str, *arguments: type, result: type = c_int) -> "ctypes._NamedFuncPointer":
@@ -43,7 +44,7 @@ _set_switch = _function("selem_set_capture_switch_all", c_void_p, c_int)
 
 
 class Control(NamedTuple):
-    """A simple element of a mixer, as far as it captures; what is common to playback and capture is left alone."""
+    """A simple element of a mixer that captures. A control shared by playback and capture counts as neither."""
 
     name: str
     element: int
@@ -52,13 +53,15 @@ class Control(NamedTuple):
 
 
 def set_volume(device: str, percent: int) -> None:
-    """Set the capture volume of a device's card, and switch it on. Raises SourceError if it has no such volume."""
-    address = cards.address(device)
+    """Set the capture volume of a device's card, and switch capture on. Raises SourceError without such a volume."""
+    address = cards.parse_address(device)
     mixer = f"hw:CARD={address.card}" if address else device
-    with _opened(mixer) as controls:
-        volumes, switches = chosen([control for control in controls if control.has_volume or control.has_switch])
+    with _open_mixer(mixer) as controls:
+        volumes, switches = choose_controls(
+            [control for control in controls if control.has_volume or control.has_switch]
+        )
         for control in volumes:
-            _check(mixer, _set_volume(control.element, _of_range(control, percent)))
+            _check(mixer, _set_volume(control.element, _scale(control, percent)))
         for control in switches:
             _check(mixer, _set_switch(control.element, 1))
     if not volumes:
@@ -66,10 +69,10 @@ def set_volume(device: str, percent: int) -> None:
         raise SourceError(f"capture.volume can't be set: {mixer} has no capture volume{switched}")
 
 
-def chosen(controls: list[Control]) -> tuple[list[Control], list[Control]]:
-    """Those to set the volume of, and those to switch on.
+def choose_controls(controls: list[Control]) -> tuple[list[Control], list[Control]]:
+    """Return the controls to set the volume of, and those to switch on.
 
-    A control with one of the usual names leaves the others alone, which may be a line or a second input. Volume and
+    If a control has one of the usual names, the others are left alone: they may be a line or a second input. Volume and
     switch need not be one control.
     """
     named = [control for control in controls if control.name in PREFERRED]
@@ -80,16 +83,16 @@ def chosen(controls: list[Control]) -> tuple[list[Control], list[Control]]:
     return volumes, switches
 
 
-def _of_range(control: Control, percent: int) -> int:
-    least, most = c_long(), c_long()
-    _range(control.element, byref(least), byref(most))
-    return least.value + round((most.value - least.value) * percent / 100)
+def _scale(control: Control, percent: int) -> int:
+    lowest, highest = c_long(), c_long()
+    _range(control.element, byref(lowest), byref(highest))
+    return lowest.value + round((highest.value - lowest.value) * percent / 100)
 
 
 @contextmanager
-def _opened(mixer: str) -> Iterator[list[Control]]:
-    """The controls of a mixer, valid within the context."""
-    listen()
+def _open_mixer(mixer: str) -> Iterator[list[Control]]:
+    """Open a mixer; yield its controls, which are valid within the context."""
+    collect_messages()
     handle = c_void_p()
     _check(mixer, _open(byref(handle), 0))
     try:

@@ -1,4 +1,4 @@
-"""Opening a microphone through ALSA, and what the settings ask of it: format, gain."""
+"""Opening a microphone through ALSA, with the format and gain that the settings ask for."""
 
 import logging
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 
 
 def with_gain(device: str, gain_db: float) -> str:
-    """The name of a card's `device` with a gain in front, as ALSA takes a definition in place of a name.
+    """Return a definition that amplifies a card's `device`; ALSA takes it in place of a device name.
 
-    ALSA's `route` multiplies the card's own samples, up to 32 bits wide, and saturates; only then are they cut to 16
-    bits: to within the last bit, and without a line of Python per sample. Its factors are multiples of 1/16.
-    It must sit right on the card: over a `plug`, libasound 1.2.8 aborts or crashes. So other names raise
-    ConfigurationError; the author of such a definition can put the `route` into it.
+    ALSA's `route` multiplies the card's own samples, up to 32 bits wide, and saturates. Only then does `plug` reduce
+    them to 16 bits: exact to the last bit, without Python per sample. The factors are multiples of 1/16.
+    The `route` must be next to the card: over a `plug`, libasound 1.2.8 aborts or crashes. So other names raise
+    ConfigurationError; the author of such a definition can add the `route` to it.
     """
     if not device.startswith(("hw:", "plughw:")):
         raise ConfigurationError(
@@ -35,28 +35,29 @@ def with_gain(device: str, gain_db: float) -> str:
 
 
 def capabilities(device: str) -> str:
-    """What a device can do, for people: `16000, 48000 Hz; 1, 2 channels`. Opens it; raises SourceError."""
-    with _errors_of(device):
+    """Open a device and describe its rates and channels: `16000, 48000 Hz; 1, 2 channels`. Raises SourceError."""
+    with _translate_errors(device):
         pcm = alsaaudio.PCM(alsaaudio.PCM_CAPTURE, device=device)
     try:
-        return _capabilities(pcm)
+        return _describe(pcm)
     finally:
         pcm.close()
 
 
-def _capabilities(pcm: Any) -> str:
+def _describe(pcm: Any) -> str:
     rates, channels = pcm.getrates(), pcm.getchannels()
     if isinstance(rates, tuple):
         text = f"{rates[0]} to {rates[1]} Hz"
     else:
         text = ", ".join(str(rate) for rate in (rates if isinstance(rates, list) else [rates])) + " Hz"
-    some = [str(n) for n in channels if n <= 32]  # plug-ins claim 10,000; settings allow 32
-    return f"{text}; {', '.join(some) if len(some) < 8 else f'{some[0]} to {some[-1]}'} channel{'s'[: some != ['1']]}"
+    counts = [str(n) for n in channels if n <= 32]  # plug-ins claim 10,000; settings allow 32
+    listed = ", ".join(counts) if len(counts) < 8 else f"{counts[0]} to {counts[-1]}"
+    return f"{text}; {listed} channel{'s'[: counts != ['1']]}"
 
 
-def title(index: int) -> str | None:
-    """What the maker calls a card; None if it is gone."""
-    libasound.listen()
+def card_title(index: int) -> str | None:
+    """Return the name that the maker gave a card; None if the card is gone."""
+    libasound.collect_messages()
     try:
         return str(alsaaudio.card_name(index)[0])
     except alsaaudio.ALSAAudioError:
@@ -64,10 +65,13 @@ def title(index: int) -> str | None:
 
 
 def open_pcm(device: str, settings: CaptureSettings) -> tuple[Any, str]:
-    """An open PCM, and in words what was granted. Raises SourceError, or SourceMismatch naming what it can do."""
+    """Return an open PCM, and a description of the format that the card granted.
+
+    Raises SourceError, or SourceMismatchError with the formats that the device can do.
+    """
     period = settings.rate * settings.period_ms // 1000
     name = with_gain(device, settings.gain_db) if settings.gain_db else device
-    with _errors_of(device):
+    with _translate_errors(device):
         pcm = alsaaudio.PCM(
             alsaaudio.PCM_CAPTURE,
             device=name,
@@ -80,12 +84,12 @@ def open_pcm(device: str, settings: CaptureSettings) -> tuple[Any, str]:
     granted = pcm.info()
     wanted = (settings.rate, settings.channels, "S16_LE")
     if (granted["rate"], granted["channels"], granted["format_name"]) != wanted:
-        can = _capabilities(pcm)
+        possible = _describe(pcm)
         pcm.close()
         hint = "" if device.startswith("plug") else f"; plug{device} converts" if device.startswith("hw:") else ""
         raise SourceMismatchError(
             f"{device} can't do {settings.rate} Hz with {settings.channels} channel(s) of 16 bits;"
-            f" it can do {can}{hint}"
+            f" it can do {possible}{hint}"
         )
     try:
         pcm.set_tstamp_type(alsaaudio.PCM_TSTAMP_TYPE_MONOTONIC)
@@ -98,11 +102,11 @@ def open_pcm(device: str, settings: CaptureSettings) -> tuple[Any, str]:
     )
 
 
-def sample(device: str, settings: CaptureSettings, seconds: float) -> bytes:
-    """Read about this much interleaved audio from a device. Raises SourceError."""
+def record_sample(device: str, settings: CaptureSettings, seconds: float) -> bytes:
+    """Open a device and return about this much interleaved audio. Raises SourceError."""
     pcm, _ = open_pcm(device, settings)
     try:
-        with _errors_of(device):
+        with _translate_errors(device):
             reads = [pcm.read() for _ in range(max(1, round(1000 * seconds / settings.period_ms)))]
     finally:
         pcm.close()
@@ -110,9 +114,9 @@ def sample(device: str, settings: CaptureSettings, seconds: float) -> bytes:
 
 
 @contextmanager
-def _errors_of(device: str) -> Iterator[None]:
-    """What fails while a device is opened becomes a SourceError with libasound's own reason."""
-    messages = libasound.listen()
+def _translate_errors(device: str) -> Iterator[None]:
+    """Turn an error of alsaaudio into a SourceError with the cause that libasound reported."""
+    messages = libasound.collect_messages()
     try:
         yield
     except alsaaudio.ALSAAudioError as error:

@@ -1,10 +1,10 @@
-"""What is read from an open PCM at a time, when it was captured, and whether audio is missing before it.
+"""Reads of an open PCM: the frames, when they were captured, and whether audio is missing before them.
 
-Where nobody waits for it, the thread rests between reads, and then takes all that has come as one stretch. There is no
-hole in the midst of a stretch: it ends before an overrun, and only its first read waits for audio.
+While nobody waits for audio, the thread rests between reads, and then takes all periods that have arrived as one read.
+No hole lies within a read: it ends before an overrun, and only its first period may block.
 
-How much has come is what the card says, checked by the clock. Plug-ins that buffer don't always know: with libasound
-1.2.8 a `route` in front of S32 at the card's own rate always says 0, and what waited came in a row nevertheless.
+The card says how many frames are available, and the clock checks that. Plug-ins that buffer don't always know: with
+libasound 1.2.8 a `route` in front of S32 at the card's own rate always says 0, although periods wait in it.
 """
 
 import logging
@@ -14,62 +14,63 @@ from typing import Any, Final, NamedTuple
 
 import alsaaudio
 
-from edged.capture.level import NO_BLOCK_S
+from edged.capture.level import STALL_S
 
 logger = logging.getLogger(__name__)
 
-MOST_S: Final = 0.5
-"""In one stretch, also after a delay of our own: as long as the longest period, and well within what the ring takes."""
-
-WAITED: Final = 0.25
-"""A read that took this share of a period waited for it: what is there is read in less, even on a busy machine."""
-OVERDUE: Final = 1.5
-"""Periods that must have come by the clock, and are missing by what the card says, before one is read to find out. One
-would be there or not by a hair."""
-REGAIN: Final = 1.0001
-"""By how much the longest rest grows with each: what an overrun has halved is regained in an hour or two."""
-LIE, DISBELIEVED = 8, 48
-"""A card is disbelieved that is wrong about how much waits six times, unless it is right eight times as often: a busy
-machine can make one that is right look wrong now and then."""
+MAX_READ_S: Final = 0.5
+"""Most audio in one read, also after a delay of our own: the longest period, and well within what the ring takes."""
+BLOCKED_SHARE: Final = 0.25
+"""A read that took this share of a period was blocked: reading what is there takes less, even on a busy machine."""
+OVERDUE_PERIODS: Final = 1.5
+"""Periods that are due by the clock before one is read although the card reports none. With one period due, the
+difference would be too small to tell."""
+REST_GROWTH: Final = 1.0001
+"""Factor by which the longest rest grows with each read: what an overrun has halved is back in an hour or two."""
+WRONG_COUNT_COST, DISTRUST_LIMIT = 8, 48
+"""Each wrong frame count of a card adds 8 to a score, each right one takes 1 away; from 48 on edged ignores its counts.
+So six wrong counts suffice, unless it is right eight times as often: a busy machine makes right ones look wrong."""
 
 
 class PcmRead(NamedTuple):
-    """Frames in a row, as the card gave them."""
+    """Frames without a hole, as the card delivered them."""
 
     frames: bytes
     samples: int
-    """Of each channel."""
+    """Number of samples of each channel."""
     at_s: float
-    """When the first was captured (CLOCK_BOOTTIME)."""
-    exact: bool
-    """The card says so; else it is when they were read."""
+    """When the first frame was captured, in seconds of CLOCK_BOOTTIME."""
+    stamped_by_card: bool
+    """The card gave the time; if not, the time of the read stands for it."""
+    first: bool
+    """No read since the opening came before."""
     overrun: bool
-    """Audio was lost before it."""
+    """Audio before it was lost in an overrun."""
     stalled: bool
-    """It was waited for so long that `level.Watch` has told."""
+    """The read blocked for so long that `StallDetector` has reported it."""
 
 
 class ReadPacing:
-    """How much audio may come at a time: told by one thread, heeded by another, whose rest it ends."""
+    """The interval between reads: one thread sets it, another one rests by it and wakes up when it becomes 0."""
 
     def __init__(self) -> None:
-        self.rest_s = 0.0
-        self._hurry = Event()
-        self._hurry.set()
+        self.interval_s = 0.0
+        self._wake = Event()
+        self._wake.set()
 
-    def rest(self, seconds: float) -> None:
-        """So much from now on; 0: every period as soon as it is there."""
-        if seconds != self.rest_s:
-            self.rest_s = seconds
-            self._hurry.clear() if seconds else self._hurry.set()
+    def set_interval(self, seconds: float) -> None:
+        """Rest this long before each read from now on; 0: read each period as soon as it is complete."""
+        if seconds != self.interval_s:
+            self.interval_s = seconds
+            self._wake.clear() if seconds else self._wake.set()
 
     def wait(self, seconds: float) -> bool:
-        """Rest; False if somebody is in a hurry."""
-        return not self._hurry.wait(seconds)
+        """Rest this long. Return False if the interval is 0 or became 0 meanwhile."""
+        return not self._wake.wait(seconds)
 
 
 class PcmReader:
-    """Of one opening, in the thread that opened it."""
+    """Reads one opening of a PCM, in the thread that opened it."""
 
     def __init__(self, pcm: Any, rate: int) -> None:
         info = pcm.info()
@@ -77,108 +78,119 @@ class PcmReader:
         self.period_s: float = self._period / rate
         self.buffer_s: float = info["buffer_size"] / rate
         self._pcm, self._rate = pcm, rate
-        self._longest_s = self.buffer_s / 2
-        """A rest of more would be near an overrun. Each halves it: a card may be faster than it promises."""
-        self._says = False
-        """It says how much has come meanwhile."""
-        self._lies = 0
-        """How much it was wrong about that."""
-        self._held: tuple[int, bytes] | None = None
-        """Read behind a stretch that had ended: what was waited for may come after a hole."""
-        self._overrun = self._stalled = self._waited = self._doubted = False
-        self._empty_s = time.monotonic()
-        """When nothing waited to be read, and how much was read since."""
-        self._since = 0
+        self._max_rest_s = self.buffer_s / 2
+        """Longest rest that is safe from an overrun. Each overrun halves it: a card may be faster than it promises."""
+        self._has_count = False
+        """The last stamp came with a credible count of available frames."""
+        self._distrust = 0
+        """Score of wrong counts, see `DISTRUST_LIMIT`."""
+        self._period_ahead: tuple[int, bytes] | None = None
+        """A period that ended the last read, as it was blocked on and may follow a hole; it begins the next one."""
+        self._first = True
+        self._overrun = self._stalled = False
+        """Faults since the last read, which the next one reports."""
+        self._blocked = False
+        """The last period was not there yet when it was asked for."""
+        self._count_contradicted = False
+        """The card reported no full period, but the last one was there without blocking."""
+        self._drained_s = time.monotonic()
+        """When nothing was available last."""
+        self._samples_since_drained = 0
 
-    def next(self, patience: ReadPacing) -> PcmRead | None:
-        """One period, or a rest and what has come since. None if there was nothing but an overrun.
+    def read(self, pacing: ReadPacing) -> PcmRead | None:
+        """Return one period, or rest and return all periods that have arrived; None after an overrun without audio.
 
-        Raises alsaaudio.ALSAAudioError when the device is gone.
+        Raises alsaaudio.ALSAAudioError when the device fails.
         """
-        rest_s = min(patience.rest_s, self._longest_s)
-        may_rest = self._says and not self._held and not self._overrun  # behind an overrun the card stands
-        rested = may_rest and rest_s > self.period_s and patience.wait(rest_s)
-        self._longest_s = min(self._longest_s * REGAIN, self.buffer_s / 2)
-        pieces, samples, available = list[bytes](), 0, None
-        while not pieces or (rested and self._has_more(available) and samples + self._period <= MOST_S * self._rate):
+        rest_s = min(pacing.interval_s, self._max_rest_s)
+        may_rest = self._has_count and not self._period_ahead and not self._overrun  # after an overrun the card stands
+        rested = may_rest and rest_s > self.period_s and pacing.wait(rest_s)
+        self._max_rest_s = min(self._max_rest_s * REST_GROWTH, self.buffer_s / 2)
+        periods, samples, available = list[bytes](), 0, None
+        while not periods or (
+            rested and self._has_more(available) and samples + self._period <= MAX_READ_S * self._rate
+        ):
             if self._pcm.state() == alsaaudio.PCM_STATE_XRUN:
-                if pieces:
+                if periods:
                     break
-                self._overran()
-            count, frames = self._read()
+                self._note_overrun()
+            count, frames = self._read_period()
             if count <= 0:
-                self._overran()
+                self._note_overrun()
                 break
-            if not pieces:
-                overrun, stalled = self._overrun, self._stalled
-                self._overrun = self._stalled = False
+            if not periods:
+                first, overrun, stalled = self._first, self._overrun, self._stalled
+                self._first = self._overrun = self._stalled = False
             else:
-                self._judge(available)
-                if self._waited:
-                    self._held = (count, frames)
+                self._check_count(available)
+                if self._blocked:
+                    self._period_ahead = (count, frames)
                     break
-            pieces.append(frames)
+            periods.append(frames)
             samples += count
             at_s, available = self._stamp(samples)
-        if not pieces:
+        if not periods:
             return None
-        self._says = available is not None
-        return PcmRead(b"".join(pieces), samples, at_s, self._says, overrun, stalled)
+        self._has_count = available is not None
+        return PcmRead(b"".join(periods), samples, at_s, self._has_count, first, overrun, stalled)
 
-    def _overran(self) -> None:
+    def _note_overrun(self) -> None:
         if not self._overrun:
-            self._longest_s = max(self._longest_s / 2, self.period_s)
+            self._max_rest_s = max(self._max_rest_s / 2, self.period_s)
         self._overrun = True
 
-    def _read(self) -> tuple[int, bytes]:
-        if self._held:
-            held, self._held = self._held, None
-            return held
-        asked_s = time.monotonic()
+    def _read_period(self) -> tuple[int, bytes]:
+        if self._period_ahead:
+            period, self._period_ahead = self._period_ahead, None
+            return period
+        begun_s = time.monotonic()
         count, frames = self._pcm.read()
         now_s = time.monotonic()
-        waited_s = now_s - asked_s
-        self._stalled |= waited_s > NO_BLOCK_S
-        self._waited = waited_s > self.period_s * WAITED
-        if self._waited or count <= 0:
-            self._empty_s, self._since = now_s, 0
+        blocked_s = now_s - begun_s
+        self._stalled |= blocked_s > STALL_S
+        self._blocked = blocked_s > self.period_s * BLOCKED_SHARE
+        if self._blocked or count <= 0:
+            self._drained_s, self._samples_since_drained = now_s, 0
         else:
-            self._since += count
+            self._samples_since_drained += count
         return count, frames
 
-    def _promised(self, available: int | None) -> bool:
+    def _has_period(self, available: int | None) -> bool:
         return available is not None and available >= self._period
 
     def _has_more(self, available: int | None) -> bool:
-        """Whether another period is there: the card says so, or, as it can be wrong, the clock does."""
-        due = (time.monotonic() - self._empty_s) * self._rate - self._since
-        return self._promised(available) or self._doubted or due > OVERDUE * self._period
+        """Return whether another period is there: by the card's count or, as that may be wrong, by the clock."""
+        due = (time.monotonic() - self._drained_s) * self._rate - self._samples_since_drained
+        return self._has_period(available) or self._count_contradicted or due > OVERDUE_PERIODS * self._period
 
-    def _judge(self, available: int | None) -> None:
-        """What it said before this read: that a period was there, or that none was.
+    def _check_count(self, available: int | None) -> None:
+        """Compare the count that the card gave before a period with whether reading that period blocked.
 
-        One that was not there can come in this very moment; two in a row can't.
+        A period that was not counted may have arrived in between; two in a row can't.
         """
-        doubted, self._doubted = self._doubted, not self._promised(available) and not self._waited
-        if self._waited == self._promised(available) and (self._waited or doubted):
-            self._lies += LIE
+        contradicted_before = self._count_contradicted
+        self._count_contradicted = not self._has_period(available) and not self._blocked
+        if self._blocked == self._has_period(available) and (self._blocked or contradicted_before):
+            self._distrust += WRONG_COUNT_COST
         else:
-            self._lies = max(0, self._lies - 1)
-        if self._lies - LIE < DISBELIEVED <= self._lies:
-            text = "the driver does not know how much has come (it said %s): every period is waited for"
-            logger.debug(text, available)
+            self._distrust = max(0, self._distrust - 1)
+        if self._distrust - WRONG_COUNT_COST < DISTRUST_LIMIT <= self._distrust:
+            logger.debug(
+                "the driver does not know how many frames are available (it said %s); reading one period at a time",
+                available,
+            )
 
     def _stamp(self, count: int) -> tuple[float, int | None]:
-        """When the first of the `count` samples just read was captured (CLOCK_BOOTTIME), and how many more there are;
-        None if the card does not say, or can't be believed.
+        """Return when the first of the `count` samples just read was captured, and how many more are available.
 
-        The card's stamp is the moment at which `available` frames were waiting. alsaaudio does not look at the result
-        of `snd_pcm_htimestamp`: when it failed, the numbers are whatever lay in memory, so only sane ones are believed.
+        The count is None, and the time that of the read, if the card gives no credible ones. Its stamp is the moment
+        at which `available` frames were waiting. alsaaudio ignores the result of `snd_pcm_htimestamp`: after a failure
+        the numbers are whatever lay in memory, so edged checks that they are plausible.
         """
         seconds, nanoseconds, available = self._pcm.htimestamp()
         now_s, boot_s = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
         age_s = now_s - (seconds + nanoseconds / 1e9)
-        sane = 0 <= age_s <= self.buffer_s and 0 <= available <= self.buffer_s * self._rate
-        if sane and self._lies < DISBELIEVED:
+        plausible = 0 <= age_s <= self.buffer_s and 0 <= available <= self.buffer_s * self._rate
+        if plausible and self._distrust < DISTRUST_LIMIT:
             return boot_s - age_s - (available + count) / self._rate, available
         return boot_s - count / self._rate, None

@@ -7,52 +7,53 @@ from typing import Protocol
 from edged.model.audio import SourceEvent, SourceLost
 
 Deliver = Callable[[SourceEvent], None]
-"""Called from the source's own thread, in order; must not block: `HandOver.put`."""
+"""Takes each event from the source's own thread, in order, and must not block: `CaptureQueue.put`."""
 
 
 @dataclass(slots=True)
 class CaptureCounters:
-    """Written by the source's thread alone; to be read by anyone at any time."""
+    """Counters of one source, written by its thread alone. Any thread may read them at any time."""
 
     blocks: int = 0
     overruns: int = 0
     lost_samples: int = 0
-    """Estimated: by overruns and while the device was away."""
-    opened: int = 0
-    """`Opened` delivered: a device that opens but gives no block does not count."""
+    """Estimated number of samples lost in overruns and while the device was away."""
+    openings: int = 0
+    """Number of `SourceOpened` events; a device that opens but delivers no block does not count."""
     peak: int = 0
     """Largest magnitude since the start, 0 to 32768."""
-    clipped: int = 0
-    offset: int = 0
-    """See `Level.offset`."""
+    clipped_samples: int = 0
+    dc_offset: int = 0
+    """Mean of the last block that clipped."""
     last_block_s: float | None = None
-    """`time.monotonic()` of the last block, or of opening the device; None while it is not open. For `level.Watch`."""
-    turned_s: float | None = None
-    """`time.monotonic()` of the last time that its thread looked for a device that is away, or began to open it."""
+    """`time.monotonic()` of the last block, or of opening the device; None while no device is open."""
+    heartbeat_s: float | None = None
+    """`time.monotonic()` when the thread last looked for an absent device, or last began to open one."""
 
 
 class Source(Protocol):
-    """Delivers audio from `start` to `stop`; used once."""
+    """A microphone or recording that delivers audio from `start` to `stop`. One object serves one run."""
 
     @property
     def counters(self) -> CaptureCounters:
-        """Kept up to date while it runs."""
+        """Return the counters, which stay up to date while the source runs."""
 
     def check(self) -> SourceLost | None:
-        """Before `start`: tries what the settings ask for, and closes again.
+        """Open what the settings ask for, before `start`, and close it again.
 
-        Returns what is missing at the moment (absent, busy: the run may begin, it is waited for), or None.
-        Raises ConfigurationError or SourceMismatch if only other settings help. After `start` the same is a Lost.
+        Returns what is missing at the moment, for a device that may still appear (absent or busy), or None.
+        Raises ConfigurationError or SourceMismatchError if only other settings help. After `start`, the source reports
+        the same faults as SourceLost.
         """
 
     def start(self) -> None:
-        """Begins to deliver, from a thread of its own."""
+        """Start a thread that delivers events."""
 
-    def rest(self, seconds: float) -> None:
-        """So much audio may come at a time from now on; 0, as it is at first: every period as soon as it is there."""
+    def set_read_interval(self, seconds: float) -> None:
+        """Let audio accumulate for this long between reads; 0, the default: read each period when it is complete."""
 
     def reopen(self) -> None:
-        """Opens the device again although a read of it has not returned; whatever that read gives is dropped."""
+        """Open the device again although a read of it hangs. Audio that this read still returns is dropped."""
 
     def stop(self, timeout_s: float) -> bool:
-        """Ends it; False if its thread still hangs in the kernel after that long. Nothing is delivered any more."""
+        """Stop delivering events. Return False if the thread still hangs in the kernel after the timeout."""

@@ -3,7 +3,7 @@
 import argparse
 
 from edged.capture.cards import NODES
-from edged.capture.devices import converter_warning, devices
+from edged.capture.devices import converter_warning, list_devices
 from edged.model.errors import ExitStatus
 
 DESCRIPTION = """\
@@ -33,13 +33,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def run(args: argparse.Namespace) -> int:
     """Prints them; no microphone is no error."""
-    found = devices()
+    found = list_devices()
     for device in found:
-        print(f"{device.name}\n    {device.title}\n    {device.can}")
+        print(f"{device.name}\n    {device.title}\n    {device.capabilities}")
         if device.holder:
             print(f"    held by {device.holder}")
-        if device.caution:
-            print(f"    {device.caution}")
+        if device.warning:
+            print(f"    {device.warning}")
     if not found:
         print('No microphone is there. Plug one in, or transcribe a recording: capture.source = "wav".')
         if not NODES.exists():

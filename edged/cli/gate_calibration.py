@@ -176,7 +176,7 @@ def report(room: RoomReport, settings: Settings) -> list[str]:
 
 def _without_waiting(why: str) -> str:
     """Why there is no microphone, to somebody whose command ends where the service would wait."""
-    what, promise, rest = why.partition("; it is used as soon as it is")
+    what, promise, rest = why.partition("; edged uses it as soon as it ")
     if not promise:
         return why
     if " is held by edged" in what:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from edged.capture.cards import ambiguity
+from edged.capture.cards import ambiguity_warning
 from edged.capture.factory import open_source
 from edged.cli.storage_checks import spool_cautions, spool_problems, there
 from edged.config.api_key import NO_KEY, ApiKey, read_key
@@ -97,7 +97,7 @@ def _source(settings: Settings, seen: MachineChecks) -> None:
     if settings.capture.source == "alsa":
         from edged.capture.devices import converter_warning  # it needs ALSA: a machine without may play recordings
 
-        seen.warnings.extend(filter(None, (converter_warning(), ambiguity(settings.capture.device))))
+        seen.warnings.extend(filter(None, (converter_warning(), ambiguity_warning(settings.capture.device))))
 
 
 def _detectors(settings: Settings, seen: MachineChecks) -> None:

@@ -6,8 +6,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from edged.capture.level import pick
-from edged.capture.wav_header import WAV, ConvertibleError, parse
+from edged.capture.level import pick_channel
+from edged.capture.wav_header import WAV_SIGNATURES, ConvertibleError, parse
 from edged.model.audio import BYTES_PER_SAMPLE
 from edged.model.cures import with_cure
 from edged.model.errors import UsageError
@@ -47,7 +47,7 @@ def read(path: Path, channel: int = 0) -> Recording:
     own = False
     try:
         with open_regular_file(path) as file:
-            own = file.read(4) in WAV
+            own = file.read(4) in WAV_SIGNATURES
             return _wav(file, channel)
     except ConvertibleError as error:
         return _decoded(path, channel if own else None, str(error))
@@ -64,8 +64,8 @@ def _wav(file: BinaryIO, channel: int) -> Recording:
         raise ConvertibleError(f"has {wav.bits} bits at {wav.rate} Hz, but 16 bits at {rates} Hz are needed")
     if channel >= wav.channels:
         raise ValueError(f"has {wav.channels} channel(s), so there is no channel {channel}")
-    file.seek(wav.offset)
-    return Recording(wav.rate, pick(file.read(wav.bytes), wav.channels, channel))
+    file.seek(wav.data_offset)
+    return Recording(wav.rate, pick_channel(file.read(wav.data_bytes), wav.channels, channel))
 
 
 def _decoded(path: Path, channel: int | None, why: str) -> Recording:

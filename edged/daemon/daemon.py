@@ -13,7 +13,7 @@ from typing import Any
 
 from edged.capture.capture_queue import CaptureQueue
 from edged.capture.factory import open_source
-from edged.capture.level import Loudness, StallDetector, dbfs
+from edged.capture.level import LevelMonitor, StallDetector, dbfs
 from edged.capture.source import CaptureCounters, Source
 from edged.capture.timeline import Timeline
 from edged.config.api_key import ApiKey
@@ -82,7 +82,7 @@ class Daemon:
         self._repeats = RepeatSummary(log)
         self._microphone = Outage(log, "microphone", each_reason=True, repeats=self._repeats)
         self._signals: dict[MessageId | None, Outage] = {}
-        self._watch, self._loudness = StallDetector(), Loudness()
+        self._watch, self._loudness = StallDetector(), LevelMonitor()
         self._manager = ServiceManager()
         self._backlog = BacklogReport(settings.backfill.after_s, time.monotonic())
         self._captured = self._holes = self._dropped = 0
@@ -233,7 +233,7 @@ class Daemon:
             left_s=self._left_s,
             ignored_messages=counts.ignored_messages,
             peak_dbfs=dbfs(heard.peak) if self._captured else None,
-            clipped=heard.clipped,
+            clipped=heard.clipped_samples,
             overruns=heard.overruns,
             lost_s=heard.lost_samples / self._rate,
             dropped_s=self._dropped / self._rate,
@@ -273,7 +273,7 @@ class Daemon:
             if not self._stopping.requested.is_set():
                 self._watch_blocks(counters)
             self._tell_loudness(counters)
-            self._manager.turn(counters.turned_s, open=counters.last_block_s is not None)
+            self._manager.turn(counters.heartbeat_s, open=counters.last_block_s is not None)
             self._tell_status()
             self._books.tick()
             self._lane.may_hand_over = self._books.keeps_backlog
@@ -290,7 +290,9 @@ class Daemon:
     def _tell_loudness(self, counters: CaptureCounters) -> None:
         if self._settings.capture.source == "alsa":  # a recording is as it is
             is_open = self._settings.gate.enabled and self._hearing.is_open
-            if text := self._loudness.check(counters.peak, counters.clipped, counters.offset, is_open=is_open):
+            if text := self._loudness.check(
+                counters.peak, counters.clipped_samples, counters.dc_offset, is_open=is_open
+            ):
                 log.warning("microphone: %s", text)
 
     def _tell_status(self) -> None:
@@ -324,7 +326,7 @@ class Daemon:
         for item in self._handover.take():
             self._on_item(item)
         self._tell_dropped()
-        self._source.rest(0.0 if self._lane.wants_priming() else self._hearing.may_rest_s)
+        self._source.set_read_interval(0.0 if self._lane.wants_priming() else self._hearing.read_interval_s)
 
     def _tell_dropped(self) -> None:
         """Once each time that this loop stood still for longer than the hand-over holds."""

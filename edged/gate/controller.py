@@ -64,7 +64,7 @@ class GateController:
         return self._intake.is_open
 
     @property
-    def may_rest_s(self) -> float:
+    def read_interval_s(self) -> float:
         """How much audio may come at a time now; 0 where somebody seems to begin or to end."""
         intake = self._intake
         return QUIET_S if intake.is_calm else MID_SPEECH_S if intake.is_mid_speech else 0.0

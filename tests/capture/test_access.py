@@ -31,7 +31,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_container_that_was_not_given_the_card_is_told_what_to_pass(node: Path) -> None:
     made = explain(ABSENT, DEVICE)
-    assert f"the kernel has it, but {node} is not here; a container takes `--device {node.parent}`" in str(made)
+    assert f"the kernel has it, but {node} is missing here; a container needs `--device {node.parent}`" in str(made)
     assert made.message_id is MessageId.MICROPHONE_FORBIDDEN
     assert str(explain(OSError("No such file or directory [default]"), "default", ["cannot find card '0'"])).endswith(
         f"`--device {node.parent}`"
@@ -49,8 +49,8 @@ def test_a_machine_without_sound_nodes_at_all_is_told_so(node: Path, monkeypatch
     [
         (0o660, "audio", "add it to the group `audio`"),
         (0o660, "video", "add it to the group `video`"),
-        (0o660, 54_321, "add it to the group 54321 (a container takes `--group-add 54321`)"),
-        (0o600, "audio", "is for its owner alone"),
+        (0o660, 54_321, "add it to the group 54321 (a container needs `--group-add 54321`)"),
+        (0o600, "audio", "allows only its owner"),
     ],
 )
 def test_who_is_not_in_the_nodes_group_is_told_which_it_is(node: Path, mode: int, group: str | int, cure: str) -> None:
@@ -81,7 +81,7 @@ print(explain(OSError("Permission denied"), {DEVICE!r}))
 def test_a_rule_for_devices_is_named_where_the_modes_would_allow_it(node: Path) -> None:
     node.touch()
     made = explain(OSError("Operation not permitted [hw:1]"), "hw:1")
-    assert f"{node} is barred by a rule for devices" in str(made)
+    assert f"a device rule denies access to {node}" in str(made)
 
 
 @pytest.mark.parametrize("command", ["devices", "check --config /dev/null --set capture.device=hw:1"])

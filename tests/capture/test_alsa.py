@@ -145,7 +145,7 @@ def test_a_device_that_goes_is_lost_once_and_back_within_2_s_of_its_return(
     assert abs(blocks[0].position - audio.find(joined(blocks)) // 2) < NEAR
     before = [block for block in tape.all(Block) if block not in tape.after(opened)]
     assert source.counters.lost_samples == blocks[0].position - before[-1].end > 0
-    assert source.counters.opened == 2
+    assert source.counters.openings == 2
     assert source.counters.overruns == 0
 
 
@@ -157,7 +157,7 @@ def test_a_device_that_opens_but_fails_at_each_read_is_one_outage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Opening it is no recovery, its first block is; and what is said at each opening is said once."""
-    monkeypatch.setattr(alsa, "RETRY_S", 0.01)
+    monkeypatch.setattr(alsa, "POLL_S", 0.01)
     openings: list[str] = []
     open_pcm = opening.open_pcm
 
@@ -184,7 +184,7 @@ def test_a_device_that_opens_but_fails_at_each_read_is_one_outage(
         SourceLost,
         SourceOpened,
     ]
-    assert source.counters.opened == 2
+    assert source.counters.openings == 2
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1, "about the volume"
 
 
@@ -192,7 +192,7 @@ def test_a_long_stall_was_told_of_and_is_no_overrun_when_it_ends(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its reader sat in a read all the time: nothing was too slow here."""
-    monkeypatch.setattr(pcm_reader, "NO_BLOCK_S", 0.3)
+    monkeypatch.setattr(pcm_reader, "STALL_S", 0.3)
     audio = speech_like(3)
     virtual = microphone(audio)
     source = running(AlsaSource(settings(), tape.put))
@@ -229,7 +229,7 @@ def test_a_device_that_is_absent_or_busy_at_start_is_waited_for(
 def test_a_new_reason_during_an_outage_is_told(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alsa, "RETRY_S", 0.05)
+    monkeypatch.setattr(alsa, "POLL_S", 0.05)
     virtual = microphone(speech_like(0.5))
     virtual.unplug()
     running(AlsaSource(settings(), tape.put))
@@ -266,8 +266,8 @@ def test_digital_silence_is_reported_and_its_end_too_and_the_mixer_is_left_alone
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is opened again for it, and neither that nor the hole is news. Who muted it in its mixer has his reasons."""
-    monkeypatch.setattr(signal_faults, "ONE_VALUE_S", 0.1)
-    monkeypatch.setattr(signal_faults, "HELPED_S", 0.0)
+    monkeypatch.setattr(signal_faults, "STUCK_S", 0.1)
+    monkeypatch.setattr(signal_faults, "CURED_S", 0.0)
     virtual = microphone(speech_like(3))
     virtual.set_mixer(10, False)
     source = running(AlsaSource(settings(volume=80), tape.put))
@@ -278,7 +278,7 @@ def test_digital_silence_is_reported_and_its_end_too_and_the_mixer_is_left_alone
     time.sleep(0.8)
     virtual.resume()
     assert tape.wait(SignalChange, 2) == SignalChange("delivers sound again", False, MessageId.MICROPHONE_SILENT)
-    assert source.counters.opened == 1
+    assert source.counters.openings == 1
     assert virtual.mixer == (0, False)
     assert [type(item) for item in tape.items if not isinstance(item, Block)] == [
         SourceOpened,
@@ -290,14 +290,14 @@ def test_digital_silence_is_reported_and_its_end_too_and_the_mixer_is_left_alone
 def test_zeros_that_last_until_it_is_opened_again_are_cured_and_that_is_said(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signal_faults, "ONE_VALUE_S", 0.2)
+    monkeypatch.setattr(signal_faults, "STUCK_S", 0.2)
     audio = speech_like(5)
     virtual = microphone(audio)
     running(AlsaSource(settings(), tape.put))
     tape.wait(Block, 3)
     virtual.die()
     told = tape.wait(SignalChange, 2)
-    assert told == SignalChange("delivers sound again, since it was opened again", False, MessageId.MICROPHONE_SILENT)
+    assert told == SignalChange("delivers sound again after it was reopened", False, MessageId.MICROPHONE_SILENT)
     block = tape.wait_after(told, 2)[0]
     assert abs(block.position - audio.find(block.pcm) // 2) < NEAR
     assert not tape.all(SourceLost)
@@ -329,13 +329,13 @@ def test_a_read_that_hangs_is_left_behind_and_the_device_opened_again(
 def test_overruns_without_end_are_a_device_that_fails_and_is_opened_again(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alsa, "ENDLESS_S", 0.2)
-    monkeypatch.setattr(alsa, "RETRY_S", 0.05)
+    monkeypatch.setattr(alsa, "MAX_OVERRUN_S", 0.2)
+    monkeypatch.setattr(alsa, "POLL_S", 0.05)
     virtual = microphone(speech_like(5))
     running(AlsaSource(settings(), tape.put))
     tape.wait(Block, 3)
     virtual.overrun_forever()
-    assert "gives overruns without end and no audio; it is opened again" in tape.wait(SourceLost).reason
+    assert "delivers overruns without end and no audio; reopening it" in tape.wait(SourceLost).reason
     time.sleep(0.6)
     virtual.resume()
     tape.wait_after(tape.wait(SourceOpened, 2), 3)
@@ -349,7 +349,7 @@ def test_overruns_without_end_are_a_device_that_fails_and_is_opened_again(
 def test_two_channels_that_cancel_each_other_in_one_are_named(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signal_faults, "ONE_VALUE_S", 0.2)
+    monkeypatch.setattr(signal_faults, "STUCK_S", 0.2)
     one = array.array("h", speech_like(3))
     microphone(array.array("h", (side for value in one for side in (value, -value))).tobytes(), channels=2, card=True)
     running(AlsaSource(settings("plughw:CARD=Virtual"), tape.put))
@@ -361,8 +361,8 @@ def test_a_mute_that_outlasts_a_replug_is_told_of_again(
     microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And one that does not is not told to be over: what was said of it ended with the device."""
-    monkeypatch.setattr(signal_faults, "ONE_VALUE_S", 0.1)
-    monkeypatch.setattr(alsa, "RETRY_S", 0.05)
+    monkeypatch.setattr(signal_faults, "STUCK_S", 0.1)
+    monkeypatch.setattr(alsa, "POLL_S", 0.05)
     virtual = microphone(speech_like(5))
     running(AlsaSource(settings(), tape.put))
     virtual.mute()
@@ -409,7 +409,7 @@ def test_a_fault_of_our_own_is_logged_and_does_not_make_it_deaf(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(alsa, "RETRY_S", 0.05)
+    monkeypatch.setattr(alsa, "POLL_S", 0.05)
     microphone(b"")
     once = threading.Event()
 
@@ -427,7 +427,7 @@ def test_a_fault_of_our_own_is_logged_and_does_not_make_it_deaf(
 
 def test_auto_stays_with_its_choice(tmp_path: Path, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
     names = iter(["plughw:CARD=First", "plughw:CARD=Second"])
-    monkeypatch.setattr(cards, "choose", lambda: next(names))
+    monkeypatch.setattr(cards, "choose_device", lambda: next(names))
     source = AlsaSource(settings("auto"), tape.put)
     for _ in range(2):
         missing = source.check()
@@ -444,7 +444,7 @@ def test_gain_invents_no_hole_however_the_reading_pauses(
     microphone(quiet.tobytes(), rate=rate, channels=channels, format=format_, card=True)
     source = running(AlsaSource(settings("plughw:CARD=Virtual", gain_db=20, buffer_ms=500), tape.put))
     for rest_s in (0.3, 0.03, 0.2, 0.04, 0.06, 0.0):
-        source.rest(rest_s)
+        source.set_read_interval(rest_s)
         time.sleep(0.7)
         time.sleep(0.25) if rest_s == 0.2 else None
     assert source.stop(1)

@@ -8,30 +8,41 @@ from edged.capture.capture_clock import CaptureClock, Tolerance
 
 RATE = 16_000
 BLOCK = 1600
-TOLERANCE = Tolerance(usual_s=0.15, most_s=1.05)
+TOLERANCE = Tolerance(usual_s=0.15, max_s=1.05)
 
 
 def test_blocks_that_follow_each_other_have_no_gap() -> None:
-    positions = CaptureClock(RATE)
-    assert positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0) == (0, 100.0, 0, None)
-    assert positions.place(BLOCK, 100.1, broken=False, tolerance=TOLERANCE, pace=1.0)[:3] == pytest.approx(
-        (1600, 100.1, 0)
+    clock = CaptureClock(RATE)
+    assert clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0) == (
+        0,
+        100.0,
+        0,
+        None,
     )
+    assert clock.place(BLOCK, 100.1, after_hole=False, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)[
+        :3
+    ] == pytest.approx((1600, 100.1, 0))
 
 
 def test_known_loss_moves_the_position_on_by_the_time_that_passed() -> None:
-    positions = CaptureClock(RATE)
-    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)
-    placed = positions.place(BLOCK, 100.6, broken=True, tolerance=TOLERANCE, pace=1.0)
+    clock = CaptureClock(RATE)
+    clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
+    placed = clock.place(BLOCK, 100.6, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
     assert placed[:3] == pytest.approx((9600, 100.6, 8000))
     assert placed.late_from is None
 
 
-def lost(positions: CaptureClock, late: list[float], pace: float | None = 1.0) -> list[float]:
+def lost(clock: CaptureClock, late: list[float], clock_s_per_audio_s: float | None = 1.0) -> list[float]:
     """Seconds that are missing before each block after the first, by how late they are stamped."""
-    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=pace)
+    clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=clock_s_per_audio_s)
     return [
-        positions.place(BLOCK, 100.1 + 0.1 * number + late_s, broken=False, tolerance=TOLERANCE, pace=pace).lost_samples
+        clock.place(
+            BLOCK,
+            100.1 + 0.1 * number + late_s,
+            after_hole=False,
+            tolerance=TOLERANCE,
+            clock_s_per_audio_s=clock_s_per_audio_s,
+        ).lost_samples
         / RATE
         for number, late_s in enumerate(late)
     ]
@@ -50,7 +61,7 @@ def test_a_hole_that_time_proves_lies_before_the_first_late_block_and_moves_no_p
     clock = CaptureClock(RATE)
     stamps = [100.0 + 0.1 * number + (0.7 if number >= first_late else 0.0) for number in range(50)]
     placed = [
-        clock.place(BLOCK, stamp_s, broken=not number, tolerance=TOLERANCE, pace=pace)
+        clock.place(BLOCK, stamp_s, after_hole=not number, tolerance=TOLERANCE, clock_s_per_audio_s=pace)
         for number, stamp_s in enumerate(stamps)
     ]
     (found,) = [block for block in placed if block.lost_samples]
@@ -76,30 +87,34 @@ def test_time_proves_a_hole_that_nobody_told_of() -> None:
 
 def test_before_the_cards_pace_is_measured_lateness_that_stays_is_a_hole_and_lateness_that_grows_is_not() -> None:
     stays, grows = [0.0] * 5 + [0.3] * 30, [0.03 * number for number in range(40)]
-    assert sum(lost(CaptureClock(RATE), stays, pace=None)) == pytest.approx(0.3, abs=0.01)
-    positions = CaptureClock(RATE)
-    assert set(lost(positions, grows, pace=None)) == {0.0}
-    at = positions.place(BLOCK, 104.1 + 1.2, broken=False, tolerance=TOLERANCE, pace=None).at_s
+    assert sum(lost(CaptureClock(RATE), stays, clock_s_per_audio_s=None)) == pytest.approx(0.3, abs=0.01)
+    clock = CaptureClock(RATE)
+    assert set(lost(clock, grows, clock_s_per_audio_s=None)) == {0.0}
+    at = clock.place(BLOCK, 104.1 + 1.2, after_hole=False, tolerance=TOLERANCE, clock_s_per_audio_s=None).at_s
     assert at == pytest.approx(105.3, abs=0.4)
 
 
 @pytest.mark.parametrize("pace", [1.07, 0.67, 1.5])
 def test_a_card_that_is_too_slow_or_fast_has_no_holes_and_its_times_stay_right(pace: float) -> None:
-    positions, true_s = CaptureClock(RATE), 100.0
+    clock, true_s = CaptureClock(RATE), 100.0
     for number in range(600):
         known = pace if number > 60 else None
-        placed = positions.place(BLOCK, true_s, broken=False, tolerance=TOLERANCE, pace=known)
+        placed = clock.place(BLOCK, true_s, after_hole=False, tolerance=TOLERANCE, clock_s_per_audio_s=known)
         assert placed.lost_samples == 0
         assert abs(placed.at_s - true_s) < (1.1 if number < 80 else 0.02)
         true_s += 0.1 * pace
 
 
 def test_what_a_slow_card_was_late_by_when_its_pace_became_known_is_no_hole() -> None:
-    positions = CaptureClock(RATE)
-    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=None)
+    clock = CaptureClock(RATE)
+    clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=None)
     placed = [
-        positions.place(
-            BLOCK, 100.0 + 0.2 * number, broken=False, tolerance=TOLERANCE, pace=None if number < 75 else 2.0
+        clock.place(
+            BLOCK,
+            100.0 + 0.2 * number,
+            after_hole=False,
+            tolerance=TOLERANCE,
+            clock_s_per_audio_s=None if number < 75 else 2.0,
         )
         for number in range(1, 200)
     ]
@@ -108,24 +123,26 @@ def test_what_a_slow_card_was_late_by_when_its_pace_became_known_is_no_hole() ->
 
 
 def test_a_day_of_sleep_is_a_hole_of_a_day() -> None:
-    positions = CaptureClock(RATE)
-    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)
-    assert positions.place(BLOCK, 86_500.1, broken=False, tolerance=TOLERANCE, pace=1.0).position == pytest.approx(
-        86_400.1 * RATE
-    )
+    clock = CaptureClock(RATE)
+    clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
+    assert clock.place(
+        BLOCK, 86_500.1, after_hole=False, tolerance=TOLERANCE, clock_s_per_audio_s=1.0
+    ).position == pytest.approx(86_400.1 * RATE)
 
 
 def test_a_first_stamp_that_was_late_is_corrected_by_the_next() -> None:
-    positions = CaptureClock(RATE)
-    positions.place(BLOCK, 100.08, broken=True, tolerance=TOLERANCE, pace=1.0)
-    assert positions.place(BLOCK, 100.1, broken=False, tolerance=TOLERANCE, pace=1.0).at_s == pytest.approx(100.1)
+    clock = CaptureClock(RATE)
+    clock.place(BLOCK, 100.08, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
+    assert clock.place(
+        BLOCK, 100.1, after_hole=False, tolerance=TOLERANCE, clock_s_per_audio_s=1.0
+    ).at_s == pytest.approx(100.1)
 
 
 def test_an_estimate_never_goes_backwards() -> None:
     """Loss whose stamp says that no time passed: the position stands still."""
-    positions = CaptureClock(RATE)
-    positions.place(BLOCK, 100.0, broken=True, tolerance=TOLERANCE, pace=1.0)
-    assert positions.place(BLOCK, 99.0, broken=True, tolerance=TOLERANCE, pace=1.0).position == BLOCK
+    clock = CaptureClock(RATE)
+    clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
+    assert clock.place(BLOCK, 99.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0).position == BLOCK
 
 
 history = st.lists(
@@ -142,12 +159,14 @@ history = st.lists(
 def test_with_drift_waiting_and_loss_positions_never_overlap_and_stamps_stay_near_the_truth(
     blocks: list[tuple[float, float]], drift: float
 ) -> None:
-    positions = CaptureClock(RATE)
+    clock = CaptureClock(RATE)
     true_s = begun_s = 1000.0
     end = 0
     for number, (late_s, lost_s) in enumerate(blocks):
         true_s += lost_s if number else 0
-        placed = positions.place(BLOCK, true_s + late_s, broken=lost_s > 0, tolerance=TOLERANCE, pace=1.0)
+        placed = clock.place(
+            BLOCK, true_s + late_s, after_hole=lost_s > 0, tolerance=TOLERANCE, clock_s_per_audio_s=1.0
+        )
         assert placed.position == end + placed.lost_samples
         assert -1e-6 <= placed.at_s - true_s <= 0.15, "never too early, and too late by no more than the waiting"
         end = placed.position + BLOCK
@@ -159,10 +178,10 @@ def test_with_drift_waiting_and_loss_positions_never_overlap_and_stamps_stay_nea
 
 @pytest.mark.parametrize("drift", [-200e-6, 200e-6])
 def test_a_cards_drift_is_followed_for_hours_without_inventing_holes(drift: float) -> None:
-    positions = CaptureClock(RATE)
+    clock = CaptureClock(RATE)
     true_s = 0.0
     for _ in range(36_000):  # an hour
-        placed = positions.place(BLOCK, true_s, broken=False, tolerance=TOLERANCE, pace=1.0)
+        placed = clock.place(BLOCK, true_s, after_hole=False, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
         assert placed.lost_samples == 0
         assert abs(placed.at_s - true_s) < 1e-6
         true_s += BLOCK / RATE * (1 + drift)

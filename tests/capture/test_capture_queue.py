@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.capture.capture_queue import HELD_S, CaptureQueue
+from edged.capture.capture_queue import MAX_QUEUED_S, CaptureQueue
 from edged.model.audio import Block, SourceEvent, SourceLost, SourceOpened
 
 
@@ -16,7 +16,7 @@ def block(position: int, samples: int = 10) -> Block:
 
 def holding(blocks: int) -> int:
     """The rate at which so many of them are the bound."""
-    return round(blocks * 10 / HELD_S)
+    return round(blocks * 10 / MAX_QUEUED_S)
 
 
 @given(st.lists(st.sampled_from(["block", "news", "take"])), st.integers(1, 5))
@@ -62,7 +62,7 @@ def test_the_bound_is_seconds_whatever_the_period(period_ms: int) -> None:
     for number in range(20_000 // period_ms):
         hand_over.put(block(number * samples, samples))
     held_s = sum(len(one.pcm) // 2 for one in hand_over.take() if isinstance(one, Block)) / 16_000
-    assert HELD_S - period_ms / 1000 < held_s <= HELD_S
+    assert MAX_QUEUED_S - period_ms / 1000 < held_s <= MAX_QUEUED_S
     assert held_s + hand_over.dropped_samples / 16_000 == pytest.approx(20_000 // period_ms * period_ms / 1000)
 
 

@@ -10,7 +10,16 @@ import pytest
 from edged.capture import alsa, cards, opening
 from edged.capture.alsa import AlsaSource
 from edged.capture.alsa_errors import explain
-from edged.capture.cards import Address, Card, CardHolder, address, capture_cards, choose, find, holder
+from edged.capture.cards import (
+    Address,
+    Card,
+    CardHolder,
+    capture_cards,
+    choose_device,
+    find_card,
+    find_holder,
+    parse_address,
+)
 from edged.config.settings import CaptureSettings
 from edged.model.audio import Block, SourceLost, SourceOpened
 from edged.model.errors import SourceAwayError, SourceError, SourceMismatchError
@@ -94,37 +103,37 @@ def test_a_machine_without_sound_has_none(machine: Machine) -> None:
     ],
 )
 def test_a_device_name_says_which_card_it_means(device: str, meant: Address | None) -> None:
-    assert address(device) == meant
+    assert parse_address(device) == meant
 
 
 def test_a_card_is_found_by_id_or_number(machine: Machine) -> None:
     machine.plug(2, "Device", "D0c")
-    assert find("plughw:CARD=Device") == find("hw:2") == Card(2, "Device", (0,))
-    assert find("plughw:CARD=Other") is None
-    assert find("default") is None
+    assert find_card("plughw:CARD=Device") == find_card("hw:2") == Card(2, "Device", (0,))
+    assert find_card("plughw:CARD=Other") is None
+    assert find_card("default") is None
 
 
 def test_auto_is_the_one_card_that_captures(machine: Machine) -> None:
     with pytest.raises(SourceError, match="no card that captures is there") as absent:
-        choose()
+        choose_device()
     assert not isinstance(absent.value, SourceMismatchError)
     machine.plug(1, "Device", "D0c")
-    assert choose() == "plughw:CARD=Device"
+    assert choose_device() == "plughw:CARD=Device"
     machine.plug(2, "Webcam", "D0c")
     with pytest.raises(SourceMismatchError) as several:
-        choose()
+        choose_device()
     assert 'device = "plughw:CARD=Device" or device = "plughw:CARD=Webcam"' in str(several.value)
 
 
 def test_the_process_that_holds_a_card_is_named_not_its_thread(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c")
     card = "plughw:CARD=Device"
-    assert holder(card) is None, "no /proc/asound: unknown"
+    assert find_holder(card) is None, "no /proc/asound: unknown"
     machine.hold(1, "closed\n")
-    assert holder(card) is None
+    assert find_holder(card) is None
     machine.process(812, 800, "pipewire")
     machine.hold(1, "state: RUNNING\nowner_pid   : 812\ntrigger_time: 3\n")
-    assert holder(card) == CardHolder(800, "pipewire")
+    assert find_holder(card) == CardHolder(800, "pipewire")
     busy = explain(Exception("Device or resource busy [plughw:CARD=Device]"), "plughw:CARD=Device")
     assert "is held by pipewire (pid 800)" in str(busy)
 
@@ -132,7 +141,7 @@ def test_the_process_that_holds_a_card_is_named_not_its_thread(machine: Machine)
 def test_a_holder_that_can_not_be_looked_at_is_another_process(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c")
     machine.hold(1, "owner_pid   : 812\n")
-    assert holder("hw:1") == CardHolder(812, "another process")
+    assert find_holder("hw:1") == CardHolder(812, "another process")
 
 
 @pytest.mark.parametrize(
@@ -167,10 +176,10 @@ def test_auto_waits_for_the_first_card_without_opening_anything_and_takes_it(
     running: Running,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(alsa, "RETRY_S", 0.05)
+    monkeypatch.setattr(alsa, "POLL_S", 0.05)
     microphone(speech_like(1), card=True)
     running(AlsaSource(settings("auto"), tape.put))
-    assert "plugged in" in tape.wait(SourceLost).reason
+    assert "as soon as it appears" in tape.wait(SourceLost).reason
     machine.plug(1, "Device", "D0c")
     tape.wait(Block)
     assert tape.all(SourceOpened)[0].device == "plughw:CARD=Device"
@@ -183,7 +192,7 @@ def test_a_held_card_is_not_opened_until_it_is_free(
     running: Running,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(alsa, "RETRY_S", 0.02)
+    monkeypatch.setattr(alsa, "POLL_S", 0.02)
     opened: list[str] = []
     really = opening.open_pcm
 
@@ -213,7 +222,7 @@ def test_a_card_is_held_only_if_the_device_that_is_asked_for_has_no_free_substre
     machine.hold(1, "closed\n", subdevice=1)
     machine.hold(1, "owner_pid   : 812\n", device=1)
     names = ("plughw:CARD=Device", "hw:1,0,0", "hw:1,0,1", "plughw:CARD=Device,DEV=1")
-    assert [holder(name) is not None for name in names] == [False, True, False, True]
+    assert [find_holder(name) is not None for name in names] == [False, True, False, True]
 
 
 def test_a_name_that_shares_its_card_is_always_worth_a_try(machine: Machine) -> None:
@@ -234,7 +243,7 @@ def test_a_microphone_is_taken_again_while_another_program_holds_another_substre
     monkeypatch: pytest.MonkeyPatch,
     device: str,
 ) -> None:
-    monkeypatch.setattr(alsa, "RETRY_S", 0.02)
+    monkeypatch.setattr(alsa, "POLL_S", 0.02)
     virtual = microphone(speech_like(1), card=True)
     machine.plug(1, "Device", "D0c", "D1c")
     machine.process(812, 800, "pipewire")
@@ -256,7 +265,7 @@ def test_a_card_that_fails_is_opened_at_growing_intervals_and_at_once_when_somet
     machine: Machine, microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """alsaaudio keeps 90 bytes of each opening that fails."""
-    monkeypatch.setattr(alsa, "RETRY_S", 0.02)
+    monkeypatch.setattr(alsa, "POLL_S", 0.02)
     openings: list[float] = []
     really = opening.open_pcm
 
@@ -297,14 +306,14 @@ def test_ids_that_differ_by_the_kernels_number_alone_are_ambiguous(
 def test_two_microphones_of_one_kind_are_told_apart_by_port(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c")
     machine.plug(2, "Device_1", "D1c")
-    assert "makes no" in (cards.ambiguity("plughw:CARD=Device") or ""), "there is no udev"
+    assert "does not create" in (cards.ambiguity_warning("plughw:CARD=Device") or ""), "there is no udev"
     ports = machine.link({"pci-0000:00:14.0-usb-0:1.2:1.0": 1, "pci-0000:00:14.0-usb-0:1.3:1.0": 2})
     by_port = f"plughw:CARD={ports[1]},DEV=1"
-    assert (cards.ambiguity("plughw:CARD=Device_1") or "").endswith(f"name it by its port: {by_port}")
-    assert cards.ambiguity(by_port) is None
-    assert find(by_port) == capture_cards()[1]
+    assert (cards.ambiguity_warning("plughw:CARD=Device_1") or "").endswith(f"name it by its port: {by_port}")
+    assert cards.ambiguity_warning(by_port) is None
+    assert find_card(by_port) == capture_cards()[1]
     with pytest.raises(SourceMismatchError) as several:
-        choose()
+        choose_device()
     assert f'device = "plughw:CARD={ports[0]}" or device = "{by_port}"' in str(several.value)
 
 
@@ -325,4 +334,4 @@ def test_a_player_with_the_microphones_name_makes_it_ambiguous_too(machine: Mach
     machine.plug(2, "Device_1", "D0c")
     (card,) = capture_cards()
     assert card.ambiguous
-    assert choose() == "plughw:CARD=Device_1", "it is the only one"
+    assert choose_device() == "plughw:CARD=Device_1", "it is the only one"

@@ -48,7 +48,7 @@ def test_a_held_card_is_not_opened_and_its_holder_named(
 ) -> None:
     microphone(b"", card=True).busy()
     monkeypatch.setattr(cards, "capture_cards", lambda: [Card(7, "A", (0,)), Card(8, "B", (1,))])
-    monkeypatch.setattr(cards, "holder", lambda name: CardHolder(800, "pipewire") if "=A" in name else None)
+    monkeypatch.setattr(cards, "find_holder", lambda name: CardHolder(800, "pipewire") if "=A" in name else None)
     assert run() == 0
     out = capsys.readouterr().out
     assert "in use\n    held by pipewire (pid 800)\n" in out

@@ -29,7 +29,7 @@ def test_while_nobody_hurries_some_periods_come_as_one_block_to_the_bit(
     audio = speech_like(3)
     microphone(audio)
     source = running(AlsaSource(settings(), tape.put))
-    source.rest(0.3)
+    source.set_read_interval(0.3)
     tape.wait(Block, 12)
     assert source.stop(1)
     blocks = tape.all(Block)
@@ -46,15 +46,15 @@ def test_a_rest_ends_when_somebody_hurries_or_at_a_stop(microphone: Microphone, 
     microphone(speech_like(3))
     source = running(AlsaSource(settings(buffer_ms=6000), tape.put))
     tape.wait(Block, 2)
-    source.rest(3.0)
+    source.set_read_interval(3.0)
     time.sleep(0.3)
     heard = len(tape.all(Block))
-    source.rest(0.0)
+    source.set_read_interval(0.0)
     began_s = time.monotonic()
     first = tape.wait(Block, heard + 1)
     assert time.monotonic() - began_s < 1
     assert len(first.pcm) // 2 == PERIOD, "what has come is read as it came: the gate opens at the first that is voice"
-    source.rest(3.0)
+    source.set_read_interval(3.0)
     time.sleep(0.1)
     assert source.stop(1)
 
@@ -66,7 +66,7 @@ def test_a_hole_lies_between_two_blocks_and_never_in_the_midst_of_one(
     audio = speech_like(4)
     virtual = microphone(audio)
     source = running(AlsaSource(settings(), tape.put))
-    source.rest(0.3)
+    source.set_read_interval(0.3)
     tape.wait(Block, 6)
     virtual.stall()
     time.sleep(0.4)
@@ -97,7 +97,7 @@ class Unhurried(ReadPacing):
 
     def __init__(self, clock: Clock, rest_s: float = 0.3) -> None:
         super().__init__()
-        self.rest(rest_s)
+        self.set_interval(rest_s)
         self._clock = clock
 
     def wait(self, seconds: float) -> bool:
@@ -166,9 +166,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def stretches(card: Any, clock: Clock, rest_s: float = 0.3) -> Iterator[int]:
     """How many periods come at a time."""
-    opened, patience = PcmReader(card, 16_000), Unhurried(clock, rest_s)
+    reader, pacing = PcmReader(card, 16_000), Unhurried(clock, rest_s)
     while True:
-        stretch = opened.next(patience)
+        stretch = reader.read(pacing)
         assert stretch
         yield stretch.samples // PERIOD
 
@@ -207,40 +207,40 @@ def test_a_chain_that_buffers_and_says_too_little_is_read_in_time_and_then_disbe
 ) -> None:
     """What it has is read before the buffer is full, whatever the rest: the card of this test fails if it is not."""
     card = Card(clock, says)
-    opened, patience = PcmReader(card, 16_000), Unhurried(clock, rest_s)
+    reader, pacing = PcmReader(card, 16_000), Unhurried(clock, rest_s)
     for _ in range(300):
-        opened.next(patience)
+        reader.read(pacing)
     for _ in range(20):
-        one = opened.next(patience)
+        one = reader.read(pacing)
         assert one
-        assert (one.samples // PERIOD, one.exact) == (1, False)
+        assert (one.samples // PERIOD, one.stamped_by_card) == (1, False)
         assert clock.now_s - one.at_s < 0.021
         assert card.there == 0, "nothing is left in the buffer"
 
 
 def test_a_chain_that_says_too_much_is_disbelieved(clock: Clock) -> None:
     card = Card(clock, lambda there: there + 3 * PERIOD)
-    opened, patience = PcmReader(card, 16_000), Unhurried(clock)
-    found = [opened.next(patience) for _ in range(100)]
-    assert [(one.samples // PERIOD, one.exact) for one in found[-20:] if one] == [(1, False)] * 20
+    reader, pacing = PcmReader(card, 16_000), Unhurried(clock)
+    found = [reader.read(pacing) for _ in range(100)]
+    assert [(one.samples // PERIOD, one.stamped_by_card) for one in found[-20:] if one] == [(1, False)] * 20
 
 
 @pytest.mark.parametrize("pace", [0.999, 1.001, 1.06, 0.7])
 def test_a_card_that_is_right_is_believed_though_its_clock_is_not(clock: Clock, pace: float) -> None:
     card = Card(clock, pace=pace)
-    opened, patience = PcmReader(card, 16_000), Unhurried(clock)
-    found = [opened.next(patience) for _ in range(1000)]
-    assert all(one and one.exact for one in found)
+    reader, pacing = PcmReader(card, 16_000), Unhurried(clock)
+    found = [reader.read(pacing) for _ in range(1000)]
+    assert all(one and one.stamped_by_card for one in found)
     assert sum(one.samples for one in found if one) > 4 * 900 * PERIOD
 
 
 def test_what_was_waited_for_in_vain_by_the_clock_begins_a_stretch_of_its_own(clock: Clock) -> None:
     """The card stood still: behind the hole is another stretch."""
     card = Card(clock, buffer=100 * PERIOD)
-    opened, patience = PcmReader(card, 16_000), Unhurried(clock)
-    assert opened.next(patience)
+    reader, pacing = PcmReader(card, 16_000), Unhurried(clock)
+    assert reader.read(pacing)
     card.stand(0.27)
-    found = [opened.next(patience) for _ in range(3)]
+    found = [reader.read(pacing) for _ in range(3)]
     ends = [round((clock.now_s - one.at_s) * 16_000 / PERIOD) for one in found if one]
     assert [one.samples // PERIOD for one in found if one][:2] == [1, 1]
     assert ends[0] > ends[1]
@@ -255,8 +255,8 @@ def test_with_a_small_buffer_every_period_is_waited_for(clock: Clock) -> None:
 
 def test_what_comes_behind_an_overrun_is_a_stretch_of_its_own(clock: Clock) -> None:
     card = Card(clock, broken_at=3)
-    opened, patience = PcmReader(card, 16_000), Unhurried(clock)
-    found = [opened.next(patience) for _ in range(3)]
+    reader, pacing = PcmReader(card, 16_000), Unhurried(clock)
+    found = [reader.read(pacing) for _ in range(3)]
     assert [(one.samples // PERIOD, one.overrun) for one in found if one] == [(1, False), (2, False), (8, True)]
 
 
@@ -278,18 +278,18 @@ class Overrunning(Card):
 def test_a_card_much_faster_than_it_promises_overruns_once_or_twice_and_then_is_rested_for_less(
     clock: Clock, faster: float
 ) -> None:
-    opened, patience = PcmReader(Overrunning(clock, pace=1 / faster), 16_000), Unhurried(clock)
-    found = [opened.next(patience) for _ in range(200)]
+    reader, pacing = PcmReader(Overrunning(clock, pace=1 / faster), 16_000), Unhurried(clock)
+    found = [reader.read(pacing) for _ in range(200)]
     assert sum(one.overrun for one in found if one) <= 2
     assert sum(one is None for one in found) <= 2
 
 
 def test_rests_grow_again_long_after_an_overrun(clock: Clock) -> None:
     card = Overrunning(clock)
-    opened, patience = PcmReader(card, 16_000), Unhurried(clock)
-    opened.next(patience)
+    reader, pacing = PcmReader(card, 16_000), Unhurried(clock)
+    reader.read(pacing)
     clock.now_s += 1
-    found = [opened.next(patience) for _ in range(20_000)]
+    found = [reader.read(pacing) for _ in range(20_000)]
     lengths = [one.samples // PERIOD for one in found if one]
     assert min(lengths[5:50]) < 4
     assert set(lengths[-50:]) == {5}

@@ -21,7 +21,7 @@ def heard(
     for number in range(seconds * 10):
         if number % 97 == 96:
             at_s += next(holes, 0.0)
-        told.append(pace.feed(BLOCK, at_s + chance.random() * late_s, broken=number == 0))
+        told.append(pace.feed(BLOCK, at_s + chance.random() * late_s, after_hole=number == 0))
         at_s += BLOCK / real
     return [signal for signal in told if signal]
 
@@ -56,7 +56,7 @@ def test_a_rate_that_can_be_set_is_the_cure() -> None:
 def test_it_is_told_when_it_is_right_again_and_the_measure_outlasts_an_opening() -> None:
     pace = RateMonitor(RATE)
     heard(pace, 15_000, 20)
-    assert pace.feed(BLOCK, 5000.0, broken=True) is None
+    assert pace.feed(BLOCK, 5000.0, after_hole=True) is None
     assert pace.clock_s_per_audio_s != 1.0
     [told] = heard(pace, 16_000, 120)
     assert told == SignalChange("keeps its rate again", False, MessageId.MICROPHONE_RATE)

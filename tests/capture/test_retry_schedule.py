@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from edged.capture.retry_schedule import LONGEST_S, RetrySchedule
+from edged.capture.retry_schedule import MAX_RETRY_S, RetrySchedule
 
 
 def openings(retry: RetrySchedule, seconds: float, *, away: bool) -> list[float]:
@@ -11,7 +11,7 @@ def openings(retry: RetrySchedule, seconds: float, *, away: bool) -> list[float]
     for tenth in range(int(seconds * 10)):
         if retry.is_due(tenth / 10):
             times.append(tenth / 10)
-            retry.failed(tenth / 10, away=away)
+            retry.record_failure(tenth / 10, away=away)
     return times
 
 
@@ -31,13 +31,13 @@ def test_a_device_that_is_away_is_back_within_2_s_after_an_outage_of_20_s_and_wi
 def test_no_wait_is_longer_than_a_minute() -> None:
     for away in (False, True):
         times = openings(RetrySchedule(), 7200, away=away)
-        assert times[-1] - times[-2] <= LONGEST_S + 0.11
+        assert times[-1] - times[-2] <= MAX_RETRY_S + 0.11
 
 
 def test_what_worked_begins_anew() -> None:
     retry = RetrySchedule()
     openings(retry, 40, away=False)
-    retry.worked()
-    retry.failed(100, away=False)
+    retry.record_success()
+    retry.record_failure(100, away=False)
     assert not retry.is_due(100.9)
     assert retry.is_due(101)

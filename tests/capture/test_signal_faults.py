@@ -6,8 +6,14 @@ from itertools import pairwise
 
 import pytest
 
-from edged.capture.level import pick
-from edged.capture.signal_faults import CANCELLING, FAINT, FaintSignalDetector, StuckValueDetector, channels_cancel
+from edged.capture.level import pick_channel
+from edged.capture.signal_faults import (
+    CANCELLING_CHANNELS,
+    FAINT,
+    FaintSignalDetector,
+    StuckValueDetector,
+    channels_cancel,
+)
 from edged.model.audio import SignalChange
 from edged.model.message_ids import MessageId
 
@@ -20,7 +26,7 @@ def pcm(values: list[int]) -> bytes:
 
 def hear(one: StuckValueDetector, frames: list[int], channels: int = 1) -> SignalChange | None:
     block = pcm(frames)
-    return one.feed(pick(block, channels, 0), block)
+    return one.feed(pick_channel(block, channels, 0), block)
 
 
 @pytest.mark.parametrize(
@@ -29,8 +35,8 @@ def hear(one: StuckValueDetector, frames: list[int], channels: int = 1) -> Signa
         (0, "delivers digital silence: is it muted, or its volume at 0?"),
         (-1, "delivers one value only (-1): its data line is stuck"),
         (1234, "delivers one value only (1234): its data line is stuck"),
-        (32767, "delivers one value only (32767), full scale: has it a DC offset"),
-        (-32768, "delivers one value only (-32768), full scale: has it a DC offset"),
+        (32767, "delivers one value only (32767), full scale: does gain drive a DC offset"),
+        (-32768, "delivers one value only (-32768), full scale: does gain drive a DC offset"),
     ],
 )
 def test_ten_seconds_of_one_value_are_a_fault_once_and_sound_ends_it(value: int, text: str) -> None:
@@ -41,7 +47,7 @@ def test_ten_seconds_of_one_value_are_a_fault_once_and_sound_ends_it(value: int,
     assert fault is not None
     assert fault.fault
     assert fault.text.startswith(text)
-    assert fault.text.endswith("it is opened again, at growing intervals")
+    assert fault.text.endswith("reopening it at growing intervals")
     assert hear(one, [value] * 100) is None
     assert hear(one, [value] * 9 + [17]) is None
     assert hear(one, [5, 17] * 25) == SignalChange("delivers sound again", False, MessageId.MICROPHONE_SILENT)
@@ -62,7 +68,7 @@ def test_a_moment_of_sound_at_each_opening_or_another_value_does_not_end_it() ->
     for second in range(100):
         told.append(hear(one, [-1 - second // 30] * RATE))
         if one.wants_reopening:
-            one.reopened()
+            one.note_reopening()
             told.append(hear(one, [0, 0, -1, -1]))
     assert len([signal for signal in told if signal]) == 1
 
@@ -83,7 +89,7 @@ def test_it_asks_to_be_opened_again_at_growing_intervals_and_says_if_that_helped
         hear(one, [0] * RATE)
         if one.wants_reopening:
             asked.append(second)
-            one.reopened()
+            one.note_reopening()
     gaps = [b - a for a, b in pairwise(asked)]
     assert gaps[:9] == [20, 40, 80, 160, 320, 640, 1280, 2560, 3600]
     assert set(gaps[9:]) == {3600}
@@ -94,9 +100,9 @@ def test_it_asks_to_be_opened_again_at_growing_intervals_and_says_if_that_helped
     for _ in range(600):
         hear(one, [0] * RATE)
     assert one.wants_reopening
-    one.reopened()
+    one.note_reopening()
     told = hear(one, [1, 2] * 50)
-    assert told == SignalChange("delivers sound again, since it was opened again", False, MessageId.MICROPHONE_SILENT)
+    assert told == SignalChange("delivers sound again after it was reopened", False, MessageId.MICROPHONE_SILENT)
 
 
 def test_a_microphone_that_is_silent_while_nobody_speaks_is_told_of_once_and_left_open() -> None:
@@ -108,7 +114,7 @@ def test_a_microphone_that_is_silent_while_nobody_speaks_is_told_of_once_and_lef
             told.append(hear(one, [0] * RATE))
             if one.wants_reopening:
                 asked += 1
-                one.reopened()
+                one.note_reopening()
         told += [hear(one, [1, 2] * 50) for _ in range(40)]
     assert [signal.fault for signal in told if signal] == [True, False]
     assert asked == 1
@@ -165,4 +171,4 @@ def test_two_channels_cancel_if_they_are_opposed_up_to_their_noise() -> None:
     assert channels_cancel(pcm(opposed))
     for frames in (alike, one_sided, [0, 0] * 100, [1, -1] * 100):
         assert not channels_cancel(pcm(frames))
-    assert CANCELLING.fault
+    assert CANCELLING_CHANNELS.fault

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from edged.capture.timeline import KEPT_ANCHORS, Timeline
+from edged.capture.timeline import MAX_ANCHORS, Timeline
 
 RATE = 16_000
 BLOCK = 1600
@@ -73,9 +73,9 @@ def test_before_the_first_block_there_is_no_time() -> None:
 def test_it_remembers_hours_and_no_more() -> None:
     """Each hole is a new line; very old positions are dated by the oldest one kept."""
     timeline = Timeline(RATE)
-    for i in range(KEPT_ANCHORS + 100):
+    for i in range(MAX_ANCHORS + 100):
         timeline.observe(2 * i * BLOCK, BLOCK, i * 0.2)
-    assert len(timeline._anchors) == KEPT_ANCHORS
+    assert len(timeline._anchors) == MAX_ANCHORS
     assert timeline.at_s(0) == pytest.approx(0.0)
 
 

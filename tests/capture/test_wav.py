@@ -92,7 +92,7 @@ def test_a_recording_that_was_cut_short_is_played_as_far_as_it_goes_and_says_so(
     source = WavSource(wav(file), tape.put, speed=100)
     missing = source.check()
     assert missing is not None
-    assert "is cut short: 1.0 s are promised, 0.2 s are there" in missing.reason
+    assert "is cut short: its header promises 1.0 s, but it holds 0.2 s" in missing.reason
     running(source)
     tape.wait(SourceEnded)
     assert tape.all(SignalChange)[0].fault

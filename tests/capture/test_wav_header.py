@@ -26,8 +26,8 @@ def samples(*chunks: bytes, kind: bytes = b"RIFF") -> tuple[bytes, int]:
     """What is there of them, and how much is promised."""
     file = io.BytesIO(kind + bytes(4) + b"WAVE" + b"".join(chunks))
     wav = parse(file)
-    file.seek(wav.offset)
-    return file.read(wav.bytes), wav.promised_bytes
+    file.seek(wav.data_offset)
+    return file.read(wav.data_bytes), wav.declared_bytes
 
 
 DATA = chunk(b"data", AUDIO)

@@ -190,7 +190,7 @@ def test_a_recording_cut_short_can_be_played_with_a_warning(check: Check, tmp_pa
     done = check("", "capture.source=wav", source, *QUIET)
     assert done.status == 0
     [warning] = done.warnings
-    assert "is cut short: 1.0 s are promised, 0.5 s are there" in warning
+    assert "is cut short: its header promises 1.0 s, but it holds 0.5 s" in warning
     (tmp_path / "cut.wav").write_bytes(whole[:20])
     [problem] = check("", "capture.source=wav", source, *QUIET).problems
     assert "is cut off in its header" in problem

@@ -156,17 +156,20 @@ def test_who_may_read_the_settings_stays_as_it_was_and_a_link_too(tmp_path: Path
     assert (load(link).settings.gate.preset, real.stat().st_mode & 0o777) == ("noisy", 0o640)
 
 
-WAITS = "; it is used as soon as it is"
+WAITS = "; edged uses it as soon as it"
 HELD = "held by edged (pid 800): stop it first (sudo systemctl stop edged), and start it again when this is done"
 
 
 @pytest.mark.parametrize(
     ("why", "told"),
     [
-        (f"hw:A is held by edged (pid 800){WAITS} free", f"hw:A is {HELD}"),
-        (f"hw:A is held by pipewire (pid 7){WAITS} free", "hw:A is held by pipewire (pid 7)"),
-        (f"hw:A is not there{WAITS} (`edged devices` lists all)", "hw:A is not there (`edged devices` lists all)"),
-        (f"no card that captures is there{WAITS} plugged in", "no card that captures is there"),
+        (f"hw:A is held by edged (pid 800){WAITS} is free", f"hw:A is {HELD}"),
+        (f"hw:A is held by pipewire (pid 7){WAITS} is free", "hw:A is held by pipewire (pid 7)"),
+        (
+            f"hw:A is not there{WAITS} appears (`edged devices` lists all)",
+            "hw:A is not there (`edged devices` lists all)",
+        ),
+        (f"no card that captures is there{WAITS} appears", "no card that captures is there"),
         ("hw:A fails: broken", "hw:A fails: broken"),
     ],
 )
@@ -185,7 +188,7 @@ def test_a_microphone_that_is_not_to_be_had_is_not_promised_to_be_waited_for(
 
 def test_the_promise_is_the_one_that_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """`edged gate --calibrate` takes it off again."""
-    monkeypatch.setattr(cards, "find", lambda device: None)
+    monkeypatch.setattr(cards, "find_card", lambda device: None)
     busy = explain(OSError("Device or resource busy [hw:A]"), "hw:A")
     gone = explain(OSError("No such device [hw:A]"), "hw:A")
     assert WAITS in str(busy)

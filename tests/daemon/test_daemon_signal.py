@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from msgspec.structs import replace
 
-from edged.capture.level import Loudness, dbfs
+from edged.capture.level import LevelMonitor, dbfs
 from edged.config.settings import Settings
 from edged.daemon import backlog_report, daemon
 from edged.daemon.daemon import Daemon
@@ -50,9 +50,9 @@ def test_a_microphone_that_clips_is_told_of_and_a_recording_is_as_it_is(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(daemon, "WATCH_S", 0.001)
-    hears, clipped = Loudness.check, count(step=100)
+    hears, clipped = LevelMonitor.check, count(step=100)
     monkeypatch.setattr(
-        Loudness, "check", lambda loudness, *_, is_open: hears(loudness, 32767, next(clipped), 0, is_open=is_open)
+        LevelMonitor, "check", lambda loudness, *_, is_open: hears(loudness, 32767, next(clipped), 0, is_open=is_open)
     )
     played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), Block(0, BLOCK, 100.0))
     whole = settings()

@@ -39,7 +39,7 @@ class Played:
         for item in self._items:
             self._deliver(item)
 
-    def rest(self, seconds: float) -> None:
+    def set_read_interval(self, seconds: float) -> None:
         """What is to come has come."""
 
     def reopen(self) -> None:
@@ -89,11 +89,11 @@ def test_a_hole_that_is_found_late_redates_what_was_captured_behind_it_also_in_t
 def test_the_source_is_told_how_much_audio_may_come_at_a_time(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By what was heard so far; see `Hearing.may_rest_s`."""
+    """By what was heard so far; see `GateController.read_interval_s`."""
     told: list[float] = []
-    monkeypatch.setattr(Played, "rest", lambda _, seconds: told.append(seconds))
+    monkeypatch.setattr(Played, "set_read_interval", lambda _, seconds: told.append(seconds))
     speech = SCRIPT.pcm[2 * SCRIPT.words[0].start :][:3200]
-    for pcm, may_rest_s in ((bytes(3200), QUIET_S), (speech, MID_SPEECH_S)):
+    for pcm, read_interval_s in ((bytes(3200), QUIET_S), (speech, MID_SPEECH_S)):
         told.clear()
         played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), Block(0, pcm, 100.0), SourceEnded())
 
@@ -101,7 +101,7 @@ def test_the_source_is_told_how_much_audio_may_come_at_a_time(
             await Daemon(settings(server.url), None).run()
 
         with_server(act)
-        assert told[0] == may_rest_s
+        assert told[0] == read_interval_s
 
 
 def test_the_source_is_told_of_in_the_log(
@@ -161,7 +161,7 @@ def test_a_source_that_hangs_is_asked_to_open_its_device_again_and_that_it_helpe
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(daemon, "WATCH_S", 0.02)
-    monkeypatch.setattr(level, "REOPEN_S", 0.05)
+    monkeypatch.setattr(level, "REOPEN_AFTER_S", 0.05)
 
     class Hanging(Played):
         def start(self) -> None:
@@ -180,10 +180,8 @@ def test_a_source_that_hangs_is_asked_to_open_its_device_again_and_that_it_helpe
 
     with_server(act)
     said = [record.message for record in caplog.records if record.message.startswith("microphone")]
-    assert said[0] == (
-        "microphone: is open but has delivered nothing for 2 s; it is opened again, at growing intervals"
-    )
-    assert said[1].endswith("delivers again, since it was opened again")
+    assert said[0] == ("microphone: is open but has delivered nothing for 2 s; reopening it at growing intervals")
+    assert said[1].endswith("delivers again after it was reopened")
 
 
 def test_the_daemons_own_stop_is_no_fault_of_the_microphones(

@@ -164,7 +164,7 @@ def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, mon
 
 
 @pytest.mark.parametrize(
-    ("heard", "may_rest_s"),
+    ("heard", "read_interval_s"),
     [
         ("quiet " * 5, QUIET_S),
         ("quiet quiet voice", 0.0),
@@ -175,7 +175,7 @@ def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, mon
     ids=["a quiet room", "like a voice", "mid-speech", "the end of a voice", "long after it"],
 )
 def test_where_nobody_begins_or_ends_more_audio_may_come_at_a_time(
-    heard: str, may_rest_s: float, monkeypatch: pytest.MonkeyPatch
+    heard: str, read_interval_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`voice` and `quiet` are blocks of 100 ms; a voice of 0.1 s does not open the gate of these settings."""
     settings = GateSettings(onset_ms=300, onset_ratio=0.9, second_opinion="none")
@@ -186,7 +186,7 @@ def test_where_nobody_begins_or_ends_more_audio_may_come_at_a_time(
     for number, what in enumerate(heard.split()):
         pcm = b"\1\1" * 1600 if what == "voice" else bytes(3200)
         listening.feed(Block(number * 1600, pcm, number / 10), forced=False)
-    assert listening.may_rest_s == may_rest_s
+    assert listening.read_interval_s == read_interval_s
 
 
 def test_the_ring_holds_what_the_latest_opinion_may_still_let_through() -> None:
