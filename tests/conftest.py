@@ -9,6 +9,7 @@ import pytest
 
 from edged.config.settings import SpoolSettings
 from edged.spool.directories import LOCK
+from tests.quick import EXAMPLES, LIMIT_S, QUICK
 
 for _name in ("DEEPGRAM_API_KEY", "CREDENTIALS_DIRECTORY"):
     os.environ.pop(_name, None)
@@ -18,7 +19,8 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a busy machine is no fault of a test's
 )
-hypothesis.settings.load_profile("edged")
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("edged"), max_examples=EXAMPLES)
+hypothesis.settings.load_profile("quick" if QUICK else "edged")
 
 NO_SKIPS = bool(os.environ.get("EDGED_NO_SKIPS"))
 """Set where everything that tests need is there, as in CI: a skipped test is a failed one."""
@@ -61,9 +63,10 @@ def _changed_ns(file: Path) -> int | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that skips itself."""
+    """Refuse a test that skips itself, and in a quick run one that is slow and does not say so."""
     report = yield
     _refuse_skip(report)
+    _refuse_slowness(report)
     return report
 
 
@@ -80,3 +83,9 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"skipped although EDGED_NO_SKIPS is set: {reason}"
+
+
+def _refuse_slowness(report: pytest.TestReport) -> None:
+    if QUICK and report.passed and report.duration > LIMIT_S:
+        report.outcome = "failed"
+        report.longrepr = f"took {report.duration:.1f} s: mark it as slow, so that script/test --quick stays quick"

@@ -10,6 +10,7 @@ from edged.recognizer.compose import compose, place, sentences
 from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script
 from edged.recognizer.windows import Unkindness
+from tests.quick import seeds
 from tests.recognizer.common import FULL, ONE_SENTENCE, RATE, USUAL, feed, pcm, results, window, windows, words
 
 LONG = place([(f"w{i}", 1.5 + i * 0.45, 1.85 + i * 0.45) for i in range(40)], 21.0)
@@ -216,7 +217,7 @@ def test_unkind_forced_finals_end_in_mid_word_and_the_word_comes_next() -> None:
     assert words(out) == LONG.texts
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_with_every_unkindness_each_word_is_answered_once_within_80_ms(seed: int) -> None:
     script = compose(sentences(3, 12), seed=seed, silence_s=2.0)
     out = talk(seed, Unkindness.all(), script)

@@ -85,7 +85,8 @@ def test_who_may_only_read_the_file_can_not_hold_the_sink_up(tmp_path: Path) -> 
     path = tmp_path / "t.jsonl"
     file = sink(path)
     file.deliver([record(1)])
-    reader = subprocess.Popen(["flock", "--exclusive", path, "sh", "-c", "echo; exec sleep 60"], stdout=subprocess.PIPE)
+    holds = ["flock", "--exclusive", "--no-fork", str(path), "sh", "-c", "echo; exec sleep 60"]
+    reader = subprocess.Popen(holds, stdout=subprocess.PIPE)
     assert reader.stdout
     try:
         reader.stdout.readline()
