@@ -95,7 +95,7 @@ class World:
         """The server closes the connection."""
         if self.server:
             self.server = None
-            self._ended(code, deepgram.closure(code, reason))
+            self._ended(code, deepgram.close_error(code, reason))
 
     def jam(self, seconds: float) -> None:
         """The network takes nothing for so long, then one message, and breaks where the next is sent."""
@@ -156,7 +156,7 @@ class World:
     def check_account(self) -> None:
         """Each sample is in exactly one place; no sample is in two records."""
         account = self.lane.pending
-        assert account.accepted_samples == account.waiting.total + sum(account.fates.values())
+        assert account.accepted_samples == account.waiting.total + sum(account.released_samples.values())
         ranges = sorted((u.start, u.end) for u in self.utterances)
         for (_, end), (start, _) in pairwise(ranges):
             assert start >= end, "two records share samples"
@@ -231,7 +231,7 @@ class World:
                 self._do(self.lane.receive(self._torn(item.text), self.now))
             else:
                 self.server = None
-                self._ended(item.code, deepgram.closure(item.code, item.reason))
+                self._ended(item.code, deepgram.close_error(item.code, item.reason))
 
     def _torn(self, text: str | bytes) -> str | bytes:
         message = parse_message(text, self.rate)

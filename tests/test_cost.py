@@ -10,7 +10,7 @@ import pytest
 
 from bench.cost import days, growth, instructions, moments, page, usage
 from bench.cost.subjects import ALL
-from edged.stream.word_history import MOST_WORDS
+from edged.stream.word_history import MAX_WORDS
 
 TOLERANCE = 0.05
 """Of the recorded instructions, on the interpreter that they were recorded with."""
@@ -39,7 +39,7 @@ def test_a_day_leaves_nothing_behind_and_loses_no_word() -> None:
     assert [look.hours for look in looks] == [3, 27]
     assert world.words_heard == world.hours_of_talk * len(world.script.words) > 0
     assert world.connections > 1
-    remembered_kb = 0.3 * MOST_WORDS  # of the day's last words; nothing was said before the first look
+    remembered_kb = 0.3 * MAX_WORDS  # of the day's last words; nothing was said before the first look
     assert looks[1].kb <= 1.1 * looks[0].kb + remembered_kb
 
 

@@ -18,8 +18,8 @@ from edged.model.errors import ConfigurationError, RefusedError, SourceMismatchE
 from edged.model.message_ids import MessageId
 from edged.model.urls import is_local_host
 from edged.service.mounts import file_system
-from edged.stream.proxy import proxy_for
-from edged.stream.tls import trust
+from edged.stream.proxy import find_proxy
+from edged.stream.tls import verifying_context
 from edged.transcripts.journal_checks import journal_cautions
 
 
@@ -70,14 +70,14 @@ def _key(settings: Settings, environ: Mapping[str, str], seen: MachineChecks) ->
 def _certificates(settings: Settings, seen: MachineChecks) -> None:
     if file := settings.deepgram.ca_file:
         try:
-            trust(file)
+            verifying_context(file)
         except ConfigurationError as error:
             seen.problems.extend(error.problems)
 
 
 def _proxy(settings: Settings, environ: Mapping[str, str], seen: MachineChecks) -> None:
     try:
-        proxy_for(settings.deepgram.url, environ)
+        find_proxy(settings.deepgram.url, environ)
     except RefusedError as error:  # as a warning: the service's environment may be another
         seen.warnings.append(str(error))
 

@@ -212,7 +212,7 @@ class Daemon:
 
     @property
     def _left_s(self) -> float:
-        return self._lane.pending.speech_waiting / self._rate + self._backfill.left_s
+        return self._lane.pending.pending_speech_samples / self._rate + self._backfill.left_s
 
     @property
     def summary(self) -> Summary:

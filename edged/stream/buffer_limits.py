@@ -35,7 +35,7 @@ class BufferLimits:
             return [], ()
         low = first[0]
         if sending_from is not None:  # from the next segment on: this one is cut by nothing
-            low = next((s.start for s in account.segments if s.start >= low and s.start == s.chain), account.end)
+            low = next((s.start for s in account.segments if s.start >= low and s.start == s.chain_start), account.end)
         upto = account.last_pause(self._pause)
         if upto is None or upto <= low:
             look = LOOK_PAUSES * self._pause
@@ -48,7 +48,7 @@ class BufferLimits:
             if sending_from is not None:
                 account.split(low)
         draft = self._scribe.draft
-        uttered = self._scribe.close() if draft and draft.start < upto and sending_from is None else []
+        uttered = self._scribe.record_draft() if draft and draft.start < upto and sending_from is None else []
         account.split(upto)
         stretches = tuple(
             BacklogRange(start, end, tuple(segment.voiced.within(start, end)))
@@ -61,7 +61,7 @@ class BufferLimits:
     def _behind_sent(self, at: int, look: int) -> int:
         """Where the segment that was sent up to `at` may be parted soon; at its start if none of it was sent."""
         segment = self._account.segment_at(at)
-        if segment is None or segment.chain == at:
+        if segment is None or segment.chain_start == at:
             return at
         behind = max(at, segment.speech_start(self._pause))
         return self._place(behind, behind + look)
@@ -69,7 +69,7 @@ class BufferLimits:
     def _place(self, start: int, end: int) -> int:
         """A pause in `[start, end]`, or where it is quietest; but a segment's pre-roll stays with its speech."""
         pauses = self._account.pauses(start, end, self._pause)
-        place = pauses[0] if pauses else self._account.quietest(start, end, self._pause // 5)
+        place = pauses[0] if pauses else self._account.quietest_position(start, end, self._pause // 5)
         segment = self._account.segment_at(place)
         return segment.start if segment and place < segment.speech_start(self._pause) else place
 
@@ -83,7 +83,7 @@ class BufferLimits:
                 break
             draft = self._scribe.draft
             if draft and draft.start < oldest[1] and draft.end > oldest[0]:
-                effects += self._scribe.close()
+                effects += self._scribe.record_draft()
             else:
                 evicted += self._account.release(*oldest, "evicted")
         return [*effects, AudioEvicted(evicted)] if evicted else effects

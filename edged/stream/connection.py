@@ -27,7 +27,7 @@ from edged.stream.dialer import Dialer, ProxyRefusedError
 from edged.stream.encoding import encoder
 from edged.stream.happy_eyeballs import SuspectAddresses
 from edged.stream.http_response import SWITCHING_PROTOCOLS, HttpResponse, NotHttpError
-from edged.stream.proxy import Proxy, proxy_for
+from edged.stream.proxy import Proxy, find_proxy
 from edged.stream.redaction import redactor
 
 USER_AGENT: Final = f"edged/{__version__}"
@@ -35,7 +35,7 @@ USER_AGENT: Final = f"edged/{__version__}"
 CLOSE_TIMEOUT_S: Final = 2.0
 """For the closing handshake, once the server has begun it or nothing more is expected."""
 
-MOST_FRAGMENTS: Final = 1024
+MAX_FRAGMENTS: Final = 1024
 """In one message. The recogniser sends messages whole; a relay may split 1 MB, and empty fragments never reach that."""
 
 
@@ -67,7 +67,7 @@ class _HandshakeRefusedError(Exception):
         self.response = response
 
 
-class _Socket(ClientConnection):
+class _BoundedClientConnection(ClientConnection):
     """Bounds the fragments of a message: websockets 15 and 16 collect empty ones without end."""
 
     fault = ""
@@ -77,8 +77,8 @@ class _Socket(ClientConnection):
     def process_event(self, event: Event) -> None:
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             self._fragments = 0 if event.fin else self._fragments + 1
-            if self._fragments > MOST_FRAGMENTS:
-                self.fault = f"a message in more than {MOST_FRAGMENTS} fragments"
+            if self._fragments > MAX_FRAGMENTS:
+                self.fault = f"a message in more than {MAX_FRAGMENTS} fragments"
                 self.transport.abort()
         if not self.fault:
             super().process_event(event)
@@ -89,7 +89,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: _Socket,
+        socket: _BoundedClientConnection,
         dialer: Dialer,
         response: HttpResponse,
         settings: DeepgramSettings,
@@ -117,24 +117,24 @@ class Connection:
         """
         url = deepgram.listen_url(settings, rate)
         headers = {"Authorization": f"Token {key.reveal()}"} if key else {}
-        redact = _redacting(key)
-        proxy = proxy_for(url, os.environ)
+        redact = _redactor_for(key)
+        proxy = find_proxy(url, os.environ)
         dialer = Dialer(SuspectAddresses() if doubts is None else doubts)
         try:
             async with asyncio.timeout(settings.open_timeout_s):
-                socket, response = await _shake_hands(dialer, url, headers, settings, tls, proxy)
+                socket, response = await _handshake(dialer, url, headers, settings, tls, proxy)
         except _HandshakeRefusedError as error:
-            dialer.trust()
+            dialer.mark_working()
             response = error.response
             said = {name: redact(value) for name, value in response.headers.items()}
             body = redact(response.body.decode(errors="replace")).encode()
             origin = key.origin if key else None
-            raise deepgram.refusal(response.status, said, body, origin, now_s=time.time()) from None
+            raise deepgram.refusal_error(response.status, said, body, origin, now_s=time.time()) from None
         except (OSError, WebSocketException, NotHttpError, ProxyRefusedError, UnicodeError) as error:
             if not isinstance(error, ProxyRefusedError):
-                dialer.doubt()
+                dialer.mark_suspect()
             raise explain_failure(error, dialer, settings, proxy) from None
-        dialer.trust()
+        dialer.mark_working()
         return cls(socket, dialer, response, settings, redact)
 
     async def send(self, data: str | bytes) -> None:
@@ -157,7 +157,7 @@ class Connection:
             async with asyncio.timeout(self._send_timeout_s):
                 await leaves
         except TimeoutError:
-            self._dialer.doubt()
+            self._dialer.mark_suspect()
             self.abort()
             waited = f"a message could not leave for {self._send_timeout_s:g} s"
             raise ConnectionClosedError(
@@ -185,9 +185,11 @@ class Connection:
     def _closed(self, error: ConnectionClosed) -> ConnectionClosedError:
         received, sent = error.rcvd, error.sent
         if received:
-            return ConnectionClosedError(received.code, deepgram.closure(received.code, self._redact(received.reason)))
+            return ConnectionClosedError(
+                received.code, deepgram.close_error(received.code, self._redact(received.reason))
+            )
         if sent and sent.reason == "keepalive ping timeout":
-            self._dialer.doubt()
+            self._dialer.mark_suspect()
             return ConnectionClosedError(None, UnreachableError("the connection is dead: no answer to a ping"))
         if fault := self._socket.fault or (sent and sent.reason):
             return ConnectionClosedError(
@@ -200,14 +202,14 @@ class Connection:
         self._socket.transport.abort()
 
 
-async def _shake_hands(
+async def _handshake(
     dialer: Dialer,
     url: str,
     headers: Mapping[str, str],
     settings: DeepgramSettings,
     tls: ssl.SSLContext | None,
     proxy: Proxy | None,
-) -> tuple[_Socket, HttpResponse]:
+) -> tuple[_BoundedClientConnection, HttpResponse]:
     """As `websockets.connect` does it, but for what its parser is too strict with, and its way through a proxy."""
     uri = parse_uri(url)
     if uri.secure and tls is None:
@@ -215,10 +217,10 @@ async def _shake_hands(
     protocol = ClientProtocol(uri, max_size=deepgram.MAX_MESSAGE_BYTES, logger=_quiet_logger())
     transport, exchange = await dialer.dial(uri.host, uri.port, tls, proxy, USER_AGENT)
     try:
-        response = await exchange.ask(transport, _request(protocol, headers))
+        response = await exchange.request(transport, _request(protocol, headers))
         if response.status == SWITCHING_PROTOCOLS:
-            return _take_over(transport, protocol, response, settings), response
-        await exchange.body()
+            return _start_websocket(transport, protocol, response, settings), response
+        await exchange.read_body()
     except BaseException:
         transport.abort()
         raise
@@ -233,11 +235,11 @@ def _request(protocol: ClientProtocol, headers: Mapping[str, str]) -> bytes:
     return b"".join(protocol.data_to_send())
 
 
-def _take_over(
+def _start_websocket(
     transport: asyncio.Transport, protocol: ClientProtocol, response: HttpResponse, settings: DeepgramSettings
-) -> _Socket:
+) -> _BoundedClientConnection:
     """Hand an upgraded transport to websockets. Raises InvalidHandshake if the answer is no WebSocket server's."""
-    socket = _Socket(
+    socket = _BoundedClientConnection(
         protocol,
         ping_interval=settings.ping_interval_s,
         ping_timeout=settings.ping_timeout_s,
@@ -248,7 +250,7 @@ def _take_over(
     )
     transport.set_protocol(socket)
     socket.connection_made(transport)
-    socket.data_received(response.upgrade)
+    socket.data_received(response.upgrade_bytes)
     if protocol.handshake_exc:
         raise protocol.handshake_exc
     socket.start_keepalive()
@@ -261,5 +263,5 @@ def _quiet_logger() -> logging.Logger:
     return logger
 
 
-def _redacting(key: Secret | None) -> Callable[[str], str]:
+def _redactor_for(key: Secret | None) -> Callable[[str], str]:
     return redactor(key.reveal()) if key else str

@@ -37,9 +37,9 @@ def listen_url(settings: DeepgramSettings, rate: int) -> str:
         ("encoding", settings.encoding),
         ("sample_rate", str(rate)),
         ("channels", "1"),
-        ("interim_results", _wire(settings.interim_results)),
-        ("endpointing", _wire(settings.endpointing_ms)),
-        ("smart_format", _wire(settings.smart_format)),
+        ("interim_results", _query_value(settings.interim_results)),
+        ("endpointing", _query_value(settings.endpointing_ms)),
+        ("smart_format", _query_value(settings.smart_format)),
     ]
     if settings.language:
         query.append(("language", settings.language))
@@ -50,7 +50,7 @@ def listen_url(settings: DeepgramSettings, rate: int) -> str:
     query += [("keyterm", term) for term in settings.keyterms]
     query += [("keywords", word) for word in settings.keywords]
     for name, value in settings.options.items():
-        query += [(name, _wire(v)) for v in (value if isinstance(value, list) else [value])]
+        query += [(name, _query_value(v)) for v in (value if isinstance(value, list) else [value])]
     parts = urlsplit(settings.url)
     return urlunsplit(
         (
@@ -63,7 +63,7 @@ def listen_url(settings: DeepgramSettings, rate: int) -> str:
     )
 
 
-def _wire(value: str | float | bool) -> str:
+def _query_value(value: str | float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -77,28 +77,28 @@ def request_id(headers: Mapping[str, str]) -> str:
     return value if _ID.fullmatch(value) else ""
 
 
-RETRIED_STATUSES: Final = frozenset({408, 425, 429})
+RETRYABLE_STATUSES: Final = frozenset({408, 425, 429})
 """Refusals that pass by themselves; 5xx do too."""
 NETWORK_AUTHENTICATION_REQUIRED: Final = 511
 """RFC 6585: for login pages only."""
 
 
-def refusal(
+def refusal_error(
     status: int, headers: Mapping[str, str], body: bytes, key_origin: str | None = None, *, now_s: float = 0.0
 ) -> RefusedError | UnreachableError:
     """What a refused handshake means for us. The text names the server's own words, and where our key is from.
 
     `now_s`: Unix time, for a `Retry-After` that is a date.
     """
-    said = _said(headers, body)
+    said = _explanation(headers, body)
     id_ = request_id(headers)
     where = f" (request {id_})" if id_ else ""
-    if _is_a_page(status, headers):
+    if _is_web_page(status, headers):
         return UnreachableError(
             f"a web page answered instead of the recogniser (HTTP {status}): a captive portal or a proxy? "
             "Log in to the network, or check deepgram.url"
         ).with_message_id(MessageId.PORTAL)
-    if status in RETRIED_STATUSES or status >= 500:
+    if status in RETRYABLE_STATUSES or status >= 500:
         wait_s = retry_after_s(headers, now_s)
         busy = UnreachableError(f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=wait_s)
         busy.status = status
@@ -120,7 +120,7 @@ def refusal(
     )
 
 
-def _is_a_page(status: int, headers: Mapping[str, str]) -> bool:
+def _is_web_page(status: int, headers: Mapping[str, str]) -> bool:
     """Whether something between answers in the server's place: a login page, or a filter's.
 
     The recogniser answers with 101 or an error, in JSON. 401 is about a key, whoever says it in front of a server of
@@ -130,10 +130,10 @@ def _is_a_page(status: int, headers: Mapping[str, str]) -> bool:
         return True
     ours = any(name.startswith("dg-") for name in headers)
     in_html = headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml"))
-    return in_html and not ours and status < 500 and status not in {401, *RETRIED_STATUSES}
+    return in_html and not ours and status < 500 and status not in {401, *RETRYABLE_STATUSES}
 
 
-def _said(headers: Mapping[str, str], body: bytes) -> str:
+def _explanation(headers: Mapping[str, str], body: bytes) -> str:
     """The server's own explanation: `dg-error`, or what the JSON body has."""
     text = explanation(headers.get("dg-error", ""))
     if not text:
@@ -143,17 +143,17 @@ def _said(headers: Mapping[str, str], body: bytes) -> str:
     return f': "{text}"' if text else ""
 
 
-UNDECODABLE: Final = ("data0000", "cannot be decoded as audio")
+UNDECODABLE_AUDIO: Final = ("data0000", "cannot be decoded as audio")
 """In the reason of a close, in lower case and without hyphens: Deepgram's code and its prose."""
 
 
-def closure(code: int | None, reason: str) -> RefusedError | UnreachableError:
+def close_error(code: int | None, reason: str) -> RefusedError | UnreachableError:
     """What a close that we did not ask for means for us. Only what the server says of the audio is for people to cure:
     1008 alone has many meanings (one client too many, too long a silence)."""
     flat = reason.lower().replace("-", "")
     text = explanation(reason)
     said = f': "{text}"' if text else ""
-    if any(mark in flat for mark in UNDECODABLE):
+    if any(mark in flat for mark in UNDECODABLE_AUDIO):
         return RefusedError(
             f"the server can't decode the audio (close {code}{said}): check [deepgram.options] and deepgram.url"
         )

@@ -27,18 +27,18 @@ class ProxyRefusedError(Exception):
         self.response = response
 
 
-class Stage(Enum):
+class DialStage(Enum):
     """What a dialer is at, in this order; the proxy's stages only with a proxy."""
 
     LOOK_UP = "look-up"
     CONNECT = "connect"
     PROXY_TLS = "TLS with the proxy"
-    PROXY_ANSWER = "the proxy's answer"
+    PROXY_RESPONSE = "the proxy's answer"
     TLS = "TLS with the server"
-    ANSWER = "the server's answer"
+    RESPONSE = "the server's answer"
 
 
-class Exchange(asyncio.Protocol):
+class HttpExchange(asyncio.Protocol):
     """One request and one response at a time, before the connection is handed to the protocol that it is for."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Exchange(asyncio.Protocol):
         self._lost = exc
         self.eof_received()
 
-    async def ask(self, transport: asyncio.WriteTransport, request: bytes) -> HttpResponse:
+    async def request(self, transport: asyncio.WriteTransport, request: bytes) -> HttpResponse:
         """Send a request; return when the response's head is there, and after it what has come by then.
 
         Raises NotHttpError, also if the connection ends before.
@@ -75,17 +75,17 @@ class Exchange(asyncio.Protocol):
         self._response.ended = self._ended
         transport.write(request)
         while not self._response.status:
-            await self._more()
+            await self._wait_for_data()
         return self._response
 
-    async def body(self) -> None:
+    async def read_body(self) -> None:
         """Wait for the body of the response, for as long as that is worth it."""
         with suppress(TimeoutError, NotHttpError, OSError):
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 while not self._response.complete:
-                    await self._more()
+                    await self._wait_for_data()
 
-    async def _more(self) -> None:
+    async def _wait_for_data(self) -> None:
         self._arrived.clear()
         if not (self._fault or self._response.ended):
             await self._arrived.wait()
@@ -100,7 +100,7 @@ class Dialer:
 
     def __init__(self, doubts: SuspectAddresses) -> None:
         self._doubts = doubts
-        self.stage = Stage.LOOK_UP
+        self.stage = DialStage.LOOK_UP
         self.error: OSError | None = None
         """What one of several addresses said, while others said nothing."""
         self._address: Address | None = None
@@ -108,49 +108,49 @@ class Dialer:
 
     async def dial(
         self, host: str, port: int, tls: ssl.SSLContext | None, proxy: Proxy | None, user_agent: str
-    ) -> tuple[asyncio.Transport, Exchange]:
+    ) -> tuple[asyncio.Transport, HttpExchange]:
         """Connect. What is written to the transport next reaches the server."""
         connected = await (self._connect(proxy.host, proxy.port) if proxy else self._connect(host, port))
-        transport, exchange = await asyncio.get_running_loop().create_connection(Exchange, sock=connected)
+        transport, exchange = await asyncio.get_running_loop().create_connection(HttpExchange, sock=connected)
         try:
             if proxy:
                 transport = await self._tunnel(
                     transport, exchange, proxy, proxy.connect_request(host, port, user_agent)
                 )
             if tls:
-                self.stage = Stage.TLS
+                self.stage = DialStage.TLS
                 transport = await _start_tls(transport, exchange, tls, host)
         except BaseException:
             transport.abort()
             raise
-        self.stage = Stage.ANSWER
+        self.stage = DialStage.RESPONSE
         return transport, exchange
 
     async def _tunnel(
-        self, transport: asyncio.Transport, exchange: Exchange, proxy: Proxy, request: bytes
+        self, transport: asyncio.Transport, exchange: HttpExchange, proxy: Proxy, request: bytes
     ) -> asyncio.Transport:
         if proxy.tls:
-            self.stage = Stage.PROXY_TLS
+            self.stage = DialStage.PROXY_TLS
             transport = await _start_tls(transport, exchange, ssl.create_default_context(), proxy.host)
-        self.stage = Stage.PROXY_ANSWER
-        response = await exchange.ask(transport, request)
+        self.stage = DialStage.PROXY_RESPONSE
+        response = await exchange.request(transport, request)
         if not 200 <= response.status < 300:
             raise ProxyRefusedError(response)
         return transport
 
-    def doubt(self) -> None:
+    def mark_suspect(self) -> None:
         """What it connected to gave no answer, or takes nothing any more: its address is tried last from now on."""
         if self._address:
             self._doubts.add(self._address)
 
-    def trust(self) -> None:
+    def mark_working(self) -> None:
         """What it connected to answers."""
         if self._address:
             self._doubts.remove(self._address)
 
     async def _connect(self, host: str, port: int) -> socket.socket:
         def found() -> None:
-            self.stage = Stage.CONNECT
+            self.stage = DialStage.CONNECT
 
         race = ConnectRace(host, port, self._doubts, found)
         try:
@@ -161,7 +161,7 @@ class Dialer:
 
 
 async def _start_tls(
-    transport: asyncio.Transport, exchange: Exchange, context: ssl.SSLContext, host: str
+    transport: asyncio.Transport, exchange: HttpExchange, context: ssl.SSLContext, host: str
 ) -> asyncio.Transport:
     if transport.is_closing():  # asyncio would wait for ever
         raise ConnectionResetError

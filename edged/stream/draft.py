@@ -9,13 +9,13 @@ from edged.model.utterance import PlacedWord, Utterance
 PAUSE_MS = 150
 """A shorter silence may lie within a word (a closure before a plosive lasts up to 100 ms)."""
 
-LONGEST_WORD_S = 2.0
+MAX_WORD_S = 2.0
 """A window without words may end in mid-word: this much before its end is kept until the next answer."""
 
-JITTER_MS = 80
+WORD_TIME_JITTER_MS = 80
 """A recogniser's word times are off by as much."""
 
-LEAD_MS = 300
+PRE_ROLL_RESERVE_MS = 300
 """Of a long pause this much is left to what follows: words may begin too softly for the detector."""
 
 
@@ -30,7 +30,7 @@ class Draft:
     It outlives the session that began it.
     """
 
-    chain: int
+    chain_start: int
     start: int
     end: int
     request_id: str = ""
@@ -49,7 +49,7 @@ class Draft:
                     return (start + end) // 2
         return None
 
-    def cut_back(self, position: int) -> None:
+    def truncate(self, position: int) -> None:
         """Discard what comes after `position`: it will be recognised again."""
         self.words = [word for word in self.words if word.middle < position]
         self.end = position
@@ -90,7 +90,7 @@ class Draft:
         ]
         return max(((gap, middle) for gap, middle in gaps if middle > beyond), default=(0, None))[1]
 
-    def punctuate(self, mark: str) -> None:
+    def append_punctuation(self, mark: str) -> None:
         """Append punctuation to the last word, if there is one: it came in a final of its own, and may come again."""
         if not self.words or self.words[-1].text.endswith(mark):
             return
@@ -99,7 +99,7 @@ class Draft:
         self.words = [word._replace(passage=passage) if word.passage is last.passage else word for word in self.words]
         self.words[-1] = self.words[-1]._replace(text=last.text + mark)
 
-    def take(self, to: int, replayed: Callable[[int, int], bool]) -> Utterance:
+    def split_off(self, to: int, replayed: Callable[[int, int], bool]) -> Utterance:
         """Part off what lies before `to` as an utterance; the rest stays, with `to` as its start.
 
         All of it takes all words: one that is said to lie at its end, or beyond, would be left to nobody.

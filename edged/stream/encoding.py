@@ -12,7 +12,7 @@ Encoding = Literal["linear16", "mulaw"]
 
 BIAS: Final = 0x84
 """Added to each magnitude, so that its highest bit is one of eight."""
-LOUDEST: Final = 32_635
+CLIP_LEVEL: Final = 32_635
 """What is louder is cut: with the bias more would not fit into 15 bits."""
 
 
@@ -34,6 +34,6 @@ def _table() -> bytes:
 
 def _byte(sample: int) -> int:
     """Sign, position of the highest bit, the four bits behind it; all inverted."""
-    magnitude = min(abs(sample), LOUDEST) + BIAS
+    magnitude = min(abs(sample), CLIP_LEVEL) + BIAS
     exponent = magnitude.bit_length() - 8
     return ~((sample < 0) << 7 | exponent << 4 | magnitude >> exponent + 3 & 0xF) & 0xFF

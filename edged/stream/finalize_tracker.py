@@ -55,7 +55,7 @@ class FinalizeTracker:
         segment = self._waiting[0].segment
         if not segment.voiced_end <= reached <= segment.end:
             return []
-        return self._scribe.settle(segment)
+        return self._scribe.settle_segment(segment)
 
     def deadline(self, session: Session) -> float | None:
         """When `poll` wants to be called again."""
@@ -72,8 +72,8 @@ class FinalizeTracker:
                 uttered += self._scribe.settle_silence(tail.segment)
                 if self._unanswered(tail.segment):
                     # Something was heard in it: record what has come, and ask for the rest.
-                    if self._scribe.draft and self._scribe.draft.chain == tail.segment.chain:
-                        uttered += self._scribe.commit()
+                    if self._scribe.draft and self._scribe.draft.chain_start == tail.segment.chain_start:
+                        uttered += self._scribe.record_words()
                     if tail.tries > 1 or not may_ask:
                         return uttered, "drain"
                     tail.tries, tail.asked_at = 2, now

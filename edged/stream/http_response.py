@@ -9,7 +9,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-MOST_BYTES: Final = 64 * 1024
+MAX_RESPONSE_BYTES: Final = 64 * 1024
 """Of head and body together: a login page may be long, and nothing is read from that."""
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/\d+(?:\.\d+)? +(\d{3})(?: .*)?")
@@ -53,7 +53,7 @@ class HttpResponse:
     @property
     def complete(self) -> bool:
         """Whether the body is all there, or as much of it as is read."""
-        return self.ended or len(self._buffer) >= MOST_BYTES or self._body()[1]
+        return self.ended or len(self._buffer) >= MAX_RESPONSE_BYTES or self._body()[1]
 
     @property
     def body(self) -> bytes:
@@ -61,7 +61,7 @@ class HttpResponse:
         return self._body()[0]
 
     @property
-    def upgrade(self) -> bytes:
+    def upgrade_bytes(self) -> bytes:
         """An answer of 101 as a strict parser wants it, and what came after its head."""
         kept = [f"{name}: {self.headers[name]}\r\n" for name in UPGRADE_HEADERS if name in self.headers]
         return f"HTTP/1.1 {self.status} Switching Protocols\r\n{''.join(kept)}\r\n".encode("latin-1") + self._buffer
@@ -84,7 +84,7 @@ class HttpResponse:
     def _body(self) -> tuple[bytes, bool]:
         """What is there of it, and whether that is all."""
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
-            return _unchunked(self._buffer)
+            return _dechunk(self._buffer)
         if length := _LENGTH.fullmatch(self.headers.get("content-length", "")):
             return self._buffer[: int(length[0])], len(self._buffer) >= int(length[0])
         return self._buffer, self.ended
@@ -93,10 +93,10 @@ class HttpResponse:
 def _may_become_head(buffer: bytes) -> bool:
     """Whether this may be the beginning of a response's head."""
     begins = buffer[:5] == b"HTTP/"[: len(buffer)]
-    return begins and len(buffer) < MOST_BYTES
+    return begins and len(buffer) < MAX_RESPONSE_BYTES
 
 
-def _unchunked(buffer: bytes) -> tuple[bytes, bool]:
+def _dechunk(buffer: bytes) -> tuple[bytes, bool]:
     """The content of chunks as far as they are there, and whether the last one is."""
     body, at = b"", 0
     while match := _CHUNK.match(buffer, at):
@@ -109,7 +109,7 @@ def _unchunked(buffer: bytes) -> tuple[bytes, bool]:
     return body, False
 
 
-TRUSTED_CLOCK_S: Final = 3600.0
+MAX_TRUSTED_WAIT_S: Final = 3600.0
 """A wait that this machine's clock makes longer than this more likely comes from a clock that is not set yet."""
 
 
@@ -122,7 +122,7 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
     if _SECONDS.fullmatch(value):
         return float(value)
     wanted_s, sent_s = _unix_s(value), _unix_s(headers.get("date", ""))
-    if wanted_s is None or (sent_s is None and wanted_s > now_s + TRUSTED_CLOCK_S):
+    if wanted_s is None or (sent_s is None and wanted_s > now_s + MAX_TRUSTED_WAIT_S):
         return None
     return max(0.0, wanted_s - (now_s if sent_s is None else sent_s))
 

@@ -12,10 +12,10 @@ import msgspec
 
 from edged.model.record import encodable
 
-MOST_DIGITS: Final = 18
+MAX_INTEGER_DIGITS: Final = 18
 """Of a number that is read as an integer; Python takes quadratic time for long ones, and refuses those over 4,300."""
 
-AROUND: Final = "\ufeff\0 \t\r\n"
+IGNORED_AROUND_JSON: Final = "\ufeff\0 \t\r\n"
 """A byte order mark, a terminator or white space around the text is no part of it."""
 
 
@@ -32,34 +32,34 @@ def decode(text: str | bytes) -> Any:
     except (msgspec.MsgspecError, ValueError, RecursionError):  # it is strict, but ten times as fast
         pass
     try:
-        return json.loads(text.strip(AROUND), strict=False, parse_int=_integer)
+        return json.loads(text.strip(IGNORED_AROUND_JSON), strict=False, parse_int=_integer)
     except RecursionError:
         raise ValueError("nested too deep") from None
 
 
-def table(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, Any]:
     """An object; anything else is an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def rows(value: Any) -> list[Any]:
+def as_array(value: Any) -> list[Any]:
     """An array; anything else is an empty one."""
     return value if isinstance(value, list) else []
 
 
-def flag(value: Any) -> bool:
+def as_bool(value: Any) -> bool:
     """A boolean, also as a number or in words; anything else is false."""
     return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in ("true", "1"))
 
 
-def string(value: Any) -> str:
+def as_string(value: Any) -> str:
     """A text without white space around it, or a number as one; anything else is empty. It can always be encoded."""
     if isinstance(value, str):
         return value.strip() if value.isascii() else encodable(value).strip()
-    return "" if number(value) is None else str(value)
+    return "" if as_number(value) is None else str(value)
 
 
-def number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
     """A finite number, also written as a text; None for anything else."""
     if type(value) is float and isfinite(value):  # nearly always, and at once
         return value
@@ -72,10 +72,10 @@ def number(value: Any) -> float | None:
     return value if isfinite(value) else None
 
 
-def line(value: str) -> str:
+def one_line(value: str) -> str:
     """A text as one printable line."""
     return " ".join(re.sub(r"\s", " ", "".join(c if c.isprintable() else " " for c in value)).split())
 
 
 def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
+    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else float(digits)

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from edged.model.audio import BYTES_PER_SAMPLE
 from edged.model.ranges import Range, Ranges
 
-Fate = Literal["recorded", "silence", "evicted", "handed over"]
+Outcome = Literal["recorded", "silence", "evicted", "handed over"]
 
 
 class AudioReleased(NamedTuple):
@@ -22,7 +22,7 @@ class AudioReleased(NamedTuple):
 
     start: int
     end: int
-    fate: Fate
+    outcome: Outcome
 
 
 @dataclass(slots=True)
@@ -31,13 +31,13 @@ class SpeechSegment:
 
     start: int
     end: int
-    chain: int
+    chain_start: int
     closed: bool = False
     continues: bool = False
     voiced: Ranges = field(default_factory=Ranges)
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """The gate has closed behind it: nobody goes on speaking at its end."""
         return self.closed and not self.continues
 
@@ -51,7 +51,7 @@ class SpeechSegment:
 
         Shorter ones are clicks. A piece that continues a segment has no pre-roll.
         """
-        if self.start != self.chain:
+        if self.start != self.chain_start:
             return self.start
         since = until = -pause
         for start, end in self.voiced:
@@ -66,9 +66,9 @@ class PendingAudio:
 
     def __init__(self) -> None:
         self.waiting = Ranges()
-        self.fates: dict[Fate, int] = {"recorded": 0, "silence": 0, "evicted": 0, "handed over": 0}
+        self.released_samples: dict[Outcome, int] = {"recorded": 0, "silence": 0, "evicted": 0, "handed over": 0}
         """How many samples have left, and where to."""
-        self.speech_answered = 0
+        self.acknowledged_speech_samples = 0
         """How many of those in which the gate heard a voice were recorded, or settled as silence."""
         self.accepted_samples = 0
         """How many samples have entered."""
@@ -90,7 +90,7 @@ class PendingAudio:
         last = self.segments[-1] if self.segments else None
         if last and (not last.closed or at < last.end):
             raise ValueError(f"a segment can't begin at {at}: the one before it reaches to {last.end}")
-        chain = last.chain if last and last.continues and last.end == at else at
+        chain = last.chain_start if last and last.continues and last.end == at else at
         self.segments.append(SpeechSegment(at, at, chain))
 
     def append(self, position: int, pcm: bytes, voiced: tuple[Range, ...] = ()) -> None:
@@ -112,7 +112,7 @@ class PendingAudio:
         if segment is None or segment.closed:
             raise ValueError("no segment is open")
         segment.closed, segment.continues = True, continues
-        self._tidy(segment.start, segment.end)
+        self._discard_released(segment.start, segment.end)
 
     def split(self, at: int) -> None:
         """Part the segment that holds `at`, or the open one at its end, as if the gate had closed and opened there."""
@@ -129,12 +129,12 @@ class PendingAudio:
         i = self.segments.index(segment)
         self.segments.insert(i + 1, later)
         for following in list(self.segments)[i + 2 :]:
-            if following.chain == segment.chain:
-                following.chain = at
+            if following.chain_start == segment.chain_start:
+                following.chain_start = at
 
     # -- to a session -------------------------------------------------------------------------------------------------
 
-    def ahead(self, position: int, most: int) -> Range | None:
+    def next_piece(self, position: int, most: int) -> Range | None:
         """Where the first audio is that waits at or after `position`: at most `most` samples, in one piece."""
         following = self.waiting.following(position)
         if following is None:
@@ -143,26 +143,28 @@ class PendingAudio:
         at, pcm = self._audio[bisect_right(self._audio, start, key=_position) - 1]
         return start, min(end, at + len(pcm) // BYTES_PER_SAMPLE, start + most)
 
-    def cut(self, start: int, end: int) -> bytes:
+    def pcm(self, start: int, end: int) -> bytes:
         """The audio of what `ahead` gave, or of a part of it."""
         at, pcm = self._audio[bisect_right(self._audio, start, key=_position) - 1]
         return pcm[(start - at) * BYTES_PER_SAMPLE : (end - at) * BYTES_PER_SAMPLE]
 
     def read(self, position: int, most: int) -> tuple[int, bytes] | None:
         """What `ahead` gives, with its audio: where it begins, and its samples."""
-        piece = self.ahead(position, most)
-        return (piece[0], self.cut(*piece)) if piece else None
+        piece = self.next_piece(position, most)
+        return (piece[0], self.pcm(*piece)) if piece else None
 
     # -- from the answers ---------------------------------------------------------------------------------------------
 
-    def release(self, start: int, end: int, fate: Fate) -> int:
+    def release(self, start: int, end: int, fate: Outcome) -> int:
         """What waits in `[start, end)` is answered (or evicted); returns how many samples that were."""
-        self.speech_answered += self.speech(start, end) if fate in ("recorded", "silence") else 0
+        self.acknowledged_speech_samples += (
+            self.pending_voiced_samples(start, end) if fate in ("recorded", "silence") else 0
+        )
         released = self.waiting.remove(start, end)
-        self.fates[fate] += released
+        self.released_samples[fate] += released
         if released:
             self.released.append(AudioReleased(start, end, fate))
-            self._tidy(start, end)
+            self._discard_released(start, end)
         return released
 
     def segment_at(self, position: int) -> SpeechSegment | None:
@@ -172,31 +174,31 @@ class PendingAudio:
 
     def split_by_segment(self, start: int, end: int) -> list[Range]:
         """`[start, end)` cut where one chain of segments ends and another begins."""
-        cuts = [s.start for s in self.segments if start < s.start < end and s.start == s.chain]
+        cuts = [s.start for s in self.segments if start < s.start < end and s.start == s.chain_start]
         return list(zip([start, *cuts], [*cuts, end], strict=True))
 
-    def voiced(self, start: int, end: int) -> bool:
+    def has_voice(self, start: int, end: int) -> bool:
         """Whether the gate heard a voice anywhere in `[start, end)`."""
-        return any(s.voiced.overlaps(start, end) for s in self._between(start, end))
+        return any(s.voiced.overlaps(start, end) for s in self._segments_in(start, end))
 
-    def speech(self, start: int, end: int) -> int:
+    def pending_voiced_samples(self, start: int, end: int) -> int:
         """How many samples wait in `[start, end)` in which the gate heard a voice."""
         return sum(
             b - a
-            for segment in self._between(start, end)
+            for segment in self._segments_in(start, end)
             for low, high in segment.voiced.within(start, end)
             for a, b in self.waiting.within(low, high)
         )
 
     def voiced_runs(self, start: int, end: int) -> Ranges:
         """In which parts of `[start, end)` the gate heard a voice."""
-        return Ranges(run for segment in self._between(start, end) for run in segment.voiced.within(start, end))
+        return Ranges(run for segment in self._segments_in(start, end) for run in segment.voiced.within(start, end))
 
     def quiet_runs(self, start: int, end: int) -> list[Range]:
         """The unvoiced runs of `[start, end)`, in order."""
         return self.voiced_runs(start, end).gaps(start, end)
 
-    def quietest(self, start: int, end: int, window: int) -> int:
+    def quietest_position(self, start: int, end: int, window: int) -> int:
         """The middle of the quietest `window` samples in `[start, end)`, or of them all if none waits any more."""
         middle = (start + end) // 2
         found = [
@@ -213,12 +215,12 @@ class PendingAudio:
         Never between a segment's start and its speech, which would then begin without its pre-roll.
         """
         places: list[int] = []
-        for segment in self._between(start, end):
-            if segment.start == segment.chain and segment.start >= start:
+        for segment in self._segments_in(start, end):
+            if segment.start == segment.chain_start and segment.start >= start:
                 places.append(segment.start)
             quiet = self.quiet_runs(max(start, segment.speech_start(pause)), min(end, segment.end))
             places += [(a + b) // 2 for a, b in quiet if b - a >= pause]
-            if segment.over and segment.end <= end:
+            if segment.is_over and segment.end <= end:
                 places.append(segment.end)
         return places
 
@@ -239,7 +241,7 @@ class PendingAudio:
         if segment is not open_one:
             return segment.end
         near = max(segment.speech_start(pause), segment.end - 10 * pause)  # words are shorter than 1.5 s
-        return self.quietest(near, segment.end, pause // 15)
+        return self.quietest_position(near, segment.end, pause // 15)
 
     def last_pause(self, pause: int) -> int | None:
         """The last place where nobody speaks for `pause` samples."""
@@ -250,7 +252,7 @@ class PendingAudio:
         return None
 
     @property
-    def speech_waiting(self) -> int:
+    def pending_speech_samples(self) -> int:
         """How many samples wait in stretches in which a voice was heard: not those of priming, or a mere hangover."""
         return sum(
             end - start
@@ -267,10 +269,10 @@ class PendingAudio:
         found = self.read(first, len(self._audio[0][1]) // BYTES_PER_SAMPLE)
         return (found[0], found[0] + len(found[1]) // BYTES_PER_SAMPLE) if found else None
 
-    def _between(self, start: int, end: int) -> list[SpeechSegment]:
+    def _segments_in(self, start: int, end: int) -> list[SpeechSegment]:
         return [s for s in self.segments if s.start < end and s.end > start]
 
-    def _tidy(self, start: int, end: int) -> None:
+    def _discard_released(self, start: int, end: int) -> None:
         """Forget audio within `[start, end)` of which nothing waits, and segments."""
         audio, waits = self._audio, self.waiting.overlaps
         low = max(0, bisect_right(audio, start, key=_position) - 1)

@@ -17,8 +17,8 @@ VARIABLES: Final = {
 """For each scheme, what counts most first: RFC 6455 prefers HTTPS' proxy even for ws://, and the last two may be meant
 for programs that speak SOCKS."""
 
-FOR_PLAIN: Final = 80
-FOR_TLS: Final = 443
+HTTP_PORT: Final = 80
+HTTPS_PORT: Final = 443
 
 PROXY_AUTHENTICATION_REQUIRED: Final = 407
 
@@ -43,7 +43,7 @@ class Proxy(NamedTuple):
             lines.append(f"Proxy-Authorization: Basic {b64encode(self.user_and_password).decode()}")
         return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
-    def refusal(self, status: int, retry_after_s: float | None) -> UnreachableError:
+    def refusal_error(self, status: int, retry_after_s: float | None) -> UnreachableError:
         """What it means that this proxy answers with this status."""
         if status != PROXY_AUTHENTICATION_REQUIRED:
             cure = (
@@ -56,27 +56,27 @@ class Proxy(NamedTuple):
         return UnreachableError(f"the proxy refuses: HTTP {status}: {cure}", retry_after_s=retry_after_s)
 
 
-def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
+def find_proxy(url: str, environ: Mapping[str, str]) -> Proxy | None:
     """What to connect through; never for a server on this machine: over http the key would leave it in plain text.
 
     Raises Refused for one that can't be used.
     """
     parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (FOR_TLS if parts.scheme == "wss" else FOR_PLAIN)
-    if is_local_host(url) or _exempt(host, port, _value(environ, "no_proxy")):
+    host, port = parts.hostname or "", parts.port or (HTTPS_PORT if parts.scheme == "wss" else HTTP_PORT)
+    if is_local_host(url) or _is_exempt(host, port, _lookup(environ, "no_proxy")):
         return None
     for variable in VARIABLES.get(parts.scheme, ()):
-        if address := _value(environ, variable):
-            return _parsed(address, variable)
+        if address := _lookup(environ, variable):
+            return _parse(address, variable)
     return None
 
 
-def _value(environ: Mapping[str, str], variable: str) -> str:
+def _lookup(environ: Mapping[str, str], variable: str) -> str:
     """Lower case counts more than upper case, empty too."""
     return environ.get(variable, environ.get(variable.upper(), "")).strip()
 
 
-def _exempt(host: str, port: int, no_proxy: str) -> bool:
+def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
     """Whether `no_proxy` names this host, a domain or a subnet that it is in, or everything.
 
     As curl and Go read it: separated by commas or spaces, `*.example.com` as `.example.com`, IPv6 with brackets or not.
@@ -84,13 +84,13 @@ def _exempt(host: str, port: int, no_proxy: str) -> bool:
     """
     host = host.rstrip(".")
     for entry in no_proxy.lower().replace(",", " ").split():
-        name, for_port = _without_port(entry)
-        if for_port in (None, port) and (name == "*" or _same_address(host, name) or _in_domain(host, name)):
+        name, for_port = _split_port(entry)
+        if for_port in (None, port) and (name == "*" or _is_same_address(host, name) or _is_in_domain(host, name)):
             return True
     return False
 
 
-def _without_port(entry: str) -> tuple[str, int | None]:
+def _split_port(entry: str) -> tuple[str, int | None]:
     """The host of an entry, and the port that it is limited to."""
     name, colon, port = entry.rpartition(":")
     if colon and port.isdecimal() and (":" not in name or name.endswith("]")):
@@ -98,12 +98,12 @@ def _without_port(entry: str) -> tuple[str, int | None]:
     return entry.strip("[]"), None
 
 
-def _in_domain(host: str, name: str) -> bool:
+def _is_in_domain(host: str, name: str) -> bool:
     domain = name.removeprefix("*").removeprefix(".").rstrip(".")
     return bool(domain) and (host == domain or host.endswith(f".{domain}"))
 
 
-def _same_address(host: str, name: str) -> bool:
+def _is_same_address(host: str, name: str) -> bool:
     """Whether the host is this address, or in this subnet, however either is spelled."""
     try:
         address, subnet = ip_address(host), ip_network(name, strict=False)
@@ -114,7 +114,7 @@ def _same_address(host: str, name: str) -> bool:
     return address in subnet
 
 
-def _parsed(address: str, variable: str) -> Proxy:
+def _parse(address: str, variable: str) -> Proxy:
     """Raises Refused."""
     address = address if "://" in address else f"http://{address}"
     try:
@@ -131,7 +131,7 @@ def _parsed(address: str, variable: str) -> Proxy:
     if not whole or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.fragment:
         raise _unusable(variable)
     tls = parts.scheme == "https"
-    port = parts.port or (FOR_TLS if tls else FOR_PLAIN)
+    port = parts.port or (HTTPS_PORT if tls else HTTP_PORT)
     return Proxy(variable, parts.hostname or "", port, tls, _user_and_password(parts))
 
 

@@ -39,7 +39,7 @@ class Quarantine:
 
     def next(self, account: PendingAudio, cursor: int, most: int) -> Range | None:
         """Where the first audio is that waits at or after the cursor and is not set aside, at most `most` samples."""
-        while (following := account.ahead(cursor, most)) is not None:
+        while (following := account.next_piece(cursor, most)) is not None:
             start, end = following
             aside = self._ranges.following(start) if self._ranges else None
             if aside is None or aside[0] >= end:

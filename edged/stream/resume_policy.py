@@ -64,7 +64,7 @@ class ResumePolicy:
         whole = going_on is None or (going_on.closed and cursor >= going_on.end)
         # What it said while it ended the stream is all that it will say: that is no break to go back behind.
         effects: list[UtteranceReady | AudioQuarantined] = (
-            [*scribe.close()] if whole and self._has_said_all(ended) else []
+            [*scribe.record_draft()] if whole and self._has_said_all(ended) else []
         )
         first = self._aside.next(self._account, 0, 1)
         at = self._place(first[0] if first else None)
@@ -76,7 +76,7 @@ class ResumePolicy:
         self._ended_here += sent and ended.answered
         self._flushed_here += sent and ended.ending in (CloseKind.USUAL, CloseKind.FLUSHED)
         if sent and self._is_silence(ended):
-            effects += scribe.close()
+            effects += scribe.record_draft()
             self._account.release(at, cursor if whole or not going_on else going_on.start, "silence")
         elif self._ended_here >= SESSIONS_BEFORE_ASIDE:
             effects += self._set_aside(at, cursor, now)
@@ -86,7 +86,7 @@ class ResumePolicy:
         draft = self._scribe.draft
         if draft is None or not draft.words or ended.ending is CloseKind.BROKEN:
             return False
-        return ended.ending is CloseKind.FLUSHED or not self._account.voiced(draft.end, ended.cursor)
+        return ended.ending is CloseKind.FLUSHED or not self._account.has_voice(draft.end, ended.cursor)
 
     def _is_silence(self, ended: SessionOutcome) -> bool:
         if ended.ending is CloseKind.FLUSHED:
@@ -98,7 +98,7 @@ class ResumePolicy:
         upto = account.next_pause(cursor, self._pause, beyond=at)
         if upto <= at:
             return []
-        uttered = self._scribe.close()
+        uttered = self._scribe.record_draft()
         account.split(upto)  # when the rest of the segment is answered, this is not
         self._aside.add(at, upto, now)
         return [*uttered, AudioQuarantined(sum(b - a for a, b in account.waiting.within(at, upto)))]
@@ -117,5 +117,5 @@ class ResumePolicy:
         else:
             self._count = BREAKS_WITHOUT_PROGRESS
             at = scribe.quietest_gap(max(at, self._went_on or 0)) if scribe.draft else at
-        scribe.cut_back(at)
+        scribe.truncate(at)
         return at

@@ -120,7 +120,7 @@ class Sender:
             return self._told([*self._part(), *self._parting.evict_excess()])
         segment = self.pending.segments[-1]
         self.pending.close(continues=event.continues)
-        if not segment.over:
+        if not segment.is_over:
             return []
         silence = self._scribe.settle_silence(segment) if self._gated and not self.session else []
         return self._told([*self._scribe.close_segment(segment), *silence])
@@ -161,7 +161,7 @@ class Sender:
             return False
         waits = self.unsent
         enough_s = self._settings.prime_s if waits else self._settings.prime_max_s
-        return session.map.sent + waits < enough_s * self.rate
+        return session.map.sent_samples + waits < enough_s * self.rate
 
     def next_deadline(self, now: float) -> float | None:
         """When `poll` wants to be called again, unless something else happens before; None without a session."""
@@ -220,13 +220,13 @@ class Sender:
                         effect = effect._replace(speech_final=False)
                     effects += scribe.feed_final(effect, session.map, self._request_id)
                     if effect.from_finalize and self._tails:
-                        effects += self._tails.feed(session.map.reached(effect.reach))
-                    effects.append(InterimText(scribe.text))
+                        effects += self._tails.feed(session.map.position_reached(effect.reach))
+                    effects.append(InterimText(scribe.unrecorded_text))
                 case InterimReceived(words):
                     scribe.feed_interim(words, session.map)
-                    effects.append(InterimText(scribe.text))
+                    effects.append(InterimText(scribe.unrecorded_text))
                 case UtteranceEndReceived(last_word_end):
-                    effects += scribe.end_utterance(session.map.reached(last_word_end))
+                    effects += scribe.feed_utterance_end(session.map.position_reached(last_word_end))
                 case StreamFlushed():
                     self._flushed = True
                 case _:
@@ -270,10 +270,10 @@ class Sender:
             learned = self._traits.closed(ConnectionClose(code, draining, session.answered_to > 0, finalized_s), now)
             effects += [Learned(learned)] if learned else []
         ending = self._traits.ending(code, draining=draining, flushed=self._flushed)
-        ended = SessionOutcome(self._cursor, session.map.sent > 0, session.results > 0 and not given_up, ending)
+        ended = SessionOutcome(self._cursor, session.map.sent_samples > 0, session.results > 0 and not given_up, ending)
         effects += self._breaks.decide(ended, now)
         for segment in list(self.pending.segments):
-            if segment.over and (self._gated or segment.end <= self._cursor):
+            if segment.is_over and (self._gated or segment.end <= self._cursor):
                 effects += self._scribe.settle_silence(segment)
         self._scribe.discard_interims()
         self.end = End(
@@ -306,7 +306,7 @@ class Sender:
         while True:
             following = self._next(self._cursor)
             segment = self.pending.segment_at(following[0]) if following else None
-            if self._last and self._last.over and segment is not self._last:
+            if self._last and self._last.is_over and segment is not self._last:
                 effects += session.finalize(now) if self._tails.add(self._last, now) == "finalize" else []
                 self._quiet_end = self._last.end - self._last.voiced_end >= self._pause
                 self._last = None
@@ -315,7 +315,7 @@ class Sender:
             start, end = following
             if session.room(now) < end - start:
                 return effects
-            effects += session.send_audio(start, self.pending.cut(start, end), now)
+            effects += session.send_audio(start, self.pending.pcm(start, end), now)
             self._last, self._cursor, self._last_audio_at = segment, end, now
             self.sent_samples += end - start
             self._scribe.resent.add(start, min(end, self._sent_to))
@@ -332,10 +332,10 @@ class Sender:
             return self._drain(session, now)
         segment = self._open_segment()
         if not session.heard:
-            if not self.has_source and not session.map.sent:
+            if not self.has_source and not session.map.sent_samples:
                 self.parked = True  # it was a check of the key: without audio the server would end it anyway
                 return self._drain(session, now)
-            primed = session.map.sent >= self._settings.prime_s * self.rate
+            primed = session.map.sent_samples >= self._settings.prime_s * self.rate
             if primed and segment and not segment.voiced and not self._prime_asked:
                 self._prime_asked = True
                 return [*session.finalize(now)]
@@ -386,7 +386,9 @@ class Sender:
     def _answered(self) -> int:
         """Samples with a voice in them that a next connection would not send again."""
         draft = self._scribe.draft
-        return self.pending.speech_answered + (self.pending.speech(draft.start, draft.end) if draft else 0)
+        return self.pending.acknowledged_speech_samples + (
+            self.pending.pending_voiced_samples(draft.start, draft.end) if draft else 0
+        )
 
     def _look_aside(self, now: float) -> None:
         """Try again what was set aside: after a while, or when there is nothing else to end with."""

@@ -159,12 +159,12 @@ class Session:
         if self.state is not SessionState.OPEN:
             return 0
         self._refill(now)
-        inflight = self.map.sent - max(self._reach, self.answered_to)
+        inflight = self.map.sent_samples - max(self._reach, self.answered_to)
         return max(0, min(int(self._tokens), round(self._settings.inflight_s * self._rate) - inflight))
 
     def room_at(self, samples: int, now: float) -> float | None:
         """When the pace will have room for `samples`; None if only a result can make room."""
-        inflight = self.map.sent - max(self._reach, self.answered_to)
+        inflight = self.map.sent_samples - max(self._reach, self.answered_to)
         if self.state is not SessionState.OPEN or round(self._settings.inflight_s * self._rate) - inflight < samples:
             return None
         self._refill(now)
@@ -223,7 +223,7 @@ class Session:
                 self._asked_at = now
                 effects += self.finalize(now)
             elif now >= self._asked_at + self._settings.finalize_timeout_s:
-                unheard_s = (self.map.sent - self._reach) / self._rate
+                unheard_s = (self.map.sent_samples - self._reach) / self._rate
                 effects += self._give_up(f"stalled: no result for {unheard_s:.0f} s of audio")
         return effects
 
@@ -252,7 +252,7 @@ class Session:
             case messages.Results():
                 effects += self._on_results(message, now)
             case messages.UtteranceEnd(last_word_end):
-                effects += [UtteranceEndReceived(last_word_end)] if last_word_end >= 0 and self.map.sent else []
+                effects += [UtteranceEndReceived(last_word_end)] if last_word_end >= 0 and self.map.sent_samples else []
             case messages.Metadata():
                 draining = self.state is SessionState.DRAINING
                 return [*effects, StreamFlushed() if draining else ServerNotice("Metadata that nobody asked for")]
@@ -266,7 +266,7 @@ class Session:
         return effects
 
     def _on_unreadable(self, kind: str) -> list[SessionEvent]:
-        if self.answered_to == self.map.sent:
+        if self.answered_to == self.map.sent_samples:
             return [ServerNotice(kind)]  # it can't have answered anything
         return [*self._give_up(f"a result can't be read ({kind}): what it may have answered is sent again")]
 
@@ -277,20 +277,20 @@ class Session:
         self._asked_at = None
         if self._has_width(results):
             sifted = self._history.filter(results, self.answered_to)
-            if sifted.started_again:
+            if sifted.times_restarted:
                 return [*self._give_up("the server's times have started again: what is unanswered is sent again")]
             results = sifted.results
             end = self.map.snap(results.end)
         else:
             # Text that comes without a place, when a server empties its buffer, was said in what is pending.
-            if self.answered_to == self.map.sent and self._history.ends_with(results):
+            if self.answered_to == self.map.sent_samples and self._history.ends_with(results):
                 results = results._replace(words=[], transcript="")
-            end = self.map.sent if results.words else self.map.snap(results.end)
-        end = min(end, self.map.sent)
+            end = self.map.sent_samples if results.words else self.map.snap(results.end)
+        end = min(end, self.map.sent_samples)
         self._reach = max(self._reach, end)
         warned = (
             [ServerWarning("the server sends more words than can be said in that time: the rest is left out")]
-            if results.cut
+            if results.truncated
             else []
         )
         if not results.is_final:
@@ -306,14 +306,14 @@ class Session:
         self._characters += results.characters
         start, self.answered_to = self.answered_to, max(self.answered_to, end)
         pieces = self.map.pieces(start, self.answered_to)
-        self.map.forget(self.answered_to - REMEMBERED_S * self._rate)
+        self.map.discard_before(self.answered_to - REMEMBERED_S * self._rate)
         return FinalReceived(
             pieces,
             results.words,
             results.speech_final,
             results.from_finalize,
             end,
-            timed=results.timed and has_width,
+            timed=results.has_word_times and has_width,
             transcript=results.transcript,
             punctuation=results.punctuation,
         )
@@ -324,13 +324,13 @@ class Session:
     @property
     def _most_characters(self) -> int:
         """How much text the next message may hold."""
-        return max(0, CHARACTERS + CHARACTERS_PER_S * self.map.sent // self._rate - self._characters)
+        return max(0, CHARACTERS + CHARACTERS_PER_S * self.map.sent_samples // self._rate - self._characters)
 
     def _stalled(self, now: float) -> bool:
         """Audio goes, and no result comes; or what was sent is at its bound and still nothing comes."""
         if self._sent_since_result >= self._stall:
             return True
-        unheard = self.map.sent - self._reach
+        unheard = self.map.sent_samples - self._reach
         return unheard >= self._stall and now - self.last_result_at >= self._stall / self._rate
 
     def _give_up(self, why: str) -> list[SendMessage | Hangup]:

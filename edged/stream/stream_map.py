@@ -7,7 +7,7 @@ from typing import NamedTuple
 class SentPiece(NamedTuple):
     """`length` samples that lie at `stream` on the connection and at `position` in the capture."""
 
-    stream: int
+    stream_start: int
     position: int
     length: int
 
@@ -22,7 +22,7 @@ class StreamMap:
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._pieces: list[SentPiece] = []
-        self.sent = 0
+        self.sent_samples = 0
         """Samples sent so far: the stream's clock."""
 
     def append(self, position: int, length: int) -> None:
@@ -33,8 +33,8 @@ class StreamMap:
         if last and position == last.position + last.length:
             self._pieces[-1] = last._replace(length=last.length + length)
         else:
-            self._pieces.append(SentPiece(self.sent, position, length))
-        self.sent += length
+            self._pieces.append(SentPiece(self.sent_samples, position, length))
+        self.sent_samples += length
 
     def snap(self, stream: int) -> int:
         """Undo the rounding of a time on the wire: to the nearest end of what was sent in one go, if it is very near.
@@ -42,10 +42,14 @@ class StreamMap:
         The wire rounds like a 32-bit float: 1 ms at least, and more as the stream grows long.
         """
         tolerance = max(self._rate // 1000, stream >> 22)
-        if stream >= self.sent - tolerance:
-            return self.sent
+        if stream >= self.sent_samples - tolerance:
+            return self.sent_samples
         i = self._index(stream)
-        for edge in (self._pieces[i].stream, self._pieces[i].stream + self._pieces[i].length) if self._pieces else ():
+        for edge in (
+            (self._pieces[i].stream_start, self._pieces[i].stream_start + self._pieces[i].length)
+            if self._pieces
+            else ()
+        ):
             if abs(edge - stream) <= tolerance:
                 return edge
         return max(0, stream)
@@ -71,15 +75,15 @@ class StreamMap:
     def position(self, stream: int) -> int:
         """The position of a stream time, inside or a little beyond what was sent. Raises like `piece_at`."""
         piece = self.piece_at(stream)
-        return piece.position + stream - piece.stream
+        return piece.position + stream - piece.stream_start
 
-    def reached(self, stream: int) -> int:
+    def position_reached(self, stream: int) -> int:
         """The position up to which `[0, stream)` reaches: the end of what was sent before a skip, not its far side."""
         return self.position(stream - 1) + 1 if stream > 0 else self.position(0)
 
-    def forget(self, before: int) -> None:
+    def discard_before(self, before: int) -> None:
         """Drop what lies wholly before a stream time; the piece that holds it stays."""
         del self._pieces[: self._index(before)]
 
     def _index(self, stream: int) -> int:
-        return max(0, bisect_right(self._pieces, stream, key=lambda piece: piece.stream) - 1)
+        return max(0, bisect_right(self._pieces, stream, key=lambda piece: piece.stream_start) - 1)

@@ -6,18 +6,18 @@ import socket
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
-from edged.stream.happy_eyeballs import Address, Family, HappyEyeballs, SuspectAddresses
+from edged.stream.happy_eyeballs import Address, AddressFamily, HappyEyeballs, SuspectAddresses
 
-FAMILIES: Final = {Family.IPV6: socket.AF_INET6, Family.IPV4: socket.AF_INET}
+FAMILIES: Final = {AddressFamily.IPV6: socket.AF_INET6, AddressFamily.IPV4: socket.AF_INET}
 
-NO_WAY: Final = frozenset(
+UNREACHABLE_ERRNOS: Final = frozenset(
     {
         *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
         *(errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT),
     }
 )
 """Errors of addresses that this network has no way to: another's error tells more."""
-NO_SUCH_ADDRESS: Final = frozenset({getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")})
+NO_ADDRESS_ERRNOS: Final = frozenset({getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")})
 """Errors of a name without an address of this family, where the C library has them: the other look-up's tells more."""
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class ConnectRace:
         self._on_address = on_address
         self._eyeballs = HappyEyeballs(doubts)
         self._loop = asyncio.get_running_loop()
-        self._look_ups: dict[asyncio.Task[list[Address]], Family] = {}
+        self._lookups: dict[asyncio.Task[list[Address]], AddressFamily] = {}
         self._attempts: dict[asyncio.Task[socket.socket], Address] = {}
         self._errors: list[OSError] = []
 
@@ -42,9 +42,9 @@ class ConnectRace:
         reached, `UnicodeError` for a name that can be none.
         """
         try:
-            for family in Family:
-                self._look_ups[self._loop.create_task(self._look_up(family))] = family
-            while not self._eyeballs.over:
+            for family in AddressFamily:
+                self._lookups[self._loop.create_task(self._resolve(family))] = family
+            while not self._eyeballs.exhausted:
                 self._begin_attempts()
                 if winner := await self._step():
                     return winner
@@ -55,27 +55,27 @@ class ConnectRace:
     @property
     def error(self) -> OSError | None:
         """The most telling error so far, if there is one."""
-        return min(self._errors, key=_tells_little, default=None)
+        return min(self._errors, key=_sort_key, default=None)
 
     def _begin_attempts(self) -> None:
-        while address := self._eyeballs.take(self._loop.time()):
+        while address := self._eyeballs.start_attempt(self._loop.time()):
             self._attempts[self._loop.create_task(_connect(address))] = address
             self._on_address()
 
     async def _step(self) -> tuple[socket.socket, Address] | None:
         """Wait for the next thing to happen, and take it in."""
-        deadline_s = self._eyeballs.deadline_s()
+        deadline_s = self._eyeballs.next_attempt_at_s()
         wait_s = None if deadline_s is None else max(0.0, deadline_s - self._loop.time())
-        tasks: list[asyncio.Task[list[Address]] | asyncio.Task[socket.socket]] = [*self._look_ups, *self._attempts]
+        tasks: list[asyncio.Task[list[Address]] | asyncio.Task[socket.socket]] = [*self._lookups, *self._attempts]
         await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        for look_up in [task for task in self._look_ups if task.done()]:
-            family = self._look_ups.pop(look_up)
-            self._eyeballs.found(family, self._result(look_up) or [], self._loop.time())
+        for look_up in [task for task in self._lookups if task.done()]:
+            family = self._lookups.pop(look_up)
+            self._eyeballs.add_addresses(family, self._result(look_up) or [], self._loop.time())
         for attempt in [task for task in self._attempts if task.done()]:
             if connected := self._result(attempt):
                 return connected, self._attempts.pop(attempt)
             del self._attempts[attempt]
-            self._eyeballs.failed(self._loop.time())
+            self._eyeballs.attempt_failed(self._loop.time())
         return None
 
     def _result(self, task: asyncio.Task[T]) -> T | None:
@@ -86,7 +86,7 @@ class ConnectRace:
             self._errors.append(error)
             return None
 
-    async def _look_up(self, family: Family) -> list[Address]:
+    async def _resolve(self, family: AddressFamily) -> list[Address]:
         found = await self._loop.getaddrinfo(
             self._host, self._port, family=FAMILIES[family], type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
         )
@@ -94,7 +94,7 @@ class ConnectRace:
 
     async def _discard(self) -> None:
         """End all that still runs."""
-        tasks = [*self._look_ups, *self._attempts]
+        tasks = [*self._lookups, *self._attempts]
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
@@ -113,7 +113,7 @@ async def _connect(address: Address) -> socket.socket:
     return made
 
 
-def _tells_little(error: OSError) -> tuple[bool, bool]:
+def _sort_key(error: OSError) -> tuple[bool, bool]:
     """What to sort errors by: the least says most."""
     looking_up = isinstance(error, socket.gaierror)
-    return looking_up, error.errno in (NO_SUCH_ADDRESS if looking_up else NO_WAY)
+    return looking_up, error.errno in (NO_ADDRESS_ERRNOS if looking_up else UNREACHABLE_ERRNOS)

@@ -11,10 +11,10 @@ from edged.model.files import open_regular_file
 
 def tls_context(settings: DeepgramSettings) -> ssl.SSLContext | None:
     """Verifying always; None for ws://. Raises ConfigurationError if `ca_file` can't be used."""
-    return trust(settings.ca_file) if settings.url.lower().startswith("wss:") else None
+    return verifying_context(settings.ca_file) if settings.url.lower().startswith("wss:") else None
 
 
-def trust(ca_file: str | None) -> ssl.SSLContext:
+def verifying_context(ca_file: str | None) -> ssl.SSLContext:
     """What this file vouches for, or what the system trusts. Raises ConfigurationError."""
     try:
         if ca_file:

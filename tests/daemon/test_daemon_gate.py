@@ -33,7 +33,7 @@ def test_the_gate_learns_of_every_word_and_of_silence(
     with_server(act)
     uttered = [word.word for effect in learnt if isinstance(effect, UtteranceReady) for word in effect.utterance.words]
     assert uttered == words(tmp_path) == ["one", "two", "three"]
-    assert any(isinstance(effect, AudioReleased) and effect.fate == "silence" for effect in learnt)
+    assert any(isinstance(effect, AudioReleased) and effect.outcome == "silence" for effect in learnt)
 
 
 def test_its_lateness_is_in_the_summary(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,7 +162,7 @@ class Bench:
         """Positions sent on this connection, as ranges."""
         session = self.lane.session
         assert session
-        return [(p.position, p.position + p.length) for p in session.map.pieces(0, session.map.sent)]
+        return [(p.position, p.position + p.length) for p in session.map.pieces(0, session.map.sent_samples)]
 
     def said(self, kind: str) -> list[int]:
         """When a control message of this kind left."""
@@ -205,7 +205,7 @@ class Bench:
                 case _:
                     pass
         account = self.lane.pending
-        assert account.accepted_samples == account.waiting.total + sum(account.fates.values())
+        assert account.accepted_samples == account.waiting.total + sum(account.released_samples.values())
 
 
 def talking(until: int = 6000, **settings: Any) -> Bench:

@@ -73,7 +73,7 @@ def advance(one: World, until_s: float) -> None:
     while one.now < until_s - 1e-9:
         one.run(one.now + 0.05)
         account = one.lane.pending
-        assert account.accepted_samples == account.waiting.total + sum(account.fates.values())
+        assert account.accepted_samples == account.waiting.total + sum(account.released_samples.values())
         if one.now >= max(one.blocked_until, one.jammed_until):
             deadline = one.lane.next_deadline(one.now)
             assert deadline is None or deadline > one.now, "a lane that is polled without end"

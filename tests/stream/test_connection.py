@@ -12,7 +12,7 @@ from websockets.protocol import State
 
 from edged import __version__
 from edged.model.errors import RefusedError, UnreachableError
-from edged.stream.connection import MOST_FRAGMENTS, Connection, ConnectionClosedError
+from edged.stream.connection import MAX_FRAGMENTS, Connection, ConnectionClosedError
 from edged.stream.messages import ServerError, parse
 from tests.stream.wire import KEY, converse, forever, settings
 
@@ -251,10 +251,10 @@ def test_a_message_of_endless_fragments_is_given_up() -> None:
 
     async def client(connection: Connection) -> None:
         with pytest.raises(
-            ConnectionClosedError, match=f"broke the WebSocket protocol .a message in more than {MOST_FRAGMENTS}"
+            ConnectionClosedError, match=f"broke the WebSocket protocol .a message in more than {MAX_FRAGMENTS}"
         ):
             await connection.receive()
-        assert len(connection._socket.recv_messages.frames.queue) <= 2 * MOST_FRAGMENTS
+        assert len(connection._socket.recv_messages.frames.queue) <= 2 * MAX_FRAGMENTS
 
     converse(handler, client)
 
@@ -262,11 +262,11 @@ def test_a_message_of_endless_fragments_is_given_up() -> None:
 def test_fragments_of_a_message_are_put_together() -> None:
     async def handler(server: ServerConnection) -> None:
         for _ in range(3):
-            await server.send(["a"] * MOST_FRAGMENTS)
+            await server.send(["a"] * MAX_FRAGMENTS)
 
     async def client(connection: Connection) -> None:
         for _ in range(3):
-            assert await connection.receive() == "a" * MOST_FRAGMENTS
+            assert await connection.receive() == "a" * MAX_FRAGMENTS
 
     converse(handler, client)
 

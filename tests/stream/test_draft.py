@@ -63,7 +63,7 @@ def test_quiet_within_a_word_is_no_pause() -> None:
 
 def test_cutting_back_discards_the_words_behind() -> None:
     made = draft(1800, AH, OH, EH)
-    made.cut_back(700)
+    made.truncate(700)
     assert (made.words, made.end) == ([AH], 700)
 
 
@@ -122,21 +122,21 @@ def test_words_that_share_their_times_are_not_parted() -> None:
 
 def test_taking_parts_off_what_lies_before() -> None:
     made = draft(1800, AH, OH, EH)
-    utterance = made.take(700, lambda start, end: (start, end) == (0, 700))
+    utterance = made.split_off(700, lambda start, end: (start, end) == (0, 700))
     assert utterance == (0, 700, (AH,), "request", True)
     assert (made.start, made.end, made.words) == (700, 1800, [OH, EH])
 
 
 def test_a_word_belongs_where_its_middle_lies() -> None:
     made = draft(1800, AH, OH, EH)
-    assert made.take(1000, never).words == (AH,)
-    assert made.take(1200, never).words == (OH,)
+    assert made.split_off(1000, never).words == (AH,)
+    assert made.split_off(1200, never).words == (OH,)
 
 
 def test_all_of_it_takes_all_words_even_one_that_is_said_to_lie_beyond_its_end() -> None:
     """Word times are off by tens of milliseconds."""
     late = word("uh", 1800, 1800)
-    assert draft(1800, AH, late).take(1800, never).words == (AH, late)
+    assert draft(1800, AH, late).split_off(1800, never).words == (AH, late)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 900)), min_size=2, max_size=8), st.integers(0, 500))
@@ -145,7 +145,7 @@ def test_wherever_a_draft_is_parted_both_parts_have_words(times: list[tuple[int,
     made = draft(3000, *(word(f"w{i}", start, start + length) for i, (start, length) in enumerate(times)))
     at = made.split_point(longest)
     if at is not None:
-        assert made.take(at, never).words
+        assert made.split_off(at, never).words
         assert made.words
 
 
@@ -185,8 +185,8 @@ def test_parting_loses_and_doubles_no_word(given_: tuple[Draft, QuietRuns], long
     made, _ = given_
     before, taken = list(made.words), list[PlacedWord]()
     while (at := made.split_point(longest)) is not None:
-        part = made.take(at, never)
+        part = made.split_off(at, never)
         assert part.words
         taken += part.words
-    taken += made.take(made.end, never).words
+    taken += made.split_off(made.end, never).words
     assert taken == before

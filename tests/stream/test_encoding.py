@@ -6,7 +6,7 @@ from array import array
 import pytest
 
 from edged.recognizer.decoding import DECODERS
-from edged.stream.encoding import LOUDEST, encoder
+from edged.stream.encoding import CLIP_LEVEL, encoder
 
 EVERY = array("h", range(-32_768, 32_768)).tobytes()
 
@@ -39,7 +39,7 @@ def test_each_sample_comes_back_within_half_a_step_and_in_its_place() -> None:
     back = memoryview(there_and_back(EVERY)).cast("h")
     assert len(back) == 65_536
     for sample, heard in zip(range(-32_768, 32_768), back, strict=True):
-        loud = min(abs(sample), LOUDEST)
+        loud = min(abs(sample), CLIP_LEVEL)
         step = 1 << (loud + 132).bit_length() - 5
         assert abs(abs(heard) - loud) <= step // 2
         assert heard == 0 or (heard < 0) == (sample < 0)

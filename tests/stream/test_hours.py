@@ -131,4 +131,4 @@ def test_after_an_outage_in_talk_without_a_pause_every_word_is_there_once(seed: 
     """For six minutes, three times as long as memory lasts: what is handed over is cut in the quietest places."""
     script = compose(sentences(8, 12), seed=seed, lead_s=0.1, tail_s=0.1, silence_s=0.1, pause_s=(0.0, 0.06))
     world = through_an_outage(script, seed, 360)
-    assert world.lane.pending.fates["handed over"] > 300 * world.rate
+    assert world.lane.pending.released_samples["handed over"] > 300 * world.rate

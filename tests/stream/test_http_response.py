@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.stream.http_response import MOST_BYTES, HttpResponse, NotHttpError, retry_after_s
+from edged.stream.http_response import MAX_RESPONSE_BYTES, HttpResponse, NotHttpError, retry_after_s
 
 
 def read(*parts: bytes, ended: bool = False) -> HttpResponse:
@@ -67,7 +67,7 @@ def test_an_informational_response_is_not_the_answer() -> None:
         (b"Transfer-Encoding: chunked\r\n", b"2\nab\n0\n\n", b"ab", True),
         (b"Transfer-Encoding: chunked\r\n", b"5\r\nab", b"ab", False),
         (b"Transfer-Encoding: chunked\r\n", b"nonsense\r\n", b"", False),
-        (b"Content-Length: 99999999\r\n", b"x" * MOST_BYTES, b"x" * MOST_BYTES, True),
+        (b"Content-Length: 99999999\r\n", b"x" * MAX_RESPONSE_BYTES, b"x" * MAX_RESPONSE_BYTES, True),
     ],
 )
 def test_the_body_as_far_as_it_is_there(headers: bytes, content: bytes, body: bytes, complete: bool) -> None:
@@ -79,7 +79,7 @@ def test_the_body_as_far_as_it_is_there(headers: bytes, content: bytes, body: by
 
 def test_an_upgrade_reaches_websockets_in_the_strict_form() -> None:
     accept = b"Upgrade: websocket\nConnection: keep-alive\nConnection: Upgrade\nSec-WebSocket-Accept: x\nOdd: \x01\n\n"
-    assert read(b"HTTP/1.0 101\n" + accept + b"\x81\x00").upgrade == (
+    assert read(b"HTTP/1.0 101\n" + accept + b"\x81\x00").upgrade_bytes == (
         b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: keep-alive, Upgrade\r\n"
         b"sec-websocket-accept: x\r\n\r\n\x81\x00"
     )
@@ -89,7 +89,7 @@ def test_an_upgrade_reaches_websockets_in_the_strict_form() -> None:
 def test_no_answer_breaks_it(parts: list[bytes], ended: bool) -> None:
     response = read(b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\nA", *parts, ended=ended)
     assert isinstance(response.complete, bool)
-    assert isinstance(response.upgrade, bytes)
+    assert isinstance(response.upgrade_bytes, bytes)
 
 
 # Retry-After

@@ -431,7 +431,7 @@ def test_words_are_in_order() -> None:
 def test_words_without_any_time_share_their_window(times: dict[str, float]) -> None:
     result = read(wire(({"word": "ah", **times}, {"word": "oh", **times})))
     assert [(w.start, w.end) for w in result.words] == [(1000, 2000), (2000, 3000)]
-    assert not result.timed
+    assert not result.has_word_times
 
 
 # -- bounds -----------------------------------------------------------------------------------------------------------
@@ -444,14 +444,14 @@ def test_what_exceeds_the_bound_is_left_out(words: Any) -> None:
     whole, cut = parse(json.dumps(message), RATE, 25), parse(json.dumps(message), RATE, 24)
     assert isinstance(whole, Results)
     assert isinstance(cut, Results)
-    assert ([w.text for w in whole.words], whole.cut) == (["abcd"] * 5, False)
-    assert (cut.cut, cut.characters) == (True, 20)
+    assert ([w.text for w in whole.words], whole.truncated) == (["abcd"] * 5, False)
+    assert (cut.truncated, cut.characters) == (True, 20)
 
 
 def test_neither_form_of_a_word_exceeds_the_bound() -> None:
     cut = parse(json.dumps(wire(({"word": "a" * 5000, "punctuated_word": "a"},))), RATE, 1000)
     assert isinstance(cut, Results)
-    assert (cut.words, cut.cut) == ([], True)
+    assert (cut.words, cut.truncated) == ([], True)
     assert read(wire(({"word": "abcd", "punctuated_word": "a"},))).characters == 5
 
 

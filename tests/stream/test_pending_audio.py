@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edged.stream.pending_audio import Fate, PendingAudio
+from edged.stream.pending_audio import Outcome, PendingAudio
 
 
 def pcm(start: int, end: int) -> bytes:
@@ -47,7 +47,7 @@ def test_a_sample_leaves_once() -> None:
     assert made.release(0, 6, "recorded") == 6
     assert made.release(4, 10, "silence") == 4
     assert made.release(0, 10, "evicted") == 0
-    assert made.fates == {"recorded": 6, "silence": 4, "evicted": 0, "handed over": 0}
+    assert made.released_samples == {"recorded": 6, "silence": 4, "evicted": 0, "handed over": 0}
 
 
 def test_what_has_left_is_told_in_order() -> None:
@@ -85,8 +85,8 @@ def test_pieces_of_one_long_segment_are_a_chain_and_others_are_not() -> None:
     made.close()
     made.open(20)
     made.append(20, pcm(20, 30))
-    assert [segment.chain for segment in made.segments] == [0, 0, 20]
-    assert [segment.over for segment in made.segments] == [False, True, False]
+    assert [segment.chain_start for segment in made.segments] == [0, 0, 20]
+    assert [segment.is_over for segment in made.segments] == [False, True, False]
     assert made.split_by_segment(5, 25) == [(5, 20), (20, 25)]
 
 
@@ -95,7 +95,7 @@ def test_a_chain_goes_on_even_if_its_first_piece_is_answered_already() -> None:
     made.release(0, 10, "recorded")
     made.close(continues=True)
     made.open(10)
-    assert made.segments[-1].chain == 0
+    assert made.segments[-1].chain_start == 0
 
 
 def test_a_segment_is_found_by_its_positions() -> None:
@@ -109,8 +109,8 @@ def test_a_segment_is_found_by_its_positions() -> None:
 
 def test_voice_and_quiet_are_told_of_any_range() -> None:
     made = account((0, 50), voiced=((10, 20), (30, 40)))
-    assert made.voiced(0, 11)
-    assert not made.voiced(20, 30)
+    assert made.has_voice(0, 11)
+    assert not made.has_voice(20, 30)
     assert made.quiet_runs(15, 50) == [(20, 30), (40, 50)]
     assert made.segments[0].voiced_end == 40
 
@@ -128,7 +128,7 @@ def test_a_split_is_as_if_the_gate_had_closed_there() -> None:
     made.open(20)
     made.append(20, pcm(20, 30))
     made.split(10)
-    assert [(s.start, s.end, s.chain, s.over) for s in made.segments] == [
+    assert [(s.start, s.end, s.chain_start, s.is_over) for s in made.segments] == [
         (0, 10, 0, True),
         (10, 20, 10, False),
         (20, 30, 10, False),
@@ -193,7 +193,7 @@ class Law(RuleBasedStateMachine):
         self.is_open = False
 
     @rule(data=st.data(), fate=st.sampled_from(["recorded", "silence", "evicted", "handed over"]))
-    def release(self, data: Any, fate: Fate) -> None:
+    def release(self, data: Any, fate: Outcome) -> None:
         start = data.draw(st.integers(0, self.at + 5))
         end = data.draw(st.integers(start, self.at + 5))
         mine = [p for p in range(start, end) if self.where.get(p) == "waiting"]
@@ -208,7 +208,7 @@ class Law(RuleBasedStateMachine):
     def every_sample_is_in_exactly_one_place(self) -> None:
         waiting = {p for start, end in self.account.waiting for p in range(start, end)}
         assert waiting == {p for p, where in self.where.items() if where == "waiting"}
-        for fate, count in self.account.fates.items():
+        for fate, count in self.account.released_samples.items():
             assert count == sum(where == fate for where in self.where.values())
         assert self.account.accepted_samples == len(self.where)
 
@@ -254,12 +254,12 @@ def test_the_quietest_place_is_where_least_is_heard_and_else_in_the_middle(
     made = PendingAudio()
     made.open(0)
     made.append(0, array("h", [9 * any(a <= at < b for a, b in loud) for at in range(100)]).tobytes())
-    assert abs(made.quietest(0, 100, 10) - where) <= 5
+    assert abs(made.quietest_position(0, 100, 10) - where) <= 5
 
 
 def test_what_no_longer_waits_is_not_the_quietest() -> None:
     made = account((0, 100))
     made.release(0, 60, "recorded")
-    assert made.quietest(0, 100, 10) in range(60, 70)
+    assert made.quietest_position(0, 100, 10) in range(60, 70)
     made.release(60, 100, "recorded")
-    assert made.quietest(0, 100, 10) == 50
+    assert made.quietest_position(0, 100, 10) == 50

@@ -3,7 +3,7 @@
 import pytest
 
 from edged.model.errors import RefusedError
-from edged.stream.proxy import Proxy, proxy_for
+from edged.stream.proxy import Proxy, find_proxy
 
 URL = "wss://api.deepgram.com/v1/listen?model=nova-3"
 PLAIN = "ws://recogniser.example:8700/v1/listen"
@@ -12,8 +12,8 @@ PASSWORD = "c0ffee0123456789abcdef"
 
 
 def test_no_proxy_is_named() -> None:
-    assert proxy_for(URL, {}) is None
-    assert proxy_for(URL, {"https_proxy": "", "ALL_PROXY": " "}) is None
+    assert find_proxy(URL, {}) is None
+    assert find_proxy(URL, {"https_proxy": "", "ALL_PROXY": " "}) is None
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_no_proxy_is_named() -> None:
 )
 def test_the_variable_that_counts(url: str, environ: dict[str, str], variable: str | None) -> None:
     """One for all schemes counts least, lower case more than upper case, and empty is none."""
-    assert proxy_for(url, environ) == (Proxy(variable, "proxy.example", 3128) if variable else None)
+    assert find_proxy(url, environ) == (Proxy(variable, "proxy.example", 3128) if variable else None)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_the_variable_that_counts(url: str, environ: dict[str, str], variable: s
 def test_to_this_machine_there_is_none(url: str) -> None:
     """The key would leave it in plain text; not even one that can't be used matters."""
     every = ("ws_proxy", "wss_proxy", "http_proxy", "https_proxy", "all_proxy", "socks_proxy")
-    assert proxy_for(url, dict.fromkeys(every, HTTP)) is None
-    assert proxy_for(url, dict.fromkeys(every, SOCKS)) is None
+    assert find_proxy(url, dict.fromkeys(every, HTTP)) is None
+    assert find_proxy(url, dict.fromkeys(every, SOCKS)) is None
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_to_this_machine_there_is_none(url: str) -> None:
     ],
 )
 def test_hosts_that_are_exempt(no_proxy: str, proxied: bool) -> None:
-    assert bool(proxy_for(URL, {"https_proxy": HTTP, "NO_PROXY": no_proxy})) is proxied
+    assert bool(find_proxy(URL, {"https_proxy": HTTP, "NO_PROXY": no_proxy})) is proxied
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_hosts_that_are_exempt(no_proxy: str, proxied: bool) -> None:
 def test_addresses_and_subnets_that_are_exempt(host: str, no_proxy: str, proxied: bool) -> None:
     """As curl and Go read them; a name is in no subnet, for it is not looked up."""
     url = f"ws://{host}:8700/v1/listen"
-    assert bool(proxy_for(url, {"http_proxy": HTTP, "no_proxy": no_proxy})) is proxied
+    assert bool(find_proxy(url, {"http_proxy": HTTP, "no_proxy": no_proxy})) is proxied
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_addresses_and_subnets_that_are_exempt(host: str, no_proxy: str, proxied
 def test_socks_is_not_spoken(variable: str, address: str) -> None:
     """The variable is named, with what to do, and the address is not: it may have a password."""
     with pytest.raises(RefusedError) as error:
-        proxy_for(URL, {variable: address})
+        find_proxy(URL, {variable: address})
     said = f"{variable} in the environment names a SOCKS proxy, which edged does not speak: "
     assert str(error.value) == f"{said}name an HTTP proxy in https_proxy, or unset it"
 
@@ -126,13 +126,13 @@ def test_socks_is_not_spoken(variable: str, address: str) -> None:
 )
 def test_a_senseless_address(address: str) -> None:
     with pytest.raises(RefusedError, match="https_proxy in the environment names no proxy that can be used") as error:
-        proxy_for(URL, {"https_proxy": address})
+        find_proxy(URL, {"https_proxy": address})
     assert PASSWORD not in str(error.value)
 
 
 def test_the_scheme_may_be_left_out() -> None:
     """As curl has it."""
-    assert proxy_for(URL, {"https_proxy": "proxy.example:3128"}) == Proxy("https_proxy", "proxy.example", 3128)
+    assert find_proxy(URL, {"https_proxy": "proxy.example:3128"}) == Proxy("https_proxy", "proxy.example", 3128)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_scheme_may_be_left_out() -> None:
     ],
 )
 def test_where_a_proxy_is(address: str, host: str, port: int, tls: bool) -> None:
-    assert proxy_for(URL, {"https_proxy": address}) == Proxy("https_proxy", host, port, tls)
+    assert find_proxy(URL, {"https_proxy": address}) == Proxy("https_proxy", host, port, tls)
 
 
 def test_an_address_in_a_request_has_brackets() -> None:
@@ -153,6 +153,6 @@ def test_an_address_in_a_request_has_brackets() -> None:
 
 
 def test_a_password_that_is_no_text_in_this_locale_is_sent_as_its_bytes() -> None:
-    proxy = proxy_for("wss://api.deepgram.com/v1/listen", {"https_proxy": "http://u:p\udce4%40@proxy.example"})
+    proxy = find_proxy("wss://api.deepgram.com/v1/listen", {"https_proxy": "http://u:p\udce4%40@proxy.example"})
     assert proxy is not None
     assert proxy.user_and_password == b"u:p\xe4@"

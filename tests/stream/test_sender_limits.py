@@ -116,8 +116,8 @@ def test_a_backlog_goes_up_to_the_last_pause_and_live_speech_stays() -> None:
     bench.hear(10_100)
     assert bench.stretches == [(0, 4000), (5000, 9000)]
     assert bench.waiting == [(9500, 10_100)]
-    assert bench.lane.pending.fates["handed over"] == 8000
-    assert sum(bench.lane.pending.fates.values()) == 8000
+    assert bench.lane.pending.released_samples["handed over"] == 8000
+    assert sum(bench.lane.pending.released_samples.values()) == 8000
 
 
 def test_a_backlog_is_parted_in_a_pause_of_a_segment() -> None:
@@ -131,8 +131,8 @@ def test_a_backlog_is_parted_in_a_pause_of_a_segment() -> None:
     assert bench.waiting == [(8200, bench.at)]
     (stretch,) = bench.handed[0].stretches
     assert (stretch.voiced[0][0], stretch.voiced[-1][1]) == (0, 8000)
-    assert not bench.lane.pending.voiced(8200, 8400)
-    assert bench.lane.pending.voiced(8400, 8500)
+    assert not bench.lane.pending.has_voice(8200, 8400)
+    assert bench.lane.pending.has_voice(8400, 8500)
 
 
 def test_a_backlog_is_not_parted_between_a_segments_start_and_its_speech() -> None:
@@ -215,7 +215,7 @@ def test_nor_while_a_connection_takes_it_too_slowly() -> None:
     sent = bench.sent()
     for start, end in bench.stretches:
         assert all(end <= a or b <= start for a, b in sent)
-    assert bench.lane.pending.fates["handed over"] > 100_000
+    assert bench.lane.pending.released_samples["handed over"] > 100_000
     assert bench.waiting[-1][1] == 300_000
     assert bench.lane.backlog <= 61_000
 

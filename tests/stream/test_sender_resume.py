@@ -206,7 +206,7 @@ def test_beyond_the_bound_the_oldest_goes_and_is_counted() -> None:
     bench.hear(12_000)
     assert bench.evicted == 2000
     assert bench.waiting == [(2000, 12_000)]
-    assert bench.lane.pending.fates["evicted"] == 2000
+    assert bench.lane.pending.released_samples["evicted"] == 2000
 
 
 def test_what_finals_have_covered_is_recorded_before_anything_is_evicted() -> None:

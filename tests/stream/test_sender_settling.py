@@ -40,7 +40,7 @@ def test_an_empty_final_over_all_of_it_settles_silence_and_makes_no_record() -> 
     bench = spoken()
     bench.serve(final(0, 2500))
     assert bench.records == []
-    assert bench.lane.pending.fates["silence"] == 2500
+    assert bench.lane.pending.released_samples["silence"] == 2500
 
 
 def test_an_unanswered_finalize_over_an_unvoiced_tail_settles_it_after_the_timeout() -> None:

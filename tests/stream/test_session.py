@@ -461,9 +461,9 @@ def test_whatever_happens_bounds_hold_and_answers_are_contiguous(
         elif verb in ("final", "interim"):
             for answer in one.receive(results(0, round(value), is_final=verb == "final"), now):
                 if isinstance(answer, FinalReceived) and answer.pieces:
-                    assert answer.pieces[0].stream == answered
-                    answered = answer.pieces[-1].stream + answer.pieces[-1].length
-        assert answered == one.answered_to <= one.map.sent
+                    assert answer.pieces[0].stream_start == answered
+                    answered = answer.pieces[-1].stream_start + answer.pieces[-1].length
+        assert answered == one.answered_to <= one.map.sent_samples
     for i, (since, _) in enumerate(sent):
         burst = 0
         for until, length in sent[i:]:

@@ -21,7 +21,7 @@ def sent(*pieces: tuple[int, int], rate: int = 1000) -> StreamMap:
 def test_what_was_sent_in_one_go_is_one_piece() -> None:
     stream = sent((500, 100), (600, 100), (9000, 50))
     assert stream.pieces(0, 1000) == [SentPiece(0, 500, 200), SentPiece(200, 9000, 50)]
-    assert stream.sent == 250
+    assert stream.sent_samples == 250
 
 
 def test_no_sample_is_sent_twice_on_a_connection() -> None:
@@ -42,7 +42,7 @@ def test_a_stream_time_lies_where_its_sample_was_captured() -> None:
 def test_what_was_reached_ends_on_the_near_side_of_a_skip() -> None:
     """`[0, 100)` reaches to 600, not to 9000, though sample 100 lies there."""
     stream = sent((500, 100), (9000, 50))
-    assert [stream.reached(t) for t in (0, 100, 101)] == [500, 600, 9001]
+    assert [stream.position_reached(t) for t in (0, 100, 101)] == [500, 600, 9001]
 
 
 def test_a_time_beyond_what_was_sent_lies_a_little_beyond_its_last_position() -> None:
@@ -64,7 +64,7 @@ def test_after_hours_a_32_bit_float_is_wrong_by_more_than_a_millisecond() -> Non
 
 def test_forgetting_keeps_the_piece_that_is_still_needed() -> None:
     stream = sent((0, 100), (1000, 100), (5000, 100))
-    stream.forget(150)
+    stream.discard_before(150)
     assert stream.pieces(0, 300) == [SentPiece(100, 1000, 100), SentPiece(200, 5000, 100)]
 
 
@@ -82,8 +82,8 @@ def test_each_sample_that_was_sent_has_its_own_position(pieces: list[tuple[int, 
         stream.append(at, length)
         positions += range(at, at + length)
         at += length
-    assert [stream.position(t) for t in range(stream.sent)] == positions
-    start = data.draw(st.integers(0, stream.sent))
-    end = data.draw(st.integers(start, stream.sent))
+    assert [stream.position(t) for t in range(stream.sent_samples)] == positions
+    start = data.draw(st.integers(0, stream.sent_samples))
+    end = data.draw(st.integers(start, stream.sent_samples))
     found = [p for piece in stream.pieces(start, end) for p in range(piece.position, piece.position + piece.length)]
     assert found == positions[start:end]

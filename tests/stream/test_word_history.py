@@ -28,7 +28,7 @@ class Told:
 
     def new(self, text: str) -> list[str]:
         sifted = self.next(text)
-        assert not sifted.started_again
+        assert not sifted.times_restarted
         return [word.word for word in sifted.results.words]
 
 
@@ -89,7 +89,7 @@ def test_a_text_without_times_is_compared_by_its_words() -> None:
     ],
 )
 def test_other_words_where_some_were_said_tell_that_times_have_started_again(again: str) -> None:
-    assert Told(FIRST).next(again).started_again
+    assert Told(FIRST).next(again).times_restarted
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,11 @@ def test_other_words_where_some_were_said_tell_that_times_have_started_again(aga
 )
 def test_also_where_windows_begin_with_their_words(again: str) -> None:
     """No window then begins where one began before."""
-    assert Told(final(500, 2800, "ah@500-900 oh@1500-1900 eh@2400-2800")).next(again).started_again
+    assert Told(final(500, 2800, "ah@500-900 oh@1500-1900 eh@2400-2800")).next(again).times_restarted
 
 
 def test_also_by_a_window_that_is_as_short_as_the_one_before() -> None:
-    assert Told(final(430, 930, "ah@430-930")).next(final(480, 870, "oh@480-870")).started_again
+    assert Told(final(430, 930, "ah@430-930")).next(final(480, 870, "oh@480-870")).times_restarted
 
 
 def test_words_that_lie_before_their_window_do_not() -> None:
@@ -117,15 +117,15 @@ def test_words_that_lie_before_their_window_do_not() -> None:
 
 def test_so_does_silence_where_words_were_said() -> None:
     """Also in a window that ends beyond them."""
-    assert Told(FIRST).next(final(0, 1000)).started_again
-    assert Told(final(0, 1000, "ah@500-900")).next(final(0, 2000, "oh@1500-1900")).started_again
+    assert Told(FIRST).next(final(0, 1000)).times_restarted
+    assert Told(final(0, 1000, "ah@500-900")).next(final(0, 2000, "oh@1500-1900")).times_restarted
 
 
 def test_also_behind_silence_and_in_a_later_window() -> None:
-    assert Told(final(0, 1500)).next(final(0, 3000, "ah@600-900")).started_again
-    assert Told(FIRST, final(0, 1000)).next(final(1000, 2500, "uh@1200-1500")).started_again
+    assert Told(final(0, 1500)).next(final(0, 3000, "ah@600-900")).times_restarted
+    assert Told(FIRST, final(0, 1000)).next(final(1000, 2500, "uh@1200-1500")).times_restarted
     later = Told(FIRST, final(3000, 9000, "uh@4000-4500"))
-    assert later.next(final(0, 2000, "ih@600-900")).started_again
+    assert later.next(final(0, 2000, "ih@600-900")).times_restarted
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_also_behind_silence_and_in_a_later_window() -> None:
     ],
 )
 def test_what_comes_late_or_twice_or_reaches_back_over_silence_does_not(late: str) -> None:
-    assert not Told(FIRST, final(3000, 6000, "uh@4000-4500")).next(late).started_again
+    assert not Told(FIRST, final(3000, 6000, "uh@4000-4500")).next(late).times_restarted

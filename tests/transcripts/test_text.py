@@ -77,8 +77,8 @@ def test_finals_that_say_the_same_are_two() -> None:
 
 def test_late_punctuation_is_part_of_both_the_word_and_the_text() -> None:
     draft = Draft(0, 0, 100, words=final("turn it off", "turn", "it", "off"))
-    draft.punctuate(".")
-    draft.punctuate(".")
+    draft.append_punctuation(".")
+    draft.append_punctuation(".")
     assert draft.words[-1].text == "off."
     assert text_of(draft.words) == "turn it off."
     assert text_of(draft.words[1:]) == "it off."
