@@ -19,7 +19,7 @@ from gating.material import Sound, for_cost, mixtures, of_debian, of_directory
 from gating.measure import Figures, Measured, figures, memory_mb
 from gating.variants import variants
 
-from edged.gate.detectors import absent
+from edged.gate.detectors import why_not_installed
 
 HERE = Path(__file__).parent
 LEVELS_DB = (20, 10, 5)
@@ -39,7 +39,7 @@ def main() -> int:
     sounds = of_directory(arguments.audio) if arguments.audio else of_debian()
     material = [*sounds, *mixtures(sounds, LEVELS_DB), *for_cost(sounds)]
     rows = variants(arguments.only)
-    more = arguments.only == "all" and not absent("silero")
+    more = arguments.only == "all" and not why_not_installed("silero")
     candidates, evident = (leave_out.rows(), evidence.rows()) if more else ([], [])
     print(report.material(material), flush=True)
     plain = [sound for sound in material if sound.group in leave_out.GROUPS]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from edged.capture.timeline import Timeline
 from edged.config.settings import DeepgramSettings, GateSettings
 from edged.gate.audio_gate import AudioGate
-from edged.gate.controller import MID_SPEECH_S, QUIET_S
+from edged.gate.controller import QUIET_READ_S, SPEECH_READ_S
 from edged.gate.detectors import webrtc
 from edged.model.audio import Block
 from edged.recognizer.compose import compose
@@ -23,7 +23,7 @@ from edged.stream.sender import Sender
 from edged.stream.session import SendMessage
 
 RATE = 16_000
-MID_SPEECH, QUIET = round(MID_SPEECH_S * RATE), round(QUIET_S * RATE)
+MID_SPEECH, QUIET = round(SPEECH_READ_S * RATE), round(QUIET_READ_S * RATE)
 """Samples in a block, as capture delivers them."""
 PASS_S = 10
 """Speech and silence take turns: so long each."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edged.cli import recordings
-from edged.gate.detectors import converter
+from edged.gate.detectors import resampler
 
 RATE = 16_000
 SENTENCES = Path("/usr/share/pocketsphinx/test/data/librivox")
@@ -76,7 +76,7 @@ def of_debian() -> list[Sound]:
 def _read(path: Path) -> bytes:
     recording = recordings.read(path)
     whole = len(recording.pcm) // 6 * 6  # a multiple of three samples, as 48 kHz is of 16
-    return converter(recording.rate)(array("h", recording.pcm[:whole])).tobytes()
+    return resampler(recording.rate)(array("h", recording.pcm[:whole])).tobytes()
 
 
 def _said(pcm: bytes) -> tuple[float, float]:

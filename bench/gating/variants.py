@@ -9,10 +9,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from edged.config.settings import PRESETS, GateSettings
-from edged.gate import audio_gate as intakes
-from edged.gate import second_opinion as second_opinion
+from edged.gate import audio_gate, second_opinion
 from edged.gate.audio_gate import AudioGate, SecondDetector, SegmentAudio, SegmentEvent
-from edged.gate.detectors import Micro, Silero, absent, webrtc
+from edged.gate.detectors import Micro, Silero, webrtc, why_not_installed
 from edged.gate.gate import SegmentClosed, SegmentOpened
 from edged.model.audio import Block
 
@@ -54,13 +53,13 @@ def variants(which: str) -> list[Variant]:
         *(
             Variant(f"{name} alone", "asked of everything", _alone(name), "others")
             for name in ("micro", "silero")
-            if not absent(name)
+            if not why_not_installed(name)
         ),
         Variant("edged: none", "webrtcvad alone", _edged(GateSettings(second_opinion="none")), "edged"),
     ]
-    if not absent("micro"):
+    if not why_not_installed("micro"):
         rows.append(Variant("edged: micro", "", _edged(GateSettings(second_opinion="micro")), "edged"))
-    if not absent("silero"):
+    if not why_not_installed("silero"):
         silero = GateSettings(second_opinion="silero")
         rows += [
             Variant(
@@ -126,7 +125,7 @@ def _changed(
     fresh_ms: int | None, warm_ms: int | None, gain: float | None, steady_ms: int | None = None
 ) -> Iterator[None]:
     """Constants that are no settings."""
-    before = second_opinion.FRESH_MS, second_opinion.WARM_MS, Silero.MOST_GAIN, intakes.STEADY_MS
+    before = second_opinion.RESTART_MS, second_opinion.WARM_UP_MS, Silero.MAX_GAIN, audio_gate.AVERAGED_MS
     wanted = (fresh_ms, warm_ms, gain, steady_ms)
     _set(*(was if now is None else now for was, now in zip(before, wanted, strict=True)))
     try:
@@ -137,8 +136,8 @@ def _changed(
 
 def _set(fresh_ms: float, warm_ms: float, gain: float, steady_ms: float) -> None:
     """They are final for all else."""
-    second_opinion.FRESH_MS, second_opinion.WARM_MS = fresh_ms, warm_ms  # type: ignore[misc,assignment]
-    Silero.MOST_GAIN, intakes.STEADY_MS = gain, steady_ms  # type: ignore[misc,assignment]
+    second_opinion.RESTART_MS, second_opinion.WARM_UP_MS = fresh_ms, warm_ms  # type: ignore[misc,assignment]
+    Silero.MAX_GAIN, audio_gate.AVERAGED_MS = gain, steady_ms  # type: ignore[misc,assignment]
 
 
 def _edged(
@@ -153,8 +152,7 @@ def _edged(
     def run(sound: Sound) -> Outcome:
         with _changed(fresh_ms, warm_ms, gain, steady_ms):
             second = detector() if detector else _second(gate.second_opinion)
-            intake = AudioGate(gate, RATE, webrtc(gate.aggressiveness, RATE), second)
-            return through(intake, sound.pcm)
+            return through(AudioGate(gate, RATE, webrtc(gate.aggressiveness, RATE), second), sound.pcm)
 
     return run
 
@@ -163,13 +161,13 @@ def _second(name: str) -> SecondDetector | None:
     return None if name == "none" else Silero(RATE) if name == "silero" else Micro(RATE)
 
 
-def through(intake: AudioGate, pcm: bytes, told: Callable[[list[SegmentEvent]], None] = lambda let: None) -> Outcome:
+def through(gate: AudioGate, pcm: bytes, told: Callable[[list[SegmentEvent]], None] = lambda let: None) -> Outcome:
     """In blocks, as from a microphone; `told` takes what is let through."""
     sent, delays, opened_at = [], [], 0.0
     waiting = False
     for at in range(0, len(pcm) // 2, BLOCK):
         block = Block(at, pcm[at * 2 : (at + BLOCK) * 2], at / RATE)
-        let = intake.feed(block) + (intake.finish() if at + BLOCK >= len(pcm) // 2 else [])
+        let = gate.feed(block) + (gate.finish() if at + BLOCK >= len(pcm) // 2 else [])
         told(let)
         for event in let:
             match event:

@@ -13,7 +13,7 @@ from edged.cli.messages import say
 from edged.cli.recordings import Recording
 from edged.config import loader
 from edged.config.settings import PRESETS, GateSettings
-from edged.gate.detectors import chosen, lacking, pip_refuses, second_detector, webrtc
+from edged.gate.detectors import effective_second_opinion, pip_refuses, second_detector, webrtc, why_unavailable
 from edged.gate.preview import GatePreview, preview
 from edged.model.cures import with_cure
 from edged.model.errors import ExitStatus, UsageError
@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         row = figures(heard)
         if not totals:
-            print(f"second opinion: {chosen(settings.gate)}\n")
+            print(f"second opinion: {effective_second_opinion(settings.gate)}\n")
             print(f"{'recording':<{widest}} {'seconds':>8} {'voice':>8} {'speech':>8} {'sent':>8}        {'pieces':>7}")
         totals = [a + b for a, b in zip(totals or [0.0] * 4, row, strict=True)]
         print(_row(file.name, widest, row, len(heard.segments)), flush=True)
@@ -197,7 +197,7 @@ def _plot(files: list[Path], out: Path, gate: GateSettings, channel: int) -> int
     recording = recordings.read(files[0], channel)
     heard = _heard(files[0], recording, gate)
     try:
-        Picture(files[0].name, recording.pcm, heard, gate, chosen(gate)).save(out)
+        Picture(files[0].name, recording.pcm, heard, gate, effective_second_opinion(gate)).save(out)
     except ValueError:  # Pillow's, for a name that ends in nothing it knows
         raise UsageError(f"{out}: name a file that ends in .png") from None
     except OSError as error:
@@ -208,7 +208,9 @@ def _plot(files: list[Path], out: Path, gate: GateSettings, channel: int) -> int
 
 def _compare(arguments: argparse.Namespace) -> int:
     """Raises ConfigurationError for settings that can't be; those of detectors that are not installed are left out."""
-    wanted = arguments.compare or [name for name in COMPARED if name != "second_opinion=micro" or not lacking("micro")]
+    wanted = arguments.compare or [
+        name for name in COMPARED if name != "second_opinion=micro" or not why_unavailable("micro")
+    ]
     chosen_gates = [(name, _with(arguments, name)) for name in wanted]
     channel = loader.load(arguments.config, arguments.set).settings.capture.channel
     files = list(readable := _Readable(arguments.files, channel))

@@ -15,7 +15,7 @@ from edged.config import loader
 from edged.config.options import toml
 from edged.config.settings import PRESETS, CaptureSettings, GateSettings, Settings
 from edged.gate.audio_gate import SegmentAudio
-from edged.gate.detectors import chosen, make_audio_gate
+from edged.gate.detectors import effective_second_opinion, make_audio_gate
 from edged.gate.gate import SegmentOpened
 from edged.model.audio import Block, SourceEnded, SourceEvent, SourceLost
 from edged.model.cures import with_cure
@@ -161,7 +161,7 @@ def report(room: RoomReport, settings: Settings) -> list[str]:
     """What `--calibrate` prints."""
     lines = [
         "level: {:.0f} dBFS when quiet, {:.0f} usually, {:.0f} when loud".format(*map(room.level, (0.1, 0.5, 0.99))),
-        f"second opinion: {chosen(settings.gate)}",
+        f"second opinion: {effective_second_opinion(settings.gate)}",
         "",
         f"{'preset':<12} {'opened':>10} {'would send':>12}",
     ]

@@ -101,14 +101,14 @@ def _source(settings: Settings, seen: MachineChecks) -> None:
 
 
 def _detectors(settings: Settings, seen: MachineChecks) -> None:
-    from edged.gate.detectors import lacking, second_detector  # `check --sample` needs none of it
+    from edged.gate.detectors import second_detector, why_unavailable  # `check --sample` needs none of it
 
     try:
         second_detector(settings.gate, settings.capture.rate)
     except ConfigurationError as error:
         seen.problems.extend(error.problems)
         return
-    if settings.gate.enabled and settings.gate.second_opinion == "auto" and (why := lacking("silero")):
+    if settings.gate.enabled and settings.gate.second_opinion == "auto" and (why := why_unavailable("silero")):
         seen.warnings.append(f"[gate] second_opinion is none, so that loud noise is sent, and paid for: {why}")
 
 

@@ -1,1 +1,1 @@
-"""What is speech: detectors give a verdict for each frame, the gate decides what is let through."""
+"""Speech detection: detectors judge each frame, and the gate decides which audio it passes on."""

@@ -1,4 +1,4 @@
-"""The gate as the daemon has it: with its detectors, what the recogniser makes of its work, and whether it keeps up."""
+"""The gate as the daemon uses it: with its detectors, what the recogniser makes of its output, and its load."""
 
 import logging
 import time
@@ -6,126 +6,133 @@ from typing import Final
 
 from edged.config.settings import GateSettings
 from edged.gate.audio_gate import SegmentAudio, SegmentEvent
-from edged.gate.detectors import AUTO, lacking, make_audio_gate
+from edged.gate.detectors import AUTO, make_audio_gate, why_unavailable
 from edged.gate.load_monitor import LoadMonitor
 from edged.model.audio import BYTES_PER_SAMPLE, Block
 from edged.model.ranges import Ranges
 
 log = logging.getLogger("edged.gate")
 
-AGAIN_S: Final = 600
-"""So long a second opinion that was too slow is not asked. Time on the clock tells that it is, not CPU time, as it is
-falling behind that loses audio, whoever takes the time. But one stall of a card looks the same: it costs ten minutes of
-noise then. A machine that is always too slow is seconds behind once in so long, and catches up."""
+SUSPENSION_S: Final = 600
+"""Time for which a second opinion that was too slow is suspended.
+
+Wall time shows that it is too slow, not CPU time, because lagging behind loses audio whatever takes the time. A single
+stall of a card looks the same, and costs ten minutes of noise. A machine that is always too slow lags by seconds every
+ten minutes, and catches up."""
 
 
-QUIET_S: Final = 0.3
-"""In a quiet room, three blocks of the default for one wake-up. Half a second at a time saves no more that could be
-measured; and what a voice is late by at first is sent 1.25 times as fast as real time, so that it is made up for before
-a sentence of a second and a half is over."""
+QUIET_READ_S: Final = 0.3
+"""Interval between reads in a quiet room: three blocks of the default for one wake-up.
 
-MID_SPEECH_S: Final = 0.2
-"""Two blocks, and one message to the server, which is advised to be of 0.25 s at most. What a server needs to know that
-an utterance is over (0.3 s of silence, by default) still comes as soon as it is there: webrtcvad hears a voice's end
-within two blocks of it."""
+0.5 s saves no more that could be measured. The delay at the begin of speech is sent 1.25 times as fast as real time, so
+edged has caught up before a sentence of a second and a half is over."""
+
+SPEECH_READ_S: Final = 0.2
+"""Interval between reads in mid-speech: two blocks, sent as one message of at most 0.25 s, as the server advises.
+
+A server takes some silence for the end of an utterance (0.3 s by default). It still gets that without delay, because
+webrtcvad notices the end of a voice within two blocks."""
 
 
 class GateController:
-    """Used in the event loop, where a block of 100 ms takes it 0.02 ms in a quiet room, 0.5 while the second opinion is
-    asked, and 2 where a voice begins (on x86-64; a Pi is some times slower).
+    """The gate of the daemon, used in the event loop.
+
+    A block of 100 ms takes 0.02 ms in a quiet room, 0.5 ms while the second opinion is asked, and 2 ms where a voice
+    begins (on x86-64; a Pi is some times slower).
     """
 
     def __init__(self, settings: GateSettings, rate: int) -> None:
         """Raises ConfigurationError if a detector that the settings name is not installed."""
-        self._intake = make_audio_gate(settings, rate)
+        self._gate = make_audio_gate(settings, rate)
         self._rate = rate
-        self._pace = LoadMonitor()
+        self._load = LoadMonitor()
         self._settings = settings
-        self._second = "none"
-        if self._intake.has_second_opinion:  # not to be loaded twice
-            self._second = AUTO if settings.second_opinion == "auto" else settings.second_opinion
-        self._again_at: int | None = None
-        """While it is given up: from which position on it is asked again."""
+        self._second_opinion = "none"
+        if self._gate.has_second_opinion:  # asking the detectors would load it twice
+            self._second_opinion = AUTO if settings.second_opinion == "auto" else settings.second_opinion
+        self._resume_at: int | None = None
+        """Position at which a suspended second opinion is asked again."""
         self.suspensions = 0
-        """How often this machine was too slow for the second opinion."""
-        self._judged = Ranges()
-        """What the gate let through by its own judgement and is not released yet: evidence, if no word is in it."""
+        """Number of times that this machine was too slow for the second opinion."""
+        self._unreleased = Ranges()
+        """Audio that passed by the gate's own decision, until it is released: evidence, if no word is in it."""
 
     def announce(self) -> None:
-        """Tell, once, who decides."""
-        if self._second != "none":
-            log.info("webrtcvad, with a second opinion (%s)", self._second)
+        """Log which detectors decide."""
+        if self._second_opinion != "none":
+            log.info("webrtcvad, with a second opinion (%s)", self._second_opinion)
         elif self._settings.enabled and self._settings.second_opinion == "auto":
-            log.warning("webrtcvad alone, so that loud noise is sent too: %s", lacking(AUTO))
+            log.warning("webrtcvad alone, so that loud noise is sent too: %s", why_unavailable(AUTO))
 
     @property
     def is_open(self) -> bool:
-        """See `Intake.is_open`."""
-        return self._intake.is_open
+        """Whether the gate is open."""
+        return self._gate.is_open
 
     @property
     def read_interval_s(self) -> float:
-        """How much audio may come at a time now; 0 where somebody seems to begin or to end."""
-        intake = self._intake
-        return QUIET_S if intake.is_calm else MID_SPEECH_S if intake.is_mid_speech else 0.0
+        """Time for which audio may accumulate between reads; 0 where speech seems to begin or to end."""
+        gate = self._gate
+        return QUIET_READ_S if gate.is_calm else SPEECH_READ_S if gate.is_mid_speech else 0.0
 
     @property
     def passed_to(self) -> int:
-        """See `Intake.let_to`."""
-        return self._intake.passed_to
+        """Position before which everything has passed or never will; audio after it may still pass."""
+        return self._gate.passed_to
 
     @property
     def late_s(self) -> float:
-        """See `Pace.late_s`."""
-        return self._pace.late_s
+        """Amount of audio that was judged after the next block had come."""
+        return self._load.late_s
 
     def feed(self, block: Block, *, forced: bool) -> list[SegmentEvent]:
-        """See `Intake.block`. A second opinion that falls behind by seconds is given up for `AGAIN_S`; the first time,
-        that is told.
+        """Take the next block. Return what passes now. `forced` holds the gate open in any case.
+
+        A second opinion that lags by seconds is suspended for `SUSPENSION_S`; the first suspension is a warning.
         """
-        if self._again_at is not None and block.position >= self._again_at:
-            self._again_at = None
-            self._intake.resume_second_opinion()
-        begun_s = time.monotonic()
-        let = self._intake.feed(block, forced=forced)
-        too_slow = self._pace.add((block.end - block.position) / self._rate, time.monotonic() - begun_s)
-        if too_slow and self._intake.has_second_opinion:
-            self._give_up(block.end)
+        if self._resume_at is not None and block.position >= self._resume_at:
+            self._resume_at = None
+            self._gate.resume_second_opinion()
+        started_s = time.monotonic()
+        events = self._gate.feed(block, forced=forced)
+        too_slow = self._load.add((block.end - block.position) / self._rate, time.monotonic() - started_s)
+        if too_slow and self._gate.has_second_opinion:
+            self._suspend_second_opinion(block.end)
         if not forced:
-            self._note(let)
-        return let
+            self._note_passed(events)
+        return events
 
     def finish(self) -> list[SegmentEvent]:
-        """See `Intake.finish`."""
-        let = self._intake.finish()
-        self._note(let)
-        return let
+        """Judge what is left and end an open segment, as no block follows."""
+        events = self._gate.finish()
+        self._note_passed(events)
+        return events
 
     def note_release(self, start: int, end: int, *, as_silence: bool) -> None:
         """Learn that the audio `[start, end)` was released: as silence, or with words or unheard.
 
         What was sent only to prime a connection says nothing about the gate.
         """
-        judged = self._judged.remove(start, end)
-        if judged and as_silence:
-            self._intake.note_outcome(judged, words=False)
+        samples = self._unreleased.remove(start, end)
+        if samples and as_silence:
+            self._gate.note_outcome(samples, words=False)
 
     def note_words(self) -> None:
         """Learn that the server heard words in what the gate passes now."""
-        self._intake.note_outcome(0, words=True)
+        self._gate.note_outcome(0, words=True)
 
-    def _note(self, let: list[SegmentEvent]) -> None:
-        for event in let:
+    def _note_passed(self, events: list[SegmentEvent]) -> None:
+        for event in events:
             if isinstance(event, SegmentAudio):
-                self._judged.add(event.position, event.position + len(event.pcm) // BYTES_PER_SAMPLE)
+                self._unreleased.add(event.position, event.position + len(event.pcm) // BYTES_PER_SAMPLE)
 
-    def _give_up(self, at: int) -> None:
-        self._intake.suspend_second_opinion()
-        self._again_at = at + AGAIN_S * self._rate
+    def _suspend_second_opinion(self, at: int) -> None:
+        self._gate.suspend_second_opinion()
+        self._resume_at = at + SUSPENSION_S * self._rate
         self.suspensions += 1
         log.log(
             logging.WARNING if self.suspensions == 1 else logging.DEBUG,
-            "this machine is too slow for gate.second_opinion (%s), or stood still: it is asked again in %d min, and"
+            "this machine is too slow for gate.second_opinion (%s), or stood still; asking it again in %d min, and"
             " until then noise is sent too",
-            *(self._second, AGAIN_S // 60),
+            *(self._second_opinion, SUSPENSION_S // 60),
         )

@@ -2,21 +2,21 @@
 
 from typing import Final
 
-TOO_LATE_S: Final = 3.0
-"""So far behind, it does not catch up any more; the hand-over holds 10 s for it (`HELD_S`), and then audio is lost."""
+OVERLOAD_S: Final = 3.0
+"""Lag from which the machine is too slow. The capture queue holds 10 s (`MAX_QUEUED_S`) before audio is lost."""
 
 
 class LoadMonitor:
-    """Follows how far judging lags behind the audio, by what it takes alone."""
+    """The lag of judging behind the audio, as far as its own duration causes it."""
 
     def __init__(self) -> None:
-        self._behind_s = 0.0
+        self._lag_s = 0.0
         self.late_s = 0.0
-        """Audio that was judged late: later than the block after it had come."""
+        """Amount of audio that was judged after the next block had come."""
 
     def add(self, length_s: float, took_s: float) -> bool:
-        """A block of `length_s` took so long. Whether this machine is too slow."""
-        self._behind_s = max(0.0, self._behind_s + took_s - length_s)
-        if self._behind_s > length_s:
+        """Take the length of a block and the time to judge it. Return whether this machine is too slow."""
+        self._lag_s = max(0.0, self._lag_s + took_s - length_s)
+        if self._lag_s > length_s:
             self.late_s += length_s
-        return self._behind_s >= TOO_LATE_S
+        return self._lag_s >= OVERLOAD_S

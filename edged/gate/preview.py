@@ -1,4 +1,4 @@
-"""What the gate would do with a recording, seen from inside. Pure."""
+"""A preview of what the gate does with a recording, and why. Pure."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -11,41 +11,41 @@ from edged.model.ranges import Range
 
 
 class PreviewFrame(NamedTuple):
-    """One frame, and what was known when it had been heard."""
+    """One frame, and what the gate knew after it."""
 
     voiced: bool
-    """To webrtcvad."""
+    """The frame is voiced by webrtcvad."""
     likelihood: float | None
-    """How sure of speech the second opinion was; None: it was not asked."""
+    """Likelihood of speech by the second opinion; None: it was not asked."""
     is_open: bool
 
 
 class PreviewSegment(NamedTuple):
-    """One opening; in samples."""
+    """One segment, in samples."""
 
     start: int
     onset: int
-    """The first voiced frame: what lies before it is pre-roll."""
+    """First voiced frame: the pre-roll lies before it."""
     decided: int
-    """When it opened."""
+    """Position at which the gate opened."""
     end: int
     tail: int
-    """Where its hangover begins: nothing from here on holds it open any more."""
+    """Begin of the hangover: nothing from here on holds the gate open."""
 
 
 class GatePreview(NamedTuple):
-    """All that came of it."""
+    """The frames and segments of a whole recording."""
 
     rate: int
     samples: int
     frame: int
-    """Samples of one."""
+    """Number of samples in a frame."""
     frames: list[PreviewFrame]
     segments: list[PreviewSegment]
 
     @property
     def sent(self) -> list[Range]:
-        """What is let through, neighbouring stretches as one."""
+        """The ranges that pass; adjacent segments are one range."""
         joined: list[Range] = []
         for segment in self.segments:
             if joined and joined[-1][1] == segment.start:
@@ -63,43 +63,45 @@ def preview(
     second: SecondDetector | None,
     progress: Callable[[float, float], None] = lambda done, total: None,
 ) -> GatePreview:
-    """Let a recording (s16le mono) through the gate, as a microphone's audio would be. Frame by frame, as nothing
-    depends on the length of blocks.
+    """Feed a recording (s16le mono) to a gate as if it came from a microphone.
+
+    It goes frame by frame, because the result does not depend on the length of blocks.
     """
-    heard = list[bool]()
+    verdicts = list[bool]()
 
-    def listen(frame: bytes) -> bool:
-        heard.append(detector(frame))
-        return heard[-1]
+    def detect(frame: bytes) -> bool:
+        verdicts.append(detector(frame))
+        return verdicts[-1]
 
-    intake = AudioGate(settings, rate, listen, second)
+    gate = AudioGate(settings, rate, detect, second)
     frame = rate * settings.frame_ms // 1000
     samples = len(pcm) // BYTES_PER_SAMPLE
-    frames, let = list[PreviewFrame](), list[tuple[int, SegmentEvent]]()
+    frames, events = list[PreviewFrame](), list[tuple[int, SegmentEvent]]()
     for at in range(0, samples, frame):
         block = Block(at, pcm[at * BYTES_PER_SAMPLE : (at + frame) * BYTES_PER_SAMPLE], at / rate)
-        let += [(block.end, event) for event in intake.feed(block)]
-        frames.append(PreviewFrame(len(heard) > len(frames) and heard[-1], intake.likelihood, intake.is_open))
+        events += [(block.end, event) for event in gate.feed(block)]
+        voiced = len(verdicts) > len(frames) and verdicts[-1]
+        frames.append(PreviewFrame(voiced, gate.likelihood, gate.is_open))
         if len(frames) % 500 == 0:
             progress(at, samples)
-    let += [(samples, event) for event in intake.finish()]
+    events += [(samples, event) for event in gate.finish()]
     progress(samples, samples)
-    return GatePreview(rate, samples, frame, frames, list(_segments(let, rate, settings)))
+    return GatePreview(rate, samples, frame, frames, list(_segments(events, rate, settings)))
 
 
-def _segments(let: list[tuple[int, SegmentEvent]], rate: int, settings: GateSettings) -> Iterator[PreviewSegment]:
+def _segments(events: list[tuple[int, SegmentEvent]], rate: int, settings: GateSettings) -> Iterator[PreviewSegment]:
     hangover = rate * settings.hangover_ms // 1000
-    sent_of_it = hangover - min(rate * settings.pre_roll_ms // 1000, hangover // 2)
+    passed_hangover = hangover - min(rate * settings.pre_roll_ms // 1000, hangover // 2)
     start = decided = 0
     voiced = list[Range]()
-    for known, event in let:
+    for known_at, event in events:
         match event:
             case SegmentOpened(start):
-                decided, voiced = known, []
+                decided, voiced = known_at, []
             case SegmentAudio():
                 voiced += event.voiced
             case SegmentClosed(end, continues):
                 onset = voiced[0][0] if voiced else end
                 last = voiced[-1][1] if voiced else end
-                tail = end if continues else max(onset, min(last, end - sent_of_it if known > end else end))
+                tail = end if continues else max(onset, min(last, end - passed_hangover if known_at > end else end))
                 yield PreviewSegment(start, onset, decided, end, tail)

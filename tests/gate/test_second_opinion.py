@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edged.config.settings import GateSettings as Settings
 from edged.gate.gate import Gate, GateEvent, PassedRange, SegmentClosed, SegmentOpened
-from edged.gate.second_opinion import FRESH_MS, SLEEP_MS, WARM_MS, SecondOpinion
+from edged.gate.second_opinion import RESTART_MS, SLEEP_MS, WARM_UP_MS, SecondOpinion
 from tests.gate.common import joined, spans
 
 FRAME = 20
@@ -49,7 +49,7 @@ class Room:
     def __init__(self, ear: Ear, settings: Settings = SETTINGS) -> None:
         self.ear = ear
         self.second = SecondOpinion(settings, 1000, ear)
-        self.gate = Gate(settings, 1000, late=self.second.late)
+        self.gate = Gate(settings, 1000, look_back=self.second.look_back)
         self.at = 0
 
     def hear(self, picture: str, *, forced: bool = False) -> list[GateEvent]:
@@ -70,14 +70,14 @@ def test_it_is_not_asked_before_there_is_an_onset() -> None:
     room = Room(Ear(within()))
     room.hear("." * 50 + "v.." * 5)
     assert room.ear.asked == []
-    assert room.second.idle
+    assert room.second.is_idle
 
 
 def test_from_the_onset_on_it_is_asked_and_has_listened_to_what_came_before() -> None:
     """The first voiced frame is at 1000; the third, which completes the onset, ends at 1060."""
     room = Room(Ear(within()))
     room.hear("." * 50 + "vvvv")
-    assert room.ear.asked == [(1000 - WARM_MS, 1060), (1000 - WARM_MS, 1080)]
+    assert room.ear.asked == [(1000 - WARM_UP_MS, 1060), (1000 - WARM_UP_MS, 1080)]
 
 
 def test_noise_does_not_open_the_gate_however_long_it_is_voiced() -> None:
@@ -88,7 +88,7 @@ def test_it_is_no_longer_asked_when_webrtcvad_has_been_silent_for_a_while() -> N
     room = Room(Ear(within()))
     room.hear("vvv" + "." * 100)
     assert room.ear.asked[-1][1] == 60 + SLEEP_MS
-    assert room.second.idle
+    assert room.second.is_idle
 
 
 def test_a_late_decision_opens_back_at_the_onset_and_cuts_nothing() -> None:
@@ -165,13 +165,13 @@ def test_what_was_withheld_keeps_its_voice_for_the_next_opening() -> None:
 
 def test_who_hears_nothing_for_long_listens_afresh() -> None:
     room = Room(Ear(within()))
-    room.hear("v" * (FRESH_MS // FRAME + 10))
-    assert {since for since, _ in room.ear.asked} == {0, FRESH_MS - WARM_MS}
+    room.hear("v" * (RESTART_MS // FRAME + 10))
+    assert {since for since, _ in room.ear.asked} == {0, RESTART_MS - WARM_UP_MS}
 
 
 def test_who_hears_speech_goes_on_listening() -> None:
     room = Room(Ear(within(low=1.0)))
-    room.hear("v" * (3 * FRESH_MS // FRAME))
+    room.hear("v" * (3 * RESTART_MS // FRAME))
     assert {since for since, _ in room.ear.asked} == {0}
 
 
@@ -180,7 +180,7 @@ def test_after_a_close_it_takes_a_new_onset() -> None:
     room = Room(Ear(within((0, 60))))
     room.hear("v" * 20)
     assert not room.gate.is_open
-    assert room.ear.asked[-1][0] >= 160 - WARM_MS
+    assert room.ear.asked[-1][0] >= 160 - WARM_UP_MS
     assert edges(room.hear("v" * 20)) == []
 
 
@@ -225,12 +225,12 @@ def test_a_hole_begins_anew() -> None:
     room = Room(Ear(within()))
     room.hear("vvv")
     room.second.reset()
-    assert room.second.idle
+    assert room.second.is_idle
 
 
 def test_given_up_webrtcvad_decides_alone() -> None:
     """The machine is too slow: what opens and holds the gate then is any voice."""
-    gate = Gate(SETTINGS, 1000, late=500)
+    gate = Gate(SETTINGS, 1000, look_back=500)
     assert gate.feed(0, FRAME, [True] * 10) == []
     gate.ignore_opinions()
     assert edges(gate.feed(200, FRAME, [True] * 5)) == [SegmentOpened(0)]
@@ -247,7 +247,7 @@ def test_whatever_is_heard_all_that_is_wanted_is_let_through_once_and_in_order(
     likelihoods: list[float] = []
     settings = Settings(onset_ms=60, look_back_ms=look_back_ms, hangover_ms=hangover_ms, pre_roll_ms=100)
     second = SecondOpinion(settings, 1000, lambda _, end: likelihoods[end // FRAME - 1])
-    gate = Gate(settings, 1000, late=second.late)
+    gate = Gate(settings, 1000, look_back=second.look_back)
     events: list[GateEvent] = []
     wanted: list[int] = []
     for voiced, likelihood, frames, forced in stretches:
@@ -256,7 +256,7 @@ def test_whatever_is_heard_all_that_is_wanted_is_let_through_once_and_in_order(
             likelihoods.append(likelihood)
             reach_back = start + FRAME - gate.history_samples
             opinion = second.judge(start, start + FRAME, voiced, is_open=gate.is_open)
-            wanted += [start] if opinion.wanted else []
+            wanted += [start] if opinion.is_speech else []
             now = gate.feed(start, FRAME, [voiced], forced=forced, opinion=opinion)
             assert all(event.at >= reach_back for event in now if isinstance(event, SegmentOpened)), "more than is kept"
             events += now

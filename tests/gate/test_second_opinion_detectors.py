@@ -13,7 +13,7 @@ import pytest
 from edged.config.settings import GateSettings
 from edged.gate import detectors
 from edged.gate.controller import GateController
-from edged.gate.detectors import converter, make_audio_gate, second_detector
+from edged.gate.detectors import make_audio_gate, resampler, second_detector
 from edged.gate.gate import SegmentOpened
 from edged.model.audio import Block
 from edged.model.errors import ConfigurationError
@@ -60,9 +60,9 @@ def test_reset_it_has_heard_nothing(gate: GateSettings) -> None:
 
 
 def test_auto_is_silero_where_it_is_installed_and_none_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert detectors.chosen(GateSettings()) == "silero"
+    assert detectors.effective_second_opinion(GateSettings()) == "silero"
     monkeypatch.setattr(detectors, "find_spec", lambda name: None)
-    assert detectors.chosen(GateSettings()) == "none"
+    assert detectors.effective_second_opinion(GateSettings()) == "none"
     assert second_detector(GateSettings(), 16_000) is None
 
 
@@ -150,8 +150,8 @@ def test_silero_is_not_loaded_on_a_processor_that_it_would_die_on(
     """A Celeron J4125, as in many a kiosk: its SIGILL would end the daemon at every start."""
     old = tmp_path / "cpuinfo"
     old.write_text("processor\t: 0\nflags\t\t: fpu sse2 ssse3 sse4_1 sse4_2 popcnt aes\n\nprocessor\t: 1\n")
-    monkeypatch.setattr(detectors, "PROCESSOR", old)
-    assert detectors.chosen(GateSettings()) == "none"
+    monkeypatch.setattr(detectors, "CPU_INFO", old)
+    assert detectors.effective_second_opinion(GateSettings()) == "none"
     with pytest.raises(ConfigurationError, match="AVX2"):
         second_detector(GateSettings(second_opinion="silero"), 16_000)
     assert second_detector(GateSettings(second_opinion="micro"), 16_000) is not None
@@ -187,7 +187,7 @@ assert len(os.listdir("/proc/self/task")) == 1
 def test_conversion_keeps_time_and_tone(rate: int) -> None:
     """A tone of 440 Hz stays one: it crosses zero 880 times a second."""
     tone = array("h", [round(8000 * sin(tau * 440 * i / rate)) for i in range(rate)])
-    converted = converter(rate)(tone)
+    converted = resampler(rate)(tone)
     assert len(converted) == 16_000
     crossings = sum((a < 0) != (b < 0) for a, b in pairwise(converted))
     assert abs(crossings - 880) <= 2
