@@ -4,6 +4,7 @@ import argparse
 
 from edged.capture.cards import NODES
 from edged.capture.devices import converter_warning, list_devices
+from edged.capture.libasound import configuration_fault
 from edged.model.errors import ExitStatus
 
 DESCRIPTION = """\
@@ -40,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
             print(f"    held by {device.holder}")
         if device.warning:
             print(f"    {device.warning}")
-    if not found:
+    if not found and (fault := configuration_fault("default")):
+        print(f"{fault}.")
+    elif not found:
         print('No microphone is there. Plug one in, or transcribe a recording: capture.source = "wav".')
         if not NODES.exists():
             print(

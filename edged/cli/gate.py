@@ -43,6 +43,9 @@ BAR: Final = 30
 LONG_S: Final = 120
 """From here on there is one: a Pi takes seconds."""
 
+MIN_RECORDING_S: Final = 0.03
+"""Shortest recording, which is the longest frame that the settings allow."""
+
 COMPARED = (*PRESETS, "second_opinion=none", "second_opinion=micro")
 """What `--compare` compares if nothing is named."""
 
@@ -140,7 +143,7 @@ class _Readable:
     def __iter__(self) -> Iterator[tuple[Path, Recording]]:
         for file in self._files:
             try:
-                recording = recordings.read(file, self._channel)
+                recording = _read(file, self._channel)
             except UsageError as error:
                 if len(self._files) == 1:
                     raise
@@ -148,6 +151,17 @@ class _Readable:
                 self.status = ExitStatus.USAGE
                 continue
             yield file, recording
+
+
+def _read(file: Path, channel: int) -> Recording:
+    """Read a recording. Raises UsageError if that is impossible, or if it is too short to be judged."""
+    recording = recordings.read(file, channel)
+    if recording.duration_s < MIN_RECORDING_S:
+        raise UsageError(
+            f"{file} is too short: it holds {1000 * recording.duration_s:.0f} ms, and the gate judges frames of up to"
+            f" {1000 * MIN_RECORDING_S:.0f} ms"
+        )
+    return recording
 
 
 def _heard(file: Path, recording: Recording, gate: GateSettings) -> GatePreview:
@@ -194,7 +208,7 @@ def _plot(files: list[Path], out: Path, gate: GateSettings, channel: int) -> int
             raise
         how = "sudo apt install python3-pil" if pip_refuses() else f"{sys.executable} -m pip install pillow"
         raise UsageError(f"--plot needs Pillow: run `{how}`") from None
-    recording = recordings.read(files[0], channel)
+    recording = _read(files[0], channel)
     heard = _heard(files[0], recording, gate)
     try:
         Picture(files[0].name, recording.pcm, heard, gate, effective_second_opinion(gate)).save(out)

@@ -32,6 +32,18 @@ def test_no_card_is_a_friendly_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert capsys.readouterr().out.startswith("No microphone is there.")
 
 
+def test_a_broken_configuration_of_alsa_is_no_missing_microphone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "asound.conf").write_text("pcm.!default { type hw card\n")
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
+    monkeypatch.setattr(cards, "capture_cards", list)
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert out.startswith("ALSA's configuration can't be read: ")
+    assert "No microphone" not in out
+
+
 def test_a_card_is_listed_by_its_stable_name_with_what_it_can_do(
     microphone: Microphone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

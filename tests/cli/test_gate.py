@@ -157,6 +157,15 @@ def test_a_setting_that_is_wrong_is_told_as_anywhere(recording: Path) -> None:
         edged_gate(recording, "--compare", "hang_ms=3")
 
 
+@pytest.mark.parametrize("options", [(), ("--json",), ("--compare", "normal"), ("--plot", "x.png")])
+def test_a_recording_without_a_whole_frame_is_too_short(options: tuple[str, ...], tmp_path: Path) -> None:
+    file = write(tmp_path / "click.wav", array("h", [100] * 80))
+    with pytest.raises(
+        UsageError, match=r"click\.wav is too short: it holds 5 ms, and the gate judges frames of up to 30"
+    ):
+        edged_gate(file, *options)
+
+
 @pytest.mark.parametrize("seconds", ["1", "x", "nan", "99999"])
 def test_a_calibration_takes_from_5_s_to_an_hour(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
