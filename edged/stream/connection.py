@@ -1,6 +1,6 @@
-"""One WebSocket connection to the recogniser. The only file that imports websockets for the client side.
+"""One WebSocket connection to the recogniser: opens it, sends, receives. A shell; the only client of websockets.
 
-It opens, sends, receives, and turns whatever goes wrong into `Unreachable` or `Refused`; it decides nothing.
+Every failure becomes an `UnreachableError` or a `RefusedError`. What to do about it is decided elsewhere.
 """
 
 import asyncio
@@ -33,25 +33,28 @@ from edged.stream.redaction import redactor
 USER_AGENT: Final = f"edged/{__version__}"
 
 CLOSE_TIMEOUT_S: Final = 2.0
-"""For the closing handshake, once the server has begun it or nothing more is expected."""
+"""Time limit of the closing handshake, once the server has begun it or nothing more is expected."""
 
 MAX_FRAGMENTS: Final = 1024
-"""In one message. The recogniser sends messages whole; a relay may split 1 MB, and empty fragments never reach that."""
+"""Most fragments of one message. The recogniser does not fragment messages; a relay may split 1 MB into fewer.
+
+The byte limit alone does not help: empty fragments never reach it.
+"""
 
 
 class Secret(Protocol):
-    """An API key."""
+    """An API key that never shows in a log line or a traceback."""
 
     @property
     def origin(self) -> str:
-        """Where it is from, for people."""
+        """Description of where the key comes from, for messages to the user."""
 
     def reveal(self) -> str:
-        """The key itself."""
+        """Return the key in plain text."""
 
 
 class ConnectionClosedError(Exception):
-    """The connection has ended: `code` is the server's, or None if it ended without one."""
+    """The connection has ended: `code` is the server's close code, None without one; `error` says why."""
 
     def __init__(self, code: int | None, error: UnreachableError | RefusedError) -> None:
         super().__init__(str(error))
@@ -60,7 +63,7 @@ class ConnectionClosedError(Exception):
 
 
 class _HandshakeRefusedError(Exception):
-    """The server answered with another status than 101."""
+    """The server answered the opening handshake with another status than 101."""
 
     def __init__(self, response: HttpResponse) -> None:
         super().__init__(response.status)
@@ -68,10 +71,10 @@ class _HandshakeRefusedError(Exception):
 
 
 class _BoundedClientConnection(ClientConnection):
-    """Bounds the fragments of a message: websockets 15 and 16 collect empty ones without end."""
+    """A `ClientConnection` that bounds the fragments of a message: websockets 15 and 16 collect empty ones for ever."""
 
     fault = ""
-    """Why it was given up."""
+    """Reason why this side aborted the connection; empty if it did not."""
     _fragments = 0
 
     def process_event(self, event: Event) -> None:
@@ -85,7 +88,7 @@ class _BoundedClientConnection(ClientConnection):
 
 
 class Connection:
-    """An open connection. Made by `open`; used by one reader and one writer."""
+    """An open connection to the server, made by `open`; used by one reader and one writer at a time."""
 
     def __init__(
         self,
@@ -109,27 +112,31 @@ class Connection:
         rate: int,
         key: Secret | None,
         tls: ssl.SSLContext | None,
-        doubts: SuspectAddresses | None = None,
+        suspects: SuspectAddresses | None = None,
     ) -> "Connection":
-        """Connect and shake hands. Raises Unreachable or Refused; nothing of the key is in either.
+        """Connect and complete the opening handshake. `suspects` outlives the connection, which updates it.
 
-        `doubts` outlives the connection: addresses that failed are tried last the next time.
+        Raises:
+            UnreachableError: The server can't be reached, or can't serve now: try again later.
+            RefusedError: The server refuses this key, these settings or this audio: a person must act.
+
+        Neither text contains the key.
         """
         url = deepgram.listen_url(settings, rate)
         headers = {"Authorization": f"Token {key.reveal()}"} if key else {}
         redact = _redactor_for(key)
         proxy = find_proxy(url, os.environ)
-        dialer = Dialer(SuspectAddresses() if doubts is None else doubts)
+        dialer = Dialer(SuspectAddresses() if suspects is None else suspects)
         try:
             async with asyncio.timeout(settings.open_timeout_s):
                 socket, response = await _handshake(dialer, url, headers, settings, tls, proxy)
         except _HandshakeRefusedError as error:
             dialer.mark_working()
             response = error.response
-            said = {name: redact(value) for name, value in response.headers.items()}
+            redacted_headers = {name: redact(value) for name, value in response.headers.items()}
             body = redact(response.body.decode(errors="replace")).encode()
             origin = key.origin if key else None
-            raise deepgram.refusal_error(response.status, said, body, origin, now_s=time.time()) from None
+            raise deepgram.refusal_error(response.status, redacted_headers, body, origin, now_s=time.time()) from None
         except (OSError, WebSocketException, NotHttpError, ProxyRefusedError, UnicodeError) as error:
             if not isinstance(error, ProxyRefusedError):
                 dialer.mark_suspect()
@@ -138,42 +145,40 @@ class Connection:
         return cls(socket, dialer, response, settings, redact)
 
     async def send(self, data: str | bytes) -> None:
-        """Returns when the message has left for the kernel. Raises Closed, also if that takes too long."""
+        """Send a message; return once the kernel has taken it. Raises ConnectionClosedError, also on a timeout."""
         socket = self._socket
         try:
-            # Audio goes to the protocol itself: with `send` and a timeout, ten times a second, asyncio would take as
-            # long again as everything else that edged does with it. What the kernel takes at once needs no waiting.
+            # Audio goes to the protocol directly: `send` with a timeout, ten times a second, would cost as much CPU
+            # as everything else that edged does in asyncio. What the kernel takes at once needs no waiting.
             if socket.transport.is_closing():
-                leaves = self._lost()  # into a transport that is closing a message would vanish
+                sent = self._raise_closed()  # a closing transport would silently drop the message
             elif isinstance(data, bytes) and socket.protocol.state is State.OPEN:
                 socket.protocol.send_binary(self._encode(data))
                 for frame in socket.protocol.data_to_send():
                     socket.transport.write(frame)
                 if not socket.transport.get_write_buffer_size():
                     return
-                leaves = socket.drain()
+                sent = socket.drain()
             else:
-                leaves = socket.send(data)
+                sent = socket.send(data)
             async with asyncio.timeout(self._send_timeout_s):
-                await leaves
+                await sent
         except TimeoutError:
             self._dialer.mark_suspect()
             self.abort()
-            waited = f"a message could not leave for {self._send_timeout_s:g} s"
-            raise ConnectionClosedError(
-                None, UnreachableError(f"{waited}: the network has stopped taking data")
-            ) from None
+            stalled = f"the network has stopped taking data: a message waited {self._send_timeout_s:g} s to be sent"
+            raise ConnectionClosedError(None, UnreachableError(stalled)) from None
         except ConnectionClosed as error:
             raise self._closed(error) from None
-        except OSError:  # while it drained: the connection is lost
+        except OSError:  # the connection was lost while its buffer drained
             raise self._closed(socket.protocol.close_exc) from None
 
-    async def _lost(self) -> None:
+    async def _raise_closed(self) -> None:
         await self._socket.wait_closed()
         raise self._socket.protocol.close_exc
 
     async def receive(self) -> str | bytes:
-        """The next message. Raises Closed."""
+        """Wait for the next message and return it with the key redacted. Raises ConnectionClosedError."""
         try:
             message = await self._socket.recv()
             if isinstance(message, bytes):
@@ -193,12 +198,12 @@ class Connection:
             return ConnectionClosedError(None, UnreachableError("the connection is dead: no answer to a ping"))
         if fault := self._socket.fault or (sent and sent.reason):
             return ConnectionClosedError(
-                None, UnreachableError(f"connection given up: the server broke the WebSocket protocol ({fault})")
+                None, UnreachableError(f"closed the connection: the server broke the WebSocket protocol ({fault})")
             )
         return ConnectionClosedError(None, UnreachableError("connection lost"))
 
     def abort(self) -> None:
-        """End it at once, without a word: it is given up."""
+        """Drop the connection at once, without a closing handshake."""
         self._socket.transport.abort()
 
 
@@ -210,7 +215,10 @@ async def _handshake(
     tls: ssl.SSLContext | None,
     proxy: Proxy | None,
 ) -> tuple[_BoundedClientConnection, HttpResponse]:
-    """As `websockets.connect` does it, but for what its parser is too strict with, and its way through a proxy."""
+    """Open a WebSocket as `websockets.connect` does, but read responses leniently and tunnel through a proxy.
+
+    Raises _HandshakeRefusedError, and what `Dialer.dial` and `_start_websocket` raise.
+    """
     uri = parse_uri(url)
     if uri.secure and tls is None:
         raise ValueError("a wss:// server needs a TLS context")
@@ -238,14 +246,14 @@ def _request(protocol: ClientProtocol, headers: Mapping[str, str]) -> bytes:
 def _start_websocket(
     transport: asyncio.Transport, protocol: ClientProtocol, response: HttpResponse, settings: DeepgramSettings
 ) -> _BoundedClientConnection:
-    """Hand an upgraded transport to websockets. Raises InvalidHandshake if the answer is no WebSocket server's."""
+    """Hand an upgraded transport to websockets. Raises InvalidHandshake if the response is not a WebSocket server's."""
     socket = _BoundedClientConnection(
         protocol,
         ping_interval=settings.ping_interval_s,
         ping_timeout=settings.ping_timeout_s,
         close_timeout=CLOSE_TIMEOUT_S,
-        # `send` returns when the message has left for the kernel. 0 would say so as well, but over TLS asyncio takes
-        # an empty buffer for a full one then, and sends nothing any more.
+        # With a limit of 1 byte `send` returns once the kernel has taken the message. 0 would mean the same, but over
+        # TLS asyncio then takes an empty buffer for a full one and stops sending.
         write_limit=1,
     )
     transport.set_protocol(socket)

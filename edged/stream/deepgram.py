@@ -1,8 +1,7 @@
-"""Deepgram's live protocol, version 1: the URL, our messages, and what a refusal or a close means. Pure.
+"""Deepgram's live protocol, version 1: the URL, the client's messages, the meaning of refusals and closes. Pure.
 
-Everything that is peculiar to this wire format is here and in `messages`, so that another can stand beside it. The
-facts come from Deepgram's documentation and from traffic that others recorded; where sources disagree either answer is
-survived.
+Everything specific to this wire format is here and in `messages`, so that another one can be added beside it. The
+facts come from Deepgram's documentation and from recorded traffic. Where these disagree, edged copes with both.
 """
 
 import re
@@ -19,19 +18,22 @@ from edged.stream.lenient_json import decode
 from edged.stream.messages import explanation
 
 KEEP_ALIVE: Final = '{"type":"KeepAlive"}'
-"""As text: in a binary frame it would be taken for audio."""
+"""Keep-alive message. Sent as text: the server takes a binary frame for audio."""
 FINALIZE: Final = '{"type":"Finalize"}'
 CLOSE_STREAM: Final = '{"type":"CloseStream"}'
 
 IDLE_LIMIT_S: Final = 12.0
-"""The server closes a connection this long after our last message (documented as 10, measured as about 12)."""
+"""Time after the client's last message when the server closes the connection (documented: 10, measured: about 12)."""
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
-"""No Results comes near this; a server that sends more is not what we think it is."""
+"""Largest message to accept. No Results comes near this size."""
 
 
 def listen_url(settings: DeepgramSettings, rate: int) -> str:
-    """The URL to connect to, its query made from the settings. Booleans are lower case, lists repeat their name."""
+    """Return the URL to connect to, with its query made from the settings.
+
+    Booleans are written in lower case; a list repeats its parameter.
+    """
     query: list[tuple[str, str]] = [
         ("model", settings.model),
         ("encoding", settings.encoding),
@@ -68,39 +70,40 @@ def _query_value(value: str | float | bool) -> str:
 
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-"""A UUID, or what others make in its place."""
+"""Format of a request id: a UUID, or what compatible servers send instead."""
 
 
 def request_id(headers: Mapping[str, str]) -> str:
-    """What the server's support asks for, from the answer to a handshake; empty if it is absent or looks like no id."""
+    """Return the id that the server's support asks for, from the headers of a handshake; empty without a valid one."""
     value = headers.get("dg-request-id", "")
     return value if _ID.fullmatch(value) else ""
 
 
 RETRYABLE_STATUSES: Final = frozenset({408, 425, 429})
-"""Refusals that pass by themselves; 5xx do too."""
+"""HTTP statuses below 500 that call for another attempt, as all of 5xx do."""
 NETWORK_AUTHENTICATION_REQUIRED: Final = 511
-"""RFC 6585: for login pages only."""
+"""HTTP status of login pages (RFC 6585)."""
 
 
 def refusal_error(
     status: int, headers: Mapping[str, str], body: bytes, key_origin: str | None = None, *, now_s: float = 0.0
 ) -> RefusedError | UnreachableError:
-    """What a refused handshake means for us. The text names the server's own words, and where our key is from.
+    """Return the error that a refused handshake means: unreachable if retrying helps, refused if a person must act.
 
-    `now_s`: Unix time, for a `Retry-After` that is a date.
+    Its text quotes the server's explanation and names the origin of the key. `now_s` is Unix time, for a `Retry-After`
+    that is a date.
     """
-    said = _explanation(headers, body)
+    quote = _explanation(headers, body)
     id_ = request_id(headers)
-    where = f" (request {id_})" if id_ else ""
+    request = f" (request {id_})" if id_ else ""
     if _is_web_page(status, headers):
         return UnreachableError(
-            f"a web page answered instead of the recogniser (HTTP {status}): a captive portal or a proxy? "
+            f"a web page answered instead of the recogniser (HTTP {status}): is there a captive portal or a proxy? "
             "Log in to the network, or check deepgram.url"
         ).with_message_id(MessageId.PORTAL)
     if status in RETRYABLE_STATUSES or status >= 500:
         wait_s = retry_after_s(headers, now_s)
-        busy = UnreachableError(f"the server can't take us now: HTTP {status}{said}{where}", retry_after_s=wait_s)
+        busy = UnreachableError(f"the server can't take us now: HTTP {status}{quote}{request}", retry_after_s=wait_s)
         busy.status = status
         return busy
     advice = {
@@ -111,30 +114,28 @@ def refusal_error(
         404: "check deepgram.url and deepgram.model",
         405: "check deepgram.url and deepgram.model",
     }.get(status, "check [deepgram]")
-    refused = RefusedError(f"refused by the server: HTTP {status}: {advice}{said}{where}")
+    refused = RefusedError(f"refused by the server: HTTP {status}: {advice}{quote}{request}")
     refused.status = status
-    return (
-        refused
-        if status != 401
-        else refused.with_message_id(MessageId.KEY_REFUSED if key_origin else MessageId.KEY_ABSENT)
-    )
+    if status != 401:
+        return refused
+    return refused.with_message_id(MessageId.KEY_REFUSED if key_origin else MessageId.KEY_ABSENT)
 
 
 def _is_web_page(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether something between answers in the server's place: a login page, or a filter's.
+    """Tell whether something between answered in the server's place, such as a login page or a filter.
 
-    The recogniser answers with 101 or an error, in JSON. 401 is about a key, whoever says it in front of a server of
-    one's own.
+    The recogniser itself answers with 101, or with an error in JSON. A 401 is always about the key, even if a reverse
+    proxy in front of the server sends it.
     """
     if status < 400 or status == NETWORK_AUTHENTICATION_REQUIRED:
         return True
-    ours = any(name.startswith("dg-") for name in headers)
-    in_html = headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml"))
-    return in_html and not ours and status < 500 and status not in {401, *RETRYABLE_STATUSES}
+    from_recogniser = any(name.startswith("dg-") for name in headers)
+    is_html = headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml"))
+    return is_html and not from_recogniser and status < 500 and status not in {401, *RETRYABLE_STATUSES}
 
 
 def _explanation(headers: Mapping[str, str], body: bytes) -> str:
-    """The server's own explanation: `dg-error`, or what the JSON body has."""
+    """Return the server's explanation of a refusal, from `dg-error` or the JSON body, as `: "..."`; empty without."""
     text = explanation(headers.get("dg-error", ""))
     if not text:
         with suppress(ValueError):
@@ -144,21 +145,23 @@ def _explanation(headers: Mapping[str, str], body: bytes) -> str:
 
 
 UNDECODABLE_AUDIO: Final = ("data0000", "cannot be decoded as audio")
-"""In the reason of a close, in lower case and without hyphens: Deepgram's code and its prose."""
+"""Marks in the reason of a close, in lower case and without hyphens: Deepgram's code and its prose."""
 
 
 def close_error(code: int | None, reason: str) -> RefusedError | UnreachableError:
-    """What a close that we did not ask for means for us. Only what the server says of the audio is for people to cure:
-    1008 alone has many meanings (one client too many, too long a silence)."""
+    """Return the error that an unrequested close means: refused only if the server can't decode the audio.
+
+    Code 1008 alone does not tell: it also means too many clients, or too long a silence.
+    """
     flat = reason.lower().replace("-", "")
     text = explanation(reason)
-    said = f': "{text}"' if text else ""
+    quote = f': "{text}"' if text else ""
     if any(mark in flat for mark in UNDECODABLE_AUDIO):
         return RefusedError(
-            f"the server can't decode the audio (close {code}{said}): check [deepgram.options] and deepgram.url"
+            f"the server can't decode the audio (close {code}{quote}): check [deepgram.options] and deepgram.url"
         )
     if "net0001" in flat:
         return UnreachableError(f"the server closed an idle connection (close {code}, NET-0001)")
     if "net0000" in flat:
         return UnreachableError(f"the server gave no answer in time and closed (close {code}, NET-0000)")
-    return UnreachableError(f"connection closed with code {code}{said}" if code else "connection lost")
+    return UnreachableError(f"connection closed with code {code}{quote}" if code else "connection lost")

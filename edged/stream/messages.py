@@ -1,6 +1,7 @@
-"""What the server says: the messages of Deepgram's live protocol, version 1, and of servers that resemble it. Pure.
+"""The server's messages in Deepgram's live protocol, version 1, and in that of compatible servers. Pure.
 
-`parse` takes what other clients take. What remains unreadable is told apart: it may have been a final.
+`parse` accepts what other clients accept. It distinguishes unreadable messages from unexpected ones: an unreadable one
+may have been a final.
 """
 
 import re
@@ -12,26 +13,26 @@ from edged.stream.lenient_json import as_array, as_bool, as_number, as_object, a
 from edged.transcripts.text import bare, is_opening, is_punctuation
 
 MAX_ESTIMATED_WORD_S: Final = 0.5
-"""A word whose end is unknown lasts no longer than this: few do, and its middle must lie in it."""
+"""Longest duration given to a word whose end is unknown. Few words last longer, and the middle must lie in the word."""
 
 WINDOW_TOLERANCE_S: Final = 1.0
-"""Words may lie this far outside their window: times are off by some 0.1 s. What is farther away was not said there."""
+"""Distance that a word may lie outside its window. Word times are off by about 0.1 s; one farther away is wrong."""
 
 MAX_TIME_S: Final = 1e9
-"""A time beyond this is none: no connection lasts thirty years."""
+"""Largest time to accept: no connection lasts thirty years."""
 
 MAX_SPEAKERS: Final = 1 << 31
-"""A larger number is no speaker's."""
+"""Limit of speaker numbers: larger ones are dropped."""
 
 MAX_CHARACTERS: Final = 1 << 20
-"""Of a message's text, unless `parse` is told otherwise: none is longer."""
+"""Default limit of a message's text. No message of `deepgram.MAX_MESSAGE_BYTES` has more."""
 
 MAX_EXPLANATION_CHARACTERS: Final = 200
-"""Characters of what a server explains: two sentences."""
+"""Length that a server's explanation is cut to: about two sentences."""
 
 
 class StreamWord(NamedTuple):
-    """A word as it was heard; times are samples of stream time."""
+    """One recognised word; `start` and `end` are samples of stream time."""
 
     start: int
     end: int
@@ -40,13 +41,13 @@ class StreamWord(NamedTuple):
     confidence: float
     speaker: int | None
     end_estimated: bool = False
-    """Its end was not told."""
+    """The server gave no end: `end` is an estimate."""
 
 
 class Results(NamedTuple):
-    """What the recogniser made of the window `[start, end)`, in samples of stream time.
+    """The transcript of the window `[start, end)`, in samples of stream time.
 
-    The words are in order: none begins before the one before it, and none ends after the next one begins.
+    Words are in order: none begins before its predecessor, and none ends after its successor begins.
     """
 
     start: int
@@ -56,45 +57,45 @@ class Results(NamedTuple):
     speech_final: bool
     from_finalize: bool
     truncated: bool = False
-    """There were more words than `parse` was to read."""
+    """The message held more words than the limit given to `parse`: the rest is missing."""
     has_word_times: bool = True
-    """The words have times of their own: else they share the window."""
+    """The server gave the words times; otherwise `parse` spread them evenly over the window."""
     transcript: str = ""
-    """The server's own text of the words, if it is no more than may be read."""
+    """The server's own text of the words; empty if it is longer than the limit given to `parse`."""
     punctuation: str = ""
-    """What belongs to the last word before this result."""
+    """Punctuation that belongs to the last word before this result."""
 
     @property
     def characters(self) -> int:
-        """Of its text, with a space behind each word."""
+        """Length of the text, counting a space after each word."""
         words = sum(max(len(word.text), len(word.word)) + 1 for word in self.words)
         return max(len(self.transcript), words) + len(self.punctuation)
 
 
 class UtteranceEnd(NamedTuple):
-    """A gap followed the word that ended at `last_word_end` (samples of stream time; negative if unknown)."""
+    """A notice that a gap followed the word ending at `last_word_end` (samples of stream time; negative if unknown)."""
 
     last_word_end: int
 
 
 class Metadata(NamedTuple):
-    """The end of the stream: asked for by CloseStream, or because the server is closing."""
+    """The end of the stream: the response to CloseStream, or a server that closes by itself."""
 
 
 class ServerError(NamedTuple):
-    """The server complains, in its own words; a close usually follows."""
+    """An error or warning in the server's own words. The server usually closes next."""
 
     text: str
 
 
 class UnexpectedMessage(NamedTuple):
-    """A message that means nothing to us, to be noted once for each `kind`."""
+    """A message of an unknown type that can't have been a result; to be logged once per `kind`."""
 
     kind: str
 
 
 class UnreadableMessage(NamedTuple):
-    """A message that can't be read, and may have been a final."""
+    """A message that can't be read and may have been a final: its audio can't be called acknowledged."""
 
     kind: str
 
@@ -104,10 +105,13 @@ Message = Results | UtteranceEnd | Metadata | ServerError | UnexpectedMessage | 
 _IGNORED_TYPES: Final = frozenset({"speechstarted"})
 
 
-def parse(text: str | bytes, rate: int, most_characters: int = MAX_CHARACTERS) -> Message | None:
-    """Read one message of the server. Never raises; `None` for a kind that is known and not needed.
+def parse(text: str | bytes, rate: int, max_characters: int = MAX_CHARACTERS) -> Message | None:
+    """Parse one message of the server. Never raises; returns None for types that need no reaction.
 
-    `most_characters`: words beyond so much text are left out.
+    Args:
+        text: The message as it came.
+        rate: Samples per second, to convert times.
+        max_characters: Limit of the text; words beyond it are dropped, and the result is `truncated`.
     """
     try:
         message = decode(text)
@@ -118,9 +122,9 @@ def parse(text: str | bytes, rate: int, most_characters: int = MAX_CHARACTERS) -
     kind = as_string(message.get("type"))
     match kind.lower():
         case "results":
-            return _read_results(message, rate, most_characters)
+            return _read_results(message, rate, max_characters)
         case "" if as_object(message.get("channel")).get("alternatives"):
-            return _read_results(message, rate, most_characters)
+            return _read_results(message, rate, max_characters)
         case "utteranceend":
             last_s = _read_time_s(message.get("last_word_end"))
             return UtteranceEnd(-1 if last_s is None else round(last_s * rate))
@@ -134,7 +138,7 @@ def parse(text: str | bytes, rate: int, most_characters: int = MAX_CHARACTERS) -
 
 
 def _undecodable(text: str | bytes, kind: str) -> UnexpectedMessage | UnreadableMessage:
-    """A result is an object: what has no brace was none."""
+    """Classify a message that is not a JSON object: without a brace it can't have been a result."""
     braces = (b"{", b"}") if isinstance(text, bytes) else ("{", "}")
     return UnreadableMessage(kind) if any(brace in text for brace in braces) else UnexpectedMessage(kind)  # type: ignore[operator]
 
@@ -143,7 +147,7 @@ def _undecodable(text: str | bytes, kind: str) -> UnexpectedMessage | Unreadable
 
 
 class _WireWord(NamedTuple):
-    """A word as it stands on the wire; times in seconds, None if unknown."""
+    """A word as the server sent it; times in seconds, None if unknown."""
 
     start_s: float | None
     end_s: float | None
@@ -153,45 +157,45 @@ class _WireWord(NamedTuple):
     speaker: int | None
 
 
-def _read_results(message: dict[str, Any], rate: int, most_characters: int) -> Message:
+def _read_results(message: dict[str, Any], rate: int, max_characters: int) -> Message:
     is_final = as_bool(message.get("is_final"))
     best = as_object(next(iter(as_array(as_object(message.get("channel")).get("alternatives"))), None))
-    heard, cut = _read_words(best, most_characters)
-    times_s = [time_s for each in heard for time_s in (each.start_s, each.end_s) if time_s is not None]
-    if is_final and not heard and not cut and not _has_no_text(message.get("channel")):
+    words, truncated = _read_words(best, max_characters)
+    times_s = [time_s for word in words for time_s in (word.start_s, word.end_s) if time_s is not None]
+    if is_final and not words and not truncated and not _has_no_text(message.get("channel")):
         return UnreadableMessage("a Results whose text can't be read")
     start_s, duration_s = _read_time_s(message.get("start")), as_number(message.get("duration"))
     if start_s is None and times_s:
         start_s = min(times_s)
     if start_s is not None and duration_s is None and times_s:
         duration_s = max(times_s) - start_s
-    if duration_s == 0 and times_s:  # some servers leave it at that
+    if duration_s == 0 and times_s:  # some servers always send 0
         start_s, duration_s = min(times_s), max(times_s) - min(times_s)
     if start_s is None or duration_s is None:
-        # A window can't be guessed: it says which audio is answered.
+        # Never guess a window: it says which audio is acknowledged.
         kind = "a Results that can't be read"
-        return UnreadableMessage(kind) if is_final and heard else UnexpectedMessage(kind)
+        return UnreadableMessage(kind) if is_final and words else UnexpectedMessage(kind)
     end_s = start_s + min(max(0.0, duration_s), MAX_TIME_S)
-    if all(each.start_s == each.end_s == 0 for each in heard):  # how some servers say that they don't know
-        heard = [each._replace(start_s=None, end_s=None) for each in heard]
-    transcript = _read_transcript(best, most_characters) if heard and not cut else ""
-    punctuation, heard = _attach_punctuation(heard)
+    if all(word.start_s == word.end_s == 0 for word in words):  # some servers send 0 for unknown
+        words = [word._replace(start_s=None, end_s=None) for word in words]
+    transcript = _read_transcript(best, max_characters) if words and not truncated else ""
+    punctuation, words = _attach_punctuation(words)
     return Results(
         start=round(start_s * rate),
         end=round(end_s * rate),
-        words=_to_stream_words(heard, start_s, end_s, rate),
+        words=_to_stream_words(words, start_s, end_s, rate),
         is_final=is_final,
         speech_final=as_bool(message.get("speech_final")),
         from_finalize=as_bool(message.get("from_finalize")),
-        truncated=cut,
-        has_word_times=any(each.start_s is not None for each in heard),
-        transcript=transcript.removeprefix(punctuation).lstrip() if heard else "",
+        truncated=truncated,
+        has_word_times=any(word.start_s is not None for word in words),
+        transcript=transcript.removeprefix(punctuation).lstrip() if words else "",
         punctuation=punctuation,
     )
 
 
 def _has_no_text(channel: Any) -> bool:
-    """Of a result in which no word can be read: whether none is there either."""
+    """Tell whether a result without a readable word has no text at all, and so means silence."""
     if not isinstance(channel, dict):
         return not channel
     alternatives = channel.get("alternatives")
@@ -204,61 +208,67 @@ def _has_no_text(channel: Any) -> bool:
 
 
 def _entry_text(entry: Any) -> Any:
-    """What should be the text of a word; the entry itself where there is no place for one."""
+    """Return the value in the text field of an entry of `words`; the entry itself if it has no such field."""
     if not isinstance(entry, dict) or not entry.keys() & {"word", "punctuated_word"}:
         return entry
     return entry["word"] if entry.get("word") else entry.get("punctuated_word")
 
 
-def _read_transcript(best: dict[str, Any], most_characters: int) -> str:
-    """On one line; an ideographic space is kept."""
+def _read_transcript(best: dict[str, Any], max_characters: int) -> str:
+    """Return the transcript as one line, keeping ideographic spaces; empty if it is too long."""
     text = re.sub(r"[^\S\u3000]+", " ", as_string(best.get("transcript")))
-    return text if len(text) <= most_characters else ""
+    return text if len(text) <= max_characters else ""
 
 
-def _attach_punctuation(heard: list[_WireWord]) -> tuple[str, list[_WireWord]]:
-    """Put punctuation that stands like a word at the word it belongs to. Returns also what comes before the first."""
+def _attach_punctuation(wire_words: list[_WireWord]) -> tuple[str, list[_WireWord]]:
+    """Attach punctuation that was sent as words to its neighbours.
+
+    Returns the punctuation that precedes the first word, and the words.
+    """
     words: list[_WireWord] = []
     before = opening = ""
-    for each in heard:
-        if not (is_punctuation(each.word) and is_punctuation(each.text)):
-            words.append(each._replace(text=opening + each.text))
+    for word in wire_words:
+        if not (is_punctuation(word.word) and is_punctuation(word.text)):
+            words.append(word._replace(text=opening + word.text))
             opening = ""
-        elif is_opening(each.text):
-            opening += each.text
+        elif is_opening(word.text):
+            opening += word.text
         elif words:
-            words[-1] = words[-1]._replace(text=words[-1].text + each.text)
+            words[-1] = words[-1]._replace(text=words[-1].text + word.text)
         else:
-            before += each.text
+            before += word.text
     return before, words
 
 
-def _read_words(best: dict[str, Any], most_characters: int) -> tuple[list[_WireWord], bool]:
-    """The words of an alternative, and whether there are more of them than may be read."""
-    heard: list[_WireWord] = []
-    for each in _iter_words(best, most_characters):
-        most_characters -= max(len(each.text), len(each.word)) + 1
-        if most_characters < 0:
-            return heard, True
-        heard.append(each)
-    return heard, False
+def _read_words(best: dict[str, Any], max_characters: int) -> tuple[list[_WireWord], bool]:
+    """Return the words of an alternative, and whether the limit cut some off."""
+    words: list[_WireWord] = []
+    for word in _iter_words(best, max_characters):
+        max_characters -= max(len(word.text), len(word.word)) + 1
+        if max_characters < 0:
+            return words, True
+        words.append(word)
+    return words, False
 
 
-def _iter_words(best: dict[str, Any], most_characters: int) -> Iterator[_WireWord]:
-    """A text without words (compatible servers) is taken apart at its spaces, and no farther than it may be read."""
+def _iter_words(best: dict[str, Any], max_characters: int) -> Iterator[_WireWord]:
+    """Yield the words of an alternative. Without a list of words (compatible servers) split the transcript at spaces.
+
+    Reads no more of either than the limit needs.
+    """
     found = False
-    for word in (_read_word(entry) for entry in map(as_object, as_array(best.get("words"))[: most_characters + 1])):
+    for word in (_read_word(entry) for entry in map(as_object, as_array(best.get("words"))[: max_characters + 1])):
         if word:
             found = True
             yield word
     if not found:
         confidence = probability(as_number(best.get("confidence")))
-        for text in as_string(best.get("transcript"))[: most_characters + 1].split():
+        for text in as_string(best.get("transcript"))[: max_characters + 1].split():
             yield _WireWord(None, None, bare(text), text, confidence, None)
 
 
 def _read_word(entry: dict[str, Any]) -> _WireWord | None:
-    """One entry of `words`; None if it has no text. Some servers give only the one or the other form of it."""
+    """Read one entry of `words`; None if it has no text. Some servers send only one of the two forms of a word."""
     word, text = as_string(entry.get("word")), as_string(entry.get("punctuated_word"))
     if not word and not text:
         return None
@@ -278,83 +288,88 @@ def _read_speaker(value: float | None) -> int | None:
 
 
 def _read_time_s(value: Any) -> float | None:
-    """Seconds; None if it is no time. A little less than 0 is rounding, -1 is how servers say that they don't know."""
+    """Read a time in seconds; None if it is invalid. A little below 0 is rounding; servers send -1 for unknown."""
     time_s = as_number(value)
     if time_s is None or not -1 < time_s <= MAX_TIME_S:
         return None
     return time_s if time_s > 0 else 0.0
 
 
-def _to_stream_words(heard: list[_WireWord], start_s: float, end_s: float, rate: int) -> list[StreamWord]:
-    """The words in samples, in order, and in the window or near it. Without times they share the window."""
-    if all(each.start_s is None for each in heard):
-        step_s = (end_s - start_s) / max(1, len(heard))
-        edges_s = [start_s + i * step_s for i in range(len(heard) + 1)]
-        heard = [each._replace(start_s=edges_s[i], end_s=edges_s[i + 1]) for i, each in enumerate(heard)]
-    from_s = start_s if _are_relative(heard, start_s, end_s) else 0.0
-    # A window without width says nothing of where its words were said.
-    at_s, high_s = (
-        (max(0.0, start_s - WINDOW_TOLERANCE_S), end_s + WINDOW_TOLERANCE_S) if end_s > start_s else (0.0, MAX_TIME_S)
-    )
+def _to_stream_words(wire_words: list[_WireWord], start_s: float, end_s: float, rate: int) -> list[StreamWord]:
+    """Convert words to samples, in order and in or near their window. Words without times share the window evenly."""
+    if all(word.start_s is None for word in wire_words):
+        wire_words = _spread(wire_words, start_s, end_s)
+    origin_s = start_s if _are_relative(wire_words, start_s, end_s) else 0.0
+    # A window of no length does not limit where its words lie.
+    low_s, high_s = 0.0, MAX_TIME_S
+    if end_s > start_s:
+        low_s, high_s = max(0.0, start_s - WINDOW_TOLERANCE_S), end_s + WINDOW_TOLERANCE_S
     starts: list[int] = []
-    for each in heard:
-        if each.start_s is not None and each.start_s + from_s > at_s:
-            at_s = min(each.start_s + from_s, high_s)
-        starts.append(round(at_s * rate))
+    for word in wire_words:
+        if word.start_s is not None and word.start_s + origin_s > low_s:
+            low_s = min(word.start_s + origin_s, high_s)
+        starts.append(round(low_s * rate))
     window_end, longest = round(end_s * rate), round(MAX_ESTIMATED_WORD_S * rate)
     words: list[StreamWord] = []
-    for i, each in enumerate(heard):
+    for i, word in enumerate(wire_words):
         start, following = starts[i], starts[i + 1] if i + 1 < len(starts) else None
-        end = 0 if each.end_s is None else round(min(each.end_s + from_s, high_s) * rate)
-        guessed = end <= start
-        if guessed:
-            # Where the next word starts, or where the window ends, if that is near: otherwise the word would reach into
-            # silence, and be placed in a segment that it was not said in.
+        end = 0 if word.end_s is None else round(min(word.end_s + origin_s, high_s) * rate)
+        end_estimated = end <= start
+        if end_estimated:
+            # Estimate the next word's start, or the window's end, if that is near. A longer word would reach into
+            # silence, and its middle could lie in another segment.
             end = max(start, min(window_end if following is None else following, start + longest))
         elif following is not None and following < end:
             end = following
-        words.append(StreamWord(start, end, each.word, each.text, each.confidence, each.speaker, guessed))
+        words.append(StreamWord(start, end, word.word, word.text, word.confidence, word.speaker, end_estimated))
     return words
 
 
-def _are_relative(heard: list[_WireWord], start_s: float, end_s: float) -> bool:
-    """Whether all words lie before their window, as far in as it is long: then they count from its start."""
+def _spread(wire_words: list[_WireWord], start_s: float, end_s: float) -> list[_WireWord]:
+    """Give words without times equal parts of their window."""
+    step_s = (end_s - start_s) / max(1, len(wire_words))
+    edges_s = [start_s + i * step_s for i in range(len(wire_words) + 1)]
+    return [word._replace(start_s=edges_s[i], end_s=edges_s[i + 1]) for i, word in enumerate(wire_words)]
+
+
+def _are_relative(wire_words: list[_WireWord], start_s: float, end_s: float) -> bool:
+    """Tell whether word times count from the window's start: all lie before the window, and fit into its length."""
     before_s = min(start_s - WINDOW_TOLERANCE_S, end_s - start_s + WINDOW_TOLERANCE_S)
-    times_s = [time_s for each in heard for time_s in (each.start_s, each.end_s) if time_s is not None]
+    times_s = [time_s for word in wire_words for time_s in (word.start_s, word.end_s) if time_s is not None]
     return bool(times_s) and times_s[0] < before_s and max(times_s) < before_s
 
 
-# -- complaints -------------------------------------------------------------------------------------------------------
+# -- errors and warnings ----------------------------------------------------------------------------------------------
 
 _EXPLANATION_KEYS: Final = (
     *("description", "message", "errormessage", "errordescription", "errmsg", "error", "errors", "err", "exception"),
     *("warning", "warnings", "details", "detail", "reason", "msg", "text", "title", "data", "payload"),
     *("errcode", "errorcode", "category", "code"),
 )
-"""Keys that servers put an explanation under, the best first; in lower case and without what parts their words."""
+"""Keys of explanations, the most useful first; in lower case, without hyphens and underscores."""
 
 _ERROR_KEYS: Final = frozenset({"error", "errors", "err", "exception", "warning"}) | {
     *("errormessage", "errordescription", "errmsg", "errcode", "errorcode"),
 }
-"""Those that make a message a complaint, whatever its type."""
+"""Keys that make a message an error, whatever its type."""
 
 _TYPE_KEYS: Final = ("type", "messagetype", "event", "status", "level")
-"""Keys under which servers say what kind of message it is."""
+"""Keys that hold the type or the severity of a message."""
 
 _UNINFORMATIVE: Final = frozenset({"", "error", "warning"})
-"""What explains nothing."""
+"""Texts that explain nothing."""
 
 MAX_EXPLANATION_DEPTH: Final = 4
-"""Explanations are looked for so deep inside one another."""
+"""Depth of nested objects and arrays to search for an explanation."""
 
 
 def explanation(value: Any, depth: int = MAX_EXPLANATION_DEPTH) -> str:
-    """The server's own words in whatever shape it has put them, as one line in short; empty if there are none."""
+    """Return the server's explanation, whatever shape it has, as one short line; empty if there is none."""
     if isinstance(value, dict) and depth:
         fields = _normalized(value)
         return _first(explanation(fields.get(key), depth - 1) for key in _EXPLANATION_KEYS)
     if isinstance(value, list) and depth:
-        return _first(explanation(each, depth - 1) for each in value[:MAX_EXPLANATION_DEPTH])
+        return _first(explanation(entry, depth - 1) for entry in value[:MAX_EXPLANATION_DEPTH])
     return one_line(as_string(value))[:MAX_EXPLANATION_CHARACTERS]
 
 

@@ -240,7 +240,7 @@ class Session:
         """The server said something."""
         if self.state is SessionState.OVER:
             return []
-        message = messages.parse(text, self._rate, self._most_characters)
+        message = messages.parse(text, self._rate, self._max_characters)
         effects: list[SessionEvent] = []
         if isinstance(text, bytes) and not isinstance(message, messages.UnexpectedMessage | messages.UnreadableMessage):
             effects.append(
@@ -322,7 +322,7 @@ class Session:
         return results.end - results.start > SHORTEST_MS * self._rate // 1000
 
     @property
-    def _most_characters(self) -> int:
+    def _max_characters(self) -> int:
         """How much text the next message may hold."""
         return max(0, CHARACTERS + CHARACTERS_PER_S * self.map.sent_samples // self._rate - self._characters)
 

@@ -54,7 +54,10 @@ def test_a_page_instead_of_the_recogniser_is_a_captive_portal(status: int, heade
     """It goes away when somebody logs in: tried again soon, with the jitter that `Unreachable` means."""
     error = refusal_error(status, headers, PAGE, "/etc/edged/key")
     assert isinstance(error, UnreachableError)
-    assert f"a web page answered instead of the recogniser (HTTP {status}): a captive portal or a proxy?" in str(error)
+    assert (
+        f"a web page answered instead of the recogniser (HTTP {status}): is there a captive portal or a proxy?"
+        in str(error)
+    )
     assert error.message_id is MessageId.PORTAL
 
 
