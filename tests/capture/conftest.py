@@ -1,4 +1,4 @@
-"""The virtual microphone, compiled if need be, and a tape for what a source delivers."""
+"""The virtual microphone, compiled if need be, and a log of the events that a source delivers."""
 
 import random
 import shutil
@@ -45,6 +45,9 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Microphone = Callable[..., VirtualMicrophone]
 Running = Callable[[Source], Source]
 
+NEAR = 16_000 * 60 // 1000
+"""Samples by which a position after a hole may be wrong: 60 ms, three periods."""
+
 
 @pytest.fixture
 def microphone(tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Microphone:
@@ -73,7 +76,7 @@ def settings(device: str = "virtual", **options: object) -> CaptureSettings:
     return CaptureSettings(device=device, **({"period_ms": 20, "buffer_ms": 200} | options))  # type: ignore[arg-type]
 
 
-class Tape:
+class EventLog:
     """What was delivered, with waiting for it."""
 
     def __init__(self) -> None:
@@ -121,8 +124,8 @@ class Tape:
 
 
 @pytest.fixture
-def tape() -> Tape:
-    return Tape()
+def events() -> EventLog:
+    return EventLog()
 
 
 @pytest.fixture

@@ -2,31 +2,27 @@
 
 import array
 import logging
-from collections.abc import Callable
 
 import pytest
 
 from edged.capture.alsa import AlsaSource
 from edged.capture.factory import open_source
-from edged.capture.source import Source
 from edged.model.audio import Block, SourceOpened
 from edged.model.errors import ConfigurationError
-from tests.capture.conftest import Microphone, Tape, joined, settings, speech_like
-
-Running = Callable[[Source], Source]
+from tests.capture.conftest import EventLog, Microphone, Running, joined, settings, speech_like
 
 
 @pytest.mark.parametrize("gain_db", [6.0, 24.0, 48.0])
 def test_gain_is_applied_to_all_32_bits_before_the_cut_and_saturates(
-    microphone: Microphone, tape: Tape, running: Running, gain_db: float
+    microphone: Microphone, events: EventLog, running: Running, gain_db: float
 ) -> None:
     quiet = array.array("h", speech_like(0.3))
     wide = array.array("i", (value * 300 + 77 for value in quiet))
     wide[5], wide[6] = 2**31 - 1, -(2**31)
     microphone(wide.tobytes(), format="S32_LE", card=True)
-    running(AlsaSource(settings("plughw:CARD=Virtual", gain_db=gain_db), tape.put))
-    tape.wait(Block, 5)
-    heard = array.array("h", joined(tape.all(Block)))
+    running(AlsaSource(settings("plughw:CARD=Virtual", gain_db=gain_db), events.put))
+    events.wait(Block, 5)
+    heard = array.array("h", joined(events.all(Block)))
     factor = round(10 ** (gain_db / 20) * 16)
     expected = [min(32767, max(-32768, (value * factor >> 4) >> 16)) for value in wide[: len(heard)]]
     assert max(abs(got - want) for got, want in zip(heard, expected, strict=True)) <= 1  # ALSA multiplies as float
@@ -35,14 +31,14 @@ def test_gain_is_applied_to_all_32_bits_before_the_cut_and_saturates(
 
 @pytest.mark.parametrize(("format_", "channels"), [("S32_LE", 1), ("S32_LE", 2), ("S16_LE", 2)])
 def test_gain_works_on_whatever_the_card_does_by_itself(
-    microphone: Microphone, tape: Tape, running: Running, format_: str, channels: int
+    microphone: Microphone, events: EventLog, running: Running, format_: str, channels: int
 ) -> None:
     """Another rate, 2 channels, 16 bits: conversions of libasound's come after the gain."""
     one = array.array("i" if format_ == "S32_LE" else "h", [1000 * (1 << 16 if format_ == "S32_LE" else 1)])
     microphone(one.tobytes() * channels * 48_000, rate=48_000, format=format_, channels=channels, card=True)
-    running(AlsaSource(settings("plughw:CARD=Virtual", gain_db=12.0412), tape.put))
-    tape.wait(Block, 12)
-    heard = array.array("h", joined(tape.all(Block)[8:]))
+    running(AlsaSource(settings("plughw:CARD=Virtual", gain_db=12.0412), events.put))
+    events.wait(Block, 12)
+    heard = array.array("h", joined(events.all(Block)[8:]))
     assert max(abs(value - 4000) for value in heard) <= 2
 
 
@@ -57,28 +53,30 @@ def test_a_channel_that_is_not_there_is_a_configuration_error() -> None:
 
 
 def test_the_volume_is_set_and_the_switch_turned_on_at_opening(
-    microphone: Microphone, tape: Tape, running: Running
+    microphone: Microphone, events: EventLog, running: Running
 ) -> None:
     virtual = microphone(b"")
     virtual.set_mixer(0, False)
-    running(AlsaSource(settings(volume=80), tape.put))
-    tape.wait(SourceOpened)
+    running(AlsaSource(settings(volume=80), events.put))
+    events.wait(SourceOpened)
     assert virtual.mixer == (80, True)
 
 
-def test_the_volume_is_left_alone_without_the_setting(microphone: Microphone, tape: Tape, running: Running) -> None:
+def test_the_volume_is_left_alone_without_the_setting(
+    microphone: Microphone, events: EventLog, running: Running
+) -> None:
     virtual = microphone(b"")
     virtual.set_mixer(10, False)
-    running(AlsaSource(settings(), tape.put))
-    tape.wait(Block)
+    running(AlsaSource(settings(), events.put))
+    events.wait(Block)
     assert virtual.mixer == (10, False)
 
 
 def test_a_card_without_a_volume_is_one_warning_and_captures(
-    microphone: Microphone, tape: Tape, running: Running, caplog: pytest.LogCaptureFixture
+    microphone: Microphone, events: EventLog, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     microphone(b"")
-    running(AlsaSource(settings(volume=80), tape.put))
-    tape.wait(Block, 3)
+    running(AlsaSource(settings(volume=80), events.put))
+    events.wait(Block, 3)
     (warning,) = (record.message for record in caplog.records if record.levelno >= logging.WARNING)
     assert warning.startswith("capture.volume can't be set")

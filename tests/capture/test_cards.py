@@ -23,7 +23,7 @@ from edged.capture.cards import (
 from edged.config.settings import CaptureSettings
 from edged.model.audio import Block, SourceLost, SourceOpened
 from edged.model.errors import SourceAwayError, SourceError, SourceMismatchError
-from tests.capture.conftest import Microphone, Running, Tape, settings, speech_like
+from tests.capture.conftest import EventLog, Microphone, Running, settings, speech_like
 
 
 class Machine:
@@ -172,23 +172,23 @@ def test_each_error_becomes_one_line_that_says_what_to_do(error: str, kind: type
 def test_auto_waits_for_the_first_card_without_opening_anything_and_takes_it(
     machine: Machine,
     microphone: Microphone,
-    tape: Tape,
+    events: EventLog,
     running: Running,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(alsa, "POLL_S", 0.05)
     microphone(speech_like(1), card=True)
-    running(AlsaSource(settings("auto"), tape.put))
-    assert "as soon as it appears" in tape.wait(SourceLost).reason
+    running(AlsaSource(settings("auto"), events.put))
+    assert "as soon as it appears" in events.wait(SourceLost).reason
     machine.plug(1, "Device", "D0c")
-    tape.wait(Block)
-    assert tape.all(SourceOpened)[0].device == "plughw:CARD=Device"
+    events.wait(Block)
+    assert events.all(SourceOpened)[0].device == "plughw:CARD=Device"
 
 
 def test_a_held_card_is_not_opened_until_it_is_free(
     machine: Machine,
     microphone: Microphone,
-    tape: Tape,
+    events: EventLog,
     running: Running,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -206,12 +206,12 @@ def test_a_held_card_is_not_opened_until_it_is_free(
     machine.process(812, 800, "pipewire")
     machine.hold(1, "owner_pid   : 812\n")
     virtual.busy()
-    running(AlsaSource(settings("auto"), tape.put))
-    assert "pipewire" in tape.wait(SourceLost).reason
+    running(AlsaSource(settings("auto"), events.put))
+    assert "pipewire" in events.wait(SourceLost).reason
     virtual.resume()  # it could be opened now, but /proc says that it is held
     assert opened == ["plughw:CARD=Device"]
     machine.hold(1, "closed\n")
-    tape.wait(Block)
+    events.wait(Block)
     assert opened == ["plughw:CARD=Device"] * 2
 
 
@@ -238,7 +238,7 @@ def test_a_name_that_shares_its_card_is_always_worth_a_try(machine: Machine) -> 
 def test_a_microphone_is_taken_again_while_another_program_holds_another_substream(
     machine: Machine,
     microphone: Microphone,
-    tape: Tape,
+    events: EventLog,
     running: Running,
     monkeypatch: pytest.MonkeyPatch,
     device: str,
@@ -253,16 +253,16 @@ def test_a_microphone_is_taken_again_while_another_program_holds_another_substre
     if device.startswith("dsnoop"):
         virtual.config.write_text(virtual.config.read_text().replace("pcm.!plughw", "pcm.!dsnoop"))
         machine.hold(1, "owner_pid   : 812\n", subdevice=0)
-    running(AlsaSource(settings(device), tape.put))
-    tape.wait(Block)
+    running(AlsaSource(settings(device), events.put))
+    events.wait(Block)
     virtual.unplug()
-    tape.wait(SourceLost)
+    events.wait(SourceLost)
     virtual.replug()
-    tape.wait(SourceOpened, 2)
+    events.wait(SourceOpened, 2)
 
 
 def test_a_card_that_fails_is_opened_at_growing_intervals_and_at_once_when_something_changes(
-    machine: Machine, microphone: Microphone, tape: Tape, running: Running, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, microphone: Microphone, events: EventLog, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """alsaaudio keeps 90 bytes of each opening that fails."""
     monkeypatch.setattr(alsa, "POLL_S", 0.02)
@@ -277,12 +277,12 @@ def test_a_card_that_fails_is_opened_at_growing_intervals_and_at_once_when_somet
     virtual = microphone(speech_like(1), card=True)
     machine.plug(1, "Device", "D0c")
     virtual.refuse(errno.EIO)
-    running(AlsaSource(settings("plughw:CARD=Device"), tape.put))
+    running(AlsaSource(settings("plughw:CARD=Device"), events.put))
     time.sleep(0.7)
     assert 2 <= len(openings) <= 7, "at 0, 0.02, 0.04, 0.08, 0.16, 0.32 and 0.64 s, if nobody is late"
     virtual.resume()
     (machine.nodes / "controlC1").chmod(0o660)  # as by udev
-    tape.wait(Block, timeout_s=0.5)
+    events.wait(Block, timeout_s=0.5)
 
 
 @pytest.mark.parametrize(
@@ -318,13 +318,17 @@ def test_two_microphones_of_one_kind_are_told_apart_by_port(machine: Machine) ->
 
 
 def test_a_name_that_may_mean_another_card_tomorrow_is_warned_of_at_the_start(
-    machine: Machine, microphone: Microphone, tape: Tape, running: Running, caplog: pytest.LogCaptureFixture
+    machine: Machine,
+    microphone: Microphone,
+    events: EventLog,
+    running: Running,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     microphone(b"", card=True)
     machine.plug(1, "Device", "D0c")
     machine.plug(2, "Device_1", "D0c")
-    running(AlsaSource(settings("plughw:CARD=Device_1"), tape.put))
-    tape.wait(SourceOpened)
+    running(AlsaSource(settings("plughw:CARD=Device_1"), events.put))
+    events.wait(SourceOpened)
     (warning,) = (record.message for record in caplog.records if record.levelno >= logging.WARNING)
     assert warning.startswith("plughw:CARD=Device_1 may be another card after the next start")
 

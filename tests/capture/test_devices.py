@@ -15,7 +15,7 @@ from edged.capture.cards import Card, CardHolder
 from edged.capture.source import Source
 from edged.cli import devices as command
 from edged.model.audio import Block
-from tests.capture.conftest import Microphone, Tape, settings
+from tests.capture.conftest import EventLog, Microphone, settings
 
 
 def run() -> int:
@@ -94,15 +94,15 @@ def level_db(pcm: bytes, hertz: float) -> float:
     ("converter", "most_db"), [("linear", 0), ("speexrate", -40), ("samplerate", -40)], ids=lambda value: str(value)
 )
 def test_a_12_khz_tone_at_48_khz_becomes_4_khz_at_16_khz_with_the_linear_converter_only(
-    microphone: Microphone, tape: Tape, running: Callable[[Source], Source], converter: str, most_db: float
+    microphone: Microphone, events: EventLog, running: Callable[[Source], Source], converter: str, most_db: float
 ) -> None:
     if converter != "linear" and not (devices.plugin_directory() / f"libasound_module_rate_{converter}.so").exists():
         pytest.skip(f"libasound2-plugins is not installed: no {converter}")
     tone = [int(16_384 * math.sin(2 * math.pi * i / 4)) for i in range(4)]
     microphone(struct.pack("<4h", *tone), rate=48_000, after="loop", converter=converter)
-    running(AlsaSource(settings("virtual_plug"), tape.put))
-    tape.wait(Block, 20)
-    alias = level_db(b"".join(block.pcm for block in tape.all(Block)[4:20]), 4000)
+    running(AlsaSource(settings("virtual_plug"), events.put))
+    events.wait(Block, 20)
+    alias = level_db(b"".join(block.pcm for block in events.all(Block)[4:20]), 4000)
     if converter == "linear":
         assert alias > -12, "at its full level of -6 dB, more or less"
     assert alias < most_db

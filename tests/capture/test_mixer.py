@@ -6,7 +6,7 @@ import pytest
 
 from edged.capture.alsa import AlsaSource
 from edged.model.audio import SourceOpened
-from tests.capture.conftest import Microphone, Running, Tape, settings
+from tests.capture.conftest import EventLog, Microphone, Running, settings
 
 VOLUME, SWITCH = "Mic Capture Volume", "Mic Capture Switch"
 
@@ -69,25 +69,25 @@ VOLUME, SWITCH = "Mic Capture Volume", "Mic Capture Switch"
 )
 def test_the_microphones_own_controls_are_set_and_no_other(
     microphone: Microphone,
-    tape: Tape,
+    events: EventLog,
     running: Running,
     before: dict[tuple[str, int], int],
     changed: dict[tuple[str, int], int],
 ) -> None:
     virtual = microphone(b"")
     virtual.set_controls(before)
-    running(AlsaSource(settings(volume=80), tape.put))
-    tape.wait(SourceOpened)
+    running(AlsaSource(settings(volume=80), events.put))
+    events.wait(SourceOpened)
     assert virtual.controls == before | changed
 
 
 def test_a_switch_without_a_volume_is_switched_on_and_the_volume_said_to_be_absent(
-    microphone: Microphone, tape: Tape, running: Running, caplog: pytest.LogCaptureFixture
+    microphone: Microphone, events: EventLog, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     virtual = microphone(b"")
     virtual.set_controls({("Capture Switch", 0): 0})
-    running(AlsaSource(settings(volume=80), tape.put))
-    tape.wait(SourceOpened)
+    running(AlsaSource(settings(volume=80), events.put))
+    events.wait(SourceOpened)
     assert virtual.controls == {("Capture Switch", 0): 1}
     (warning,) = (record.message for record in caplog.records if record.levelno >= logging.WARNING)
     assert warning == "capture.volume can't be set: virtual has no capture volume; its capture switch is on"

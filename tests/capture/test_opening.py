@@ -11,7 +11,7 @@ from edged.capture.alsa import AlsaSource
 from edged.model.audio import Block, SourceLost
 from edged.model.message_ids import MessageId
 from edged.testkit.virtual_microphone import SYSTEM_CONFIG
-from tests.capture.conftest import Microphone, Running, Tape, settings, speech_like
+from tests.capture.conftest import EventLog, Microphone, Running, settings, speech_like
 
 
 def missing(device: str) -> SourceLost:
@@ -42,15 +42,15 @@ def test_a_configuration_that_cant_be_read_is_told_with_its_file_and_the_place(d
 
 
 def test_a_corrected_configuration_is_taken_without_a_restart(
-    microphone: Microphone, tape: Tape, running: Running
+    microphone: Microphone, events: EventLog, running: Running
 ) -> None:
     virtual = microphone(speech_like(0.5))
     right = virtual.config.read_text()
     virtual.config.write_text(BRACE)
-    running(AlsaSource(settings(), tape.put))
-    assert "can't be read" in tape.wait(SourceLost).reason
+    running(AlsaSource(settings(), events.put))
+    assert "can't be read" in events.wait(SourceLost).reason
     virtual.config.write_text(right)
-    tape.wait(Block)
+    events.wait(Block)
 
 
 @pytest.mark.parametrize("text", ["", "pcm_type.a { lib a }\n"], ids=["empty", "other"])
@@ -91,17 +91,17 @@ def test_a_definition_whose_card_is_absent_waits_for_it_by_name(definitions: Pat
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO, errno.ENOSPC, errno.EPROTO, errno.ENOMEM])
 def test_no_error_of_opening_proves_the_settings_wrong(
-    microphone: Microphone, tape: Tape, running: Running, number: int
+    microphone: Microphone, events: EventLog, running: Running, number: int
 ) -> None:
     """A card that is not ready at boot gives any of them, and works a second later."""
     virtual = microphone(speech_like(0.5))
     virtual.refuse(number)
-    source = AlsaSource(settings(), tape.put)
+    source = AlsaSource(settings(), events.put)
     assert source.check() is not None
     running(source)
-    tape.wait(SourceLost)
+    events.wait(SourceLost)
     virtual.resume()
-    tape.wait(Block)
+    events.wait(Block)
 
 
 def test_a_broken_configuration_of_the_users_own_does_not_end_the_check(tmp_path: Path) -> None:

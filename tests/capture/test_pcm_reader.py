@@ -11,47 +11,44 @@ import pytest
 from edged.capture import pcm_reader
 from edged.capture.alsa import AlsaSource
 from edged.capture.pcm_reader import PcmReader, ReadPacing
-from edged.capture.source import Source
 from edged.model.audio import Block, Overrun
-from tests.capture.conftest import Microphone, Tape, joined, settings, speech_like
-
-Running = Callable[[Source], Source]
+from tests.capture.conftest import NEAR, EventLog, Microphone, Running, joined, settings, speech_like
 
 PERIOD = 320
 """Samples: 20 ms. A rest of 0.3 s is cut to the half of the buffer, five periods."""
 
-NEAR = 3 * PERIOD
-
 
 def test_while_nobody_hurries_some_periods_come_as_one_block_to_the_bit(
-    microphone: Microphone, tape: Tape, running: Running
+    microphone: Microphone, events: EventLog, running: Running
 ) -> None:
     audio = speech_like(3)
     microphone(audio)
-    source = running(AlsaSource(settings(), tape.put))
+    source = running(AlsaSource(settings(), events.put))
     source.set_read_interval(0.3)
-    tape.wait(Block, 12)
+    events.wait(Block, 12)
     assert source.stop(1)
-    blocks = tape.all(Block)
+    blocks = events.all(Block)
     assert joined(blocks) == audio[: len(joined(blocks))]
     assert {len(block.pcm) // 2 % PERIOD for block in blocks} == {0}
     assert all(len(block.pcm) // 2 >= 4 * PERIOD for block in blocks[3:])
     assert all(a.end == b.position for a, b in pairwise(blocks))
-    assert not tape.all(Overrun)
+    assert not events.all(Overrun)
     times = [block.at_s - block.position / 16_000 for block in blocks]
     assert max(times) - min(times) < 0.02, "stamped with the first sample of all"
 
 
-def test_a_rest_ends_when_somebody_hurries_or_at_a_stop(microphone: Microphone, tape: Tape, running: Running) -> None:
+def test_a_rest_ends_when_somebody_hurries_or_at_a_stop(
+    microphone: Microphone, events: EventLog, running: Running
+) -> None:
     microphone(speech_like(3))
-    source = running(AlsaSource(settings(buffer_ms=6000), tape.put))
-    tape.wait(Block, 2)
+    source = running(AlsaSource(settings(buffer_ms=6000), events.put))
+    events.wait(Block, 2)
     source.set_read_interval(3.0)
     time.sleep(0.3)
-    heard = len(tape.all(Block))
+    heard = len(events.all(Block))
     source.set_read_interval(0.0)
     began_s = time.monotonic()
-    first = tape.wait(Block, heard + 1)
+    first = events.wait(Block, heard + 1)
     assert time.monotonic() - began_s < 1
     assert len(first.pcm) // 2 == PERIOD, "what has come is read as it came: the gate opens at the first that is voice"
     source.set_read_interval(3.0)
@@ -61,18 +58,18 @@ def test_a_rest_ends_when_somebody_hurries_or_at_a_stop(microphone: Microphone, 
 
 @pytest.mark.parametrize("fault", ["overrun", "stall"])
 def test_a_hole_lies_between_two_blocks_and_never_in_the_midst_of_one(
-    microphone: Microphone, tape: Tape, running: Running, fault: str
+    microphone: Microphone, events: EventLog, running: Running, fault: str
 ) -> None:
     audio = speech_like(4)
     virtual = microphone(audio)
-    source = running(AlsaSource(settings(), tape.put))
+    source = running(AlsaSource(settings(), events.put))
     source.set_read_interval(0.3)
-    tape.wait(Block, 6)
+    events.wait(Block, 6)
     virtual.stall()
     time.sleep(0.4)
     virtual.overrun() if fault == "overrun" else virtual.resume()
-    blocks = tape.wait_after(tape.wait(Overrun), 3)
-    for block in tape.all(Block):
+    blocks = events.wait_after(events.wait(Overrun), 3)
+    for block in events.all(Block):
         assert block.pcm in audio
     assert abs(blocks[0].position - audio.find(blocks[0].pcm) // 2) < NEAR
 

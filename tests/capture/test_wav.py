@@ -4,20 +4,16 @@ import itertools
 import struct
 import time
 import wave
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edged.capture.factory import open_source
-from edged.capture.source import Source
 from edged.capture.wav import WavSource
 from edged.config.settings import CaptureSettings
 from edged.model.audio import Block, SignalChange, SourceEnded, SourceOpened
 from edged.model.errors import ConfigurationError
-from tests.capture.conftest import Tape, speech_like
-
-Running = Callable[[Source], Source]
+from tests.capture.conftest import EventLog, Running, speech_like
 
 
 def recording(path: Path, audio: bytes, *, rate: int = 16_000, channels: int = 1, width: int = 2) -> Path:
@@ -38,65 +34,65 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "a.wav"
 
 
-def test_all_of_it_is_played_and_then_it_ends(file: Path, tape: Tape, running: Running) -> None:
+def test_all_of_it_is_played_and_then_it_ends(file: Path, events: EventLog, running: Running) -> None:
     audio = speech_like(1.05)
-    source = running(WavSource(wav(recording(file, audio)), tape.put, speed=100))
-    tape.wait(SourceEnded)
-    assert b"".join(block.pcm for block in tape.all(Block)) == audio
-    assert tape.summary == ["SourceOpened", *["Block"] * 11, "SourceEnded"]
-    assert tape.items[0] == SourceOpened(file.name, "16000 Hz, channel 0 of 1")
-    assert [block.position for block in tape.all(Block)] == [1600 * i for i in range(11)]
+    source = running(WavSource(wav(recording(file, audio)), events.put, speed=100))
+    events.wait(SourceEnded)
+    assert b"".join(block.pcm for block in events.all(Block)) == audio
+    assert events.summary == ["SourceOpened", *["Block"] * 11, "SourceEnded"]
+    assert events.items[0] == SourceOpened(file.name, "16000 Hz, channel 0 of 1")
+    assert [block.position for block in events.all(Block)] == [1600 * i for i in range(11)]
     assert source.counters.blocks == 11
     assert source.counters.peak > 8000
     assert source.counters.last_block_s is None
 
 
 def test_it_is_paced_in_real_time_and_each_block_is_stamped_with_its_first_sample(
-    file: Path, tape: Tape, running: Running
+    file: Path, events: EventLog, running: Running
 ) -> None:
     arrivals: list[float] = []
 
     def deliver(item: object) -> None:
         if isinstance(item, Block):
             arrivals.append(time.clock_gettime(time.CLOCK_BOOTTIME))
-            tape.put(item)
+            events.put(item)
 
     running(WavSource(wav(recording(file, speech_like(0.3)), period_ms=50), deliver))
-    blocks = [tape.wait(Block, 6), *tape.all(Block)][1:]
+    blocks = [events.wait(Block, 6), *events.all(Block)][1:]
     stamps = [block.at_s for block in blocks]
     assert [b - a for a, b in itertools.pairwise(stamps)] == pytest.approx([0.05] * 5)
     assert all(arrival >= stamp + 0.049 for arrival, stamp in zip(arrivals, stamps, strict=True)), "as a microphone"
 
 
-def test_a_stop_ends_it_at_once(file: Path, tape: Tape) -> None:
-    source = WavSource(wav(recording(file, speech_like(5))), tape.put)
+def test_a_stop_ends_it_at_once(file: Path, events: EventLog) -> None:
+    source = WavSource(wav(recording(file, speech_like(5))), events.put)
     source.start()
-    tape.wait(SourceOpened)
+    events.wait(SourceOpened)
     assert source.stop(1)
-    assert not tape.all(SourceEnded)
+    assert not events.all(SourceEnded)
 
 
-def test_one_channel_of_several_is_taken(file: Path, tape: Tape, running: Running) -> None:
+def test_one_channel_of_several_is_taken(file: Path, events: EventLog, running: Running) -> None:
     audio = speech_like(0.2, channels=2)
-    running(WavSource(wav(recording(file, audio, channels=2), channel=1), tape.put, speed=100))
-    tape.wait(SourceEnded)
-    assert b"".join(block.pcm for block in tape.all(Block)) == memoryview(audio).cast("h")[1::2].tobytes()
+    running(WavSource(wav(recording(file, audio, channels=2), channel=1), events.put, speed=100))
+    events.wait(SourceEnded)
+    assert b"".join(block.pcm for block in events.all(Block)) == memoryview(audio).cast("h")[1::2].tobytes()
 
 
 def test_a_recording_that_was_cut_short_is_played_as_far_as_it_goes_and_says_so(
-    file: Path, tape: Tape, running: Running
+    file: Path, events: EventLog, running: Running
 ) -> None:
     audio = speech_like(1)
     whole = recording(file, audio).read_bytes()
     file.write_bytes(whole[: 44 + 6401])
-    source = WavSource(wav(file), tape.put, speed=100)
+    source = WavSource(wav(file), events.put, speed=100)
     missing = source.check()
     assert missing is not None
     assert "is cut short: its header promises 1.0 s, but it holds 0.2 s" in missing.reason
     running(source)
-    tape.wait(SourceEnded)
-    assert tape.all(SignalChange)[0].fault
-    assert b"".join(block.pcm for block in tape.all(Block)) == audio[:6400]
+    events.wait(SourceEnded)
+    assert events.all(SignalChange)[0].fault
+    assert b"".join(block.pcm for block in events.all(Block)) == audio[:6400]
 
 
 def header(*fields: int) -> bytes:
