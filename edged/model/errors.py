@@ -24,7 +24,7 @@ from edged.model.message_ids import MessageId
 
 
 class ExitStatus(IntEnum):
-    """Exit statuses, after sysexits.h; documented in the README."""
+    """Exit statuses, after sysexits.h; documented in docs/operations.md."""
 
     OK = 0
     USAGE = 64

@@ -184,7 +184,7 @@ def modes(*places: Path) -> list[int]:
 def test_what_a_terminal_has_left_becomes_the_services(
     tmp_path: Path, calls: list[str], given: dict[str, tuple[int, int]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As the README has it made: directories for their user alone, and a key that stays his."""
+    """As docs/install.md has it made: directories for their user alone, and a key that stays his."""
     settings, transcripts = tmp_path / "etc/edged", tmp_path / "var/log/edged"
     for directory in (settings, transcripts):
         directory.mkdir(parents=True)

@@ -187,7 +187,9 @@ def package() -> Path:
 def _content() -> str:
     """Of all that goes into the package."""
     digest = hashlib.sha256()
-    places = [REPOSITORY / name for name in ("debian", "edged", "systemd", "script/package", "script/documents")]
+    places = [
+        REPOSITORY / name for name in ("debian", "docs", "edged", "systemd", "script/package", "script/documents")
+    ]
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
     for file in [*files, *(REPOSITORY / name for name in ("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"))]:
         if file.is_file() and file.suffix != ".pyc":

@@ -159,7 +159,7 @@ def test_transcripts_come_with_all_fields_to_the_journal_and_the_file(
     texts = {str(entry["MESSAGE"]) for entry in entries}
     own = ("journalctl", "--no-pager", "-q", "-o", "cat", "-u", "edged")
     assert texts <= {*machine.run(*own).splitlines()}, "as a service's journal has all that it says"
-    assert not texts & {*machine.run(*own, "-t", "edged").splitlines()}, "as the README tells them apart"
+    assert not texts & {*machine.run(*own, "-t", "edged").splitlines()}, "as the documentation tells them apart"
     assert texts <= {*machine.run(*own[:-2], "-t", "edged-transcripts").splitlines()}
     file = "/var/log/edged/transcripts.jsonl"
     assert machine.run("stat", "-c", "%U %G %a", file) == "edged adm 640"
@@ -171,11 +171,16 @@ def test_transcripts_come_with_all_fields_to_the_journal_and_the_file(
 def test_a_key_that_systemd_creds_has_encrypted_is_used(
     machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
 ) -> None:
-    """By the README's commands, in place of a wrong one that lies there in the clear."""
+    """By the documented commands, in place of a wrong one that lies there in the clear."""
     put_key(machine, "0" * 40)
     service.configure(**listening(recogniser))
     service.mark()
-    chapter = (REPOSITORY / "README.md").read_text().partition("\n## The key\n")[2].partition("\n## ")[0]
+    chapter = (
+        (REPOSITORY / "docs/configuration.md")
+        .read_text()
+        .partition("\n### Encrypt the key on disk\n")[2]
+        .partition("\n## ")[0]
+    )
     try:
         for command in chapter.partition("```sh\n")[2].partition("```")[0].splitlines():
             machine.run("sh", "-c", command.replace("sudo ", ""), text=KEY + "\n")
@@ -211,7 +216,7 @@ def test_speech_from_before_the_key_came_is_transcribed_after_it_came(
 def test_a_place_of_ones_own_takes_a_drop_in(
     machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
 ) -> None:
-    """Without it the log names what is missing, and nothing is lost; as the README says, with it."""
+    """Without it the log names what is missing, and nothing is lost; as the documentation says, with it."""
     put_key(machine)
     machine.run("install", "-d", "-o", "edged", "-m", "0700", "/srv/edged")
     service.configure(

@@ -135,7 +135,7 @@ class Cuts:
         return set().union(*(answered(each, until_s) for each in said))
 
     def _promised_s(self, moment: str, life: Life, cut_s: float) -> float:
-        """How much may be lost, as the README has it."""
+        """How much may be lost, as docs/reliability.md has it."""
         if self._durability == "power":
             return SYNC_S
         if moment == "in an outage":

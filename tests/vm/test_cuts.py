@@ -1,4 +1,4 @@
-"""Real power cuts: no more is lost than the README promises, and nothing comes twice.
+"""Real power cuts: no more is lost than docs/reliability.md promises, and nothing comes twice.
 
 More of them, as a measurement: `script/bench power_cuts`.
 """
