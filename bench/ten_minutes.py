@@ -23,9 +23,9 @@ from pathlib import Path
 from edged.config.settings import DeepgramSettings, GateSettings
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.connection_log import ConnectionLog
-from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 
 WORDS = 8
 """In a sentence: some 4 s of speech every 30 s, as where people talk to a device now and then."""
@@ -57,19 +57,19 @@ def main() -> int:
     print(
         f"playing {len(script.pcm) / 2 / script.rate / 60:.1f} minutes, {count} sentences, in real time ...", flush=True
     )
-    rows = asyncio.run(measure(script, Unkindness.all() if arguments.unkind else Unkindness()))
+    rows = asyncio.run(measure(script, Perturbations.all() if arguments.unkind else Perturbations()))
     for what, much, good in rows:
         print(f"  {what:<42} {much:>12}  {'' if good is None else 'ok' if good else 'NOT AS PROMISED'}".rstrip())
     return 0 if all(good is not False for _, _, good in rows) else 1
 
 
-async def measure(script: Script, unkind: Unkindness) -> list[Row]:
+async def measure(script: Script, perturbations: Perturbations) -> list[Row]:
     """Play the recording to `edged run`, and look at what both sides saw."""
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place)
         script.save(directory / "speech.wav", directory / "speech.json")
         (directory / "edged.toml").write_text("")
-        async with Server(ScriptEngines(script), unkind=unkind) as server:
+        async with Server(ScriptEngineFactory(script), perturbations=perturbations) as server:
             settings = {
                 "capture.source": "wav",
                 "capture.path": str(directory / "speech.wav"),
@@ -93,7 +93,7 @@ async def measure(script: Script, unkind: Unkindness) -> list[Row]:
             summary = json.loads((directory / "summary.json").read_text())
             return [
                 ("exit status", str(status), status == 0),
-                *on_the_wire(script, server.accounts, summary),
+                *on_the_wire(script, server.connection_logs, summary),
                 ("memory at most", f"{most_kb / 1024:.0f} MB", None),
                 *in_the_file(script, [json.loads(line) for line in lines]),
             ]
@@ -127,11 +127,11 @@ def on_the_wire(script: Script, accounts: list[ConnectionLog], summary: dict[str
         ("sent", f"{sent:.1f} s", sent <= allowed),
         ("not sent", f"{summary['saved']:.1%}", None),
         ("connections", str(len(accounts)), len(accounts) == 1),
-        ("KeepAlives", str(sum(account.kinds.get("KeepAlive", 0) for account in accounts)), None),
+        ("KeepAlives", str(sum(account.message_counts.get("KeepAlive", 0) for account in accounts)), None),
         (
             "empty binary messages",
-            str(sum(a.kinds.get("empty", 0) for a in accounts)),
-            all("empty" not in a.kinds for a in accounts),
+            str(sum(a.message_counts.get("empty", 0) for a in accounts)),
+            all("empty" not in a.message_counts for a in accounts),
         ),
         ("longest time without a message", f"{gap:.2f} s", gap <= GAP_S),
         ("processor time", f"{usage.ru_utime + usage.ru_stime:.1f} s", None),

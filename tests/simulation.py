@@ -16,11 +16,11 @@ from edged.model.audio import Block
 from edged.model.errors import RefusedError, UnreachableError
 from edged.model.utterance import PlacedWord, Utterance
 from edged.recognizer import messages, protocol
-from edged.recognizer.handshake import parse
+from edged.recognizer.handshake import parse_query
 from edged.recognizer.protocol import Limits
 from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script, ScriptEngine
-from edged.recognizer.windows import Unkindness, Windows
+from edged.recognizer.windows import Perturbations, ResultGenerator
 from edged.stream import deepgram
 from edged.stream.backoff import Backoff
 from edged.stream.events import AudioEvicted, AudioQuarantined, SenderEvent
@@ -41,7 +41,7 @@ class World:
     script: Script
     settings: DeepgramSettings = field(default_factory=DeepgramSettings)
     gate: GateSettings = field(default_factory=GateSettings)
-    unkind: Unkindness = field(default_factory=Unkindness)
+    perturbations: Perturbations = field(default_factory=Perturbations)
     quirks: Quirks = field(default_factory=Quirks)
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
@@ -60,7 +60,7 @@ class World:
         self.refused_until = 0.0
         self.mute_until = 0.0
         """Nothing of the server's gets through until then; TCP delivers it late, in order."""
-        self.held: list[protocol.Out] = []
+        self.held: list[protocol.ServerAction] = []
         self.blocked_until = 0.0
         """Our event loop stands still: audio waits in the hand-over."""
         self.jammed_until = 0.0
@@ -199,29 +199,35 @@ class World:
         if self.now < self.refused_until:
             self.connect_at = self.now + self.backoff.wait_s(UnreachableError("refused"), self.rng.random())
             return
-        query = parse(deepgram.listen_url(self.settings, self.rate).partition("?")[2])
+        query = parse_query(deepgram.listen_url(self.settings, self.rate).partition("?")[2])
         draw = random.Random(f"{self.seed}-{self.connections}").random
-        windows = Windows(
+        windows = ResultGenerator(
             ScriptEngine(self.script),
             query,
-            messages.Stream(f"request-{self.connections}", query.model, "2026-11-20T00:00:00.000Z"),
-            self.unkind,
+            messages.MessageBuilder(f"request-{self.connections}", query.model, "2026-11-20T00:00:00.000Z"),
+            self.perturbations,
             self.quirks,
             draw,
         )
         self.server = protocol.RecognizerSession(
-            windows, query, self.now, limits=self.limits, unkind=self.unkind, quirks=self.quirks, draw=draw
+            windows,
+            query,
+            self.now,
+            limits=self.limits,
+            perturbations=self.perturbations,
+            quirks=self.quirks,
+            draw=draw,
         )
         self.connections += 1
         self.held = []
         self._do(lane.connected(self.now, f"request-{self.connections - 1}"))
-        self._hear(self.server.opened())
+        self._hear(self.server.open())
 
     def _server_tick(self) -> None:
         if self.server:
             self._hear(self.server.tick(self.now))
 
-    def _hear(self, out: list[protocol.Out]) -> None:
+    def _hear(self, out: list[protocol.ServerAction]) -> None:
         self.held += out
         if self.now < self.mute_until:
             return

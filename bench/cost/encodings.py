@@ -7,7 +7,7 @@ from typing import NamedTuple, get_args
 
 from edged.demo.word_errors import bare, word_errors
 from edged.recognizer.decoding import DECODERS
-from edged.recognizer.pocketsphinx import PocketsphinxEngines
+from edged.recognizer.pocketsphinx import PocketsphinxEngineFactory
 from edged.stream.encoding import Encoding, encoder
 
 RECORDINGS = Path("/usr/share/pocketsphinx/test/data/librivox")
@@ -59,7 +59,7 @@ def _measured(name: Encoding) -> Encoded:
 
 def heard(pcm: bytes) -> tuple[str, ...]:
     """What PocketSphinx makes of it."""
-    engine = PocketsphinxEngines().open(RATE)
+    engine = PocketsphinxEngineFactory().open(RATE)
     for at in range(0, len(pcm), BLOCK_BYTES):
         engine.feed(pcm[at : at + BLOCK_BYTES])
     found = engine.flush()

@@ -17,7 +17,7 @@ from bench.cost.race import Run, place, start
 from bench.cost.subjects import EDGED, RATE, Subject
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.connection_log import ConnectionLog
-from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
 
 ENDPOINTING_S = 0.3
@@ -61,7 +61,7 @@ async def starts(times: int) -> Starts:
     """One after the other, each with a new spool."""
     script = compose(sentences(1, 2), tail_s=1)
     taken_s, cpu_s = [], []
-    async with Server(ScriptEngines(script)) as server:
+    async with Server(ScriptEngineFactory(script)) as server:
         for _ in range(times):
             with place() as (directory, disk):
                 begun_s = time.time()
@@ -91,7 +91,7 @@ class Delays(NamedTuple):
 async def delays(subject: Subject, count: int) -> Delays:
     """`count` sentences, one every `SENTENCE_S`."""
     script = compose(sentences(count, 5), lead_s=4, every_s=SENTENCE_S, seed=4)
-    async with Server(ScriptEngines(script)) as server:
+    async with Server(ScriptEngineFactory(script)) as server:
         with place() as (directory, disk):
             run = await start(subject, server.url, directory, disk, script.pcm, state=True)
             file = disk / "transcripts.jsonl"
@@ -106,7 +106,7 @@ async def delays(subject: Subject, count: int) -> Delays:
                 await run.end()
             begun_s = int((directory / "state").read_text().split()[0]) / 1e9
             records = [json.loads(line) for line in file.read_text().splitlines()]
-            return _delays(script, server.accounts[0], begun_s, written, records)
+            return _delays(script, server.connection_logs[0], begun_s, written, records)
 
 
 def _delays(
@@ -146,7 +146,7 @@ def _delays(
 def _last_final(account: ConnectionLog, word: str, before_s: float) -> tuple[float, float] | None:
     """When the server said its last before the record of this word was written; where in its stream the word ends."""
     end_s = None
-    said = [(at_s, json.loads(text)) for at_s, text in account.said if at_s < before_s]
+    said = [(at_s, json.loads(text)) for at_s, text in account.sent if at_s < before_s]
     for _, message in said:
         if message.get("type") == "Results" and message["is_final"]:
             for each in message["channel"]["alternatives"][0]["words"]:
@@ -184,13 +184,13 @@ async def burst(segments: int) -> Burst:
         try:
             await _line(run, " capturing ")
             await asyncio.sleep(length_s + 2)
-            async with Server(ScriptEngines(script), port=port) as server:
+            async with Server(ScriptEngineFactory(script), port=port) as server:
                 until_s = time.monotonic() + length_s * 2 + 30
                 words: list[str] = []
                 while len(words) < len(script.words) and time.monotonic() < until_s:
                     await asyncio.sleep(1)
                     words = _words(disk / "transcripts.jsonl")
-                accounts = server.accounts
+                accounts = server.connection_logs
         finally:
             await run.end()
     most = max(accounts, key=lambda account: account.samples)

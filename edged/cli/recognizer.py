@@ -11,14 +11,14 @@ from pathlib import Path
 from edged.model.cures import with_cure
 from edged.model.errors import ExitStatus, UsageError
 from edged.model.files import open_regular_file
-from edged.recognizer.engine import Engines
-from edged.recognizer.faults import parse
-from edged.recognizer.pocketsphinx import PocketsphinxEngines
+from edged.recognizer.engine import EngineFactory
+from edged.recognizer.faults import parse_fault
+from edged.recognizer.pocketsphinx import PocketsphinxEngineFactory
 from edged.recognizer.protocol import Limits
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 
 DESCRIPTION = """\
 Serve Deepgram's live protocol on this machine, so that edged, and any other Deepgram client, runs without an account.
@@ -119,7 +119,11 @@ def _server(args: argparse.Namespace) -> Server:
     if args.compatible:
         limits = Limits(max_rate=args.max_rate, idle_s=30.0)
         quirks = Quirks(
-            finalize_closes=4400, metadata_on_open=True, windows_from_words=True, no_empty_interims=True, confidence=0.0
+            finalize_close_code=4400,
+            metadata_on_open=True,
+            windows_from_words=True,
+            no_empty_interims=True,
+            confidence=0.0,
         )
     return Server(
         _engines(args),
@@ -128,22 +132,22 @@ def _server(args: argparse.Namespace) -> Server:
         tls=_tls(args.cert, args.key),
         keys=None if args.api_key_file is None else {_key(args.api_key_file)},
         limits=limits,
-        unkind=Unkindness.all() if args.unkind else None,
+        perturbations=Perturbations.all() if args.unkind else None,
         quirks=quirks,
         seed=args.seed,
-        faults=[parse(order) for order in args.fault],
+        faults=[parse_fault(order) for order in args.fault],
         history=0,
     )
 
 
-def _engines(args: argparse.Namespace) -> Engines:
+def _engines(args: argparse.Namespace) -> EngineFactory:
     if args.script is None:
         if args.engine == "script":
             raise UsageError("--engine script needs --script FILE.wav")
-        return PocketsphinxEngines()
+        return PocketsphinxEngineFactory()
     if args.engine == "pocketsphinx":
         raise UsageError("--script is for --engine script")
-    return ScriptEngines(Script.load(args.script, args.script.with_suffix(".json")))
+    return ScriptEngineFactory(Script.load(args.script, args.script.with_suffix(".json")))
 
 
 def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:

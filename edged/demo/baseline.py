@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from edged.recognizer.engine import RecognizedWord, transcribe
-from edged.recognizer.pocketsphinx import PocketsphinxEngines
+from edged.recognizer.pocketsphinx import PocketsphinxEngineFactory
 
 NICENESS = 15
 """Where there is one processor for all, the demo's own recogniser comes first."""
@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> None:
     os.nice(NICENESS)
     with wave.open(argv[0], "rb") as file:
         rate, pcm = file.getframerate(), file.readframes(file.getnframes())
-    words = transcribe(PocketsphinxEngines().open(rate), pcm, rate)
+    words = transcribe(PocketsphinxEngineFactory().open(rate), pcm, rate)
     sys.stdout.buffer.write(msgspec.json.encode(words))
 
 

@@ -28,27 +28,27 @@ class ConnectionLog:
     """Names in lower case, without `authorization`."""
     opened_at_s: float
     arrivals: deque[Arrival]
-    said: deque[tuple[float, str]]
+    sent: deque[tuple[float, str]]
     """What the server sent, and when."""
     closed_at_s: float | None = None
     close_code: int | None = None
     close_reason: str = ""
     samples: int = 0
     """Of audio received."""
-    kinds: dict[str, int] = field(default_factory=dict)
+    message_counts: dict[str, int] = field(default_factory=dict)
     """How many messages of each kind came."""
     longest_gap_s: float = 0.0
     """Between two messages of the client, its opening and its end included."""
     _last_at_s: float | None = None
 
-    def arrived(self, at_s: float, kind: str, samples: int) -> None:
+    def add_received(self, at_s: float, kind: str, samples: int) -> None:
         """Note a message."""
         self._gap(at_s)
         self.arrivals.append(Arrival(at_s, kind, samples))
-        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        self.message_counts[kind] = self.message_counts.get(kind, 0) + 1
         self.samples += samples
 
-    def closed(self, at_s: float, code: int | None, reason: str) -> None:
+    def add_close(self, at_s: float, code: int | None, reason: str) -> None:
         """Note the end."""
         self._gap(at_s)
         self.closed_at_s, self.close_code, self.close_reason = at_s, code, reason

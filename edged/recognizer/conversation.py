@@ -18,9 +18,9 @@ from edged.recognizer import messages
 from edged.recognizer.connection_log import ConnectionLog
 from edged.recognizer.decoding import DECODERS
 from edged.recognizer.engine import Engine
-from edged.recognizer.faults import Fault, Orders, Verb
+from edged.recognizer.faults import Fault, FaultKind, FaultSchedule
 from edged.recognizer.handshake import Query
-from edged.recognizer.protocol import Out, RecognizerSession, ServerClose
+from edged.recognizer.protocol import RecognizerSession, ServerAction, ServerClose
 from edged.recognizer.script import ScriptEngine
 
 P = ParamSpec("P")
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 class Common:
     """What all connections of a server share."""
 
-    orders: Orders
+    orders: FaultSchedule
     clock: Callable[[], float]
-    heavy: bool
+    is_blocking: bool
     """Engines are called in threads."""
     started_s: float
     received_samples: int = 0
@@ -49,7 +49,7 @@ class Common:
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call something of the engine, where it holds up nobody else."""
-        if self.heavy:
+        if self.is_blocking:
             return await asyncio.to_thread(function, *args, **kwargs)
         return function(*args, **kwargs)
 
@@ -72,7 +72,7 @@ class Conversation:
         self._engine = engine
         self._query = query
         self._common = common
-        self._held: list[Out] | None = None
+        self._held: list[ServerAction] | None = None
         """Results kept back by a stall."""
         self._release = False
         """They all come at the close."""
@@ -92,13 +92,13 @@ class Conversation:
             self._engine.close()
             self._common.holes.discard(self._connection)
             code, reason = self._connection.close_code, self._connection.close_reason or ""
-            self.account.closed(self._common.clock(), code, reason)
+            self.account.add_close(self._common.clock(), code, reason)
             audio_s = self.account.samples / self._query.rate if self._query.rate else 0.0
             log.info("connection %d: closed with %s after %.1f s of audio", self.account.number, code, audio_s)
 
     async def _converse(self) -> None:
         session = self._session
-        await self._say(session.opened())
+        await self._say(session.open())
         while not session.closed or self._held is not None:
             message = await self._next(session.next_deadline())
             if message is None:
@@ -112,7 +112,7 @@ class Conversation:
     async def _next(self, deadline: float | None) -> bytes | str | None:
         """The next message, or None when the deadline has come."""
         wait_s = None if deadline is None else max(0.0, deadline - self._common.clock())
-        if not self._session.hungry:
+        if not self._session.accepts_input:
             await asyncio.sleep(wait_s or 0)
             return None
         try:
@@ -126,10 +126,12 @@ class Conversation:
         if isinstance(message, bytes):
             message = DECODERS[self._query.encoding](message)
         samples = len(message) // BYTES_PER_SAMPLE if isinstance(message, bytes) else 0
-        self.account.arrived(self._common.clock(), _kind(message), samples)
+        self.account.add_received(self._common.clock(), _kind(message), samples)
         if isinstance(message, bytes) and message and self._query.rate:
             common = self._common
-            strike = common.orders.audio(common.since_start_s, common.received_samples, samples, self._query.rate)
+            strike = common.orders.take_at_audio(
+                common.since_start_s, common.received_samples, samples, self._query.rate
+            )
             common.received_samples += samples
             if strike is not None:
                 at = strike.samples * BYTES_PER_SAMPLE
@@ -148,7 +150,7 @@ class Conversation:
     async def _process(self, message: bytes | str) -> None:
         await self._say(await self._common.call(self._session.receive, self._common.clock(), message))
 
-    async def _say(self, out: list[Out]) -> None:
+    async def _say(self, out: list[ServerAction]) -> None:
         if self._held is not None:
             self._held += out
             if not (self._release and self._session.closed):
@@ -159,7 +161,7 @@ class Conversation:
                 await self._close(item.code, item.reason)
             else:
                 text = self._torn(item.text) if self._tears else item.text
-                self.account.said.append((self._common.clock(), text))
+                self.account.sent.append((self._common.clock(), text))
                 await self._connection.send(text)
 
     def _torn(self, text: str) -> str:
@@ -180,40 +182,40 @@ class Conversation:
     async def _strike_words(self) -> bool:
         """Faults that wait for a word of the script; False when nothing is to follow."""
         if isinstance(self._engine, ScriptEngine):
-            fresh = self._engine.half[:]
-            self._engine.half.clear()
+            fresh = self._engine.half_processed_words[:]
+            self._engine.half_processed_words.clear()
             for number in fresh:
-                fault = self._common.orders.word(number)
+                fault = self._common.orders.take_at_word(number)
                 if fault is not None and not await self._strike(fault):
                     return False
         return True
 
     async def _strike(self, fault: Fault) -> bool:
         """Let it go wrong; False when nothing is to follow."""
-        log.info("connection %d: fault %s", self.account.number, fault.verb)
+        log.info("connection %d: fault %s", self.account.number, fault.kind)
         connection = self._connection
-        match fault.verb:
-            case Verb.RESET:
+        match fault.kind:
+            case FaultKind.RESET:
                 # Linger for no time: the kernel throws away what is unsent, and answers with RST.
                 raw = connection.transport.get_extra_info("socket")
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 connection.transport.abort()
                 return False
-            case Verb.CLOSE:
+            case FaultKind.CLOSE:
                 await self._close(fault.code, fault.reason)
                 return False
-            case Verb.BLACK_HOLE:
+            case FaultKind.BLACK_HOLE:
                 self._common.holes.add(connection)
                 connection.transport.set_protocol(_Hole(connection))
                 return False
-            case Verb.STALL:
-                self._held, self._release = [], fault.kind == "until_close"
-            case Verb.SLOW:
+            case FaultKind.STALL:
+                self._held, self._release = [], fault.variant == "until_close"
+            case FaultKind.SLOW:
                 self._read_rate = fault.rate
-            case Verb.TEAR:
+            case FaultKind.TEAR:
                 self._tears = True
-            case Verb.GARBAGE:
-                for item in messages.garbage(self._session.windows.now_s):
+            case FaultKind.GARBAGE:
+                for item in messages.garbage(self._session.windows.processed_s):
                     await connection.send(item)
         return True
 

@@ -32,13 +32,13 @@ class Recognition(NamedTuple):
     """Its end so far; the present time while somebody speaks, 0 before anybody did."""
 
 
-NOTHING = Recognition((), 0.0, 0.0)
+NO_SPEECH = Recognition((), 0.0, 0.0)
 
 
 class Engine(Protocol):
     """Audio in, words out, in order; every call is synchronous and may take its time."""
 
-    settle_s: float
+    stable_after_s: float
     """A word that ended this long ago no longer changes (but for a `flush`)."""
 
     def feed(self, pcm: bytes) -> Recognition:
@@ -54,14 +54,14 @@ class Engine(Protocol):
         """Give back what it holds; no more calls follow."""
 
 
-class Engines(Protocol):
+class EngineFactory(Protocol):
     """Opens an engine for each connection."""
 
     name: str
-    heavy: bool
+    is_blocking: bool
     """Its calls are too long for an event loop: make them in a thread."""
 
-    def objection(self, rate: int) -> str | None:
+    def rate_error(self, rate: int) -> str | None:
         """Why audio of this rate can't be recognised, for the one who asked for it."""
 
     def open(self, rate: int) -> Engine:

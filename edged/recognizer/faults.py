@@ -12,7 +12,7 @@ from http import HTTPStatus
 from edged.model.errors import UsageError
 
 
-class Verb(StrEnum):
+class FaultKind(StrEnum):
     """What goes wrong. The first three strike at the handshake, the others on an open connection."""
 
     REFUSE = "refuse"
@@ -40,14 +40,14 @@ class Verb(StrEnum):
 CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
 """Those that may go over the wire, beside 3000-4999 (RFC 6455, 7.4)."""
 
-HANDSHAKE = frozenset({Verb.REFUSE, Verb.PORTAL, Verb.HANG})
+HANDSHAKE = frozenset({FaultKind.REFUSE, FaultKind.PORTAL, FaultKind.HANG})
 
 
 @dataclass(frozen=True)
 class Fault:
     """One order. Without a condition it strikes at once: the next handshake, or the first audio that comes."""
 
-    verb: Verb
+    kind: FaultKind
     status: int = 503
     """refuse"""
     retry_after: str | None = None
@@ -58,7 +58,7 @@ class Fault:
     """close"""
     reason: str = ""
     """close"""
-    kind: str = ""
+    variant: str = ""
     """portal: html or redirect; stall: forever or until_close"""
     rate: float = 0.5
     """slow"""
@@ -90,41 +90,41 @@ class Fault:
     @property
     def at_handshake(self) -> bool:
         """It strikes before a connection is open."""
-        return self.verb in HANDSHAKE
+        return self.kind in HANDSHAKE
 
 
 @dataclass(frozen=True)
-class Strike:
+class DueFault:
     """A fault strikes now, when `samples` of the message that just came have still been taken."""
 
     fault: Fault
     samples: int
 
 
-class Orders:
+class FaultSchedule:
     """The faults that are still to strike, oldest first."""
 
     def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
-        self.waiting: list[Fault] = []
+        self.pending: list[Fault] = []
         self._bases: list[int] = []
         for fault in faults:
-            self.order(fault)
+            self.add(fault)
 
-    def order(self, fault: Fault, *, received_samples: int = 0) -> None:
+    def add(self, fault: Fault, *, received_samples: int = 0) -> None:
         """From now on; audio is counted from what was received before."""
-        self.waiting.append(fault)
+        self.pending.append(fault)
         self._bases.append(received_samples)
 
-    def handshake(self, since_start_s: float) -> Fault | None:
+    def take_at_handshake(self, since_start_s: float) -> Fault | None:
         """The fault for a handshake that comes now; it counts as done."""
-        for place, fault in enumerate(self.waiting):
+        for place, fault in enumerate(self.pending):
             if fault.at_handshake and since_start_s >= (fault.after_s or 0):
                 return self._take(place, 0)
         return None
 
-    def audio(self, since_start_s: float, received: int, incoming: int, rate: int) -> Strike | None:
+    def take_at_audio(self, since_start_s: float, received: int, incoming: int, rate: int) -> DueFault | None:
         """The fault that strikes as `incoming` samples follow the `received` ones, if any; it counts as done."""
-        for place, fault in enumerate(self.waiting):
+        for place, fault in enumerate(self.pending):
             if fault.at_handshake or fault.in_word is not None:
                 continue
             wanted = fault.after_samples
@@ -133,63 +133,63 @@ class Orders:
             if wanted is not None:
                 mark = self._bases[place] + wanted
                 if mark <= received + incoming:
-                    return Strike(self._take(place, mark), max(0, mark - received))
+                    return DueFault(self._take(place, mark), max(0, mark - received))
             elif since_start_s >= (fault.after_s or 0):
-                return Strike(self._take(place, received), 0)
+                return DueFault(self._take(place, received), 0)
         return None
 
-    def word(self, number: int) -> Fault | None:
+    def take_at_word(self, number: int) -> Fault | None:
         """The fault that strikes when half of this word has been processed; it counts as done."""
-        for place, fault in enumerate(self.waiting):
+        for place, fault in enumerate(self.pending):
             if fault.in_word == number:
                 return self._take(place, 0)
         return None
 
     def _take(self, place: int, mark: int) -> Fault:
-        fault = self.waiting[place]
+        fault = self.pending[place]
         if fault.times > 1:
-            self.waiting[place] = replace(fault, times=fault.times - 1)
+            self.pending[place] = replace(fault, times=fault.times - 1)
             self._bases[place] = mark
         else:
-            del self.waiting[place], self._bases[place]
+            del self.pending[place], self._bases[place]
         return fault
 
 
 ORDER = re.compile(r"(?P<verb>[a-z_]+)(:(?P<args>[^@*]*))?(@(?P<when>[^*]+))?(\*(?P<times>[1-9]\d*))?")
 
 
-def parse(text: str) -> Fault:
+def parse_fault(text: str) -> Fault:
     """An order as the command line gives it; raises `UsageError`."""
     match = ORDER.fullmatch(text)
     if match is None:
         raise UsageError(f"--fault {text}: expected VERB[:ARGUMENT...][@WHEN][*TIMES]")
     try:
-        fault = _arguments(Fault(Verb(match["verb"])), match["args"].split(":") if match["args"] else [])
+        fault = _arguments(Fault(FaultKind(match["verb"])), match["args"].split(":") if match["args"] else [])
         return _when(replace(fault, times=int(match["times"] or 1)), match["when"])
     except ValueError as error:
-        verbs = ", ".join(Verb)
+        verbs = ", ".join(FaultKind)
         raise UsageError(f"--fault {text}: {error}; the verbs are {verbs}") from error
 
 
 def _arguments(fault: Fault, given: list[str]) -> Fault:
-    match fault.verb, given:
+    match fault.kind, given:
         case _, []:
             return fault
-        case Verb.REFUSE, [status]:
+        case FaultKind.REFUSE, [status]:
             return replace(fault, status=int(status))
-        case Verb.REFUSE, [status, retry_after]:
+        case FaultKind.REFUSE, [status, retry_after]:
             return replace(fault, status=int(status), retry_after=retry_after)
-        case Verb.CLOSE, [code]:
+        case FaultKind.CLOSE, [code]:
             return replace(fault, code=int(code))
-        case Verb.CLOSE, [code, *reason]:
+        case FaultKind.CLOSE, [code, *reason]:
             return replace(fault, code=int(code), reason=":".join(reason))
-        case Verb.SLOW, [rate]:
+        case FaultKind.SLOW, [rate]:
             return replace(fault, rate=float(rate))
-        case Verb.PORTAL, [("html" | "redirect") as kind]:
-            return replace(fault, kind=kind)
-        case Verb.STALL, [("forever" | "until_close") as kind]:
-            return replace(fault, kind=kind)
-    raise ValueError(f"{fault.verb} does not take {':'.join(given)!r}")
+        case FaultKind.PORTAL, [("html" | "redirect") as variant]:
+            return replace(fault, variant=variant)
+        case FaultKind.STALL, [("forever" | "until_close") as variant]:
+            return replace(fault, variant=variant)
+    raise ValueError(f"{fault.kind} does not take {':'.join(given)!r}")
 
 
 def _when(fault: Fault, when: str | None) -> Fault:
@@ -198,7 +198,7 @@ def _when(fault: Fault, when: str | None) -> Fault:
     if when.startswith("t"):
         return replace(fault, after_s=float(when[1:]))
     if fault.at_handshake:
-        raise ValueError(f"{fault.verb} strikes at a handshake: WHEN can only be a time, such as t10")
+        raise ValueError(f"{fault.kind} strikes at a handshake: WHEN can only be a time, such as t10")
     if when.startswith("word"):
         return replace(fault, in_word=int(when[4:]))
     return replace(fault, after_audio_s=float(when))

@@ -51,7 +51,7 @@ class Refusal(NamedTuple):
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
 
 
-USUAL: Mapping[int, tuple[str, str]] = {
+DEFAULT_ERRORS: Mapping[int, tuple[str, str]] = {
     400: ("Bad Request", "Invalid query string."),
     401: ("INVALID_AUTH", "Invalid credentials."),
     402: ("ASR_PAYMENT_REQUIRED", "Project does not have enough credits for an ASR request."),
@@ -64,11 +64,11 @@ USUAL: Mapping[int, tuple[str, str]] = {
 """What Deepgram says with each status."""
 
 
-def refusal(
+def make_refusal(
     status: int, request_id: str, *, code: str | None = None, text: str | None = None, retry_after: str | None = None
 ) -> Refusal:
     """A refusal in Deepgram's form: `err_code` below 500, `error_code` from there on."""
-    usual_code, usual_text = USUAL.get(status, ("INTERNAL_SERVER_ERROR", "Service unavailable."))
+    usual_code, usual_text = DEFAULT_ERRORS.get(status, ("INTERNAL_SERVER_ERROR", "Service unavailable."))
     code, text = code or usual_code, text or usual_text
     fields = ("err_code", "err_msg") if status < 500 else ("error_code", "error_msg")
     body = json.dumps({fields[0]: code, fields[1]: text, "request_id": request_id})
@@ -78,23 +78,25 @@ def refusal(
     return Refusal(status, text, body, tuple(headers))
 
 
-def check(target: str, authorization: str | None, keys: frozenset[str] | None, request_id: str) -> Query | Refusal:
+def check_request(
+    target: str, authorization: str | None, keys: frozenset[str] | None, request_id: str
+) -> Query | Refusal:
     """Judge a request: its target as in the request line, its `Authorization`, and the keys that are let in.
 
     Without `keys` everybody is let in. The key comes first, as a stranger learns nothing more.
     """
     if keys is not None and not _known(authorization, keys):
-        return refusal(401, request_id)
+        return make_refusal(401, request_id)
     try:
         parts = urlsplit(target)
     except ValueError:  # such as //[
-        return refusal(404, request_id)
+        return make_refusal(404, request_id)
     if parts.path != PATH:
-        return refusal(404, request_id)
+        return make_refusal(404, request_id)
     try:
-        return parse(parts.query)
+        return parse_query(parts.query)
     except QueryError as error:
-        return refusal(400, request_id, code=error.code, text=str(error))
+        return make_refusal(400, request_id, code=error.code, text=str(error))
 
 
 def _known(authorization: str | None, keys: frozenset[str]) -> bool:
@@ -112,7 +114,7 @@ class QueryError(ValueError):
         self.code = code
 
 
-def parse(query: str) -> Query:
+def parse_query(query: str) -> Query:
     """Query string to `Query`; raises `QueryError`."""
     values = parse_qs(query, keep_blank_values=True)
     rate = _rate(values)

@@ -20,7 +20,7 @@ def seconds(value: float) -> float:
 
 
 @dataclass(frozen=True)
-class Stream:
+class MessageBuilder:
     """What the messages of one connection have in common."""
 
     request_id: str

@@ -39,7 +39,7 @@ MISSING = f"PocketSphinx is not installed: {shlex.quote(sys.executable)} -m pip 
 class PocketsphinxEngine:
     """See `Engine`. `module` is the imported `pocketsphinx`."""
 
-    settle_s = 1.0
+    stable_after_s = 1.0
 
     def __init__(self, module: Any) -> None:
         self._decoder = module.Decoder(samprate=float(RATE), loglevel="FATAL")
@@ -151,18 +151,18 @@ class PocketsphinxEngine:
         ]
 
 
-class PocketsphinxEngines:
+class PocketsphinxEngineFactory:
     """Opens a decoder for each connection; raises `UsageError` if PocketSphinx is not installed."""
 
     name = "pocketsphinx"
-    heavy = True
+    is_blocking = True
 
     def __init__(self) -> None:
         if importlib.util.find_spec("pocketsphinx") is None:
             raise UsageError(MISSING)
         self._module = importlib.import_module("pocketsphinx")
 
-    def objection(self, rate: int) -> str | None:
+    def rate_error(self, rate: int) -> str | None:
         """See `Engines`."""
         return None if rate == RATE else f"PocketSphinx's model takes {RATE} Hz: set sample_rate={RATE}."
 

@@ -19,7 +19,7 @@ from edged.model.audio import BYTES_PER_SAMPLE
 from edged.recognizer import messages
 from edged.recognizer.handshake import CONTAINER_RATE, Query
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.windows import Draw, Unkindness, Windows
+from edged.recognizer.windows import Draw, Perturbations, ResultGenerator
 
 PIECE_S = 0.1
 """Audio that is processed at a time: no coarser than the usual message, so that windows don't depend on messages."""
@@ -54,10 +54,10 @@ class ServerClose(NamedTuple):
     reason: str
 
 
-Out = ServerMessage | ServerClose
+ServerAction = ServerMessage | ServerClose
 
 
-def _ends(out: list[Out]) -> bool:
+def _ends(out: list[ServerAction]) -> bool:
     return bool(out) and isinstance(out[-1], ServerClose)
 
 
@@ -73,12 +73,12 @@ class RecognizerSession:
 
     def __init__(
         self,
-        windows: Windows,
+        windows: ResultGenerator,
         query: Query,
         now: float,
         *,
         limits: Limits,
-        unkind: Unkindness,
+        perturbations: Perturbations,
         quirks: Quirks,
         draw: Draw,
     ) -> None:
@@ -86,7 +86,7 @@ class RecognizerSession:
         self.closed = False
         self._query = query
         self._limits = limits
-        self._unkind = unkind
+        self._perturbations = perturbations
         self._quirks = quirks
         self._draw = draw
         self._idle_since = now
@@ -98,14 +98,14 @@ class RecognizerSession:
         """When the audio so far is through at `max_rate`, had it come without any burst."""
         self._closing = False
 
-    def opened(self) -> list[Out]:
+    def open(self) -> list[ServerAction]:
         """What is said unasked: nothing, but for some compatible servers."""
         if self._quirks.reject_after_upgrade is not None:
             return self._close(1008, self._quirks.reject_after_upgrade)
         return self._said([self.windows.metadata()]) if self._quirks.metadata_on_open else []
 
     @property
-    def hungry(self) -> bool:
+    def accepts_input(self) -> bool:
         """False: let the client wait, as too much audio of its is waiting already."""
         return self._waiting_bytes < self._limits.backlog_s * self._query.rate * BYTES_PER_SAMPLE or not self._jobs
 
@@ -114,7 +114,7 @@ class RecognizerSession:
         """Audio received and not yet processed."""
         return self._waiting_bytes / BYTES_PER_SAMPLE / self._query.rate if self._query.rate else 0.0
 
-    def receive(self, now: float, message: bytes | str) -> list[Out]:
+    def receive(self, now: float, message: bytes | str) -> list[ServerAction]:
         """A binary or a text message of the client."""
         if self.closed:
             return []
@@ -125,7 +125,7 @@ class RecognizerSession:
         out += self._audio(now, message) if isinstance(message, bytes) else self._text(now, message)
         return out if _ends(out) else out + self._work(now)
 
-    def tick(self, now: float) -> list[Out]:
+    def tick(self, now: float) -> list[ServerAction]:
         """Time has passed."""
         if self.closed:
             return []
@@ -152,7 +152,7 @@ class RecognizerSession:
             due.append(self._idle_since + self._limits.idle_s)
         return min(due)
 
-    def _audio(self, now: float, data: bytes) -> list[Out]:
+    def _audio(self, now: float, data: bytes) -> list[ServerAction]:
         if not data:
             return self._command(now, "CloseStream")
         if self._query.rate == CONTAINER_RATE:
@@ -171,7 +171,7 @@ class RecognizerSession:
             self._jobs.append(_ScheduledWork(max(now, self._paced_until - BURST_S / self._limits.max_rate), piece))
         return []
 
-    def _text(self, now: float, text: str) -> list[Out]:
+    def _text(self, now: float, text: str) -> list[ServerAction]:
         try:
             message = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -179,28 +179,28 @@ class RecognizerSession:
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "KeepAlive":
             return []
-        if kind == "Finalize" and self._quirks.finalize_closes is not None:
-            return self._close(self._quirks.finalize_closes, "Finalize is not supported")
+        if kind == "Finalize" and self._quirks.finalize_close_code is not None:
+            return self._close(self._quirks.finalize_close_code, "Finalize is not supported")
         if kind in ("Finalize", "CloseStream"):
             return self._command(now, kind)
         return self._said([messages.error("unknown type: expected one of KeepAlive, Finalize, CloseStream")])
 
-    def _command(self, now: float, kind: str) -> list[Out]:
+    def _command(self, now: float, kind: str) -> list[ServerAction]:
         if self._closing:
             return []
         self._closing = kind == "CloseStream"
-        if kind == "Finalize" and self._chance(self._unkind.finalize_ignored):
+        if kind == "Finalize" and self._chance(self._perturbations.ignored_finalize_ratio):
             return []
-        late_s = self._unkind.late_s if self._chance(self._unkind.late) else 0.0
+        late_s = self._perturbations.late_s if self._chance(self._perturbations.late_ratio) else 0.0
         self._jobs.append(_ScheduledWork(now + late_s, kind))
         return []
 
     def _chance(self, share: float) -> bool:
         return share > 0 and self._draw() < share
 
-    def _work(self, now: float) -> list[Out]:
+    def _work(self, now: float) -> list[ServerAction]:
         """Do what is due."""
-        out: list[Out] = []
+        out: list[ServerAction] = []
         while self._jobs and self._jobs[0].due <= now:
             work = self._jobs.popleft().work
             if isinstance(work, bytes):
@@ -213,12 +213,12 @@ class RecognizerSession:
                 out += self._close(1000, "")
         return out
 
-    def _said(self, texts: list[str]) -> list[Out]:
+    def _said(self, texts: list[str]) -> list[ServerAction]:
         if texts:
             self._mute_since = None
         return [ServerMessage(text) for text in texts]
 
-    def _close(self, code: int, reason: str) -> list[Out]:
+    def _close(self, code: int, reason: str) -> list[ServerAction]:
         self.closed = True
         self._jobs.clear()
         return [ServerClose(code, reason)]

@@ -15,7 +15,7 @@ HELD_WORDS = 2
 class Quirks:
     """How compatible servers differ from Deepgram."""
 
-    finalize_closes: int | None = None
+    finalize_close_code: int | None = None
     """Close with this code (4400) when Finalize comes."""
     metadata_on_open: bool = False
     windows_from_words: bool = False
@@ -27,15 +27,15 @@ class Quirks:
     """A parameter that is refused by closing with 1008 after the handshake, instead of by status 400."""
     text_at_close: bool = False
     """The last words come at CloseStream only, as text without words, times or width."""
-    restates: int = 0
+    restated_words: int = 0
     """The window of a final reaches back over so many words of the one before, and holds them again."""
     late_punctuation: bool = False
     """The full stop of an utterance comes as a final of its own, without words or width."""
-    times_start_again: bool = False
+    restart_times: bool = False
     """Stream times count from the end of the last utterance."""
 
 
-class Rewriter:
+class MessageRewriter:
     """Turns the messages of one connection, in order, into what a compatible server says."""
 
     def __init__(self, quirks: Quirks) -> None:
@@ -52,7 +52,7 @@ class Rewriter:
     def rewrite(self, texts: Sequence[str], *, closing: bool = False) -> list[str]:
         """`closing`: they answer CloseStream."""
         quirks = self._quirks
-        if not (quirks.text_at_close or quirks.restates or quirks.late_punctuation or quirks.times_start_again):
+        if not (quirks.text_at_close or quirks.restated_words or quirks.late_punctuation or quirks.restart_times):
             return list(texts)
         out: list[Message] = []
         for message in map(json.loads, texts):
@@ -67,11 +67,11 @@ class Rewriter:
         if message["is_final"]:
             if self._quirks.text_at_close:
                 out = self._hold(message)
-            if self._quirks.restates:
+            if self._quirks.restated_words:
                 self._restate(message)
             if self._quirks.late_punctuation and message["speech_final"] and _words(message):
                 out = self._punctuate_late(message)
-        if self._quirks.times_start_again:
+        if self._quirks.restart_times:
             out = [self._counted_anew(each) for each in out]
         return out
 
@@ -88,7 +88,7 @@ class Rewriter:
         return [message]
 
     def _restate(self, message: Message) -> None:
-        words, before = _words(message), self._said[-self._quirks.restates :]
+        words, before = _words(message), self._said[-self._quirks.restated_words :]
         if not words:
             return
         self._said = words

@@ -131,7 +131,7 @@ class ScriptEngine:
     `half` gets each word's number when half of its audio has come; who reads it empties it.
     """
 
-    settle_s = 0.0
+    stable_after_s = 0.0
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -145,7 +145,7 @@ class ScriptEngine:
         """The word that arrives just now: its number, where it starts in the stream, whether it is whole so far."""
         self._voice = (0, 0)
         self._open: list[RecognizedWord] = []
-        self.half: list[int] = []
+        self.half_processed_words: list[int] = []
 
     def feed(self, pcm: bytes) -> Recognition:
         """See `Engine`."""
@@ -221,7 +221,7 @@ class ScriptEngine:
         self._hear(before, self._at)
         half = start + len(audio) // 2
         if before < half <= self._at:
-            self.half.append(number)
+            self.half_processed_words.append(number)
         if came == due and upto == start + len(audio):
             self._word = None
             if whole:
@@ -242,16 +242,16 @@ def _common(one: bytes | bytearray, other: bytes) -> int:
     return max(BYTES_PER_SAMPLE, low - low % BYTES_PER_SAMPLE)
 
 
-class ScriptEngines:
+class ScriptEngineFactory:
     """Opens a script's engine for each connection."""
 
     name = "script"
-    heavy = False
+    is_blocking = False
 
     def __init__(self, script: Script) -> None:
         self.script = script
 
-    def objection(self, rate: int) -> str | None:
+    def rate_error(self, rate: int) -> str | None:
         """See `Engines`."""
         if rate == self.script.rate:
             return None
@@ -262,7 +262,7 @@ class ScriptEngines:
         return ScriptEngine(self.script)
 
 
-def batches(pcm: bytes, samples: int) -> Iterator[bytes]:
+def split_pcm(pcm: bytes, samples: int) -> Iterator[bytes]:
     """The audio in messages of so many samples, the last one shorter."""
     for at in range(0, len(pcm), samples * BYTES_PER_SAMPLE):
         yield pcm[at : at + samples * BYTES_PER_SAMPLE]

@@ -27,12 +27,12 @@ from websockets.http11 import Request, Response
 from edged.recognizer import handshake, messages
 from edged.recognizer.connection_log import ConnectionLog
 from edged.recognizer.conversation import Common, Conversation
-from edged.recognizer.engine import Engines
-from edged.recognizer.faults import Fault, Orders, Verb
+from edged.recognizer.engine import EngineFactory
+from edged.recognizer.faults import Fault, FaultKind, FaultSchedule
 from edged.recognizer.handshake import Query, Refusal
 from edged.recognizer.protocol import Limits, RecognizerSession
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.windows import Unkindness, Windows
+from edged.recognizer.windows import Perturbations, ResultGenerator
 
 log = logging.getLogger(__name__)
 
@@ -51,23 +51,23 @@ class Server:
 
     def __init__(
         self,
-        engines: Engines,
+        engines: EngineFactory,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         keys: Iterable[str] | None = None,
         limits: Limits | None = None,
-        unkind: Unkindness | None = None,
+        perturbations: Perturbations | None = None,
         quirks: Quirks | None = None,
         seed: int = 0,
         faults: Iterable[Fault] = (),
         history: int = HISTORY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.accounts: list[ConnectionLog] = []
+        self.connection_logs: list[ConnectionLog] = []
         """Of the connections let in, in order."""
-        self.refused: list[tuple[float, int]] = []
+        self.refusals: list[tuple[float, int]] = []
         """When, and with which status."""
         self.host = host
         self.port = port
@@ -75,10 +75,10 @@ class Server:
         self._tls = tls
         self._keys = None if keys is None else frozenset(keys)
         self._limits = limits or Limits()
-        self._unkind = unkind or Unkindness()
+        self._perturbations = perturbations or Perturbations()
         self._quirks = quirks or Quirks()
         self._seed = seed
-        self._common = Common(Orders(tuple(faults)), clock, engines.heavy, clock())
+        self._common = Common(FaultSchedule(tuple(faults)), clock, engines.is_blocking, clock())
         self._history = history
         self._open: set[ServerConnection] = set()
         self._stopping = asyncio.Event()
@@ -102,14 +102,14 @@ class Server:
         """Of audio, over all connections."""
         return self._common.received_samples
 
-    def order(self, fault: Fault) -> None:
+    def inject(self, fault: Fault) -> None:
         """Have something go wrong; audio is counted from now on."""
-        self._common.orders.order(fault, received_samples=self.received_samples)
+        self._common.orders.add(fault, received_samples=self.received_samples)
 
     @property
-    def ordered(self) -> list[Fault]:
+    def pending_faults(self) -> list[Fault]:
         """What has not gone wrong yet."""
-        return list(self._common.orders.waiting)
+        return list(self._common.orders.pending)
 
     async def __aenter__(self) -> Self:
         self._listener = await serve(
@@ -146,20 +146,20 @@ class Server:
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         request_id = str(uuid.uuid4())
         connection.id = uuid.UUID(request_id)
-        fault = self._common.orders.handshake(self._common.since_start_s)
-        if fault is not None and fault.verb is Verb.HANG:
+        fault = self._common.orders.take_at_handshake(self._common.since_start_s)
+        if fault is not None and fault.kind is FaultKind.HANG:
             await self._stopping.wait()
         if fault is not None:
             return self._refuse(_faulty(fault, request_id))
         authorization = next(iter(request.headers.get_all("Authorization")), None)
-        query = handshake.check(request.path, authorization, self._keys, request_id)
-        if isinstance(query, Query) and query.rate and (objection := self._engines.objection(query.rate)):
-            query = handshake.refusal(400, request_id, code="INVALID_QUERY_PARAMETER", text=objection)
+        query = handshake.check_request(request.path, authorization, self._keys, request_id)
+        if isinstance(query, Query) and query.rate and (error := self._engines.rate_error(query.rate)):
+            query = handshake.make_refusal(400, request_id, code="INVALID_QUERY_PARAMETER", text=error)
         return self._refuse(query) if isinstance(query, Refusal) else None
 
     def _refuse(self, refusal: Refusal) -> Response:
-        self.refused.append((self._common.clock(), refusal.status))
-        del self.refused[:-KEPT]
+        self.refusals.append((self._common.clock(), refusal.status))
+        del self.refusals[:-KEPT]
         log.info("refused with status %d", refusal.status)
         body = refusal.body.encode()
         headers = Headers([*refusal.headers, ("Content-Length", str(len(body))), ("Connection", "close")])
@@ -176,8 +176,8 @@ class Server:
         self._open.add(connection)
         try:
             conversation = await self._conversation(connection)
-            self.accounts.append(conversation.account)
-            del self.accounts[:-KEPT]
+            self.connection_logs.append(conversation.account)
+            del self.connection_logs[:-KEPT]
             await conversation.hold()
         finally:
             self._open.discard(connection)
@@ -186,15 +186,21 @@ class Server:
         request, request_id = connection.request, str(connection.id)
         if request is None:
             raise RuntimeError("a connection is handled before its handshake is done")
-        query = handshake.parse(urlsplit(request.path).query)
+        query = handshake.parse_query(urlsplit(request.path).query)
         number, self._connections = self._connections, self._connections + 1
         engine = await self._common.call(self._engines.open, query.rate)
         rng = random.Random(f"{self._seed}/{number}")
-        stream = messages.Stream(request_id, query.model, datetime.now(UTC).isoformat(timespec="milliseconds"))
-        windows = Windows(engine, query, stream, self._unkind, self._quirks, rng.random)
+        stream = messages.MessageBuilder(request_id, query.model, datetime.now(UTC).isoformat(timespec="milliseconds"))
+        windows = ResultGenerator(engine, query, stream, self._perturbations, self._quirks, rng.random)
         now = self._common.clock()
         session = RecognizerSession(
-            windows, query, now, limits=self._limits, unkind=self._unkind, quirks=self._quirks, draw=rng.random
+            windows,
+            query,
+            now,
+            limits=self._limits,
+            perturbations=self._perturbations,
+            quirks=self._quirks,
+            draw=rng.random,
         )
         account = ConnectionLog(
             number=number,
@@ -205,17 +211,17 @@ class Server:
             },
             opened_at_s=now,
             arrivals=deque(maxlen=self._history),
-            said=deque(maxlen=self._history),
+            sent=deque(maxlen=self._history),
         )
         return Conversation(connection, session, engine, query, account, self._common)
 
 
 def _faulty(fault: Fault, request_id: str) -> Refusal:
-    if fault.verb is Verb.REFUSE:
-        usual = handshake.refusal(fault.status, request_id, retry_after=fault.retry_after)
+    if fault.kind is FaultKind.REFUSE:
+        usual = handshake.make_refusal(fault.status, request_id, retry_after=fault.retry_after)
         return usual if fault.body is None else usual._replace(body=fault.body)
-    if fault.verb is Verb.PORTAL and fault.kind == "redirect":
+    if fault.kind is FaultKind.PORTAL and fault.variant == "redirect":
         return Refusal(302, "", "", (("Location", ELSEWHERE),))
-    if fault.verb is Verb.PORTAL:
+    if fault.kind is FaultKind.PORTAL:
         return Refusal(200, "", PAGE, (("Content-Type", "text/html; charset=utf-8"),))
-    return handshake.refusal(503, request_id)  # a `hang` that the server's end has freed
+    return handshake.make_refusal(503, request_id)  # a `hang` that the server's end has freed

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edged.recognizer import messages
-from edged.recognizer.engine import NOTHING, Engine, RecognizedWord
+from edged.recognizer.engine import NO_SPEECH, Engine, RecognizedWord
 from edged.recognizer.handshake import Query
-from edged.recognizer.quirks import Quirks, Rewriter
+from edged.recognizer.quirks import MessageRewriter, Quirks
 
 FIRST_S = 1.0
 """Deepgram says nothing until it has had about so much audio."""
@@ -30,28 +30,34 @@ ROUNDING_S = 1e-6
 
 
 @dataclass(frozen=True)
-class Unkindness:
+class Perturbations:
     """What a real recogniser may do and a comfortable one would not; drawn anew for each connection."""
 
-    mid_word: bool = False
+    cut_mid_word: bool = False
     """Forced finals come at any time in 3-9 s, and in the middle of a word if there is one; interims come unevenly."""
     jitter_ms: int = 0
     """Word times are wrong by up to this."""
     rephrase: bool = False
     """Capitals, punctuation and confidences differ each time that audio is heard; `word` stays the same."""
-    no_end: float = 0.0
+    missing_end_ratio: float = 0.0
     """Share of words whose `end` is -1."""
-    finalize_ignored: float = 0.0
+    ignored_finalize_ratio: float = 0.0
     """Share of Finalize messages that are left unanswered and do nothing."""
-    late: float = 0.0
+    late_ratio: float = 0.0
     """Share of Finalize and CloseStream messages that are heeded `late_s` later only."""
     late_s: float = 2.0
 
     @classmethod
-    def all(cls, *, jitter_ms: int = 80) -> "Unkindness":
+    def all(cls, *, jitter_ms: int = 80) -> "Perturbations":
         """All of them, to a degree at which a right client still gets everything."""
         return cls(
-            mid_word=True, jitter_ms=jitter_ms, rephrase=True, no_end=0.02, finalize_ignored=0.3, late=0.3, late_s=2.0
+            cut_mid_word=True,
+            jitter_ms=jitter_ms,
+            rephrase=True,
+            missing_end_ratio=0.02,
+            ignored_finalize_ratio=0.3,
+            late_ratio=0.3,
+            late_s=2.0,
         )
 
 
@@ -59,23 +65,29 @@ Draw = Callable[[], float]
 """A number from 0 to 1, as `random.Random(seed).random` gives it."""
 
 
-class Windows:
+class ResultGenerator:
     """Turns one connection's audio into messages: every method returns JSON texts, in the order to send them in."""
 
     def __init__(
-        self, engine: Engine, query: Query, stream: messages.Stream, unkind: Unkindness, quirks: Quirks, draw: Draw
+        self,
+        engine: Engine,
+        query: Query,
+        stream: messages.MessageBuilder,
+        perturbations: Perturbations,
+        quirks: Quirks,
+        draw: Draw,
     ) -> None:
         self.engine = engine
-        self.now_s = 0.0
+        self.processed_s = 0.0
         """Audio processed."""
         self._query = query
         self._stream = stream
-        self._unkind = unkind
+        self._perturbations = perturbations
         self._quirks = quirks
         self._draw = draw
-        self._rewrite = Rewriter(quirks).rewrite
+        self._rewrite = MessageRewriter(quirks).rewrite
         self._samples = 0
-        self._heard = NOTHING
+        self._heard = NO_SPEECH
         self._start_s = 0.0
         """Of the open window."""
         self._speaking = False
@@ -92,43 +104,43 @@ class Windows:
         before = self._heard.voice_end_s
         self._heard = self.engine.feed(pcm)
         self._samples += len(pcm) // 2
-        self.now_s = self._samples / self._query.rate
+        self.processed_s = self._samples / self._query.rate
         if self._heard.voice_end_s > before:
             self._speaking = True
         if self._heard.words:
             self._utterance_s = self._heard.words[-1].end_s
-        if self.now_s < FIRST_S:
+        if self.processed_s < FIRST_S:
             return []
         return self._rewrite([*self._speech_started(), *self._result(), *self._utterance_end()])
 
     def finalize(self) -> list[str]:
         """Answer Finalize: what is buffered becomes final. Nothing buffered, no answer."""
-        if self.now_s <= self._start_s + ROUNDING_S:
+        if self.processed_s <= self._start_s + ROUNDING_S:
             return []
         self._heard = self.engine.flush()
-        out = self._final(self.now_s, speech_final=self._ended(), from_finalize=True)
+        out = self._final(self.processed_s, speech_final=self._ended(), from_finalize=True)
         self._speaking = self._voiced()
         return self._rewrite(out)
 
     def close(self) -> list[str]:
         """The last results, and Metadata."""
         out = []
-        if self.now_s > self._start_s:
+        if self.processed_s > self._start_s:
             self._heard = self.engine.flush()
-            out = self._final(self.now_s, speech_final=self._speaking)
+            out = self._final(self.processed_s, speech_final=self._speaking)
         return [*self._rewrite(out, closing=True), self.metadata()]
 
     def metadata(self) -> str:
         """A `Metadata` message as of now."""
-        return self._stream.metadata(self.now_s)
+        return self._stream.metadata(self.processed_s)
 
     def _voiced(self) -> bool:
         """Somebody speaks just now."""
-        return self._heard.voice_end_s > self.now_s - 0.05
+        return self._heard.voice_end_s > self.processed_s - 0.05
 
     def _ended(self) -> bool:
         """An utterance has come to its end by silence."""
-        silence_s = self.now_s - self._heard.voice_end_s
+        silence_s = self.processed_s - self._heard.voice_end_s
         endpointing_s = self._query.endpointing_s
         return self._speaking and endpointing_s is not None and silence_s >= max(endpointing_s, 0.01) - ROUNDING_S
 
@@ -141,32 +153,34 @@ class Windows:
     def _result(self) -> list[str]:
         if self._ended():
             self._heard = self.engine.flush()
-            out = self._final(self.now_s, speech_final=True)
+            out = self._final(self.processed_s, speech_final=True)
             self._speaking = self._announced = False
             return out
-        if self._query.endpointing_s is None and self.now_s - self._heard.voice_end_s >= QUIET_S:
+        if self._query.endpointing_s is None and self.processed_s - self._heard.voice_end_s >= QUIET_S:
             self._speaking = self._announced = False
         if (until_s := self._forced()) is not None:
             return self._final(until_s)
-        if self._query.interim_results and self.now_s >= self._interim_at_s - ROUNDING_S:
-            self._interim_at_s = self.now_s + self._interim_every_s
+        if self._query.interim_results and self.processed_s >= self._interim_at_s - ROUNDING_S:
+            self._interim_at_s = self.processed_s + self._interim_every_s
             if self._heard.words or not self._quirks.no_empty_interims:
-                return [self._message(self._heard.words, self._start_s, self.now_s, is_final=False)]
+                return [self._message(self._heard.words, self._start_s, self.processed_s, is_final=False)]
         return []
 
     def _forced(self) -> float | None:
         """Where a final must end that nobody's silence asked for."""
-        if self.now_s < self._forced_at_s - ROUNDING_S:
+        if self.processed_s < self._forced_at_s - ROUNDING_S:
             return None
-        overdue = self.now_s >= self._start_s + FORCED_S[1] - 0.2
-        if self._unkind.mid_word:
-            return self.now_s if self._voiced() or not self._speaking or overdue else None
+        overdue = self.processed_s >= self._start_s + FORCED_S[1] - 0.2
+        if self._perturbations.cut_mid_word:
+            return self.processed_s if self._voiced() or not self._speaking or overdue else None
         if not self._speaking:
-            return self.now_s
-        settled = [word.end_s for word in self._heard.words if word.end_s <= self.now_s - self.engine.settle_s]
+            return self.processed_s
+        settled = [
+            word.end_s for word in self._heard.words if word.end_s <= self.processed_s - self.engine.stable_after_s
+        ]
         if settled and settled[-1] > self._start_s:
             return settled[-1]
-        return self.now_s if overdue else None
+        return self.processed_s if overdue else None
 
     def _final(self, until_s: float, *, speech_final: bool = False, from_finalize: bool = False) -> list[str]:
         words = tuple(word for word in self._heard.words if word.end_s <= until_s + ROUNDING_S)
@@ -184,18 +198,18 @@ class Windows:
         """When the next interim and the next forced final are due."""
         self._interim_every_s = INTERIM_S
         self._forced_at_s = self._start_s + USUAL_FORCED_S
-        if self._unkind.mid_word:
+        if self._perturbations.cut_mid_word:
             self._interim_every_s = INTERIM_S * (0.6 + 0.8 * self._draw())
             self._forced_at_s = self._start_s + FORCED_S[0] + (FORCED_S[1] - FORCED_S[0] - 1) * self._draw()
-        self._interim_at_s = self.now_s + self._interim_every_s
+        self._interim_at_s = self.processed_s + self._interim_every_s
 
     def _utterance_end(self) -> list[str]:
         limit_s = self._query.utterance_end_s
         last_s = self._utterance_s
-        if limit_s is None or last_s is None or self.now_s - last_s < limit_s - ROUNDING_S or self._voiced():
+        if limit_s is None or last_s is None or self.processed_s - last_s < limit_s - ROUNDING_S or self._voiced():
             return []
         self._utterance_s = None
-        final = self._final(self.now_s) if self._heard.words else []
+        final = self._final(self.processed_s) if self._heard.words else []
         return [*final, messages.utterance_end(last_s)]
 
     def _message(
@@ -212,21 +226,21 @@ class Windows:
             start_s, end_s = (words[0].start_s, words[-1].end_s) if words else (0.0, 0.0)
         entries = []
         for place, word in enumerate(words):
-            jitter_s = self._unkind.jitter_ms / 1000
+            jitter_s = self._perturbations.jitter_ms / 1000
             begin_s = max(0.0, word.start_s + (2 * self._draw() - 1) * jitter_s if jitter_s else word.start_s)
             finish_s = max(begin_s + 0.01, word.end_s + (2 * self._draw() - 1) * jitter_s if jitter_s else word.end_s)
-            if self._unkind.no_end and self._draw() < self._unkind.no_end:
+            if self._perturbations.missing_end_ratio and self._draw() < self._perturbations.missing_end_ratio:
                 finish_s = -1.0
             punctuated = word.text
             confidence = word.confidence
-            if self._unkind.rephrase:
+            if self._perturbations.rephrase:
                 punctuated = (word.text.capitalize() if self._draw() < 0.5 else word.text) + ("", ",", ".", "?")[
                     int(self._draw() * 4) % 4
                 ]
                 confidence = 0.6 + 0.4 * self._draw()
             elif place == 0 and self._fresh:
                 punctuated = punctuated.capitalize()
-            if not self._unkind.rephrase and speech_final and place == len(words) - 1:
+            if not self._perturbations.rephrase and speech_final and place == len(words) - 1:
                 punctuated += "."
             entries.append(
                 messages.word(

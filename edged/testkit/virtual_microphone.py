@@ -90,11 +90,11 @@ class VirtualMicrophone:
         """Back; who has it open must close it first."""
         self._order("")
 
-    def busy(self) -> None:
+    def hold_open(self) -> None:
         """Held by somebody else: it can't be opened."""
         self._order("busy")
 
-    def eio(self) -> None:
+    def fail_reads(self) -> None:
         """Each read fails, as with a broken cable."""
         self._order("eio")
 
@@ -122,7 +122,7 @@ class VirtualMicrophone:
         """Exact zeros."""
         self._order("mute")
 
-    def refuse(self, number: int) -> None:
+    def refuse_opening(self, number: int) -> None:
         """It can't be opened: each try fails with this errno."""
         self._order(f"refuse {number}")
 
@@ -150,7 +150,7 @@ class VirtualMicrophone:
         return self.controls[VOLUME, 0], self.controls[SWITCH, 0] == 1
 
     @property
-    def played(self) -> PlaybackState | None:
+    def playback_state(self) -> PlaybackState | None:
         """How far it is; None before the first capture."""
         try:
             started_ns, *samples = map(int, self._state.read_text().split())

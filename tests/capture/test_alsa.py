@@ -29,7 +29,7 @@ def test_captured_audio_is_what_was_played_to_the_bit(
     assert events.summary == ["SourceOpened"] + ["Block"] * len(blocks)
     assert source.counters.blocks == len(blocks)
     assert source.counters.peak > 8000
-    assert virtual.played is not None
+    assert virtual.playback_state is not None
 
 
 def test_a_block_carries_the_boot_time_of_its_first_sample(
@@ -38,8 +38,8 @@ def test_a_block_carries_the_boot_time_of_its_first_sample(
     virtual = microphone(speech_like(0.2))
     running(AlsaSource(settings(), events.put))
     events.wait(Block, 15)
-    assert virtual.played is not None
-    started_s = virtual.played.started_s + time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+    assert virtual.playback_state is not None
+    started_s = virtual.playback_state.started_s + time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
     errors = [block.at_s - (started_s + block.position / 16_000) for block in events.all(Block)]
     assert max(map(abs, errors)) < 0.02
     assert errors == pytest.approx(errors[:1] * len(errors), abs=0.02)

@@ -62,7 +62,7 @@ def test_a_device_that_opens_but_fails_at_each_read_is_one_outage(
     virtual = microphone(speech_like(4))
     source = running(AlsaSource(settings(volume=80), events.put))
     events.wait(Block, 5)
-    virtual.eio()
+    virtual.fail_reads()
     events.wait(SourceLost)
     already = len(openings)
     until_s = time.monotonic() + 5
@@ -106,7 +106,7 @@ def test_a_new_reason_during_an_outage_is_reported(
     virtual.unplug()
     running(AlsaSource(settings(), events.put))
     events.wait(SourceLost)
-    virtual.busy()
+    virtual.hold_open()
     time.sleep(0.3)
     virtual.resume()
     events.wait(SourceOpened)

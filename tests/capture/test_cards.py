@@ -205,7 +205,7 @@ def test_a_held_card_is_not_opened_until_it_is_free(
     machine.plug(1, "Device", "D0c")
     machine.process(812, 800, "pipewire")
     machine.hold(1, "owner_pid   : 812\n")
-    virtual.busy()
+    virtual.hold_open()
     running(AlsaSource(settings("auto"), events.put))
     assert "pipewire" in events.wait(SourceLost).reason
     virtual.resume()  # it could be opened now, but /proc says that it is held
@@ -276,7 +276,7 @@ def test_a_card_that_fails_is_opened_at_growing_intervals_and_at_once_when_somet
     monkeypatch.setattr(alsa, "open_pcm", open_pcm)
     virtual = microphone(speech_like(1), card=True)
     machine.plug(1, "Device", "D0c")
-    virtual.refuse(errno.EIO)
+    virtual.refuse_opening(errno.EIO)
     running(AlsaSource(settings("plughw:CARD=Device"), events.put))
     time.sleep(0.7)
     assert 2 <= len(openings) <= 7, "at 0, 0.02, 0.04, 0.08, 0.16, 0.32 and 0.64 s, if nobody is late"

@@ -58,7 +58,7 @@ def test_a_card_is_listed_by_its_stable_name_with_what_it_can_do(
 def test_a_held_card_is_not_opened_and_its_holder_named(
     microphone: Microphone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    microphone(b"", card=True).busy()
+    microphone(b"", card=True).hold_open()
     monkeypatch.setattr(cards, "capture_cards", lambda: [Card(7, "A", (0,)), Card(8, "B", (1,))])
     monkeypatch.setattr(cards, "find_holder", lambda name: CardHolder(800, "pipewire") if "=A" in name else None)
     assert run() == 0

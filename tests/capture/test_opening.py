@@ -95,7 +95,7 @@ def test_no_error_of_opening_proves_the_settings_wrong(
 ) -> None:
     """A card that is not ready at boot gives any of them, and works a second later."""
     virtual = microphone(speech_like(0.5))
-    virtual.refuse(number)
+    virtual.refuse_opening(number)
     source = AlsaSource(settings(), events.put)
     assert source.check() is not None
     running(source)

@@ -21,8 +21,8 @@ from edged.demo import recording
 from edged.demo.runner import READY_S, DemoResult, Plan
 from edged.model.errors import ExitStatus
 from edged.recognizer.compose import compose
-from edged.recognizer.faults import Fault, Verb
-from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.faults import Fault, FaultKind
+from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
 from edged.testkit.virtual_microphone import VirtualMicrophone
 from tests.capture.conftest import plugin as plugin  # a fixture
@@ -92,7 +92,7 @@ async def listening(
     script = compose(["ba be bi bo"], lead_s=2.0, tail_s=1.0)
     (directory / "audio.raw").write_bytes(script.pcm)
     microphone = VirtualMicrophone(directory, plugin, directory / "audio.raw")
-    async with Server(ScriptEngines(script), faults=faults) as server:
+    async with Server(ScriptEngineFactory(script), faults=faults) as server:
         demo = await asyncio.create_subprocess_exec(
             *DEMO,
             *("--device", microphone.name, "--url", server.url, "--keep", str(directory / "kept"), *options),
@@ -150,7 +150,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, plugin: Path) -> None:
     """Though the recogniser answers nothing, and the daemon would wait for that."""
 
     async def interrupt() -> int | None:
-        mute = Fault(Verb.BLACK_HOLE)
+        mute = Fault(FaultKind.BLACK_HOLE)
         async with listening(tmp_path, plugin, "--seconds", "600", faults=(mute,)) as (demo, _):
             assert demo.stdout is not None
             while b"connected" not in await demo.stdout.readline():

@@ -34,9 +34,9 @@ from edged.gate.audio_gate import AudioGate
 from edged.model.errors import ExitStatus
 from edged.model.record import Record, decode
 from edged.recognizer.compose import place
-from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import ScriptEngines
+from edged.recognizer.script import ScriptEngineFactory
 from edged.recognizer.server import Server
 from edged.stream.sender import Sender
 from edged.transcripts.delivery import Delivery
@@ -116,7 +116,7 @@ def with_server(act: Callable[[Server], Awaitable[None]], **options: Any) -> Non
     """Run a coroutine beside a recogniser that keeps up with SPEED."""
 
     async def main() -> None:
-        async with Server(ScriptEngines(SCRIPT), limits=Limits(max_rate=1000), **options) as server:
+        async with Server(ScriptEngineFactory(SCRIPT), limits=Limits(max_rate=1000), **options) as server:
             await asyncio.wait_for(act(server), PATIENCE_S)
 
     asyncio.run(main())
@@ -149,7 +149,7 @@ def test_the_key_goes_to_the_server(settings: Callable[..., Settings], tmp_path:
 
     async def act(server: Server) -> None:
         assert await Daemon(settings(server.url), ApiKey("k3y", "a test")).run() is ExitStatus.OK
-        assert not server.refused
+        assert not server.refusals
 
     with_server(act, keys={"k3y"})
     assert words(tmp_path) == ["one", "two", "three"]
@@ -166,7 +166,7 @@ def test_nonsense_of_the_server_is_noted_once(
             assert await daemon.run() is ExitStatus.OK
         assert daemon.summary.ignored_messages >= 2
 
-    with_server(act, faults=[Fault(Verb.GARBAGE, in_word=0), Fault(Verb.GARBAGE, in_word=1)])
+    with_server(act, faults=[Fault(FaultKind.GARBAGE, in_word=0), Fault(FaultKind.GARBAGE, in_word=1)])
     assert caplog.text.count("the server sent text that is not JSON; ignored") == 1
 
 

@@ -213,12 +213,12 @@ def test_a_source_that_is_missing_is_waited_for(
         made = settings(server.url)
         made = replace(made, capture=replace(made.capture, source="alsa"))
         task = asyncio.create_task(Daemon(made, None).run())
-        while not (server.accounts and server.accounts[0].closed_at_s is not None):  # noqa: ASYNC110  it has no event
+        while not (server.connection_logs and server.connection_logs[0].closed_at_s is not None):  # noqa: ASYNC110  it has no event
             await asyncio.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
         assert await task is ExitStatus.OK
-        assert server.accounts[0].close_code == 1000
-        assert len(server.accounts) == 1
+        assert server.connection_logs[0].close_code == 1000
+        assert len(server.connection_logs) == 1
 
     with_server(act)
     assert "microphone: no card captures" in caplog.text

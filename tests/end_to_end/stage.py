@@ -18,7 +18,7 @@ from typing import Any, Self
 from edged.model.record import Record, decode
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.connection_log import ConnectionLog
-from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
 from tests.patience import PATIENCE_S
 
@@ -243,7 +243,7 @@ class Stage:
 
     async def recogniser(self, script: Script, **options: Any) -> Server:
         """A server that knows the recording; `options` are those of Server."""
-        return await self._stack.enter_async_context(Server(ScriptEngines(script), **options))
+        return await self._stack.enter_async_context(Server(ScriptEngineFactory(script), **options))
 
     async def daemon(
         self,

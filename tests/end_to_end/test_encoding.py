@@ -7,7 +7,7 @@ import pytest
 
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.decoding import DECODERS
-from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.script import Script
 from edged.stream.encoding import encoder
 from tests.end_to_end.stage import Stage
@@ -21,14 +21,14 @@ def test_positions_times_and_replay_are_exact_in_mulaw(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with Stage(tmp_path) as stage:
-            server = await stage.recogniser(script, faults=[Fault(Verb.RESET, in_word=6)])
+            server = await stage.recogniser(script, faults=[Fault(FaultKind.RESET, in_word=6)])
             run = await stage.daemon(server.url, script, {"deepgram.encoding": "mulaw"})
             assert await run.ends() == 0
             run.check_words()
             run.check_positions()
             run.check_times()
-            run.check_records(server.accounts)
-            assert len(server.accounts) == 2
-            assert all(account.query["encoding"] == ["mulaw"] for account in server.accounts)
+            run.check_records(server.connection_logs)
+            assert len(server.connection_logs) == 2
+            assert all(account.query["encoding"] == ["mulaw"] for account in server.connection_logs)
 
     asyncio.run(main())

@@ -10,7 +10,7 @@ import pytest
 
 from edged.recognizer.script import Script
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 from edged.testkit.virtual_microphone import VirtualMicrophone
 from tests.end_to_end.stage import Run, Stage, speech, until
 
@@ -44,13 +44,13 @@ async def listen(stage: Stage, script: Script, server: Server) -> tuple[VirtualM
 async def test_from_a_microphone_to_the_file(stage: Stage) -> None:
     """Every word, at its time, until somebody stops it."""
     script = speech()
-    server = await stage.recogniser(script, unkind=Unkindness.all(jitter_ms=0))
+    server = await stage.recogniser(script, perturbations=Perturbations.all(jitter_ms=0))
     _, run = await listen(stage, script, server)
     await until(lambda: len(run.words) == len(script.texts), "all words")
     run.signal(signal.SIGTERM)
     assert await run.ends() == 0
     run.check_words()
-    run.check_records(server.accounts)
+    run.check_records(server.connection_logs)
     run.check_times()
     assert {record.device for record in run.records} == {"virtual"}
 
@@ -73,7 +73,7 @@ async def test_unplugged_and_plugged_in_again(stage: Stage) -> None:
     run.check_times()
     assert run.log.count("WARNING microphone:") == 1
     assert run.summary["holes"] == 1
-    assert len(server.accounts) == 1, "the connection was held"
+    assert len(server.connection_logs) == 1, "the connection was held"
 
 
 async def test_a_microphone_that_is_not_there_yet(stage: Stage) -> None:
@@ -86,11 +86,13 @@ async def test_a_microphone_that_is_not_there_yet(stage: Stage) -> None:
     microphone.unplug()
     settings = {"capture.source": "alsa", "capture.device": microphone.name}
     run = await stage.daemon(server.url, script, settings, microphone.environment, begun="WARNING microphone:")
-    await until(lambda: server.accounts and server.accounts[0].closed_at_s is not None, "the check of the key")
-    assert server.accounts[0].close_code == 1000
+    await until(
+        lambda: server.connection_logs and server.connection_logs[0].closed_at_s is not None, "the check of the key"
+    )
+    assert server.connection_logs[0].close_code == 1000
     microphone.replug()
     await until(lambda: len(run.words) == len(script.texts), "all words")
     run.signal(signal.SIGTERM)
     assert await run.ends() == 0
     run.check_words()
-    assert len(server.accounts) == 2
+    assert len(server.connection_logs) == 2

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 from tests.end_to_end.stage import KEY, Setting, Stage, speech
 from tests.end_to_end.test_stopping import free_port
 
@@ -90,7 +90,7 @@ async def test_an_untrusted_certificate(stage: Stage) -> None:
     """TLS is always verified."""
     server = await stage.recogniser(SCRIPT, tls=certificate(stage.directory))
     await fails(stage, server.url, "the server's certificate is not trusted: self-signed certificate")
-    assert not server.accounts
+    assert not server.connection_logs
 
 
 async def test_a_certificate_for_another_name(stage: Stage) -> None:
@@ -129,12 +129,12 @@ async def test_plain_to_a_tls_server(stage: Stage) -> None:
 
 async def test_tls_lost_in_mid_word(stage: Stage) -> None:
     """A reset under TLS is a lost connection like any other."""
-    server = await stage.recogniser(SCRIPT, tls=certificate(stage.directory), unkind=Unkindness.all())
-    server.order(Fault(Verb.RESET, in_word=2))
+    server = await stage.recogniser(SCRIPT, tls=certificate(stage.directory), perturbations=Perturbations.all())
+    server.inject(Fault(FaultKind.RESET, in_word=2))
     run = await stage.daemon(server.url, SCRIPT, {"deepgram.ca_file": str(stage.directory / "cert.pem")})
     assert await run.ends() == 0
     run.check_words()
-    assert len(server.accounts) == 2
+    assert len(server.connection_logs) == 2
 
 
 async def test_tls_broken_by_the_network(stage: Stage) -> None:
@@ -146,7 +146,7 @@ async def test_tls_broken_by_the_network(stage: Stage) -> None:
         run = await stage.daemon(elsewhere(server.url), SCRIPT, settings, environment)
         assert await run.ends() == 0
     run.check_words()
-    assert len(server.accounts) == 2
+    assert len(server.connection_logs) == 2
 
 
 # Names and addresses
@@ -273,7 +273,7 @@ async def test_a_proxy_that_refuses(stage: Stage) -> None:
         environment = {"http_proxy": f"http://{through.url}"}
         url, said = elsewhere(server.url), "the proxy refuses: HTTP 407"
         await fails(stage, url, said, settings=PLAIN, environment=environment)
-    assert not server.accounts
+    assert not server.connection_logs
 
 
 @pytest.mark.parametrize(
@@ -288,4 +288,4 @@ async def test_a_proxy_that_cannot_be_used(stage: Stage, variable: str, address:
     """Named as the proxy: the server may be well. Its address may hold a password: it is not shown."""
     server = await stage.recogniser(SCRIPT)
     await fails(stage, elsewhere(server.url), said, settings=PLAIN, environment={variable: address})
-    assert not server.accounts
+    assert not server.connection_logs

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from edged.model.audio import BYTES_PER_SAMPLE
-from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import Script, ScriptEngines, ScriptWord
+from edged.recognizer.script import Script, ScriptEngineFactory, ScriptWord
 from edged.recognizer.server import Server
 from tests.end_to_end.stage import Run, Setting, Stage, speech, until, wall_s
 from tests.end_to_end.test_stopping import LAST_WORDS, free_port
@@ -44,7 +44,7 @@ def part(script: Script, first: int, last: int) -> Script:
 async def serving(script: Script, port: int, *, fast: bool = True, **options: object) -> AsyncIterator[Server]:
     """A recogniser that is there for a while."""
     limits = Limits(max_rate=1000) if fast else None
-    async with Server(ScriptEngines(script), port=port, limits=limits, **options) as server:  # type: ignore[arg-type]
+    async with Server(ScriptEngineFactory(script), port=port, limits=limits, **options) as server:  # type: ignore[arg-type]
         yield server
 
 
@@ -116,9 +116,9 @@ async def outage(stage: Stage, settings: Mapping[str, Setting]) -> tuple[Run, Se
         port, word = before.port, script.words[5]
         run = await stage.daemon(before.url, script, settings)
         await until(lambda: before.received_samples >= (word.start + word.end) // 2, "a word")
-    async with serving(script, port, faults=[Fault(Verb.REFUSE, status=503, times=1000)]) as refusing:
+    async with serving(script, port, faults=[Fault(FaultKind.REFUSE, status=503, times=1000)]) as refusing:
         await asyncio.sleep(20)
-        assert refusing.refused
+        assert refusing.refusals
     server = await stage.recogniser(script, port=port)
     back_s = time.time()
     assert await run.ends(within_s=120) == 0
@@ -126,14 +126,14 @@ async def outage(stage: Stage, settings: Mapping[str, Setting]) -> tuple[Run, Se
     run.check_positions()
     run.check_times()
     assert run.summary["evicted_s"] == run.summary["left_s"] == 0
-    assert run.summary["connections"] == len(server.accounts) + 1
+    assert run.summary["connections"] == len(server.connection_logs) + 1
     return run, server, back_s
 
 
 def most_at_a_time(server: Server) -> int:
     """Connections."""
-    ends = [(account.opened_at_s, 1) for account in server.accounts]
-    ends += [(account.closed_at_s, -1) for account in server.accounts if account.closed_at_s is not None]
+    ends = [(account.opened_at_s, 1) for account in server.connection_logs]
+    ends += [(account.closed_at_s, -1) for account in server.connection_logs if account.closed_at_s is not None]
     now = most = 0
     for _, change in sorted(ends):
         now += change
@@ -167,16 +167,16 @@ async def test_a_server_that_allows_one_connection_gets_one(stage: Stage) -> Non
     run = await stage.daemon(url(port), script, {"backfill.after_s": 5, **FAST})
     await played(run, script.words[20].start)
     async with serving(script, port) as server:
-        await until(lambda: server.accounts, "a connection")
-        server.order(Fault(Verb.REFUSE, status=429, times=1))
+        await until(lambda: server.connection_logs, "a connection")
+        server.inject(Fault(FaultKind.REFUSE, status=429, times=1))
         assert await run.ends(within_s=90) == 0
         run.check_words()
         run.check_times()
-        assert [status for _, status in server.refused] == [429]
-        refused_s = server.refused[0][0]
-        later = [account for account in server.accounts if account.opened_at_s > refused_s]
+        assert [status for _, status in server.refusals] == [429]
+        refused_s = server.refusals[0][0]
+        later = [account for account in server.connection_logs if account.opened_at_s > refused_s]
         assert later
-        for before, after in pairwise([a for a in server.accounts if (a.closed_at_s or refused_s) >= refused_s]):
+        for before, after in pairwise([a for a in server.connection_logs if (a.closed_at_s or refused_s) >= refused_s]):
             assert before.closed_at_s is not None
             assert before.closed_at_s <= after.opened_at_s, "two at a time after the refusal"
 
@@ -313,7 +313,7 @@ async def test_a_disk_that_is_read_only(stage: Stage) -> None:
     with small_disk(stage.directory / "disk", 4096) as disk:
         remount(disk, "ro")
         server = await stage.recogniser(script)
-        server.order(Fault(Verb.RESET, in_word=7))
+        server.inject(Fault(FaultKind.RESET, in_word=7))
         run = await stage.daemon(server.url, script, {"spool.directory": str(disk / "spool")})
         assert await run.ends() == 0
         run.check_words()

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.protocol import Limits
 from tests.end_to_end.stage import Run, Setting, Stage, speech, until
 from tests.end_to_end.test_stopping import free_port
@@ -25,7 +25,7 @@ async def test_the_summary_agrees_with_everybody_else(stage: Stage) -> None:
     """With the recording, the records and what the server saw; as JSON, and as the log's last line."""
     script = speech(count=2, silence_s=6)
     server = await stage.recogniser(script)
-    server.order(Fault(Verb.RESET, in_word=7))
+    server.inject(Fault(FaultKind.RESET, in_word=7))
     run = await stage.daemon(server.url, script)
     assert await run.ends() == 0
     run.check_words()
@@ -38,11 +38,15 @@ async def test_the_summary_agrees_with_everybody_else(stage: Stage) -> None:
     rate = script.rate
     assert summary["run"] == run.records[0].run
     assert summary["captured_s"] == pytest.approx(len(script.pcm) / 2 / rate)
-    assert summary["connections"] == len(server.accounts) == 2
+    assert summary["connections"] == len(server.connection_logs) == 2
     assert summary["reconnects"] == 1
     assert summary["utterances"] == len(run.records)
     assert summary["words"] == len(script.texts)
-    assert summary["keepalives"] == sum(account.kinds.get("KeepAlive", 0) for account in server.accounts) >= 1
+    assert (
+        summary["keepalives"]
+        == sum(account.message_counts.get("KeepAlive", 0) for account in server.connection_logs)
+        >= 1
+    )
     # What lay in the socket when it was reset was sent, and never arrived.
     assert 0 <= summary["sent_s"] - server.received_samples / rate < 0.5
     assert summary["saved"] == pytest.approx(1 - summary["sent_s"] / summary["captured_s"])
@@ -64,7 +68,7 @@ async def test_audio_beyond_the_bound_goes_oldest_first_and_is_counted(stage: St
     await run.says("the recording has ended")
     server = await stage.recogniser(script, port=port)
     assert await run.ends() == 0
-    assert server.accounts
+    assert server.connection_logs
     assert not (run.directory / "spool").exists()
     check_evicted(run, "replay.max_s = 10")
     assert run.words == list(script.texts[-len(run.words) :]), "the newest, in order"

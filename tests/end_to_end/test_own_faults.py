@@ -101,8 +101,8 @@ edged.daemon.daemon.Daemon._on_block = standing
     script = speech()
     server = await stage.recogniser(script)
     run = await stage.daemon(server.url, script, program=program(breaking))
-    await until(lambda: server.accounts, "a connection")
+    await until(lambda: server.connection_logs, "a connection")
     assert await run.ends() == 0
     run.check_words()
     run.check_times()
-    assert len(server.accounts) == 1, "and no connection"
+    assert len(server.connection_logs) == 1, "and no connection"

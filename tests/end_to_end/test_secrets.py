@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.faults import Fault, FaultKind
 from tests.end_to_end.stage import KEY, Run, Setting, Stage, speech
 
 pytestmark = pytest.mark.slow
@@ -39,13 +39,13 @@ def check_kept(run: Run) -> None:
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_key_opens_the_connection_and_shows_nowhere(stage: Stage, way: str) -> None:
     """At debug level, over a lost connection and a refusal."""
-    server = await stage.recogniser(SCRIPT, keys={KEY}, faults=[Fault(Verb.REFUSE, status=503)])
-    server.order(Fault(Verb.RESET, in_word=2))
+    server = await stage.recogniser(SCRIPT, keys={KEY}, faults=[Fault(FaultKind.REFUSE, status=503)])
+    server.inject(Fault(FaultKind.RESET, in_word=2))
     settings, environment, _ = given(way, stage.directory, KEY)
     run = await stage.daemon(server.url, SCRIPT, settings, environment)
     assert await run.ends() == 0
     run.check_words()
-    assert len(server.accounts) == 2
+    assert len(server.connection_logs) == 2
     check_kept(run)
 
 
@@ -77,8 +77,8 @@ async def test_a_key_that_is_missing(stage: Stage) -> None:
 async def test_a_server_that_says_the_key_aloud(stage: Stage) -> None:
     """Its refusal and its closing reason go into the log, but never with the key in them."""
     body = '{"err_code":"INVALID_AUTH","err_msg":"No such key: ' + KEY + '"}'
-    server = await stage.recogniser(SCRIPT, faults=[Fault(Verb.REFUSE, status=503, body=body)])
-    server.order(Fault(Verb.CLOSE, code=1011, reason=f"revoked: {KEY}", in_word=2))
+    server = await stage.recogniser(SCRIPT, faults=[Fault(FaultKind.REFUSE, status=503, body=body)])
+    server.inject(Fault(FaultKind.CLOSE, code=1011, reason=f"revoked: {KEY}", in_word=2))
     settings, environment, _ = given("file", stage.directory, KEY)
     run = await stage.daemon(server.url, SCRIPT, settings, environment)
     assert await run.ends() == 0

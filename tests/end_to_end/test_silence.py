@@ -29,8 +29,8 @@ async def test_silence_is_held_by_keepalives_alone(stage: Stage) -> None:
     assert await run.ends() == 0
     run.check_words()
     run.check_times()
-    (account,) = server.accounts
-    assert account.kinds["KeepAlive"] == 3, "14 s less hangover and pre-roll, every 4 s"
+    (account,) = server.connection_logs
+    assert account.message_counts["KeepAlive"] == 3, "14 s less hangover and pre-roll, every 4 s"
     assert account.longest_gap_s <= 5
     assert account.close_code == 1000
     arrivals = [*account.arrivals]
@@ -38,7 +38,7 @@ async def test_silence_is_held_by_keepalives_alone(stage: Stage) -> None:
         if arrival.kind == "KeepAlive":
             assert arrival.at_s - before.at_s > 3.5, "it counts from the last message of ours"
             assert after.at_s > arrival.at_s
-    assert set(account.kinds) == {"audio", "KeepAlive", "Finalize", "CloseStream"}
+    assert set(account.message_counts) == {"audio", "KeepAlive", "Finalize", "CloseStream"}
 
 
 async def test_only_speech_is_sent(stage: Stage) -> None:
@@ -63,7 +63,7 @@ async def test_finalize_at_the_end_of_a_segment_brings_its_words(stage: Stage) -
     assert server.received_samples < script.words[5].start - script.rate, "the second has not begun"
     assert await run.ends() == 0
     run.check_words()
-    (account,) = server.accounts
+    (account,) = server.connection_logs
     assert [kind for kind in kinds(account) if kind != "KeepAlive"][-4:] == [
         "Finalize",
         "audio",
@@ -79,9 +79,9 @@ async def test_closestream_is_the_last_message_and_the_servers_1000_is_waited_fo
     run = await stage.daemon(server.url, script, {**NO_ENDPOINTING, "deepgram.finalize": "off"})
     assert await run.ends() == 0
     run.check_words()
-    (account,) = server.accounts
+    (account,) = server.connection_logs
     assert kinds(account)[-1] == "CloseStream"
-    assert "Finalize" not in account.kinds
+    assert "Finalize" not in account.message_counts
     assert account.close_code == 1000
     assert "connection closed in order" in run.log
 
@@ -93,8 +93,8 @@ async def test_priming_lets_the_server_speak(stage: Stage) -> None:
     run = await stage.daemon(server.url, script)
     assert await run.ends() == 0
     run.check_words()
-    assert len(server.accounts) == 1
-    assert server.accounts[0].kinds["KeepAlive"] >= 1
+    assert len(server.connection_logs) == 1
+    assert server.connection_logs[0].message_counts["KeepAlive"] >= 1
 
 
 async def test_every_connection_is_primed(stage: Stage) -> None:
@@ -104,9 +104,9 @@ async def test_every_connection_is_primed(stage: Stage) -> None:
     run = await stage.daemon(server.url, script)
     assert await run.ends() == 0
     run.check_words()
-    assert len(server.accounts) >= 3
-    assert all(account.samples >= script.rate for account in server.accounts[:-1])
-    assert run.summary["reconnects"] == len(server.accounts) - 1
+    assert len(server.connection_logs) >= 3
+    assert all(account.samples >= script.rate for account in server.connection_logs[:-1])
+    assert run.summary["reconnects"] == len(server.connection_logs) - 1
     assert "NET-0001" in run.log
 
 
@@ -118,7 +118,7 @@ async def test_idle_close(stage: Stage) -> None:
     assert await run.ends() == 0
     run.check_words()
     run.check_times()
-    first, second = server.accounts
+    first, second = server.connection_logs
     assert first.close_code == second.close_code == 1000
     assert first.closed_at_s is not None
     assert second.opened_at_s - first.closed_at_s > 2, "not before somebody speaks"
@@ -131,8 +131,8 @@ async def test_without_priming_it_connects_at_speech(stage: Stage) -> None:
     server = await stage.recogniser(script)
     run = await stage.daemon(server.url, script, {"deepgram.prime_s": 0})
     await run.says("capturing")
-    assert not server.accounts
+    assert not server.connection_logs
     assert await run.ends() == 0
     run.check_words()
-    (account,) = server.accounts
+    (account,) = server.connection_logs
     assert account.samples < script.words[-1].end - script.words[0].start + 1.6 * script.rate

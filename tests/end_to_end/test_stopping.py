@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.faults import Fault, FaultKind
 from tests.end_to_end.stage import Run, Stage, speech, until
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,7 @@ async def test_stopped_in_mid_speech(stage: Stage, number: signal.Signals, statu
     assert await run.ends() == status
     check_prefix(run, received)
     assert run.words, "what was said before the stop is written"
-    assert server.accounts[-1].close_code == 1000
+    assert server.connection_logs[-1].close_code == 1000
     assert run.summary["left_s"] == 0
 
 
@@ -59,23 +59,23 @@ async def test_stopped_just_when_the_connection_is_lost(stage: Stage) -> None:
     """There is time for one more connection, and what was not answered goes there."""
     script = speech(words_each=8)
     server = await stage.recogniser(script)
-    server.order(Fault(Verb.RESET, in_word=4))
+    server.inject(Fault(FaultKind.RESET, in_word=4))
     run = await stage.daemon(server.url, script)
-    await until(lambda: not server.ordered, "the reset")
+    await until(lambda: not server.pending_faults, "the reset")
     received = script.words[4].start
     run.signal(signal.SIGTERM)
     assert await run.ends() == 0
     check_prefix(run, received)
-    assert len(server.accounts) == 2
+    assert len(server.connection_logs) == 2
 
 
 async def test_a_second_signal_stops_at_once(stage: Stage) -> None:
     """Even when the answer it waits for never comes; the status says that something is left."""
     script = speech()
     server = await stage.recogniser(script)
-    server.order(Fault(Verb.STALL, in_word=1))
+    server.inject(Fault(FaultKind.STALL, in_word=1))
     run = await stage.daemon(server.url, script, {"daemon.stop_s": 60})
-    await until(lambda: not server.ordered, "the stall")
+    await until(lambda: not server.pending_faults, "the stall")
     run.signal(signal.SIGTERM)
     await run.says("the last words are waited for")
     run.signal(signal.SIGTERM)
@@ -87,9 +87,9 @@ async def test_a_stop_is_bounded(stage: Stage) -> None:
     """`stop_s`, against a server that answers nothing any more."""
     script = speech()
     server = await stage.recogniser(script)
-    server.order(Fault(Verb.BLACK_HOLE, in_word=1))
+    server.inject(Fault(FaultKind.BLACK_HOLE, in_word=1))
     run = await stage.daemon(server.url, script, {"daemon.stop_s": 2})
-    await until(lambda: not server.ordered, "the black hole")
+    await until(lambda: not server.pending_faults, "the black hole")
     run.signal(signal.SIGTERM)
     assert await run.ends(within_s=15) == 75
     assert LAST_WORDS in run.log
@@ -123,7 +123,7 @@ async def test_the_last_signals_do_not_spoil_the_status(stage: Stage) -> None:
     script = speech(lead_s=30)
     server = await stage.recogniser(script)
     run = await stage.daemon(server.url, script)
-    await until(lambda: server.accounts, "a connection")
+    await until(lambda: server.connection_logs, "a connection")
     while run.process.returncode is None:
         run.signal(signal.SIGTERM)
         await asyncio.sleep(0.002)
@@ -133,7 +133,7 @@ async def test_the_last_signals_do_not_spoil_the_status(stage: Stage) -> None:
 async def test_stopped_before_the_handshake_is_answered(stage: Stage) -> None:
     """A connection that hangs in its opening does not hold up the end."""
     script = speech(lead_s=30)
-    server = await stage.recogniser(script, faults=[Fault(Verb.HANG)])
+    server = await stage.recogniser(script, faults=[Fault(FaultKind.HANG)])
     run = await stage.daemon(server.url, script, {"daemon.stop_s": 60, "deepgram.open_timeout_s": 60})
     run.signal(signal.SIGTERM)
     assert await run.ends(within_s=15) == 0
@@ -182,7 +182,7 @@ async def test_a_recording_ends_and_the_server_comes_back(stage: Stage) -> None:
     assert all(record.delayed_s > 1 for record in run.records)
     assert not any(record.replayed for record in run.records), "its audio was sent once only"
     assert run.summary["reconnects"] == 0, "nothing was lost that had been there"
-    assert server.accounts[0].max_rate(script.rate) <= 1.25 + 0.3 / 5 + 0.05, "replay keeps its pace"
+    assert server.connection_logs[0].max_rate(script.rate) <= 1.25 + 0.3 / 5 + 0.05, "replay keeps its pace"
 
 
 async def test_a_signal_while_a_recordings_end_is_awaited(stage: Stage) -> None:

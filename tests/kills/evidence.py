@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edged.model.ranges import Range
 from edged.recognizer.engine import Engine, Recognition
-from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
 
 
@@ -16,7 +16,7 @@ class _Kept:
     def __init__(self, engine: Engine, file: Path) -> None:
         self._engine = engine
         self._file = file
-        self.settle_s = engine.settle_s
+        self.stable_after_s = engine.stable_after_s
 
     def feed(self, pcm: bytes) -> Recognition:
         """See `Engine`."""
@@ -37,7 +37,7 @@ class _Kept:
         self._engine.close()
 
 
-class Evidence(ScriptEngines):
+class Evidence(ScriptEngineFactory):
     """A script's engines; `directory`/wire gets a raw file for each, named by number and time."""
 
     def __init__(self, script: Script, directory: Path) -> None:
@@ -61,9 +61,9 @@ class Evidence(ScriptEngines):
                 "opened": time.strftime("%H:%M:%S", time.localtime(zero_s + account.opened_at_s)),
                 "samples": account.samples,
                 "close": [account.close_code, account.close_reason],
-                "said": [(round(at_s - account.opened_at_s, 2), text) for at_s, text in account.said],
+                "said": [(round(at_s - account.opened_at_s, 2), text) for at_s, text in account.sent],
             }
-            for account in server.accounts
+            for account in server.connection_logs
         ]
         (self._wire / "said.json").write_text(json.dumps(said))
         (self._directory / "heard.json").write_text(json.dumps(heard))

@@ -126,7 +126,7 @@ class Instance:
         if self._hushed:
             return
         try:
-            played = self.microphone.played
+            played = self.microphone.playback_state
         except ValueError:
             return
         if played:
@@ -240,7 +240,7 @@ class Instance:
     @property
     def at(self) -> int:
         """How far the room is, in samples; 0 before the first capture."""
-        played = self.microphone.played
+        played = self.microphone.playback_state
         return round((time.monotonic() - played.started_s) * self.script.rate) if played else 0
 
     @property
@@ -269,7 +269,7 @@ class Instance:
 
     def verdict(self, wrong_s: Collection[float] = (0.0,)) -> Verdict:
         """Of everything up to now; by any of these the daemon's clock may have been wrong."""
-        played = self.microphone.played
+        played = self.microphone.playback_state
         room_s = played.started_s + self._wall_offset_s if played else 0.0
         return judge(self.script, self.ear.heard, self.records, room_s=room_s, wrong_s=wrong_s)
 

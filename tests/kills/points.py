@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edged.recognizer.handshake import PATH
-from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 from edged.transcripts.sinks.journal import MESSAGE_ID
 from tests.journald import Journald
 from tests.kills.campaign import end, talk
@@ -88,7 +88,9 @@ async def die_at(name: str, directory: Path, script: Script, journald: Journald 
         return ["tests.kills.die", at, str(times), *private]
 
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(Server(ScriptEngines(script), unkind=Unkindness.all(), seed=seed))
+        server = await stack.enter_async_context(
+            Server(ScriptEngineFactory(script), perturbations=Perturbations.all(), seed=seed)
+        )
         network = await stack.enter_async_context(Network(server.port))
         instance = await stack.enter_async_context(
             Instance(

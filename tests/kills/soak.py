@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.handshake import PATH
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 from edged.service.clock import State
 from tests.kills.campaign import MOST_S, end, talk
 from tests.kills.ear import Verdict
@@ -117,7 +117,7 @@ class Soak:
                 if not stack.enter_context(small_disk(self.directory / name)):
                     without.append(f"a full {name} (mounting needs root)")
             async with (
-                Server(evidence, unkind=Unkindness.all(), seed=self.seed, history=HISTORY) as server,
+                Server(evidence, perturbations=Perturbations.all(), seed=self.seed, history=HISTORY) as server,
                 Network(server.port) as network,
                 Instance(
                     self.directory,
@@ -201,27 +201,27 @@ class Soak:
     async def _bad_server(self, rng: random.Random) -> None:
         fault = rng.choice(
             (
-                Fault(Verb.CLOSE, code=1000),
-                Fault(Verb.CLOSE, code=1008, reason="DATA-0000"),
-                Fault(Verb.CLOSE, code=1011, reason="NET-0001"),
-                Fault(Verb.CLOSE, code=1012),
-                Fault(Verb.CLOSE, code=4999),
-                Fault(Verb.RESET),
-                Fault(Verb.BLACK_HOLE),
-                Fault(Verb.STALL, kind="forever"),
-                Fault(Verb.STALL, kind="until_close"),
-                Fault(Verb.GARBAGE),
-                Fault(Verb.SLOW, rate=0.7),
-                Fault(Verb.REFUSE, status=429, times=2),
-                Fault(Verb.REFUSE, status=503, times=3),
-                Fault(Verb.REFUSE, status=401),
-                Fault(Verb.PORTAL, kind="html"),
-                Fault(Verb.HANG),
+                Fault(FaultKind.CLOSE, code=1000),
+                Fault(FaultKind.CLOSE, code=1008, reason="DATA-0000"),
+                Fault(FaultKind.CLOSE, code=1011, reason="NET-0001"),
+                Fault(FaultKind.CLOSE, code=1012),
+                Fault(FaultKind.CLOSE, code=4999),
+                Fault(FaultKind.RESET),
+                Fault(FaultKind.BLACK_HOLE),
+                Fault(FaultKind.STALL, variant="forever"),
+                Fault(FaultKind.STALL, variant="until_close"),
+                Fault(FaultKind.GARBAGE),
+                Fault(FaultKind.SLOW, rate=0.7),
+                Fault(FaultKind.REFUSE, status=429, times=2),
+                Fault(FaultKind.REFUSE, status=503, times=3),
+                Fault(FaultKind.REFUSE, status=401),
+                Fault(FaultKind.PORTAL, variant="html"),
+                Fault(FaultKind.HANG),
             )
         )
-        what = {Verb.CLOSE: f" {fault.code}", Verb.REFUSE: f" {fault.status}"}.get(fault.verb, "")
-        self._note(f"server: {fault.verb.value}{what}")
-        self._server.order(fault)
+        what = {FaultKind.CLOSE: f" {fault.code}", FaultKind.REFUSE: f" {fault.status}"}.get(fault.kind, "")
+        self._note(f"server: {fault.kind.value}{what}")
+        self._server.inject(fault)
 
     async def _bad_microphone(self, rng: random.Random) -> None:
         microphone = self._instance.microphone

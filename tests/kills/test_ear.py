@@ -57,8 +57,8 @@ def test_a_stall_of_whole_periods_is_told(tmp_path: Path, microphone: Path, monk
         data = b""
         for _ in range(periods):
             data += bytes(pcm.read()[1])
-            assert virtual.played
-            heard.observe(virtual.played)
+            assert virtual.playback_state
+            heard.observe(virtual.playback_state)
         return data
 
     before = read(3)

@@ -191,7 +191,9 @@ def test_an_upgrade_in_mid_outage_keeps_speech_and_settings(
     service.start()
     heard = len(speech.pcm) / 2 / speech.rate
     machine.until(
-        lambda: (played := microphone.played) and played.delivered >= len(speech.pcm) // 2, "the end", heard + 20
+        lambda: (played := microphone.playback_state) and played.delivered >= len(speech.pcm) // 2,
+        "the end",
+        heard + 20,
     )
     service.shows("backlog")
     (machine.root / "srv/newer.deb").write_bytes(newer(package, tmp_path).read_bytes())

@@ -5,17 +5,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from edged.recognizer.compose import place
-from edged.recognizer.handshake import Query, parse
-from edged.recognizer.messages import Stream
-from edged.recognizer.protocol import Limits, Out, RecognizerSession, ServerClose, ServerMessage
+from edged.recognizer.handshake import Query, parse_query
+from edged.recognizer.messages import MessageBuilder
+from edged.recognizer.protocol import Limits, RecognizerSession, ServerAction, ServerClose, ServerMessage
 from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script, ScriptEngine
-from edged.recognizer.windows import Draw, Unkindness, Windows
+from edged.recognizer.windows import Draw, Perturbations, ResultGenerator
 
 RATE = 16_000
 USUAL = "model=nova-3&encoding=linear16&sample_rate=16000&channels=1"
 FULL = f"{USUAL}&interim_results=true&endpointing=300&smart_format=true"
-STREAM = Stream("request", "nova-3", "2026-01-01T00:00:00.000Z")
+STREAM = MessageBuilder("request", "nova-3", "2026-01-01T00:00:00.000Z")
 
 ONE_SENTENCE = place([("one", 1.5, 1.9), ("two", 2.0, 2.3), ("three", 2.5, 2.9)], 6.0)
 """Speech from 1.5 to 2.9 s, then silence up to 6 s."""
@@ -30,21 +30,23 @@ def windows(
     script: Script,
     query: str = FULL,
     *,
-    unkind: Unkindness | None = None,
+    perturbations: Perturbations | None = None,
     quirks: Quirks | None = None,
     draw: Draw = lambda: 0.5,
-) -> Windows:
+) -> ResultGenerator:
     """Windows over a script's engine."""
-    return Windows(ScriptEngine(script), parse(query), STREAM, unkind or Unkindness(), quirks or Quirks(), draw)
+    return ResultGenerator(
+        ScriptEngine(script), parse_query(query), STREAM, perturbations or Perturbations(), quirks or Quirks(), draw
+    )
 
 
-def feed(machine: Windows, audio: bytes, step_s: float = 0.1) -> list[tuple[float, dict[str, Any]]]:
+def feed(machine: ResultGenerator, audio: bytes, step_s: float = 0.1) -> list[tuple[float, dict[str, Any]]]:
     """Feed audio in steps: (audio time, message) for each message."""
     out = []
     step = 2 * round(step_s * RATE)
     for at in range(0, len(audio), step):
         texts = machine.feed(audio[at : at + step])
-        out += [(round(machine.now_s, 3), json.loads(text)) for text in texts]
+        out += [(round(machine.processed_s, 3), json.loads(text)) for text in texts]
     return out
 
 
@@ -53,20 +55,22 @@ def session(
     query: str | Query = FULL,
     *,
     limits: Limits | None = None,
-    unkind: Unkindness | None = None,
+    perturbations: Perturbations | None = None,
     quirks: Quirks | None = None,
     draw: Draw = lambda: 0.5,
 ) -> RecognizerSession:
     """A session that opens at time 0."""
-    query = parse(query) if isinstance(query, str) else query
-    unkind, quirks = unkind or Unkindness(), quirks or Quirks()
-    machine = Windows(ScriptEngine(script), query, STREAM, unkind, quirks, draw)
-    return RecognizerSession(machine, query, 0.0, limits=limits or Limits(), unkind=unkind, quirks=quirks, draw=draw)
+    query = parse_query(query) if isinstance(query, str) else query
+    perturbations, quirks = perturbations or Perturbations(), quirks or Quirks()
+    machine = ResultGenerator(ScriptEngine(script), query, STREAM, perturbations, quirks, draw)
+    return RecognizerSession(
+        machine, query, 0.0, limits=limits or Limits(), perturbations=perturbations, quirks=quirks, draw=draw
+    )
 
 
 def stream(
     machine: RecognizerSession, audio: bytes, start_s: float = 0.0, step_s: float = 0.1
-) -> list[tuple[float, Out]]:
+) -> list[tuple[float, ServerAction]]:
     """Send audio in real time from `start_s` on: (time, what came out)."""
     out = []
     step = 2 * round(step_s * RATE)
@@ -76,9 +80,9 @@ def stream(
     return out
 
 
-def run(machine: RecognizerSession, until_s: float) -> list[tuple[float, Out]]:
+def run(machine: RecognizerSession, until_s: float) -> list[tuple[float, ServerAction]]:
     """Call `tick` at each deadline up to `until_s`: (time, what came out)."""
-    out: list[tuple[float, Out]] = []
+    out: list[tuple[float, ServerAction]] = []
     for _ in range(100_000):
         deadline = machine.next_deadline()
         if deadline is None or deadline > until_s:
@@ -87,12 +91,12 @@ def run(machine: RecognizerSession, until_s: float) -> list[tuple[float, Out]]:
     raise AssertionError("the deadline does not move on")
 
 
-def said(out: Iterable[Out]) -> list[dict[str, Any]]:
+def said(out: Iterable[ServerAction]) -> list[dict[str, Any]]:
     """The messages."""
     return [json.loads(item.text) for item in out if isinstance(item, ServerMessage)]
 
 
-def closes(out: Iterable[Out]) -> list[ServerClose]:
+def closes(out: Iterable[ServerAction]) -> list[ServerClose]:
     """The closes."""
     return [item for item in out if isinstance(item, ServerClose)]
 

@@ -101,9 +101,9 @@ def test_a_key_file_holds_one_word(script: Path, text: str) -> None:
 
 
 def test_help_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    from edged.recognizer.faults import Verb
+    from edged.recognizer.faults import FaultKind
 
     with pytest.raises(SystemExit):
         parse("--help")
     text = capsys.readouterr().out
-    assert all(f"\n  {verb}" in text for verb in Verb)
+    assert all(f"\n  {verb}" in text for verb in FaultKind)

@@ -10,12 +10,12 @@ from websockets.exceptions import ConnectionClosed
 
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.engine import Engine
-from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.protocol import Limits
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.script import ScriptEngine, ScriptEngines
+from edged.recognizer.script import ScriptEngine, ScriptEngineFactory
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 from tests.patience import PATIENCE_S
 from tests.recognizer.common import ONE_SENTENCE, pcm, results, words
 from tests.recognizer.wire import AT_ONCE, CLOSE_STREAM, client, collect, send, serve
@@ -46,7 +46,7 @@ def test_connections_do_not_hear_each_other() -> None:
             await two.send(CLOSE_STREAM)
             assert words(await collect(one)) == ["one"]
             assert words(await collect(two)) == ["two", "three"]
-            assert [account.number for account in server.accounts] == [0, 1]
+            assert [account.number for account in server.connection_logs] == [0, 1]
 
     asyncio.run(main())
 
@@ -87,7 +87,7 @@ def test_a_client_that_is_too_far_ahead_waits_and_loses_nothing() -> None:
             await send(connection, ONE_SENTENCE.pcm)
             await connection.send(CLOSE_STREAM)
             assert words(await collect(connection)) == ["one", "two", "three"]
-            (account,) = server.accounts
+            (account,) = server.connection_logs
             assert account.arrivals[-1].at_s - account.opened_at_s > 0.2, "the server has read no faster than it works"
 
     asyncio.run(main())
@@ -98,7 +98,7 @@ def test_a_client_that_is_too_far_ahead_waits_and_loses_nothing() -> None:
 
 def test_reset_breaks_the_connection_without_a_close() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.RESET, after_audio_s=1.5)]) as server, client(server) as connection:
+        async with serve(faults=[Fault(FaultKind.RESET, after_audio_s=1.5)]) as server, client(server) as connection:
             with contextlib.suppress(ConnectionClosed):
                 await send(connection, ONE_SENTENCE.pcm)
             await collect(connection)
@@ -112,21 +112,21 @@ def test_reset_breaks_the_connection_without_a_close() -> None:
 
 def test_a_fault_in_mid_word_leaves_that_word_unanswered() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.CLOSE, code=1012, in_word=1)]) as server, client(server) as connection:
+        async with serve(faults=[Fault(FaultKind.CLOSE, code=1012, in_word=1)]) as server, client(server) as connection:
             messages = asyncio.create_task(collect(connection))
             with contextlib.suppress(ConnectionClosed):
                 await send(connection, ONE_SENTENCE.pcm)
             answered = [w["word"] for m in results(await messages) for w in m["channel"]["alternatives"][0]["words"]]
             assert "two" not in answered
             assert connection.close_code == 1012
-            assert server.ordered == []
+            assert server.pending_faults == []
 
     asyncio.run(main())
 
 
 def test_close_with_a_code_and_a_reason() -> None:
     async def main() -> None:
-        fault = Fault(Verb.CLOSE, code=1011, reason="internal", after_samples=100)
+        fault = Fault(FaultKind.CLOSE, code=1011, reason="internal", after_samples=100)
         async with serve(faults=[fault]) as server, client(server) as connection:
             await connection.send(bytes(400))
             await collect(connection)
@@ -137,7 +137,10 @@ def test_close_with_a_code_and_a_reason() -> None:
 
 def test_a_black_hole_takes_everything_and_answers_nothing() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.BLACK_HOLE, after_audio_s=2.0)]) as server, client(server) as connection:
+        async with (
+            serve(faults=[Fault(FaultKind.BLACK_HOLE, after_audio_s=2.0)]) as server,
+            client(server) as connection,
+        ):
             await send(connection, pcm(ONE_SENTENCE, 0, 2.0))
             assert json.loads(await connection.recv())["type"] == "Results"
             async with asyncio.timeout(PATIENCE_S):
@@ -155,7 +158,7 @@ def test_a_black_hole_takes_everything_and_answers_nothing() -> None:
 
 def test_a_stall_answers_pings_but_gives_no_results() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.STALL)]) as server, client(server) as connection:
+        async with serve(faults=[Fault(FaultKind.STALL)]) as server, client(server) as connection:
             await send(connection, ONE_SENTENCE.pcm)
             await connection.send(CLOSE_STREAM)
             await asyncio.wait_for(await connection.ping(), PATIENCE_S)
@@ -167,7 +170,10 @@ def test_a_stall_answers_pings_but_gives_no_results() -> None:
 
 def test_a_stall_until_close_gives_all_results_after_the_close_was_begun() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.STALL, kind="until_close")]) as server, client(server) as connection:
+        async with (
+            serve(faults=[Fault(FaultKind.STALL, variant="until_close")]) as server,
+            client(server) as connection,
+        ):
             await send(connection, ONE_SENTENCE.pcm)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(connection.recv(), 0.1)
@@ -180,7 +186,7 @@ def test_a_stall_until_close_gives_all_results_after_the_close_was_begun() -> No
 
 def test_garbage_is_said_once_and_answers_no_audio() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.GARBAGE, after_audio_s=2.0)]) as server, client(server) as connection:
+        async with serve(faults=[Fault(FaultKind.GARBAGE, after_audio_s=2.0)]) as server, client(server) as connection:
             await send(connection, ONE_SENTENCE.pcm)
             await connection.send(CLOSE_STREAM)
             odd, messages = [], []
@@ -205,7 +211,7 @@ def test_garbage_is_said_once_and_answers_no_audio() -> None:
 
 def test_slow_reads_at_a_fraction_of_real_time() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.SLOW, rate=2.0)]) as server, client(server) as connection:
+        async with serve(faults=[Fault(FaultKind.SLOW, rate=2.0)]) as server, client(server) as connection:
             loop = asyncio.get_running_loop()
             began = loop.time()
             await send(connection, pcm(ONE_SENTENCE, 0, 1.0))
@@ -223,7 +229,7 @@ def test_each_connection_is_unkind_in_another_way_and_the_same_for_the_same_seed
 
     async def main() -> list[list[dict[str, Any]]]:
         heard = []
-        async with serve(talk, unkind=Unkindness.all(), seed=9, limits=AT_ONCE) as server:
+        async with serve(talk, perturbations=Perturbations.all(), seed=9, limits=AT_ONCE) as server:
             for _ in range(2):
                 async with client(server) as connection:
                     await send(connection, talk.pcm)
@@ -240,7 +246,7 @@ def test_each_connection_is_unkind_in_another_way_and_the_same_for_the_same_seed
 
 def test_a_server_that_knows_no_finalize_closes_with_4400() -> None:
     async def main() -> None:
-        quirks = Quirks(finalize_closes=4400, metadata_on_open=True)
+        quirks = Quirks(finalize_close_code=4400, metadata_on_open=True)
         async with serve(quirks=quirks) as server, client(server) as connection:
             assert json.loads(await connection.recv())["type"] == "Metadata"
             await connection.send('{"type":"Finalize"}')
@@ -250,10 +256,10 @@ def test_a_server_that_knows_no_finalize_closes_with_4400() -> None:
     asyncio.run(main())
 
 
-class SlowEngines(ScriptEngines):
+class SlowEngines(ScriptEngineFactory):
     """A script's engine whose every call takes 50 ms of somebody's processor."""
 
-    heavy = True
+    is_blocking = True
 
     def open(self, rate: int) -> Engine:
         class Slow(ScriptEngine):

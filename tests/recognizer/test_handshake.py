@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from edged.recognizer.handshake import CONTAINER_RATE, Query, QueryError, Refusal, check, parse, refusal
+from edged.recognizer.handshake import (
+    CONTAINER_RATE,
+    Query,
+    QueryError,
+    Refusal,
+    check_request,
+    make_refusal,
+    parse_query,
+)
 from tests.recognizer.common import USUAL
 
 TARGET = f"/v1/listen?{USUAL}"
@@ -12,7 +20,7 @@ KEYS = frozenset({"secret"})
 
 
 def refused(target: str, authorization: str | None = None, keys: frozenset[str] | None = None) -> tuple[int, str, str]:
-    answer = check(target, authorization, keys, "id")
+    answer = check_request(target, authorization, keys, "id")
     assert isinstance(answer, Refusal)
     body = json.loads(answer.body)
     assert body["request_id"] == "id"
@@ -21,7 +29,7 @@ def refused(target: str, authorization: str | None = None, keys: frozenset[str] 
 
 
 def test_a_usual_query_is_understood() -> None:
-    query = parse(
+    query = parse_query(
         f"{USUAL}&interim_results=true&endpointing=300&utterance_end_ms=1000&vad_events=true&smart_format=true"
         "&diarize=true&language=en&keyterm=a&keyterm=b&tag=x"
     )
@@ -29,12 +37,12 @@ def test_a_usual_query_is_understood() -> None:
 
 
 def test_defaults_are_deepgrams() -> None:
-    assert parse(USUAL) == Query(16_000, "nova-3", endpointing_s=0.01)
-    assert parse(f"{USUAL}&endpointing=false").endpointing_s is None
+    assert parse_query(USUAL) == Query(16_000, "nova-3", endpointing_s=0.01)
+    assert parse_query(f"{USUAL}&endpointing=false").endpointing_s is None
 
 
 def test_a_container_names_neither_encoding_nor_rate() -> None:
-    assert parse("model=nova-3").rate == CONTAINER_RATE
+    assert parse_query("model=nova-3").rate == CONTAINER_RATE
 
 
 @pytest.mark.parametrize(
@@ -60,7 +68,7 @@ def test_a_container_names_neither_encoding_nor_rate() -> None:
 )
 def test_wrong_and_contradictory_parameters_are_refused(extra: str, code: str) -> None:
     with pytest.raises(QueryError) as error:
-        parse(extra)
+        parse_query(extra)
     assert error.value.code == code
     assert refused(f"/v1/listen?{extra}")[:2] == (400, code)
 
@@ -87,7 +95,7 @@ def test_without_the_right_key_as_token_it_is_401(authorization: str | None) -> 
 
 @pytest.mark.parametrize("authorization", ["Token secret", "token secret", "Token secret "])
 def test_the_right_key_is_let_in(authorization: str) -> None:
-    assert isinstance(check(TARGET, authorization, KEYS, "id"), Query)
+    assert isinstance(check_request(TARGET, authorization, KEYS, "id"), Query)
 
 
 def test_a_stranger_learns_nothing_of_the_query() -> None:
@@ -95,13 +103,13 @@ def test_a_stranger_learns_nothing_of_the_query() -> None:
 
 
 def test_without_keys_everybody_is_let_in() -> None:
-    assert isinstance(check(TARGET, None, None, "id"), Query)
+    assert isinstance(check_request(TARGET, None, None, "id"), Query)
 
 
 def test_from_500_on_the_key_is_error_code() -> None:
-    assert "err_code" in json.loads(refusal(429, "id").body)
-    assert "error_code" in json.loads(refusal(503, "id").body)
+    assert "err_code" in json.loads(make_refusal(429, "id").body)
+    assert "error_code" in json.loads(make_refusal(503, "id").body)
 
 
 def test_retry_after_is_a_header() -> None:
-    assert ("Retry-After", "7") in refusal(429, "id", retry_after="7").headers
+    assert ("Retry-After", "7") in make_refusal(429, "id", retry_after="7").headers

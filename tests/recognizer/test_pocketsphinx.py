@@ -12,8 +12,8 @@ import pytest
 
 from edged.model.errors import UsageError
 from edged.recognizer.engine import transcribe
-from edged.recognizer.pocketsphinx import PocketsphinxEngines
-from edged.recognizer.script import batches
+from edged.recognizer.pocketsphinx import PocketsphinxEngineFactory
+from edged.recognizer.script import split_pcm
 from edged.recognizer.server import Server
 from tests.recognizer.common import RATE, results, window, words
 from tests.recognizer.wire import AT_ONCE, client, collect
@@ -52,8 +52,8 @@ def right(heard: list[str]) -> int:
 @needs_recording
 def test_a_recorded_sentence_streams_through_the_server() -> None:
     async def main() -> list[dict[str, Any]]:
-        async with Server(PocketsphinxEngines(), limits=AT_ONCE) as server, client(server) as connection:
-            for batch in batches(sentence() + bytes(RATE * 2), 1600):
+        async with Server(PocketsphinxEngineFactory(), limits=AT_ONCE) as server, client(server) as connection:
+            for batch in split_pcm(sentence() + bytes(RATE * 2), 1600):
                 await connection.send(batch)
             await connection.send('{"type":"CloseStream"}')
             return await collect(connection)
@@ -77,7 +77,7 @@ def test_a_recorded_sentence_streams_through_the_server() -> None:
 @needs_engine
 @needs_recording
 def test_silence_is_not_decoded_and_does_not_move_the_words() -> None:
-    engines = PocketsphinxEngines()
+    engines = PocketsphinxEngineFactory()
     beginning = sentence()[: 2 * round(1.5 * RATE)]
     plain = transcribe(engines.open(RATE), beginning, RATE)
     late = transcribe(engines.open(RATE), bytes(5 * 2 * RATE) + beginning, RATE)
@@ -88,13 +88,13 @@ def test_silence_is_not_decoded_and_does_not_move_the_words() -> None:
 
 @needs_engine
 def test_silence_alone_has_no_words() -> None:
-    engine = PocketsphinxEngines().open(RATE)
+    engine = PocketsphinxEngineFactory().open(RATE)
     assert engine.feed(bytes(2 * RATE)) == engine.flush() == ((), 0.0, 0.0)
 
 
 @needs_engine
 def test_another_rate_is_refused_with_the_right_one() -> None:
-    assert "sample_rate=16000" in str(PocketsphinxEngines().objection(48_000))
+    assert "sample_rate=16000" in str(PocketsphinxEngineFactory().rate_error(48_000))
 
 
 MEMORY = """
@@ -129,4 +129,4 @@ def test_the_memory_of_closed_engines_is_given_back() -> None:
 def test_without_pocketsphinx_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(UsageError, match="-m pip install pocketsphinx"):
-        PocketsphinxEngines()
+        PocketsphinxEngineFactory()

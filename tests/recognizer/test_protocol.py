@@ -5,10 +5,10 @@ import json
 import pytest
 
 from edged.recognizer import messages
-from edged.recognizer.handshake import parse
+from edged.recognizer.handshake import parse_query
 from edged.recognizer.protocol import Limits, ServerClose, ServerMessage
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 from tests.recognizer.common import FULL, ONE_SENTENCE, closes, pcm, results, run, said, session, stream, window, words
 
 KEEPALIVE = '{"type":"KeepAlive"}'
@@ -18,7 +18,7 @@ CLOSE_STREAM = '{"type":"CloseStream"}'
 
 def test_nothing_is_said_after_the_opening() -> None:
     machine = session(ONE_SENTENCE)
-    assert machine.opened() == []
+    assert machine.open() == []
     assert run(machine, 11.9) == []
 
 
@@ -73,7 +73,7 @@ def test_keepalive_in_a_binary_message_is_audio() -> None:
     machine = session(ONE_SENTENCE)
     machine.receive(0.0, KEEPALIVE.encode())
     machine.receive(0.1, CLOSE_STREAM)
-    assert machine.windows.now_s == pytest.approx(len(KEEPALIVE) // 2 / 16_000)
+    assert machine.windows.processed_s == pytest.approx(len(KEEPALIVE) // 2 / 16_000)
 
 
 def test_finalize_is_answered_at_once_in_real_time() -> None:
@@ -132,7 +132,7 @@ def test_a_late_tick_does_not_slow_it_further() -> None:
     machine = session(ONE_SENTENCE)
     machine.receive(0.0, ONE_SENTENCE.pcm)
     machine.tick(2.17)
-    assert machine.windows.now_s == pytest.approx(3.2)
+    assert machine.windows.processed_s == pytest.approx(3.2)
 
 
 def test_finalize_and_close_stream_wait_behind_the_audio_before_them() -> None:
@@ -156,11 +156,11 @@ def test_a_backlog_is_not_idle() -> None:
 def test_too_much_backlog_makes_the_client_wait() -> None:
     machine = session(ONE_SENTENCE, limits=Limits(backlog_s=3.0))
     machine.receive(0.0, pcm(ONE_SENTENCE, 0, 3.0))
-    assert machine.hungry
+    assert machine.accepts_input
     machine.receive(0.0, pcm(ONE_SENTENCE, 3.0, 4.0))
-    full = machine.hungry
+    full = machine.accepts_input
     machine.tick(1.0)
-    assert (full, machine.hungry) == (False, True)
+    assert (full, machine.accepts_input) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_text_that_is_no_message_gets_an_error_and_goes_on(text: str) -> None:
 
 
 def test_audio_without_an_encoding_can_not_be_decoded() -> None:
-    machine = session(ONE_SENTENCE, parse("model=nova-3"))
+    machine = session(ONE_SENTENCE, parse_query("model=nova-3"))
     (close,) = closes(machine.receive(0.0, b"RIFF"))
     assert close.code == 1008
     assert "data0000" in close.reason
@@ -194,14 +194,14 @@ def test_reasons_name_what_a_client_looks_for() -> None:
 
 
 def test_finalize_may_be_left_unanswered_and_the_words_come_later() -> None:
-    machine = session(ONE_SENTENCE, unkind=Unkindness(finalize_ignored=0.6))  # each draw is 0.5
+    machine = session(ONE_SENTENCE, perturbations=Perturbations(ignored_finalize_ratio=0.6))  # each draw is 0.5
     stream(machine, pcm(ONE_SENTENCE, 0, 3.0))
     assert machine.receive(3.0, FINALIZE) == []
     assert words(said(machine.receive(9.0, CLOSE_STREAM))) == ["one", "two", "three"]
 
 
 def test_finalize_may_be_answered_late() -> None:
-    machine = session(ONE_SENTENCE, unkind=Unkindness(late=0.6, late_s=2.0))
+    machine = session(ONE_SENTENCE, perturbations=Perturbations(late_ratio=0.6, late_s=2.0))
     stream(machine, pcm(ONE_SENTENCE, 0, 3.0))
     assert machine.receive(3.0, FINALIZE) == []
     assert machine.tick(4.9) == []
@@ -209,7 +209,7 @@ def test_finalize_may_be_answered_late() -> None:
 
 
 def test_results_may_come_long_after_the_close_was_begun() -> None:
-    machine = session(ONE_SENTENCE, unkind=Unkindness(late=0.6, late_s=2.0))
+    machine = session(ONE_SENTENCE, perturbations=Perturbations(late_ratio=0.6, late_s=2.0))
     stream(machine, pcm(ONE_SENTENCE, 0, 3.0))
     assert machine.receive(3.0, CLOSE_STREAM) == []
     assert machine.receive(3.5, pcm(ONE_SENTENCE, 3.0, 3.5)) == [], "audio after CloseStream is not taken"
@@ -222,16 +222,14 @@ def test_results_may_come_long_after_the_close_was_begun() -> None:
 
 
 def test_finalize_may_close_with_4400() -> None:
-    machine = session(ONE_SENTENCE, quirks=Quirks(finalize_closes=4400))
+    machine = session(ONE_SENTENCE, quirks=Quirks(finalize_close_code=4400))
     assert closes(machine.receive(0.0, FINALIZE)) == [ServerClose(4400, "Finalize is not supported")]
 
 
 def test_metadata_may_come_on_open() -> None:
-    assert [m["type"] for m in said(session(ONE_SENTENCE, quirks=Quirks(metadata_on_open=True)).opened())] == [
-        "Metadata"
-    ]
+    assert [m["type"] for m in said(session(ONE_SENTENCE, quirks=Quirks(metadata_on_open=True)).open())] == ["Metadata"]
 
 
 def test_a_parameter_may_be_refused_after_the_upgrade() -> None:
     machine = session(ONE_SENTENCE, f"{FULL}&tag=x", quirks=Quirks(reject_after_upgrade="unknown parameter: tag"))
-    assert machine.opened() == [ServerClose(1008, "unknown parameter: tag")]
+    assert machine.open() == [ServerClose(1008, "unknown parameter: tag")]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edged.model.errors import UsageError
 from edged.recognizer.compose import compose, place, sentences
-from edged.recognizer.script import Script, ScriptEngine, ScriptEngines, ScriptWord, batches
+from edged.recognizer.script import Script, ScriptEngine, ScriptEngineFactory, ScriptWord, split_pcm
 from tests.recognizer.common import ONE_SENTENCE, RATE, pcm
 
 TALK = compose(sentences(3, 5), silence_s=0.7, seed=7)
@@ -20,7 +20,7 @@ TALK = compose(sentences(3, 5), silence_s=0.7, seed=7)
 def heard(script: Script, audio: bytes, samples: int = 1600) -> list[tuple[str, int]]:
     """The words that an engine answers, and where they start."""
     engine = ScriptEngine(script)
-    for batch in batches(audio, samples):
+    for batch in split_pcm(audio, samples):
         found = engine.feed(batch).words
     return [(word.text, round(word.start_s * script.rate)) for word in found]
 
@@ -118,9 +118,9 @@ def test_voice_is_known_within_words() -> None:
 def test_half_of_a_word_is_noted_when_it_has_come() -> None:
     engine = ScriptEngine(ONE_SENTENCE)
     engine.feed(pcm(ONE_SENTENCE, 0, 1.69))
-    assert engine.half == []
+    assert engine.half_processed_words == []
     engine.feed(pcm(ONE_SENTENCE, 1.69, 1.71))
-    assert engine.half == [0]
+    assert engine.half_processed_words == [0]
 
 
 def test_a_long_connection_does_not_grow() -> None:
@@ -182,8 +182,8 @@ def test_files_that_can_not_be_used_give_one_line(tmp_path: Path) -> None:
 
 
 def test_another_rate_is_objected_to() -> None:
-    assert ScriptEngines(ONE_SENTENCE).objection(RATE) is None
-    assert "16000" in str(ScriptEngines(ONE_SENTENCE).objection(8000))
+    assert ScriptEngineFactory(ONE_SENTENCE).rate_error(RATE) is None
+    assert "16000" in str(ScriptEngineFactory(ONE_SENTENCE).rate_error(8000))
 
 
 def test_noise_holds_no_word() -> None:

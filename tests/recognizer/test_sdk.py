@@ -20,7 +20,7 @@ from deepgram.listen.v1.types import (  # noqa: E402
     ListenV1UtteranceEnd,
 )
 
-from edged.recognizer.script import ScriptEngines, batches  # noqa: E402
+from edged.recognizer.script import ScriptEngineFactory, split_pcm  # noqa: E402
 from edged.recognizer.server import Server  # noqa: E402
 from tests.patience import PATIENCE_S  # noqa: E402
 from tests.recognizer.common import ONE_SENTENCE, pcm  # noqa: E402
@@ -64,7 +64,7 @@ def finals(messages: list[Any]) -> list[str]:
 
 def with_server(test: Callable[[Server], Awaitable[None]], **options: Any) -> Server:
     async def main() -> Server:
-        async with Server(ScriptEngines(ONE_SENTENCE), limits=AT_ONCE, keys={"key"}, **options) as server:
+        async with Server(ScriptEngineFactory(ONE_SENTENCE), limits=AT_ONCE, keys={"key"}, **options) as server:
             await asyncio.wait_for(test(server), PATIENCE_S)
         return server
 
@@ -83,11 +83,11 @@ def test_the_sdk_connects_streams_keeps_alive_finalises_and_closes() -> None:
             connection.on(EventType.ERROR, lambda error: events.append(f"error {error}"))
             connection.on(EventType.CLOSE, lambda _: events.append("close"))
             listening = asyncio.create_task(connection.start_listening())
-            for batch in batches(pcm(ONE_SENTENCE, 0, 2.4), 1600):
+            for batch in split_pcm(pcm(ONE_SENTENCE, 0, 2.4), 1600):
                 await connection.send_media(batch)
             await connection.send_keep_alive()
             await connection.send_finalize()
-            for batch in batches(pcm(ONE_SENTENCE, 2.4, 6), 1600):
+            for batch in split_pcm(pcm(ONE_SENTENCE, 2.4, 6), 1600):
                 await connection.send_media(batch)
             await connection.send_close_stream()
             await listening
@@ -99,9 +99,14 @@ def test_the_sdk_connects_streams_keeps_alive_finalises_and_closes() -> None:
     kinds = [type(message) for message in messages]
     assert set(kinds) == {ListenV1Results, ListenV1SpeechStarted, ListenV1UtteranceEnd, ListenV1Metadata}
     assert kinds[-1] is ListenV1Metadata
-    (account,) = server.accounts
+    (account,) = server.connection_logs
     assert account.close_code == 1000
-    assert account.kinds["KeepAlive"] == account.kinds["Finalize"] == account.kinds["CloseStream"] == 1
+    assert (
+        account.message_counts["KeepAlive"]
+        == account.message_counts["Finalize"]
+        == account.message_counts["CloseStream"]
+        == 1
+    )
     assert account.query["keyterm"] == ["edged", "kiosk"]
 
 
@@ -122,7 +127,7 @@ def test_every_message_satisfies_the_sdks_own_models() -> None:
                 pass
 
     server = with_server(talk)
-    said = [json.loads(text) for _, text in server.accounts[0].said]
+    said = [json.loads(text) for _, text in server.connection_logs[0].sent]
     assert {message["type"] for message in said} == set(models)
     for message in said:
         models[message["type"]].model_validate(message)
@@ -132,7 +137,7 @@ def test_the_synchronous_client_too() -> None:
     def talk(server: Server) -> list[Any]:
         client = DeepgramClient(api_key="key", environment=environment(server))
         with client.listen.v1.connect(**OPTIONS) as connection:
-            for batch in batches(ONE_SENTENCE.pcm, 1600):
+            for batch in split_pcm(ONE_SENTENCE.pcm, 1600):
                 connection.send_media(batch)
             connection.send_close_stream()
             return list(connection)
@@ -151,4 +156,4 @@ def test_the_sdk_understands_a_wrong_key() -> None:
                 pass
         assert error.value.status_code == 401
 
-    assert [status for _, status in with_server(talk).refused] == [401]
+    assert [status for _, status in with_server(talk).refusals] == [401]

@@ -16,8 +16,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from edged.recognizer.engine import Engine
-from edged.recognizer.faults import Fault, Verb
-from edged.recognizer.script import ScriptEngines
+from edged.recognizer.faults import Fault, FaultKind
+from edged.recognizer.script import ScriptEngineFactory
 from edged.recognizer.server import Server
 from tests.patience import PATIENCE_S
 from tests.recognizer.common import FULL, ONE_SENTENCE, RATE, USUAL, pcm, words
@@ -34,8 +34,8 @@ def test_a_refusal_carries_request_id_error_and_body() -> None:
             body = json.loads(response.body)
             assert body["err_code"] == "INVALID_AUTH"
             assert body["request_id"] == response.headers["dg-request-id"]
-            assert server.accounts == []
-            assert [status for _, status in server.refused] == [401]
+            assert server.connection_logs == []
+            assert [status for _, status in server.refusals] == [401]
 
     asyncio.run(main())
 
@@ -99,14 +99,14 @@ def test_the_account_tells_what_came_and_never_the_key() -> None:
             await connection.send('{"type":"KeepAlive"}')
             await connection.send(CLOSE_STREAM)
             await collect(connection)
-        (account,) = server.accounts
+        (account,) = server.connection_logs
         assert account.query["model"] == ["nova-3"]
         assert account.headers["x-kiosk"] == "7"
         assert "secret-key" not in repr(account)
-        assert account.kinds == {"audio": 10, "KeepAlive": 1, "CloseStream": 1}
+        assert account.message_counts == {"audio": 10, "KeepAlive": 1, "CloseStream": 1}
         assert account.samples == server.received_samples == RATE
         assert [arrival.kind for arrival in account.arrivals][-2:] == ["KeepAlive", "CloseStream"]
-        assert json.loads(account.said[-1][1])["type"] == "Metadata"
+        assert json.loads(account.sent[-1][1])["type"] == "Metadata"
         assert account.close_code == 1000
         assert account.closed_at_s is not None
         assert 0 < account.longest_gap_s < account.closed_at_s - account.opened_at_s + 0.001
@@ -121,20 +121,20 @@ def test_the_account_tells_what_came_and_never_the_key() -> None:
 
 def test_refuse_as_often_as_ordered_then_let_in() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.REFUSE, status=429, retry_after="7", times=2)]) as server:
+        async with serve(faults=[Fault(FaultKind.REFUSE, status=429, retry_after="7", times=2)]) as server:
             for _ in range(2):
                 response = (await refused(server)).response
                 assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
             async with client(server):
                 pass
-            assert len(server.accounts) == 1
+            assert len(server.connection_logs) == 1
 
     asyncio.run(main())
 
 
 def test_refuse_with_another_body() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.REFUSE, status=502, body="<h1>Bad gateway</h1>")]) as server:
+        async with serve(faults=[Fault(FaultKind.REFUSE, status=502, body="<h1>Bad gateway</h1>")]) as server:
             assert (await refused(server)).response.body == b"<h1>Bad gateway</h1>"
 
     asyncio.run(main())
@@ -142,7 +142,7 @@ def test_refuse_with_another_body() -> None:
 
 def test_portal_answers_html_or_a_redirect() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.PORTAL), Fault(Verb.PORTAL, kind="redirect")]) as server:
+        async with serve(faults=[Fault(FaultKind.PORTAL), Fault(FaultKind.PORTAL, variant="redirect")]) as server:
             page = (await refused(server)).response
             assert page.status_code == 200
             assert page.headers["Content-Type"].startswith("text/html")
@@ -162,7 +162,7 @@ def test_portal_answers_html_or_a_redirect() -> None:
 
 def test_hang_never_answers_the_handshake() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.HANG)]) as server:
+        async with serve(faults=[Fault(FaultKind.HANG)]) as server:
             with pytest.raises(TimeoutError):
                 async with client(server, open_timeout=0.2):
                     pass
@@ -180,31 +180,31 @@ async def _until(there: Callable[[], bool]) -> None:
 
 def test_an_ended_server_frees_black_holes_and_hanging_handshakes() -> None:
     async def main() -> None:
-        async with serve(faults=[Fault(Verb.HANG), Fault(Verb.BLACK_HOLE)]) as server:
+        async with serve(faults=[Fault(FaultKind.HANG), Fault(FaultKind.BLACK_HOLE)]) as server:
             hanging = asyncio.create_task(refused(server))
             await asyncio.sleep(0.05)
             connection = await connect(f"{server.url}?{FULL}", ping_interval=None)
             await connection.send(bytes(320))
-            await _until(lambda: not server.ordered)
+            await _until(lambda: not server.pending_faults)
         assert (await hanging).response.status_code == 503
         await connection.wait_closed()
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
-class Remembered(ScriptEngines):
+class Remembered(ScriptEngineFactory):
     """Knows which of its engines are still alive; loading one takes as long as it is told to."""
 
-    def __init__(self, *, heavy: bool = False) -> None:
+    def __init__(self, *, is_blocking: bool = False) -> None:
         super().__init__(ONE_SENTENCE)
-        self.heavy = heavy
+        self.is_blocking = is_blocking
         self.loaded = threading.Event()
         self.opened = 0
         self._engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
     def open(self, rate: int) -> Engine:
         self.opened += 1
-        assert not self.heavy or self.loaded.wait(5)
+        assert not self.is_blocking or self.loaded.wait(5)
         engine = super().open(rate)
         self._engines.add(engine)
         return engine
@@ -227,7 +227,7 @@ def test_nothing_but_its_account_stays_of_a_connection() -> None:
                     await connection.send(CLOSE_STREAM)
                     assert words(await collect(connection)) == ["one", "two", "three"]
             await _until(lambda: server.open_connections == 0)
-            assert (engines.opened, engines.alive, len(server.accounts)) == (3, 0, 3)
+            assert (engines.opened, engines.alive, len(server.connection_logs)) == (3, 0, 3)
 
     asyncio.run(main())
 
@@ -236,7 +236,7 @@ def test_nothing_stays_for_a_client_that_goes_while_its_recogniser_is_loaded() -
     """So does one that had not waited for its handshake: the engine comes too late for it."""
 
     async def main() -> None:
-        engines = Remembered(heavy=True)
+        engines = Remembered(is_blocking=True)
         async with Server(engines) as server:
             _, writer = await asyncio.open_connection(server.host, server.port)
             key = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "

@@ -9,7 +9,7 @@ import pytest
 from edged.recognizer.compose import compose, place, sentences
 from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 from tests.quick import seeds
 from tests.recognizer.common import FULL, ONE_SENTENCE, RATE, USUAL, feed, pcm, results, window, windows, words
 
@@ -200,15 +200,17 @@ def test_times_are_rounded_like_32_bit_floats() -> None:
 # Unkindness
 
 
-def talk(seed: int, unkind: Unkindness, script: Script = LONG) -> list[dict[str, Any]]:
+def talk(seed: int, perturbations: Perturbations, script: Script = LONG) -> list[dict[str, Any]]:
     """All messages of one connection, with numbers drawn by this seed."""
-    machine = windows(script, f"{FULL}&utterance_end_ms=1000", unkind=unkind, draw=random.Random(seed).random)
+    machine = windows(
+        script, f"{FULL}&utterance_end_ms=1000", perturbations=perturbations, draw=random.Random(seed).random
+    )
     out = [m for _, m in feed(machine, script.pcm)]
     return out + [json.loads(text) for text in machine.close()]
 
 
 def test_unkind_forced_finals_end_in_mid_word_and_the_word_comes_next() -> None:
-    out = talk(1, Unkindness(mid_word=True))
+    out = talk(1, Perturbations(cut_mid_word=True))
     finals = results(out, final=True)
     ends = [window(m)[1] * RATE for m in finals[:-1] if not m["speech_final"]]
     cut = [word for word in LONG.words for end in ends if word.start < end < word.end]
@@ -220,7 +222,7 @@ def test_unkind_forced_finals_end_in_mid_word_and_the_word_comes_next() -> None:
 @pytest.mark.parametrize("seed", seeds(20))
 def test_with_every_unkindness_each_word_is_answered_once_within_80_ms(seed: int) -> None:
     script = compose(sentences(3, 12), seed=seed, silence_s=2.0)
-    out = talk(seed, Unkindness.all(), script)
+    out = talk(seed, Perturbations.all(), script)
     assert words(out) == script.texts
     contiguous(results(out, final=True), len(script.pcm) / 2 / RATE)
     answered = [w for m in results(out, final=True) for w in m["channel"]["alternatives"][0]["words"]]
@@ -230,7 +232,7 @@ def test_with_every_unkindness_each_word_is_answered_once_within_80_ms(seed: int
 
 
 def test_audio_heard_again_is_answered_in_other_windows_and_with_other_punctuation() -> None:
-    first, second = (results(talk(seed, Unkindness.all()), final=True) for seed in (1, 2))
+    first, second = (results(talk(seed, Perturbations.all()), final=True) for seed in (1, 2))
     assert [window(m) for m in first] != [window(m) for m in second]
     assert [m["channel"]["alternatives"][0]["transcript"] for m in first] != [
         m["channel"]["alternatives"][0]["transcript"] for m in second
@@ -238,7 +240,7 @@ def test_audio_heard_again_is_answered_in_other_windows_and_with_other_punctuati
 
 
 def test_the_same_seed_gives_the_same_messages() -> None:
-    assert talk(3, Unkindness.all()) == talk(3, Unkindness.all())
+    assert talk(3, Perturbations.all()) == talk(3, Perturbations.all())
 
 
 # Quirks of compatible servers
@@ -287,8 +289,8 @@ TWO = place([("one", 1.5, 1.9), ("two", 2.0, 2.3), ("three", 4.0, 4.4), ("four",
 
 
 def test_words_can_be_restated_in_a_window_that_reaches_back() -> None:
-    assert finals(Quirks(restates=1), TWO) == [((0.0, 2.6), "One two."), ((2.0, 5.1), "two. Three four.")]
+    assert finals(Quirks(restated_words=1), TWO) == [((0.0, 2.6), "One two."), ((2.0, 5.1), "two. Three four.")]
 
 
 def test_times_can_start_again_behind_an_utterance() -> None:
-    assert finals(Quirks(times_start_again=True), TWO) == [((0.0, 2.6), "One two."), ((0.0, 2.5), "Three four.")]
+    assert finals(Quirks(restart_times=True), TWO) == [((0.0, 2.6), "One two."), ((0.0, 2.5), "Three four.")]

@@ -10,7 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import Script, ScriptEngines, batches
+from edged.recognizer.script import Script, ScriptEngineFactory, split_pcm
 from edged.recognizer.server import Server
 from tests.recognizer.common import FULL, ONE_SENTENCE
 
@@ -20,7 +20,7 @@ CLOSE_STREAM = '{"type":"CloseStream"}'
 
 
 def serve(script: Script = ONE_SENTENCE, **options: Any) -> Server:
-    return Server(ScriptEngines(script), **{"limits": AT_ONCE, **options})
+    return Server(ScriptEngineFactory(script), **{"limits": AT_ONCE, **options})
 
 
 @contextlib.asynccontextmanager
@@ -42,7 +42,7 @@ async def collect(connection: ClientConnection) -> list[dict[str, Any]]:
 
 
 async def send(connection: ClientConnection, audio: bytes) -> None:
-    for batch in batches(audio, 1600):
+    for batch in split_pcm(audio, 1600):
         await connection.send(batch)
 
 

@@ -13,7 +13,7 @@ from edged.model.audio import Block
 from edged.model.utterance import PlacedWord
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
 from edged.stream.backfill import AudioMissing, Backfill
 from edged.stream.client import ReconnectingClient
@@ -117,7 +117,7 @@ def playing(
     async def main() -> None:
         async with (
             asyncio.timeout(PATIENCE_S),
-            Server(ScriptEngines(script), limits=Limits(max_rate=1000), **options) as server,
+            Server(ScriptEngineFactory(script), limits=Limits(max_rate=1000), **options) as server,
         ):
             play = Play(server, script)
             task = asyncio.create_task(play.backfill.run())

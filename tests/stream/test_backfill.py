@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.faults import Fault, Verb
+from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import ScriptEngines
+from edged.recognizer.script import ScriptEngineFactory
 from edged.recognizer.server import Server
 from edged.spool.model import RunInfo
 from edged.spool.spool import Spool
@@ -25,7 +25,7 @@ def test_from_the_spool_every_word_comes_once_in_order_where_it_was_said(tmp_pat
     """With the stretches and the audio that a real spool holds; one connection, ended in order."""
 
     async def main(spool: Spool, *_: object) -> None:
-        async with Server(ScriptEngines(SCRIPT), limits=Limits(max_rate=1000)) as server:
+        async with Server(ScriptEngineFactory(SCRIPT), limits=Limits(max_rate=1000)) as server:
             spool.begin_run(RunInfo("a", spool.boot_id, RATE, 0, "plughw:CARD=Device", 0.0))
             for start, end, voiced in STRETCHES:
                 spool.segment_open("a", start)
@@ -37,7 +37,7 @@ def test_from_the_spool_every_word_comes_once_in_order_where_it_was_said(tmp_pat
             play.backfill.finish()
             await asyncio.wait_for(play.backfill.run(), PATIENCE_S)
             play.check()
-            assert [account.close_code for account in server.accounts] == [1000]
+            assert [account.close_code for account in server.connection_logs] == [1000]
             assert play.backfill.totals == (1, 0, server.received_samples / RATE)
 
     with_spool(tmp_path, main)
@@ -63,12 +63,14 @@ def test_after_all_is_done_more_may_come() -> None:
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         play.backfill.add("a", RATE, STRETCHES[:1])
-        await until(lambda: play.server.accounts and play.server.open_connections == 0 and not play.backfill.left_s)
+        await until(
+            lambda: play.server.connection_logs and play.server.open_connections == 0 and not play.backfill.left_s
+        )
         assert not task.done()
         play.backfill.add("a", RATE, STRETCHES[1:])
         await play.finished(task)
         play.check()
-        assert len(play.server.accounts) == 2
+        assert len(play.server.connection_logs) == 2
 
     playing(body)
 
@@ -91,7 +93,7 @@ def test_a_connection_that_is_lost_in_mid_word_costs_none() -> None:
     """What was sent to it counts as a replay from then on; so does what another lane had sent."""
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
-        play.server.order(Fault(Verb.RESET, in_word=6))
+        play.server.inject(Fault(FaultKind.RESET, in_word=6))
         play.backfill.add("a", RATE, STRETCHES, STRETCHES[0].end)
         await play.finished(task)
         play.check()
@@ -166,12 +168,12 @@ def test_what_is_left_shrinks_to_nothing_and_is_never_counted_twice(monkeypatch:
 def test_finishing_with_nothing_to_do_ends_it() -> None:
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         await play.finished(task)
-        assert play.server.accounts == []
+        assert play.server.connection_logs == []
 
     playing(body)
 
 
-ENDS_THREE = [Fault(Verb.CLOSE, code=1011, in_word=7, times=3)]
+ENDS_THREE = [Fault(FaultKind.CLOSE, code=1011, in_word=7, times=3)]
 """The same word ends each connection that gets there."""
 
 

@@ -16,7 +16,7 @@ from edged.config.settings import DeepgramSettings, GateSettings
 from edged.recognizer.compose import compose, place, sentences
 from edged.recognizer.quirks import Quirks
 from edged.recognizer.script import Script
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 from tests.quick import seeds
 from tests.simulation import World
 
@@ -41,7 +41,7 @@ FAULT = st.tuples(
     ),
 ).map(lambda drawn: (drawn[0], *drawn[1]))
 
-ODD = (Quirks(), Quirks(restates=3), Quirks(late_punctuation=True), Quirks(times_start_again=True))
+ODD = (Quirks(), Quirks(restated_words=3), Quirks(late_punctuation=True), Quirks(restart_times=True))
 """Servers that are exact to the word, each in its own way."""
 
 
@@ -54,10 +54,10 @@ def recording(seed: int) -> Script:
     return compose(spoken, silence_s=rng.choice([1.5, 4, 8]), seed=seed, pause_s=pause_s)
 
 
-def history(seed: int, faults: list[Fault], *, unkind: Unkindness | None = None, **world: Any) -> World:
+def history(seed: int, faults: list[Fault], *, perturbations: Perturbations | None = None, **world: Any) -> World:
     """A run with these faults. The account and the lane's deadline are checked at each step."""
     script = recording(seed)
-    one = World(script, unkind=unkind or Unkindness.all(), seed=seed, **world)
+    one = World(script, perturbations=perturbations or Perturbations.all(), seed=seed, **world)
     length_s = len(script.pcm) / 2 / script.rate
     for share, verb, how in sorted(faults, key=lambda fault: fault[0]):
         advance(one, share * length_s)
@@ -140,7 +140,7 @@ def test_a_network_that_breaks_again_and_again_in_talk_without_a_pause_loses_no_
     """Breaks 1 to 6 s apart. Going on from the end of a forced final, as it once did, lost a word of most of these."""
     rng = random.Random(seed)
     script = compose(sentences(8, 12), silence_s=0.3, seed=seed, pause_s=(0.0, 0.05))
-    one = World(script, unkind=Unkindness.all(), seed=seed)
+    one = World(script, perturbations=Perturbations.all(), seed=seed)
     length_s = len(script.pcm) / 2 / script.rate
     at_s = 0.0
     while (at_s := at_s + rng.uniform(1, 6)) < length_s:
@@ -171,7 +171,7 @@ def test_a_final_that_can_not_be_read_loses_no_word(seed: int) -> None:
 
 def test_without_faults_one_connection_carries_it_all() -> None:
     """And no more goes out than speech, pre-roll, hangover and priming."""
-    one = history(4, [], unkind=Unkindness())
+    one = history(4, [], perturbations=Perturbations())
     assert_every_word_once(one)
     assert one.connections == 1
     assert one.errors == []
@@ -180,7 +180,7 @@ def test_without_faults_one_connection_carries_it_all() -> None:
 
 
 def test_a_loop_that_is_blocked_for_5_s_keeps_its_connection() -> None:
-    one = history(1, [(0.3, "block", 5.0)], unkind=Unkindness())
+    one = history(1, [(0.3, "block", 5.0)], perturbations=Perturbations())
     assert_every_word_once(one)
     assert one.connections == 1
 
@@ -205,14 +205,14 @@ def test_keep_alives_are_never_more_than_5_s_apart_in_silence() -> None:
 @pytest.mark.parametrize(
     "quirks",
     [
-        Quirks(finalize_closes=4400),
+        Quirks(finalize_close_code=4400),
         Quirks(metadata_on_open=True),
         Quirks(no_empty_interims=True, confidence=0.0),
         Quirks(windows_from_words=True),
-        Quirks(windows_from_words=True, no_empty_interims=True, finalize_closes=4400),
-        Quirks(restates=3),
+        Quirks(windows_from_words=True, no_empty_interims=True, finalize_close_code=4400),
+        Quirks(restated_words=3),
         Quirks(late_punctuation=True),
-        Quirks(times_start_again=True),
+        Quirks(restart_times=True),
     ],
     ids=[
         *("finalize closes", "metadata on open", "no empty interims", "windows from words", "all"),
@@ -222,16 +222,16 @@ def test_keep_alives_are_never_more_than_5_s_apart_in_silence() -> None:
 def test_compatible_servers_get_every_word(quirks: Quirks) -> None:
     """However they differ from Deepgram."""
     for seed in (1, 2, 3):
-        one = history(seed, [(0.4, "reset", None)], unkind=Unkindness(), quirks=quirks)
+        one = history(seed, [(0.4, "reset", None)], perturbations=Perturbations(), quirks=quirks)
         assert_every_word_once(one)
         assert "" not in [word.word for word in one.words]
 
 
-@pytest.mark.parametrize("quirks", [Quirks(text_at_close=True), Quirks(text_at_close=True, finalize_closes=4400)])
+@pytest.mark.parametrize("quirks", [Quirks(text_at_close=True), Quirks(text_at_close=True, finalize_close_code=4400)])
 def test_text_that_a_server_keeps_until_the_end_is_got_once(quirks: Quirks) -> None:
     """It has no times: its words are somewhere in the voice that was not answered before."""
     for seed in (1, 2, 3):
-        one = history(seed, [(0.4, "reset", None)], unkind=Unkindness(), quirks=quirks)
+        one = history(seed, [(0.4, "reset", None)], perturbations=Perturbations(), quirks=quirks)
         assert one.lost() == []
         assert one.doubled() == []
         assert one.lane.backlog == 0
@@ -263,7 +263,9 @@ def test_connecting_at_speech_loses_no_word() -> None:
 def test_records_are_no_longer_than_they_may_be() -> None:
     """Talk without any pause is parted, and loses no word by it."""
     script = compose(sentences(1, 60), pause_s=(0.0, 0.05), seed=5)
-    one = World(script, unkind=Unkindness.all(), seed=5, utterance_max_s=6, gate=GateSettings(max_segment_s=10))
+    one = World(
+        script, perturbations=Perturbations.all(), seed=5, utterance_max_s=6, gate=GateSettings(max_segment_s=10)
+    )
     one.play_out()
     assert_every_word_once(one)
     lengths = [(u.words[-1].end - u.words[0].start) / one.rate for u in one.utterances]

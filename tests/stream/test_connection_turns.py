@@ -92,7 +92,7 @@ def test_a_backlog_that_presses_does_not_wait_until_a_speaker_makes_a_pause(pres
         assert play.words() == words(0, 12)
         assert live.words == words(12)
         assert (spoken[0] < 36) is presses
-        assert all(account.close_code == 1000 for account in play.server.accounts) is not presses
+        assert all(account.close_code == 1000 for account in play.server.connection_logs) is not presses
 
     playing(body, TELEVISION)
 

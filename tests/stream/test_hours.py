@@ -11,7 +11,7 @@ from edged.model.audio import Block
 from edged.recognizer.compose import compose, sentences
 from edged.recognizer.protocol import Limits
 from edged.recognizer.script import Script
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 from edged.stream.events import BacklogHandedOver, BacklogRange, SenderEvent
 from edged.stream.sender import Sender
 from tests.simulation import BLOCK_S, World
@@ -51,7 +51,7 @@ class Hours(World):
             keep_max_s=self.keep_max_s,
             hand_over_s=10.0,
         )
-        self.behind = Backfilling(self.script, unkind=self.unkind, limits=self.limits, seed=self.seed + 1)
+        self.behind = Backfilling(self.script, perturbations=self.perturbations, limits=self.limits, seed=self.seed + 1)
         self.most_in_memory = 0
 
     def _microphone(self) -> None:
@@ -86,7 +86,7 @@ def said(script: Script, start: int, end: int) -> bytes:
 def through_an_outage(script: Script, seed: int, outage_s: float) -> Hours:
     """A world that has had one and has caught up, with every word once."""
     length_s = len(script.pcm) / 2 / script.rate
-    world = Hours(script, unkind=Unkindness.all(), limits=Limits(), seed=seed)
+    world = Hours(script, perturbations=Perturbations.all(), limits=Limits(), seed=seed)
     world.run(length_s)
     world.refused_until = world.now + outage_s
     world.reset()

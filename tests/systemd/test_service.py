@@ -194,7 +194,9 @@ def all_is_said(machine: Machine, microphone: VirtualMicrophone, speech: Script)
     """Wait for the end of the speech: a restart loses what is said in it."""
     whole = len(speech.pcm) // 2
     machine.until(
-        lambda: (played := microphone.played) and played.delivered >= whole, "the end", whole / speech.rate + PATIENCE_S
+        lambda: (played := microphone.playback_state) and played.delivered >= whole,
+        "the end",
+        whole / speech.rate + PATIENCE_S,
     )
 
 
@@ -351,7 +353,7 @@ def test_a_stop_in_mid_speech_loses_nothing(
     service.configure(**listening(recogniser))
     service.start()
     middle = speech.words[2 * 6 + 3].start  # the third sentence's fourth word
-    machine.until(lambda: (played := microphone.played) and played.delivered >= middle, "the third sentence")
+    machine.until(lambda: (played := microphone.playback_state) and played.delivered >= middle, "the third sentence")
     machine.run("systemctl", "stop", "edged")
     assert service["Result"] == "success"
     captured = float(re.findall(r"captured ([\d.]+) s", service.log)[-1]) * speech.rate

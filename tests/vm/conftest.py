@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edged.recognizer.compose import compose, sentences
-from edged.recognizer.script import Script, ScriptEngines
+from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
 from tests.end_to_end.stage import Setting
 from tests.kills.network import Network
@@ -99,6 +99,6 @@ def house(loop: asyncio.Runner, made: disk.Disk, tmp_path_factory: pytest.TempPa
 
 async def _open(stack: AsyncExitStack, made: disk.Disk, recording: Path, script: Script) -> House:
     machine = await stack.enter_async_context(Machine(made, recording))
-    server = await stack.enter_async_context(Server(ScriptEngines(script)))
+    server = await stack.enter_async_context(Server(ScriptEngineFactory(script)))
     network = await stack.enter_async_context(Network(server.port))
     return House(machine, script, server, network)

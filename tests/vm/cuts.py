@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal
 
-from edged.recognizer.script import ScriptEngines
+from edged.recognizer.script import ScriptEngineFactory
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Unkindness
+from edged.recognizer.windows import Perturbations
 from tests.end_to_end.stage import Setting, until
 from tests.kills.campaign import talk
 from tests.kills.network import Network
@@ -73,9 +73,9 @@ class Cuts:
         recording = self._directory / f"{self._durability}.raw"
         recording.write_bytes(script.pcm)
         async with AsyncExitStack() as stack:
-            engines = ScriptEngines(script)
+            engines = ScriptEngineFactory(script)
             self._server = await stack.enter_async_context(
-                Server(engines, unkind=Unkindness.all(), seed=self._rng.randrange(1 << 30))
+                Server(engines, perturbations=Perturbations.all(), seed=self._rng.randrange(1 << 30))
             )
             self._network = await stack.enter_async_context(Network(self._server.port))
             self._machine = await stack.enter_async_context(Machine(self._disk, recording))
@@ -131,7 +131,7 @@ class Cuts:
         return moment
 
     def _answered(self, until_s: float) -> set[str]:
-        said = (account.said for account in self._server.accounts)
+        said = (account.sent for account in self._server.connection_logs)
         return set().union(*(answered(each, until_s) for each in said))
 
     def _promised_s(self, moment: str, life: Life, cut_s: float) -> float:
