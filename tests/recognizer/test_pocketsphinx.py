@@ -100,14 +100,14 @@ def test_another_rate_is_refused_with_the_right_one() -> None:
 MEMORY = """
 import re, sys, wave
 from pathlib import Path
-from edged.recognizer.pocketsphinx import PocketsphinxEngines
+from edged.recognizer.pocketsphinx import PocketsphinxEngineFactory
 
 def resident_mb():
     return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
 
 with wave.open(sys.argv[1], "rb") as source:
     pcm = source.readframes(source.getnframes())
-engines, before_mb = PocketsphinxEngines(), resident_mb()
+engines, before_mb = PocketsphinxEngineFactory(), resident_mb()
 open_at_once = [engines.open(16000) for _ in range(4)]
 for engine in open_at_once:
     engine.feed(pcm)
