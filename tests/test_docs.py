@@ -261,6 +261,12 @@ def test_the_readme_is_short_and_leads_to_each_page() -> None:
     assert [name for name in PAGES if name != "README.md" and f"]({name})" not in readme] == []
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_code_in_prose_stands_on_one_line(name: str) -> None:
+    """The other tests, and people who copy it, find it whole."""
+    assert [line for line in PROSE[name].splitlines() if line.count("`") % 2] == []
+
+
 @pytest.mark.parametrize("name", [name for name in USER_PAGES if name != "README.md"])
 def test_a_page_begins_with_what_it_is_for(name: str) -> None:
     """A title, then a paragraph, before anything else."""
