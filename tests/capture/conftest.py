@@ -26,7 +26,7 @@ T = TypeVar("T", bound=SourceEvent)
 
 @pytest.fixture(scope="session")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled plug-in: script/setup's if it is up to date, else one of our own."""
+    """The compiled plug-in: that of script/setup if it is up to date, otherwise a new one."""
     made = ROOT / ".cache" / "libasound_module_pcm_edged.so"
     if made.exists() and made.stat().st_mtime >= C_SOURCE.stat().st_mtime:
         return made
@@ -51,7 +51,7 @@ NEAR = 16_000 * 60 // 1000
 
 @pytest.fixture
 def microphone(tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Microphone:
-    """Makes a virtual microphone of raw audio and the plug-in's options, and lets this process's libasound find it."""
+    """Return a function that makes a virtual microphone, which libasound finds in this process."""
 
     def make(audio: bytes, **options: object) -> VirtualMicrophone:
         raw = tmp_path / "audio.raw"
@@ -65,19 +65,19 @@ def microphone(tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def speech_like(seconds: float, *, rate: int = 16_000, channels: int = 1, seed: int = 1) -> bytes:
-    """Random s16le samples: any two stretches of it differ, so that a block tells where it is from."""
+    """Return random s16le samples: no two parts are equal, so a block shows which part it is."""
     generator = random.Random(seed)
     count = int(seconds * rate) * channels
     return struct.pack(f"<{count}h", *(generator.randint(-9000, 9000) for _ in range(count)))
 
 
 def settings(device: str = "virtual", **options: object) -> CaptureSettings:
-    """Short periods, so that tests are."""
+    """Return settings with short periods, for short tests."""
     return CaptureSettings(device=device, **({"period_ms": 20, "buffer_ms": 200} | options))  # type: ignore[arg-type]
 
 
 class EventLog:
-    """What was delivered, with waiting for it."""
+    """The events that a source delivered, with methods that wait for them."""
 
     def __init__(self) -> None:
         self.items: list[SourceEvent] = []
@@ -93,7 +93,7 @@ class EventLog:
             return [item for item in self.items if isinstance(item, kind)]
 
     def wait(self, kind: type[T], count: int = 1, timeout_s: float = PATIENCE_S) -> T:
-        """The `count`-th item of a kind; fails if it does not come."""
+        """Return the `count`-th event of a kind; fail if it does not come."""
         with self._changed:
             found: list[T] = []
 
@@ -105,13 +105,13 @@ class EventLog:
             return found[count - 1]
 
     def after(self, mark: SourceEvent) -> list[Block]:
-        """The blocks after an item."""
+        """Return the blocks after an event."""
         with self._changed:
             index = next(i for i, item in enumerate(self.items) if item is mark)
             return [item for item in self.items[index:] if isinstance(item, Block)]
 
     def wait_after(self, mark: SourceEvent, count: int, timeout_s: float = PATIENCE_S) -> list[Block]:
-        """At least `count` blocks after an item."""
+        """Return the blocks after an event, at least `count`."""
         end = time.monotonic() + timeout_s
         while len(blocks := self.after(mark)) < count:
             assert time.monotonic() < end, self.summary
@@ -130,7 +130,7 @@ def events() -> EventLog:
 
 @pytest.fixture
 def running() -> Iterator[Callable[[Source], Source]]:
-    """Starts sources, and stops them at the end of the test."""
+    """Return a function that starts sources, which stop at the end of the test."""
     started: list[Source] = []
 
     def start(source: Source) -> Source:
@@ -144,5 +144,5 @@ def running() -> Iterator[Callable[[Source], Source]]:
 
 
 def joined(blocks: list[Block]) -> bytes:
-    """Their audio."""
+    """Return the audio of blocks."""
     return b"".join(block.pcm for block in blocks)

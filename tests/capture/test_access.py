@@ -1,4 +1,4 @@
-"""Cards that the kernel has, but this process may not open, or can't see the nodes of; and a system without /proc."""
+"""Cards whose nodes this process may not open or can't see, and a system without /proc."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ ABSENT = OSError("No such device [plughw:CARD=Device]")
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The control node of the only card; its place is made, itself not."""
+    """Path of the control node of the only card. Its directory exists, the node does not."""
     monkeypatch.setattr(cards, "SYSFS", tmp_path / "sys")
     monkeypatch.setattr(cards, "NODES", tmp_path / "snd")
     (tmp_path / "sys" / "card1").mkdir(parents=True)
@@ -29,16 +29,16 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "snd" / "controlC1"
 
 
-def test_a_container_that_was_not_given_the_card_is_told_what_to_pass(node: Path) -> None:
-    made = explain(ABSENT, DEVICE)
-    assert f"the kernel has it, but {node} is missing here; a container needs `--device {node.parent}`" in str(made)
-    assert made.message_id is MessageId.MICROPHONE_FORBIDDEN
+def test_a_container_without_the_nodes_gets_the_option_that_passes_them(node: Path) -> None:
+    error = explain(ABSENT, DEVICE)
+    assert f"the kernel has it, but {node} is missing here; a container needs `--device {node.parent}`" in str(error)
+    assert error.message_id is MessageId.MICROPHONE_FORBIDDEN
     assert str(explain(OSError("No such file or directory [default]"), "default", ["cannot find card '0'"])).endswith(
         f"`--device {node.parent}`"
     )
 
 
-def test_a_machine_without_sound_nodes_at_all_is_told_so(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_any_sound_node_gets_that_as_the_cause(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "SYSFS", node)
     node.parent.rmdir()
     assert f"is not there, nor is {node.parent}: no sound driver is loaded" in str(explain(ABSENT, DEVICE))
@@ -53,7 +53,9 @@ def test_a_machine_without_sound_nodes_at_all_is_told_so(node: Path, monkeypatch
         (0o600, "audio", "allows only its owner"),
     ],
 )
-def test_who_is_not_in_the_nodes_group_is_told_which_it_is(node: Path, mode: int, group: str | int, cure: str) -> None:
+def test_a_user_outside_the_group_of_the_node_gets_the_name_of_the_group(
+    node: Path, mode: int, group: str | int, cure: str
+) -> None:
     if os.geteuid():
         pytest.skip("only root can give a file away")
     node.touch()
@@ -78,14 +80,14 @@ print(explain(OSError("Permission denied"), {DEVICE!r}))
         assert cure in line
 
 
-def test_a_rule_for_devices_is_named_where_the_modes_would_allow_it(node: Path) -> None:
+def test_a_device_rule_is_the_cause_where_the_modes_allow_access(node: Path) -> None:
     node.touch()
-    made = explain(OSError("Operation not permitted [hw:1]"), "hw:1")
-    assert f"a device rule denies access to {node}" in str(made)
+    error = explain(OSError("Operation not permitted [hw:1]"), "hw:1")
+    assert f"a device rule denies access to {node}" in str(error)
 
 
 @pytest.mark.parametrize("command", ["devices", "check --config /dev/null --set capture.device=hw:1"])
-def test_a_system_without_proc_is_no_fault_of_ours(command: str) -> None:
+def test_devices_and_check_work_without_proc(command: str) -> None:
     if os.geteuid() or not shutil.which("unshare"):
         pytest.skip("only root can take /proc away")
     script = f"umount -l /proc && exec {sys.executable} -m edged {command}"

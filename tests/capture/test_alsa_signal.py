@@ -67,7 +67,7 @@ def test_two_channels_that_cancel_each_other_are_named(
 def test_a_mute_that_outlasts_a_replug_is_reported_again(
     microphone: Microphone, events: EventLog, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And one that does not is not change to be over: what was said of it ended with the device."""
+    """The end of one that does not is not reported: the outage has ended it."""
     monkeypatch.setattr(signal_faults, "STUCK_S", 0.1)
     monkeypatch.setattr(alsa, "POLL_S", 0.05)
     virtual = microphone(speech_like(5))

@@ -24,7 +24,7 @@ def test_blocks_that_follow_each_other_have_no_gap() -> None:
     ] == pytest.approx((1600, 100.1, 0))
 
 
-def test_known_loss_moves_the_position_on_by_the_time_that_passed() -> None:
+def test_known_loss_advances_the_position_by_the_time_that_passed() -> None:
     clock = CaptureClock(RATE)
     clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
     placed = clock.place(BLOCK, 100.6, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
@@ -33,7 +33,7 @@ def test_known_loss_moves_the_position_on_by_the_time_that_passed() -> None:
 
 
 def lost(clock: CaptureClock, late: list[float], clock_s_per_audio_s: float | None = 1.0) -> list[float]:
-    """Seconds that are missing before each block after the first, by how late they are stamped."""
+    """Return the seconds missing before each block after the first, by the lateness of the stamps."""
     clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=clock_s_per_audio_s)
     return [
         clock.place(
@@ -48,14 +48,14 @@ def lost(clock: CaptureClock, late: list[float], clock_s_per_audio_s: float | No
     ]
 
 
-def test_a_stamp_that_is_later_than_all_buffers_is_missing_audio_at_once() -> None:
+def test_a_stamp_later_than_full_buffers_proves_a_hole_at_once() -> None:
     assert lost(CaptureClock(RATE), [0.0, 1.04]) == [0.0, 0.0]
     assert lost(CaptureClock(RATE), [0.0, 1.06]) == pytest.approx([0.0, 1.06], abs=0.001)
 
 
 @pytest.mark.parametrize("pace", [None, 1.0])
 @pytest.mark.parametrize("first_late", [1, 7, 12, 25])
-def test_a_hole_that_time_proves_lies_before_the_first_late_block_and_moves_no_position(
+def test_a_hole_proven_by_time_lies_before_the_first_late_block_and_changes_no_position(
     first_late: int, pace: float | None
 ) -> None:
     clock = CaptureClock(RATE)
@@ -72,20 +72,20 @@ def test_a_hole_that_time_proves_lies_before_the_first_late_block_and_moves_no_p
     assert placed[-1].at_s == pytest.approx(stamps[-1], abs=0.02)
 
 
-def test_what_waited_in_a_plug_in_comes_early_again_and_is_no_hole() -> None:
-    """By up to a buffer, again and again, and whenever its reader was slow."""
+def test_a_block_that_waited_in_a_plug_in_is_no_hole() -> None:
+    """Blocks wait for up to a buffer, again and again."""
     assert set(lost(CaptureClock(RATE), [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0] * 20)) == {0.0}
 
 
-def test_time_proves_a_hole_that_nobody_told_of() -> None:
-    """All blocks of a second are late: within two seconds that is missing audio, once, by as much as the least late."""
+def test_time_proves_a_hole_that_was_not_reported() -> None:
+    """The lateness that all blocks of a second share is one hole within two seconds."""
     found = lost(CaptureClock(RATE), [0.0] * 20 + [0.4, 0.3, 0.35] * 20)
     assert sum(found) == pytest.approx(0.3, abs=0.01)
     [at] = [number for number, lost_s in enumerate(found) if lost_s]
     assert 20 + 9 <= at <= 20 + 22
 
 
-def test_before_the_cards_pace_is_measured_lateness_that_stays_is_a_hole_and_lateness_that_grows_is_not() -> None:
+def test_before_the_rate_is_measured_constant_lateness_is_a_hole_and_growing_lateness_is_not() -> None:
     stays, grows = [0.0] * 5 + [0.3] * 30, [0.03 * number for number in range(40)]
     assert sum(lost(CaptureClock(RATE), stays, clock_s_per_audio_s=None)) == pytest.approx(0.3, abs=0.01)
     clock = CaptureClock(RATE)
@@ -95,7 +95,7 @@ def test_before_the_cards_pace_is_measured_lateness_that_stays_is_a_hole_and_lat
 
 
 @pytest.mark.parametrize("pace", [1.07, 0.67, 1.5])
-def test_a_card_that_is_too_slow_or_fast_has_no_holes_and_its_times_stay_right(pace: float) -> None:
+def test_a_card_with_a_wrong_rate_has_no_holes_and_right_times(pace: float) -> None:
     clock, true_s = CaptureClock(RATE), 100.0
     for number in range(600):
         known = pace if number > 60 else None
@@ -105,7 +105,7 @@ def test_a_card_that_is_too_slow_or_fast_has_no_holes_and_its_times_stay_right(p
         true_s += 0.1 * pace
 
 
-def test_what_a_slow_card_was_late_by_when_its_pace_became_known_is_no_hole() -> None:
+def test_the_lateness_of_a_slow_card_when_its_rate_becomes_known_is_no_hole() -> None:
     clock = CaptureClock(RATE)
     clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=None)
     placed = [
@@ -122,7 +122,7 @@ def test_what_a_slow_card_was_late_by_when_its_pace_became_known_is_no_hole() ->
     assert placed[-1].at_s == pytest.approx(100.0 + 0.2 * 199, abs=0.05)
 
 
-def test_a_day_of_sleep_is_a_hole_of_a_day() -> None:
+def test_a_suspend_of_a_day_is_a_hole_of_a_day() -> None:
     clock = CaptureClock(RATE)
     clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
     assert clock.place(
@@ -130,7 +130,7 @@ def test_a_day_of_sleep_is_a_hole_of_a_day() -> None:
     ).position == pytest.approx(86_400.1 * RATE)
 
 
-def test_a_first_stamp_that_was_late_is_corrected_by_the_next() -> None:
+def test_the_next_stamp_corrects_a_first_one_that_was_late() -> None:
     clock = CaptureClock(RATE)
     clock.place(BLOCK, 100.08, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
     assert clock.place(
@@ -138,8 +138,8 @@ def test_a_first_stamp_that_was_late_is_corrected_by_the_next() -> None:
     ).at_s == pytest.approx(100.1)
 
 
-def test_an_estimate_never_goes_backwards() -> None:
-    """Loss whose stamp says that no time passed: the position stands still."""
+def test_a_position_never_goes_backwards() -> None:
+    """Known loss without any time between the stamps does not advance the position."""
     clock = CaptureClock(RATE)
     clock.place(BLOCK, 100.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0)
     assert clock.place(BLOCK, 99.0, after_hole=True, tolerance=TOLERANCE, clock_s_per_audio_s=1.0).position == BLOCK
@@ -156,7 +156,7 @@ history = st.lists(
 
 
 @given(history, st.floats(-200e-6, 200e-6))
-def test_with_drift_waiting_and_loss_positions_never_overlap_and_stamps_stay_near_the_truth(
+def test_with_drift_waiting_and_loss_positions_never_overlap_and_times_stay_near_the_truth(
     blocks: list[tuple[float, float]], drift: float
 ) -> None:
     clock = CaptureClock(RATE)
@@ -177,7 +177,7 @@ def test_with_drift_waiting_and_loss_positions_never_overlap_and_stamps_stay_nea
 
 
 @pytest.mark.parametrize("drift", [-200e-6, 200e-6])
-def test_a_cards_drift_is_followed_for_hours_without_inventing_holes(drift: float) -> None:
+def test_the_drift_of_a_card_is_followed_for_hours_without_a_hole(drift: float) -> None:
     clock = CaptureClock(RATE)
     true_s = 0.0
     for _ in range(36_000):  # an hour

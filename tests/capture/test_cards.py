@@ -1,4 +1,4 @@
-"""Finding cards, and who holds them, in /sys and /proc."""
+"""Cards and their holders, found in /sys and /proc."""
 
 import errno
 import logging
@@ -27,7 +27,7 @@ from tests.capture.conftest import EventLog, Microphone, Running, settings, spee
 
 
 class Machine:
-    """The parts of /sys and /proc that sound cards show in."""
+    """The files of /sys and /proc about sound cards."""
 
     def __init__(self, root: Path) -> None:
         self.sys, self.proc, self.nodes = root / "sys", root / "proc", root / "snd"
@@ -43,7 +43,7 @@ class Machine:
             (self.sys / f"pcmC{number}{node}").mkdir()
 
     def link(self, ports: dict[str, int]) -> list[Path]:
-        """udev's links."""
+        """Make a link of udev."""
         directory = self.nodes / "by-path"
         directory.mkdir()
         for port, number in ports.items():
@@ -72,7 +72,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return made
 
 
-def test_only_cards_that_capture_count(machine: Machine) -> None:
+def test_only_capture_cards_count(machine: Machine) -> None:
     machine.plug(0, "vc4hdmi0", "D0p")
     machine.plug(2, "Device", "D0p", "D0c")
     machine.plug(10, "seeed", "D1c", "D2c")
@@ -80,14 +80,14 @@ def test_only_cards_that_capture_count(machine: Machine) -> None:
     assert [card.name for card in capture_cards()] == ["plughw:CARD=Device", "plughw:CARD=seeed,DEV=1"]
 
 
-def test_a_machine_without_sound_has_none(machine: Machine) -> None:
+def test_a_machine_without_sound_has_no_cards(machine: Machine) -> None:
     assert capture_cards() == []
     machine.sys.rmdir()
     assert capture_cards() == []
 
 
 @pytest.mark.parametrize(
-    ("device", "meant"),
+    ("device", "address"),
     [
         ("plughw:CARD=Device", Address("Device", 0, None, True)),
         ("plughw:CARD=Device,DEV=1", Address("Device", 1, None, True)),
@@ -102,8 +102,8 @@ def test_a_machine_without_sound_has_none(machine: Machine) -> None:
         ("array:1", None),
     ],
 )
-def test_a_device_name_says_which_card_it_means(device: str, meant: Address | None) -> None:
-    assert parse_address(device) == meant
+def test_a_device_name_is_parsed_into_card_and_device(device: str, address: Address | None) -> None:
+    assert parse_address(device) == address
 
 
 def test_a_card_is_found_by_id_or_number(machine: Machine) -> None:
@@ -113,7 +113,7 @@ def test_a_card_is_found_by_id_or_number(machine: Machine) -> None:
     assert find_card("default") is None
 
 
-def test_auto_is_the_one_card_that_captures(machine: Machine) -> None:
+def test_auto_means_the_one_capture_card(machine: Machine) -> None:
     with pytest.raises(SourceError, match="no card that captures is there") as absent:
         choose_device()
     assert not isinstance(absent.value, SourceMismatchError)
@@ -125,7 +125,7 @@ def test_auto_is_the_one_card_that_captures(machine: Machine) -> None:
     assert 'device = "plughw:CARD=Device" or device = "plughw:CARD=Webcam"' in str(several.value)
 
 
-def test_the_process_that_holds_a_card_is_named_not_its_thread(machine: Machine) -> None:
+def test_the_holder_is_a_process_not_its_thread(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c")
     card = "plughw:CARD=Device"
     assert find_holder(card) is None, "no /proc/asound: unknown"
@@ -138,7 +138,7 @@ def test_the_process_that_holds_a_card_is_named_not_its_thread(machine: Machine)
     assert "is held by pipewire (pid 800)" in str(busy)
 
 
-def test_a_holder_that_can_not_be_looked_at_is_another_process(machine: Machine) -> None:
+def test_a_holder_without_a_name_is_another_process(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c")
     machine.hold(1, "owner_pid   : 812\n")
     assert find_holder("hw:1") == CardHolder(812, "another process")
@@ -163,13 +163,13 @@ def test_a_holder_that_can_not_be_looked_at_is_another_process(machine: Machine)
         ("Invalid argument [hw:1]", SourceError, "Invalid argument; a card that is not ready yet"),
     ],
 )
-def test_each_error_becomes_one_line_that_says_what_to_do(error: str, kind: type[SourceError], text: str) -> None:
+def test_each_error_is_one_line_with_a_cure(error: str, kind: type[SourceError], text: str) -> None:
     made = explain(Exception(error), "hw:1")
     assert type(made) is kind
     assert text in str(made)
 
 
-def test_auto_waits_for_the_first_card_without_opening_anything_and_takes_it(
+def test_auto_opens_nothing_until_the_first_card_appears(
     machine: Machine,
     microphone: Microphone,
     events: EventLog,
@@ -194,11 +194,11 @@ def test_a_held_card_is_not_opened_until_it_is_free(
 ) -> None:
     monkeypatch.setattr(alsa, "POLL_S", 0.02)
     opened: list[str] = []
-    really = opening.open_pcm
+    original = opening.open_pcm
 
     def open_pcm(device: str, wanted: CaptureSettings) -> tuple[object, str]:
         opened.append(device)
-        return really(device, wanted)
+        return original(device, wanted)
 
     monkeypatch.setattr(alsa, "open_pcm", open_pcm)
     virtual = microphone(speech_like(1), card=True)
@@ -215,7 +215,7 @@ def test_a_held_card_is_not_opened_until_it_is_free(
     assert opened == ["plughw:CARD=Device"] * 2
 
 
-def test_a_card_is_held_only_if_the_device_that_is_asked_for_has_no_free_substream(machine: Machine) -> None:
+def test_a_card_is_held_only_if_the_wanted_device_has_no_free_substream(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c", "D1c")
     machine.process(812, 800, "pipewire")
     machine.hold(1, "owner_pid   : 812\n", subdevice=0)
@@ -225,7 +225,7 @@ def test_a_card_is_held_only_if_the_device_that_is_asked_for_has_no_free_substre
     assert [find_holder(name) is not None for name in names] == [False, True, False, True]
 
 
-def test_a_name_that_shares_its_card_is_always_worth_a_try(machine: Machine) -> None:
+def test_a_name_that_shares_its_card_never_counts_as_held(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c")
     machine.process(812, 800, "arecord")
     machine.hold(1, "owner_pid   : 812\n")
@@ -235,7 +235,7 @@ def test_a_name_that_shares_its_card_is_always_worth_a_try(machine: Machine) -> 
 
 
 @pytest.mark.parametrize("device", ["plughw:CARD=Device", "dsnoop:CARD=Device"])
-def test_a_microphone_is_taken_again_while_another_program_holds_another_substream(
+def test_a_microphone_returns_while_another_program_holds_another_substream(
     machine: Machine,
     microphone: Microphone,
     events: EventLog,
@@ -261,17 +261,17 @@ def test_a_microphone_is_taken_again_while_another_program_holds_another_substre
     events.wait(SourceOpened, 2)
 
 
-def test_a_card_that_fails_is_opened_at_growing_intervals_and_at_once_when_something_changes(
+def test_a_failing_card_is_opened_at_growing_intervals_and_at_once_after_a_change(
     machine: Machine, microphone: Microphone, events: EventLog, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """alsaaudio keeps 90 bytes of each opening that fails."""
+    """Each failed opening leaks 90 bytes in alsaaudio."""
     monkeypatch.setattr(alsa, "POLL_S", 0.02)
     openings: list[float] = []
-    really = opening.open_pcm
+    original = opening.open_pcm
 
     def open_pcm(device: str, wanted: CaptureSettings) -> tuple[object, str]:
         openings.append(time.monotonic())
-        return really(device, wanted)
+        return original(device, wanted)
 
     monkeypatch.setattr(alsa, "open_pcm", open_pcm)
     virtual = microphone(speech_like(1), card=True)
@@ -295,7 +295,7 @@ def test_a_card_that_fails_is_opened_at_growing_intervals_and_at_once_when_somet
         (["Device", "Device2"], set()),
     ],
 )
-def test_ids_that_differ_by_the_kernels_number_alone_are_ambiguous(
+def test_ids_that_differ_only_by_the_kernels_number_are_ambiguous(
     machine: Machine, ids: list[str], ambiguous: set[str]
 ) -> None:
     for number, id_ in enumerate(ids):
@@ -303,7 +303,7 @@ def test_ids_that_differ_by_the_kernels_number_alone_are_ambiguous(
     assert {card.id for card in capture_cards() if card.ambiguous} == ambiguous
 
 
-def test_two_microphones_of_one_kind_are_told_apart_by_port(machine: Machine) -> None:
+def test_two_microphones_of_one_kind_are_named_by_port(machine: Machine) -> None:
     machine.plug(1, "Device", "D0c")
     machine.plug(2, "Device_1", "D1c")
     assert "does not create" in (cards.ambiguity_warning("plughw:CARD=Device") or ""), "there is no udev"
@@ -317,7 +317,7 @@ def test_two_microphones_of_one_kind_are_told_apart_by_port(machine: Machine) ->
     assert f'device = "plughw:CARD={ports[0]}" or device = "{by_port}"' in str(several.value)
 
 
-def test_a_name_that_may_mean_another_card_tomorrow_is_warned_of_at_the_start(
+def test_a_name_that_may_mean_another_card_after_a_boot_is_a_warning_at_the_start(
     machine: Machine,
     microphone: Microphone,
     events: EventLog,
@@ -333,7 +333,7 @@ def test_a_name_that_may_mean_another_card_tomorrow_is_warned_of_at_the_start(
     assert warning.startswith("plughw:CARD=Device_1 may be another card after the next start")
 
 
-def test_a_player_with_the_microphones_name_makes_it_ambiguous_too(machine: Machine) -> None:
+def test_a_playback_card_with_the_same_name_makes_a_microphone_ambiguous(machine: Machine) -> None:
     machine.plug(1, "Device", "D0p")
     machine.plug(2, "Device_1", "D0c")
     (card,) = capture_cards()

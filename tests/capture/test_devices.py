@@ -1,4 +1,4 @@
-"""`edged devices`, and how well ALSA converts rates."""
+"""The command `edged devices`, and the quality of ALSA's rate conversion."""
 
 import argparse
 import math
@@ -26,7 +26,7 @@ def run() -> int:
     return status
 
 
-def test_no_card_is_a_friendly_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_card_one_line_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(cards, "capture_cards", list)
     assert run() == 0
     assert capsys.readouterr().out.startswith("No microphone is there.")
@@ -44,7 +44,7 @@ def test_a_broken_configuration_of_alsa_is_no_missing_microphone(
     assert "No microphone" not in out
 
 
-def test_a_card_is_listed_by_its_stable_name_with_what_it_can_do(
+def test_a_card_is_listed_by_its_stable_name_with_its_capabilities(
     microphone: Microphone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     microphone(b"", rate=48_000, channels=2, card=True)
@@ -55,7 +55,7 @@ def test_a_card_is_listed_by_its_stable_name_with_what_it_can_do(
     assert 'capture.device = "auto"' in out
 
 
-def test_a_held_card_is_not_opened_and_its_holder_named(
+def test_a_held_card_is_not_opened_and_its_holder_is_named(
     microphone: Microphone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     microphone(b"", card=True).hold_open()
@@ -68,14 +68,14 @@ def test_a_held_card_is_not_opened_and_its_holder_named(
     assert 'device = "plughw:CARD=A"' in out
 
 
-def test_the_linear_converter_alone_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_linear_converter_alone_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALSA_PLUGIN_DIR", str(tmp_path))
     assert "Install libasound2-plugins" in (devices.converter_warning() or "")
     (tmp_path / "libasound_module_rate_speexrate.so").touch()
     assert devices.converter_warning() is None
 
 
-def test_plugins_are_looked_for_beside_the_libasound_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plug_ins_are_beside_the_loaded_libasound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALSA_PLUGIN_DIR", raising=False)
     assert alsa.__name__  # has loaded it
     assert re.fullmatch(r"/.*/alsa-lib", str(devices.plugin_directory()))
@@ -83,7 +83,7 @@ def test_plugins_are_looked_for_beside_the_libasound_that_is_loaded(monkeypatch:
 
 
 def level_db(pcm: bytes, hertz: float) -> float:
-    """How loud one frequency is, dB of full scale."""
+    """Return the level of one frequency, in dB of full scale."""
     values = memoryview(pcm).cast("h")
     real = sum(value * math.cos(2 * math.pi * hertz * i / 16_000) for i, value in enumerate(values))
     imaginary = sum(value * math.sin(2 * math.pi * hertz * i / 16_000) for i, value in enumerate(values))

@@ -1,4 +1,4 @@
-"""Peak, clipping, digital silence, and no audio at all."""
+"""Peak, clipping, quiet speech, and stalls."""
 
 import struct
 from itertools import pairwise
@@ -34,75 +34,75 @@ def test_one_channel_is_every_nth_sample(values: list[int], channels: int) -> No
         assert pick_channel(pcm(values), channels, channel) == pcm(values[channel::channels])
 
 
-def test_no_block_for_two_seconds_is_a_fault_once_until_one_comes() -> None:
-    watch = StallDetector()
-    assert watch.check(10.0, None) is None, "not open: that is a Lost, and no fault of this kind"
-    assert watch.check(11.9, 10.0) is None
-    fault = watch.check(12.1, 10.0)
+def test_two_seconds_without_a_block_are_one_fault_until_the_next_block() -> None:
+    detector = StallDetector()
+    assert detector.check(10.0, None) is None, "not open: that is a Lost, and no fault of this kind"
+    assert detector.check(11.9, 10.0) is None
+    fault = detector.check(12.1, 10.0)
     assert fault is not None
     assert fault.fault
-    assert watch.check(13.1, 10.0) is None
-    assert watch.check(14.1, 14.0) == SignalChange("delivers again", False, MessageId.MICROPHONE_STUCK)
-    assert watch.check(17.0, 14.0) is not None
-    assert watch.check(18.0, None) == SignalChange("was closed", False, MessageId.MICROPHONE_STUCK)
+    assert detector.check(13.1, 10.0) is None
+    assert detector.check(14.1, 14.0) == SignalChange("delivers again", False, MessageId.MICROPHONE_STUCK)
+    assert detector.check(17.0, 14.0) is not None
+    assert detector.check(18.0, None) == SignalChange("was closed", False, MessageId.MICROPHONE_STUCK)
 
 
-def test_a_read_that_hangs_is_opened_again_at_growing_intervals_and_what_helped_is_said() -> None:
-    watch = StallDetector()
-    asked = []
+def test_a_stalled_device_is_reopened_at_growing_intervals_and_the_cure_is_reported() -> None:
+    detector = StallDetector()
+    reopenings = []
     for second in range(2, 8000):
-        watch.check(float(second), 0.0)
-        if watch.wants_reopening(float(second)):
-            asked.append(second)
-    assert [b - a for a, b in pairwise(asked)] == [6, 12, 24, 48, 96, 192, 384, 768, 1536, 3072]
-    assert asked[0] == 3 + 3
-    assert watch.check(8000.0, 7999.0) == SignalChange(
+        detector.check(float(second), 0.0)
+        if detector.wants_reopening(float(second)):
+            reopenings.append(second)
+    assert [b - a for a, b in pairwise(reopenings)] == [6, 12, 24, 48, 96, 192, 384, 768, 1536, 3072]
+    assert reopenings[0] == 3 + 3
+    assert detector.check(8000.0, 7999.0) == SignalChange(
         "delivers again after it was reopened", False, MessageId.MICROPHONE_STUCK
     )
-    assert not watch.wants_reopening(9000.0)
-    watch.check(9000.0, 8000.0)
-    assert watch.check(9001.0, 9001.0) == SignalChange("delivers again", False, MessageId.MICROPHONE_STUCK)
+    assert not detector.wants_reopening(9000.0)
+    detector.check(9000.0, 8000.0)
+    assert detector.check(9001.0, 9001.0) == SignalChange("delivers again", False, MessageId.MICROPHONE_STUCK)
 
 
-def test_a_magnitude_in_decibels_goes_down_to_what_is_seen() -> None:
+def test_decibels_end_where_the_level_can_not_resolve_more() -> None:
     assert dbfs(32768) == 0
     assert round(dbfs(16384), 2) == -6.02
     assert dbfs(0) == dbfs(PEAK_TOLERANCE)
 
 
-def looks(monitor: LevelMonitor, *seen: tuple[int, int], is_open: bool = False) -> list[str]:
-    """What is told of so many looks at peak and clipped samples."""
-    return [text for peak, clipped in seen if (text := monitor.check(peak, clipped, 0, is_open=is_open))]
+def check(monitor: LevelMonitor, *counts: tuple[int, int], is_open: bool = False) -> list[str]:
+    """Return the faults that these checks of peak and clipped samples report."""
+    return [text for peak, clipped in counts if (text := monitor.check(peak, clipped, 0, is_open=is_open))]
 
 
-def test_clipping_that_persists_is_told_once() -> None:
+def test_persistent_clipping_is_reported_once() -> None:
     monitor = LevelMonitor()
-    assert looks(monitor, *[(32767, 10 * look) for look in range(1, 5)]) == []
-    [text] = looks(monitor, *[(32767, 50 + 10 * look) for look in range(100)])
+    assert check(monitor, *[(32767, 10 * number) for number in range(1, 5)]) == []
+    [text] = check(monitor, *[(32767, 50 + 10 * number) for number in range(100)])
     assert text.startswith("clips: lower capture.volume")
 
 
-def test_a_bang_now_and_then_and_single_samples_are_no_clipping() -> None:
-    bangs = [(32767, 500 * (look // 8)) for look in range(200)]
-    assert looks(LevelMonitor(), *bangs) == []
-    assert looks(LevelMonitor(), *[(32767, 9 * look) for look in range(200)]) == []
+def test_occasional_bangs_and_single_samples_are_no_clipping_fault() -> None:
+    bangs = [(32767, 500 * (number // 8)) for number in range(200)]
+    assert check(LevelMonitor(), *bangs) == []
+    assert check(LevelMonitor(), *[(32767, 9 * number) for number in range(200)]) == []
 
 
-def test_speech_that_is_never_louder_than_a_whisper_is_told_once() -> None:
+def test_speech_no_louder_than_a_whisper_is_reported_once() -> None:
     monitor = LevelMonitor()
-    assert looks(monitor, *[(300, 0)] * 100) == [], "nobody speaks"
-    assert looks(monitor, *[(300, 0)] * 14, is_open=True) == []
-    [text] = looks(monitor, *[(300, 0)] * 100, is_open=True)
+    assert check(monitor, *[(300, 0)] * 100) == [], "nobody speaks"
+    assert check(monitor, *[(300, 0)] * 14, is_open=True) == []
+    [text] = check(monitor, *[(300, 0)] * 100, is_open=True)
     assert text == "is very quiet (peak -41 dBFS): raise capture.volume, or set capture.gain_db"
-    assert looks(LevelMonitor(), *[(512, 0)] * 100, is_open=True) == []
+    assert check(LevelMonitor(), *[(512, 0)] * 100, is_open=True) == []
 
 
 def test_clipping_by_a_dc_offset_is_named() -> None:
-    """Gain amplifies the offset, until one end of the scale is all that is left."""
-    level, monitor, told = Level(), LevelMonitor(), []
+    """Gain amplifies the offset until only one end of the scale is left."""
+    level, monitor, reports = Level(), LevelMonitor(), []
     for _ in range(10):
         level.feed(pcm([min(32767, 30_000 + each) for each in range(-4000, 4000)]))
-        told.append(monitor.check(level.peak, level.clipped_samples, level.dc_offset, is_open=True))
-    [text] = filter(None, told)
+        reports.append(monitor.check(level.peak, level.clipped_samples, level.dc_offset, is_open=True))
+    [text] = filter(None, reports)
     assert text.startswith("clips for a DC offset of 9")
     assert "lower capture.gain_db" in text

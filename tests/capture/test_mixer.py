@@ -1,4 +1,4 @@
-"""Which controls `capture.volume` sets, on libasound's own mixer."""
+"""The controls that `capture.volume` sets, with libasound's own mixer."""
 
 import logging
 
@@ -67,7 +67,7 @@ VOLUME, SWITCH = "Mic Capture Volume", "Mic Capture Switch"
         ),
     ],
 )
-def test_the_microphones_own_controls_are_set_and_no_other(
+def test_only_the_controls_of_the_microphone_are_set(
     microphone: Microphone,
     events: EventLog,
     running: Running,
@@ -81,7 +81,7 @@ def test_the_microphones_own_controls_are_set_and_no_other(
     assert virtual.controls == before | changed
 
 
-def test_a_switch_without_a_volume_is_switched_on_and_the_volume_said_to_be_absent(
+def test_a_switch_without_a_volume_is_turned_on_and_the_missing_volume_reported(
     microphone: Microphone, events: EventLog, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     virtual = microphone(b"")

@@ -1,4 +1,4 @@
-"""Why a microphone can't be opened, in libasound's own words, and what is made of it."""
+"""Causes for which a microphone can't be opened, and what edged says about them."""
 
 import errno
 import subprocess
@@ -15,7 +15,7 @@ from tests.capture.conftest import EventLog, Microphone, Running, settings, spee
 
 
 def missing(device: str) -> SourceLost:
-    """What a check of this device finds."""
+    """Return what a check of this device finds."""
     found = AlsaSource(settings(device), print).check()
     assert found is not None
     return found
@@ -23,7 +23,7 @@ def missing(device: str) -> SourceLost:
 
 @pytest.fixture
 def definitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of ALSA's configuration, to be written."""
+    """Path of a configuration file of ALSA, to be written."""
     file = tmp_path / "asound.conf"
     monkeypatch.setenv("ALSA_CONFIG_PATH", f"{SYSTEM_CONFIG}:{file}")
     return file
@@ -33,7 +33,7 @@ BRACE = 'pcm.mic { type plug slave.pcm "hw:1,0"\n'
 
 
 @pytest.mark.parametrize("device", ["mic", "hw:1", "default"])
-def test_a_configuration_that_cant_be_read_is_told_with_its_file_and_the_place(definitions: Path, device: str) -> None:
+def test_an_unreadable_configuration_is_reported_with_file_and_line(definitions: Path, device: str) -> None:
     definitions.write_text(BRACE)
     found = missing(device)
     assert found.reason.startswith("ALSA's configuration can't be read: _toplevel_:2:0:Unexpected char; ")
@@ -41,7 +41,7 @@ def test_a_configuration_that_cant_be_read_is_told_with_its_file_and_the_place(d
     assert found.message_id is MessageId.ALSA
 
 
-def test_a_corrected_configuration_is_taken_without_a_restart(
+def test_a_corrected_configuration_takes_effect_without_a_restart(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:
     virtual = microphone(speech_like(0.5))
@@ -54,10 +54,10 @@ def test_a_corrected_configuration_is_taken_without_a_restart(
 
 
 @pytest.mark.parametrize("text", ["", "pcm_type.a { lib a }\n"], ids=["empty", "other"])
-def test_a_machine_without_alsas_own_configuration_is_told_what_to_install(
+def test_without_alsas_own_configuration_the_package_to_install_is_named(
     definitions: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    """Every name would be unknown: it is not the name that is wrong."""
+    """Every name is unknown then, so the name is not the cause."""
     definitions.write_text(text)
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(definitions))
     assert "install libasound2-data" in missing("plughw:CARD=Device").reason
@@ -74,8 +74,10 @@ def test_a_machine_without_alsas_own_configuration_is_told_what_to_install(
         ("type rate slave { pcm null rate 48000 } converter nosuch", "libasound_module_rate_nosuch.so"),
     ],
 )
-def test_what_a_definition_lacks_is_told_in_libasounds_words(definitions: Path, definition: str, reason: str) -> None:
-    """And nobody waits for a microphone that is plugged in all the while."""
+def test_a_definition_that_lacks_something_is_reported_in_the_words_of_libasound(
+    definitions: Path, definition: str, reason: str
+) -> None:
+    """edged does not report a microphone as absent that is plugged in."""
     definitions.write_text(f"pcm.mine {{ {definition} }}\n")
     found = missing("mine")
     assert found.reason.startswith("mine fails: ")
@@ -84,16 +86,16 @@ def test_what_a_definition_lacks_is_told_in_libasounds_words(definitions: Path, 
     assert found.message_id is MessageId.ALSA
 
 
-def test_a_definition_whose_card_is_absent_waits_for_it_by_name(definitions: Path) -> None:
+def test_a_definition_of_an_absent_card_is_an_absent_device(definitions: Path) -> None:
     definitions.write_text("pcm.mine { type plug slave.pcm 'hw:CARD=Absent' }\n")
     assert missing("mine").reason.startswith("mine is not there (Cannot get card index for Absent)")
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO, errno.ENOSPC, errno.EPROTO, errno.ENOMEM])
-def test_no_error_of_opening_proves_the_settings_wrong(
+def test_no_error_of_an_opening_proves_the_settings_wrong(
     microphone: Microphone, events: EventLog, running: Running, number: int
 ) -> None:
-    """A card that is not ready at boot gives any of them, and works a second later."""
+    """A card that is not ready at boot causes any of them, and works a second later."""
     virtual = microphone(speech_like(0.5))
     virtual.refuse_opening(number)
     source = AlsaSource(settings(), events.put)
@@ -104,8 +106,8 @@ def test_no_error_of_opening_proves_the_settings_wrong(
     events.wait(Block)
 
 
-def test_a_broken_configuration_of_the_users_own_does_not_end_the_check(tmp_path: Path) -> None:
-    """It once aborted in libasound, with status 134."""
+def test_a_broken_user_configuration_does_not_end_the_check(tmp_path: Path) -> None:
+    """libasound once aborted on it, with status 134."""
     (tmp_path / ".asoundrc").write_text(BRACE)
     command = [sys.executable, "-m", "edged", "check", "--config", "/dev/null", "--set", "capture.device=plughw:1"]
     done = subprocess.run(command, env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=False)

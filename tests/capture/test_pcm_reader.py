@@ -1,4 +1,4 @@
-"""How much is read at a time: a period while somebody speaks, what has come in a rest while nobody does."""
+"""The length of reads: one period while somebody speaks, and all that has arrived in a rest while nobody does."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ PERIOD = 320
 """Samples: 20 ms. A rest of 0.3 s is cut to the half of the buffer, five periods."""
 
 
-def test_while_nobody_hurries_some_periods_come_as_one_block_to_the_bit(
+def test_with_a_read_interval_several_periods_are_one_block_to_the_bit(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:
     audio = speech_like(3)
@@ -37,7 +37,7 @@ def test_while_nobody_hurries_some_periods_come_as_one_block_to_the_bit(
     assert max(times) - min(times) < 0.02, "stamped with the first sample of all"
 
 
-def test_a_rest_ends_when_somebody_hurries_or_at_a_stop(
+def test_a_rest_ends_when_the_interval_becomes_0_and_at_a_stop(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:
     microphone(speech_like(3))
@@ -45,10 +45,10 @@ def test_a_rest_ends_when_somebody_hurries_or_at_a_stop(
     events.wait(Block, 2)
     source.set_read_interval(3.0)
     time.sleep(0.3)
-    heard = len(events.all(Block))
+    count_before = len(events.all(Block))
     source.set_read_interval(0.0)
     began_s = time.monotonic()
-    first = events.wait(Block, heard + 1)
+    first = events.wait(Block, count_before + 1)
     assert time.monotonic() - began_s < 1
     assert len(first.pcm) // 2 == PERIOD, "what has come is read as it came: the gate opens at the first that is voice"
     source.set_read_interval(3.0)
@@ -57,7 +57,7 @@ def test_a_rest_ends_when_somebody_hurries_or_at_a_stop(
 
 
 @pytest.mark.parametrize("fault", ["overrun", "stall"])
-def test_a_hole_lies_between_two_blocks_and_never_in_the_midst_of_one(
+def test_a_hole_lies_between_blocks_and_never_within_one(
     microphone: Microphone, events: EventLog, running: Running, fault: str
 ) -> None:
     audio = speech_like(4)
@@ -75,7 +75,7 @@ def test_a_hole_lies_between_two_blocks_and_never_in_the_midst_of_one(
 
 
 class Clock:
-    """In place of the module `time`: it goes on when somebody waits."""
+    """A replacement of the module `time` whose clock advances when something waits."""
 
     CLOCK_BOOTTIME = 0
 
@@ -89,8 +89,8 @@ class Clock:
         return self.now_s
 
 
-class Unhurried(ReadPacing):
-    """Nobody hurries; in a rest the clock goes on."""
+class EndlessPacing(ReadPacing):
+    """A read interval that nobody ends; the clock advances in each rest."""
 
     def __init__(self, clock: Clock, rest_s: float = 0.3) -> None:
         super().__init__()
@@ -103,21 +103,21 @@ class Unhurried(ReadPacing):
 
 
 class Card:
-    """As alsaaudio's PCM; periods come by the clock, and a read of what has not come waits for it.
+    """A PCM like alsaaudio's: periods arrive by the clock, and a read of a period that has not arrived blocks.
 
-    `says`: of how much it knows. `pace`: how long it takes for a second of audio.
+    `count` turns the available periods into the count that it reports. `pace` is its time for a second of audio.
     """
 
     def __init__(
         self,
         clock: Clock,
-        says: Callable[[int], int] = lambda there: there,
+        count: Callable[[int], int] = lambda there: there,
         *,
         buffer: int = 10 * PERIOD,
         broken_at: int = -1,
         pace: float = 1.0,
     ) -> None:
-        self._clock, self._says, self._buffer, self._broken_at = clock, says, buffer, broken_at
+        self._clock, self._count, self._buffer, self._broken_at = clock, count, buffer, broken_at
         self._period_s = PERIOD / 16_000 * pace
         self._from_s = clock.now_s
         self._read = 0
@@ -130,7 +130,7 @@ class Card:
         return there
 
     def stand(self, seconds: float) -> None:
-        """Give nothing for so long."""
+        """Deliver nothing for this long."""
         self._from_s += seconds
 
     def info(self) -> dict[str, int]:
@@ -151,7 +151,7 @@ class Card:
 
     def htimestamp(self) -> tuple[int, int, int]:
         now_s = self._clock.now_s
-        return int(now_s), int(now_s % 1 * 1e9), self._says(self.there * PERIOD)
+        return int(now_s), int(now_s % 1 * 1e9), self._count(self.there * PERIOD)
 
 
 @pytest.fixture
@@ -161,104 +161,104 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def stretches(card: Any, clock: Clock, rest_s: float = 0.3) -> Iterator[int]:
-    """How many periods come at a time."""
-    reader, pacing = PcmReader(card, 16_000), Unhurried(clock, rest_s)
+def periods_per_read(card: Any, clock: Clock, rest_s: float = 0.3) -> Iterator[int]:
+    """Yield the number of periods in each read."""
+    reader, pacing = PcmReader(card, 16_000), EndlessPacing(clock, rest_s)
     while True:
-        stretch = reader.read(pacing)
-        assert stretch
-        yield stretch.samples // PERIOD
+        read = reader.read(pacing)
+        assert read
+        yield read.samples // PERIOD
 
 
-def test_what_has_come_is_read_without_waiting_for_more(clock: Clock) -> None:
+def test_available_periods_are_read_without_blocking(clock: Clock) -> None:
     card = Card(clock)
-    found = stretches(card, clock)
+    found = periods_per_read(card, clock)
     assert [next(found) for _ in range(5)] == [1, 5, 5, 5, 5]
     assert card.waited == 1, "the first"
 
 
-def test_what_has_come_in_a_long_delay_is_read_in_pieces(clock: Clock) -> None:
-    """Else it would be too long for the ring."""
+def test_audio_of_a_long_delay_is_read_in_pieces(clock: Clock) -> None:
+    """One long block would not fit into the ring."""
     card = Card(clock, buffer=500 * PERIOD)
-    found = stretches(card, clock, rest_s=0.03)
+    found = periods_per_read(card, clock, rest_s=0.03)
     assert next(found) == 1
     clock.now_s += 60 * PERIOD / 16_000
     assert [next(found) for _ in range(4)][:3] == [25, 25, 14]
     assert card.waited == 1
 
 
-@pytest.mark.parametrize("says", [lambda _: -1, lambda _: 10**9], ids=["an error", "nonsense"])
-def test_a_card_that_does_not_say_how_much_has_come_is_waited_for_period_by_period(
-    clock: Clock, says: Callable[[int], int]
-) -> None:
-    card = Card(clock, says)
-    found = stretches(card, clock)
+@pytest.mark.parametrize("count", [lambda _: -1, lambda _: 10**9], ids=["an error", "nonsense"])
+def test_a_card_without_a_count_is_read_one_period_at_a_time(clock: Clock, count: Callable[[int], int]) -> None:
+    card = Card(clock, count)
+    found = periods_per_read(card, clock)
     assert [next(found) for _ in range(5)] == [1] * 5
     assert card.waited == 5
 
 
 @pytest.mark.parametrize("rest_s", [0.03, 0.04, 0.06, 0.1])
-@pytest.mark.parametrize("says", [lambda _: 0, lambda there: max(0, there - 2 * PERIOD)], ids=["nothing", "too little"])
-def test_a_chain_that_buffers_and_says_too_little_is_read_in_time_and_then_disbelieved(
-    clock: Clock, says: Callable[[int], int], rest_s: float
+@pytest.mark.parametrize(
+    "count", [lambda _: 0, lambda there: max(0, there - 2 * PERIOD)], ids=["nothing", "too little"]
+)
+def test_a_chain_that_counts_too_little_is_read_in_time_and_then_distrusted(
+    clock: Clock, count: Callable[[int], int], rest_s: float
 ) -> None:
-    """What it has is read before the buffer is full, whatever the rest: the card of this test fails if it is not."""
-    card = Card(clock, says)
-    reader, pacing = PcmReader(card, 16_000), Unhurried(clock, rest_s)
+    """The periods are read before the buffer is full, whatever the rest: the card of this test fails otherwise."""
+    card = Card(clock, count)
+    reader, pacing = PcmReader(card, 16_000), EndlessPacing(clock, rest_s)
     for _ in range(300):
         reader.read(pacing)
     for _ in range(20):
-        one = reader.read(pacing)
-        assert one
-        assert (one.samples // PERIOD, one.stamped_by_card) == (1, False)
-        assert clock.now_s - one.at_s < 0.021
+        read = reader.read(pacing)
+        assert read
+        assert (read.samples // PERIOD, read.stamped_by_card) == (1, False)
+        assert clock.now_s - read.at_s < 0.021
         assert card.there == 0, "nothing is left in the buffer"
 
 
-def test_a_chain_that_says_too_much_is_disbelieved(clock: Clock) -> None:
+def test_a_chain_that_counts_too_much_is_distrusted(clock: Clock) -> None:
     card = Card(clock, lambda there: there + 3 * PERIOD)
-    reader, pacing = PcmReader(card, 16_000), Unhurried(clock)
+    reader, pacing = PcmReader(card, 16_000), EndlessPacing(clock)
     found = [reader.read(pacing) for _ in range(100)]
-    assert [(one.samples // PERIOD, one.stamped_by_card) for one in found[-20:] if one] == [(1, False)] * 20
+    assert [(read.samples // PERIOD, read.stamped_by_card) for read in found[-20:] if read] == [(1, False)] * 20
 
 
 @pytest.mark.parametrize("pace", [0.999, 1.001, 1.06, 0.7])
-def test_a_card_that_is_right_is_believed_though_its_clock_is_not(clock: Clock, pace: float) -> None:
+def test_a_card_that_counts_right_is_trusted_with_a_wrong_clock(clock: Clock, pace: float) -> None:
     card = Card(clock, pace=pace)
-    reader, pacing = PcmReader(card, 16_000), Unhurried(clock)
+    reader, pacing = PcmReader(card, 16_000), EndlessPacing(clock)
     found = [reader.read(pacing) for _ in range(1000)]
-    assert all(one and one.stamped_by_card for one in found)
-    assert sum(one.samples for one in found if one) > 4 * 900 * PERIOD
+    assert all(read and read.stamped_by_card for read in found)
+    assert sum(read.samples for read in found if read) > 4 * 900 * PERIOD
 
 
-def test_what_was_waited_for_in_vain_by_the_clock_begins_a_stretch_of_its_own(clock: Clock) -> None:
-    """The card stood still: behind the hole is another stretch."""
+def test_a_period_that_blocked_within_a_read_begins_the_next_one(clock: Clock) -> None:
+    """The card stood still, so audio after the hole is another read."""
     card = Card(clock, buffer=100 * PERIOD)
-    reader, pacing = PcmReader(card, 16_000), Unhurried(clock)
+    reader, pacing = PcmReader(card, 16_000), EndlessPacing(clock)
     assert reader.read(pacing)
     card.stand(0.27)
     found = [reader.read(pacing) for _ in range(3)]
-    ends = [round((clock.now_s - one.at_s) * 16_000 / PERIOD) for one in found if one]
-    assert [one.samples // PERIOD for one in found if one][:2] == [1, 1]
+    ends = [round((clock.now_s - read.at_s) * 16_000 / PERIOD) for read in found if read]
+    assert [read.samples // PERIOD for read in found if read][:2] == [1, 1]
     assert ends[0] > ends[1]
 
 
-def test_with_a_small_buffer_every_period_is_waited_for(clock: Clock) -> None:
-    """Two periods: half of it is no rest."""
+def test_with_a_small_buffer_each_period_is_a_read(clock: Clock) -> None:
+    """The buffer holds two periods, and half of it is no rest."""
     card = Card(clock, buffer=2 * PERIOD)
-    found = stretches(card, clock)
+    found = periods_per_read(card, clock)
     assert [next(found) for _ in range(5)] == [1] * 5
 
 
-def test_what_comes_behind_an_overrun_is_a_stretch_of_its_own(clock: Clock) -> None:
+def test_audio_after_an_overrun_begins_a_read(clock: Clock) -> None:
     card = Card(clock, broken_at=3)
-    reader, pacing = PcmReader(card, 16_000), Unhurried(clock)
+    reader, pacing = PcmReader(card, 16_000), EndlessPacing(clock)
     found = [reader.read(pacing) for _ in range(3)]
-    assert [(one.samples // PERIOD, one.overrun) for one in found if one] == [(1, False), (2, False), (8, True)]
+    assert [(read.samples // PERIOD, read.overrun) for read in found if read] == [(1, False), (2, False), (8, True)]
 
 
 class Overrunning(Card):
-    """Overruns, as a real one does, whenever more has come than its buffer holds."""
+    """A card that overruns when more has arrived than its buffer holds."""
 
     @property
     def there(self) -> int:
@@ -272,21 +272,21 @@ class Overrunning(Card):
 
 
 @pytest.mark.parametrize("faster", [2.5, 4])
-def test_a_card_much_faster_than_it_promises_overruns_once_or_twice_and_then_is_rested_for_less(
+def test_a_card_much_faster_than_its_rate_overruns_at_most_twice_before_rests_are_short_enough(
     clock: Clock, faster: float
 ) -> None:
-    reader, pacing = PcmReader(Overrunning(clock, pace=1 / faster), 16_000), Unhurried(clock)
+    reader, pacing = PcmReader(Overrunning(clock, pace=1 / faster), 16_000), EndlessPacing(clock)
     found = [reader.read(pacing) for _ in range(200)]
-    assert sum(one.overrun for one in found if one) <= 2
-    assert sum(one is None for one in found) <= 2
+    assert sum(read.overrun for read in found if read) <= 2
+    assert sum(read is None for read in found) <= 2
 
 
 def test_rests_grow_again_long_after_an_overrun(clock: Clock) -> None:
     card = Overrunning(clock)
-    reader, pacing = PcmReader(card, 16_000), Unhurried(clock)
+    reader, pacing = PcmReader(card, 16_000), EndlessPacing(clock)
     reader.read(pacing)
     clock.now_s += 1
     found = [reader.read(pacing) for _ in range(20_000)]
-    lengths = [one.samples // PERIOD for one in found if one]
+    lengths = [read.samples // PERIOD for read in found if read]
     assert min(lengths[5:50]) < 4
     assert set(lengths[-50:]) == {5}

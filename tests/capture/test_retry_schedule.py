@@ -1,4 +1,4 @@
-"""When a device that can't be opened is opened again."""
+"""The schedule for opening a device that can't be opened."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ from edged.capture.retry_schedule import MAX_RETRY_S, RetrySchedule
 
 
 def openings(retry: RetrySchedule, seconds: float, *, away: bool) -> list[float]:
-    """The times at which it is opened, in vain, looked at every 0.1 s."""
+    """Return the times of the openings, which all fail, to 0.1 s."""
     times = []
     for tenth in range(int(seconds * 10)):
         if retry.is_due(tenth / 10):
@@ -15,7 +15,7 @@ def openings(retry: RetrySchedule, seconds: float, *, away: bool) -> list[float]
     return times
 
 
-def test_a_device_that_fails_is_opened_at_doubling_intervals() -> None:
+def test_a_failing_device_is_opened_at_doubling_intervals() -> None:
     assert openings(RetrySchedule(), 40, away=False) == [0, 1, 2, 4, 8, 16, 32]
 
 
@@ -34,7 +34,7 @@ def test_no_wait_is_longer_than_a_minute() -> None:
         assert times[-1] - times[-2] <= MAX_RETRY_S + 0.11
 
 
-def test_what_worked_begins_anew() -> None:
+def test_a_success_restarts_the_schedule() -> None:
     retry = RetrySchedule()
     openings(retry, 40, away=False)
     retry.record_success()

@@ -24,9 +24,9 @@ def pcm(values: list[int]) -> bytes:
     return struct.pack(f"<{len(values)}h", *values)
 
 
-def hear(one: StuckValueDetector, frames: list[int], channels: int = 1) -> SignalChange | None:
+def feed(detector: StuckValueDetector, frames: list[int], channels: int = 1) -> SignalChange | None:
     block = pcm(frames)
-    return one.feed(pick_channel(block, channels, 0), block)
+    return detector.feed(pick_channel(block, channels, 0), block)
 
 
 @pytest.mark.parametrize(
@@ -39,88 +39,88 @@ def hear(one: StuckValueDetector, frames: list[int], channels: int = 1) -> Signa
         (-32768, "delivers one value only (-32768), full scale: does gain drive a DC offset"),
     ],
 )
-def test_ten_seconds_of_one_value_are_a_fault_once_and_sound_ends_it(value: int, text: str) -> None:
-    one = StuckValueDetector(RATE, 1, 0)
-    hear(one, [value + 1 if value < 0 else value - 1] * 99 + [value])
-    assert [hear(one, [value] * 100) for _ in range(9)] == [None] * 9
-    fault = hear(one, [value] * 100)
+def test_ten_seconds_of_one_value_are_one_fault_that_sound_ends(value: int, text: str) -> None:
+    detector = StuckValueDetector(RATE, 1, 0)
+    feed(detector, [value + 1 if value < 0 else value - 1] * 99 + [value])
+    assert [feed(detector, [value] * 100) for _ in range(9)] == [None] * 9
+    fault = feed(detector, [value] * 100)
     assert fault is not None
     assert fault.fault
     assert fault.text.startswith(text)
     assert fault.text.endswith("reopening it at growing intervals")
-    assert hear(one, [value] * 100) is None
-    assert hear(one, [value] * 9 + [17]) is None
-    assert hear(one, [5, 17] * 25) == SignalChange("delivers sound again", False, MessageId.MICROPHONE_SILENT)
-    assert hear(one, [1, 2] * 50) is None
+    assert feed(detector, [value] * 100) is None
+    assert feed(detector, [value] * 9 + [17]) is None
+    assert feed(detector, [5, 17] * 25) == SignalChange("delivers sound again", False, MessageId.MICROPHONE_SILENT)
+    assert feed(detector, [1, 2] * 50) is None
 
 
-def test_a_single_sample_that_differs_starts_the_count_again() -> None:
-    one = StuckValueDetector(RATE, 1, 0)
+def test_a_single_different_sample_restarts_the_count() -> None:
+    detector = StuckValueDetector(RATE, 1, 0)
     for _ in range(5):
-        assert hear(one, [0] * 900) is None
-        assert hear(one, [0, -1]) is None
+        assert feed(detector, [0] * 900) is None
+        assert feed(detector, [0, -1]) is None
 
 
-def test_a_moment_of_sound_at_each_opening_or_another_value_does_not_end_it() -> None:
-    """As a converter of rates gives, whose input is stuck."""
-    one = StuckValueDetector(RATE, 1, 0)
-    told = []
+def test_neither_a_moment_of_sound_at_each_opening_nor_another_value_ends_the_fault() -> None:
+    """A rate converter with a stuck input delivers this."""
+    detector = StuckValueDetector(RATE, 1, 0)
+    changes = []
     for second in range(100):
-        told.append(hear(one, [-1 - second // 30] * RATE))
-        if one.wants_reopening:
-            one.note_reopening()
-            told.append(hear(one, [0, 0, -1, -1]))
-    assert len([signal for signal in told if signal]) == 1
+        changes.append(feed(detector, [-1 - second // 30] * RATE))
+        if detector.wants_reopening:
+            detector.note_reopening()
+            changes.append(feed(detector, [0, 0, -1, -1]))
+    assert len([signal for signal in changes if signal]) == 1
 
 
-def test_another_channel_with_signal_is_named_and_opening_it_again_is_no_cure() -> None:
-    one = StuckValueDetector(RATE, 3, 0)
+def test_another_channel_with_signal_is_named_and_reopening_is_no_cure() -> None:
+    detector = StuckValueDetector(RATE, 3, 0)
     frames = [0, 0, 5, 0, 0, 6] * 500
-    faults = [hear(one, frames, channels=3) for _ in range(3)]
+    faults = [feed(detector, frames, channels=3) for _ in range(3)]
     [fault] = filter(None, faults)
     assert "signal on channel 2: set capture.channel = 2" in fault.text
-    assert not one.wants_reopening
+    assert not detector.wants_reopening
 
 
-def test_it_asks_to_be_opened_again_at_growing_intervals_and_says_if_that_helped() -> None:
-    one = StuckValueDetector(RATE, 1, 0)
+def test_reopening_is_wanted_at_growing_intervals_and_its_success_reported() -> None:
+    detector = StuckValueDetector(RATE, 1, 0)
     asked = []
     for second in range(20_000):
-        hear(one, [0] * RATE)
-        if one.wants_reopening:
+        feed(detector, [0] * RATE)
+        if detector.wants_reopening:
             asked.append(second)
-            one.note_reopening()
+            detector.note_reopening()
     gaps = [b - a for a, b in pairwise(asked)]
     assert gaps[:9] == [20, 40, 80, 160, 320, 640, 1280, 2560, 3600]
     assert set(gaps[9:]) == {3600}
-    told = hear(one, [1, 2] * 50)
-    assert told == SignalChange("delivers sound again", False, MessageId.MICROPHONE_SILENT), (
+    changes = feed(detector, [1, 2] * 50)
+    assert changes == SignalChange("delivers sound again", False, MessageId.MICROPHONE_SILENT), (
         "long after the last opening"
     )
     for _ in range(600):
-        hear(one, [0] * RATE)
-    assert one.wants_reopening
-    one.note_reopening()
-    told = hear(one, [1, 2] * 50)
-    assert told == SignalChange("delivers sound again after it was reopened", False, MessageId.MICROPHONE_SILENT)
+        feed(detector, [0] * RATE)
+    assert detector.wants_reopening
+    detector.note_reopening()
+    changes = feed(detector, [1, 2] * 50)
+    assert changes == SignalChange("delivers sound again after it was reopened", False, MessageId.MICROPHONE_SILENT)
 
 
-def test_a_microphone_that_is_silent_while_nobody_speaks_is_told_of_once_and_left_open() -> None:
-    """As headsets with a noise gate of their own are: they give exact zeros in each pause."""
-    one = StuckValueDetector(RATE, 1, 0)
-    told, asked = [], 0
+def test_a_microphone_that_is_silent_between_words_is_reported_once_and_left_open() -> None:
+    """Headsets with a noise gate of their own deliver exact zeros in each pause."""
+    detector = StuckValueDetector(RATE, 1, 0)
+    changes, asked = [], 0
     for minute in range(60):
         for _ in range(14 + minute % 6):
-            told.append(hear(one, [0] * RATE))
-            if one.wants_reopening:
+            changes.append(feed(detector, [0] * RATE))
+            if detector.wants_reopening:
                 asked += 1
-                one.note_reopening()
-        told += [hear(one, [1, 2] * 50) for _ in range(40)]
-    assert [signal.fault for signal in told if signal] == [True, False]
+                detector.note_reopening()
+        changes += [feed(detector, [1, 2] * 50) for _ in range(40)]
+    assert [signal.fault for signal in changes if signal] == [True, False]
     assert asked == 1
-    told = [hear(one, [0] * RATE) for _ in range(60)]
-    assert any(told), "what lasts longer than ever is a fault"
-    assert one.wants_reopening
+    changes = [feed(detector, [0] * RATE) for _ in range(60)]
+    assert any(changes), "what lasts longer than ever is a fault"
+    assert detector.wants_reopening
 
 
 def noise(peak: int, seed: int) -> list[int]:
@@ -128,12 +128,12 @@ def noise(peak: int, seed: int) -> list[int]:
     return [chance.randint(-peak, peak) for _ in range(100)]
 
 
-def test_two_minutes_far_below_speech_are_told_once_and_so_is_their_end() -> None:
+def test_two_minutes_far_below_speech_and_their_end_are_reported_once() -> None:
     faint = FaintSignalDetector(RATE)
-    told = [faint.feed(pcm(noise(FAINT - 1, second))) for second in range(600)]
-    [at] = [number for number, signal in enumerate(told) if signal]
+    changes = [faint.feed(pcm(noise(FAINT - 1, second))) for second in range(600)]
+    [at] = [number for number, signal in enumerate(changes) if signal]
     assert at in (119, 120)
-    assert (signal := told[at])
+    assert (signal := changes[at])
     assert signal.text.startswith("gave nothing louder than -54 dBFS for 2 min")
     assert faint.feed(pcm(noise(3000, 1))) == SignalChange("is loud enough now", False, MessageId.MICROPHONE_FAINT)
     assert [faint.feed(pcm(noise(5, second))) for second in range(600)] == [None] * 600
@@ -144,8 +144,8 @@ def test_a_quiet_night_after_speech_is_no_fault_but_a_quiet_day_is() -> None:
     for second in range(40):
         assert faint.feed(pcm(noise(3000, second))) is None
     quiet = pcm(noise(20, 1)) * 60
-    told = [faint.feed(quiet) for _ in range(60 * 25)]
-    [at] = [minute for minute, signal in enumerate(told) if signal]
+    changes = [faint.feed(quiet) for _ in range(60 * 25)]
+    [at] = [minute for minute, signal in enumerate(changes) if signal]
     assert 60 * 24 - 2 <= at <= 60 * 24 + 2
 
 

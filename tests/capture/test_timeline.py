@@ -35,8 +35,8 @@ def test_a_drifting_card_is_followed_within_10_ms_over_hours(ppm: float) -> None
 
 
 @pytest.mark.parametrize("ppm", [-100, 100])
-def test_late_stamps_do_not_make_times_late(ppm: float) -> None:
-    """Scheduling makes stamps late, by up to 80 ms here; the least late ones are believed."""
+def test_late_stamps_do_not_delay_times(ppm: float) -> None:
+    """Scheduling delays stamps, by up to 80 ms here; the least late ones count."""
     assert max(map(abs, hours_of(Timeline(RATE), ppm, hours=2, late_s=0.08))) < 0.012
 
 
@@ -48,8 +48,8 @@ def test_times_never_run_backwards(ppm: float) -> None:
     assert all(a < b for a, b in pairwise(times))
 
 
-def test_a_hole_begins_a_new_line_from_the_stamp_behind_it() -> None:
-    """The hole's length in positions is an estimate: the stamp behind it counts."""
+def test_a_new_line_begins_at_the_stamp_after_a_hole() -> None:
+    """The length of the hole in positions is an estimate, so the stamp after it counts."""
     timeline = Timeline(RATE)
     timeline.observe(0, BLOCK, 100.0)
     timeline.observe(10 * BLOCK, BLOCK, 101.25)
@@ -57,7 +57,7 @@ def test_a_hole_begins_a_new_line_from_the_stamp_behind_it() -> None:
     assert timeline.at_s(0) == 100.0
 
 
-def test_a_stamp_behind_a_hole_does_not_turn_time_back() -> None:
+def test_a_stamp_after_a_hole_does_not_turn_time_back() -> None:
     timeline = Timeline(RATE)
     timeline.observe(0, BLOCK, 100.0)
     timeline.observe(10 * BLOCK, BLOCK, 100.5)
@@ -70,8 +70,8 @@ def test_before_the_first_block_there_is_no_time() -> None:
         Timeline(RATE).at_s(0)
 
 
-def test_it_remembers_hours_and_no_more() -> None:
-    """Each hole is a new line; very old positions are dated by the oldest one kept."""
+def test_the_line_remembers_hours_and_no_more() -> None:
+    """Each hole begins a new line; the oldest one that is kept dates all positions before it."""
     timeline = Timeline(RATE)
     for i in range(MAX_ANCHORS + 100):
         timeline.observe(2 * i * BLOCK, BLOCK, i * 0.2)
@@ -80,7 +80,7 @@ def test_it_remembers_hours_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("pace", [0.67, 0.94, 1.06, 1.5])
-def test_a_card_that_does_not_keep_its_rate_is_followed_and_times_never_run_backwards(pace: float) -> None:
+def test_a_card_with_a_wrong_rate_is_followed_and_times_never_run_backwards(pace: float) -> None:
     timeline, true_s, told = Timeline(RATE), 100.0, [99.0]
     for number in range(36_000):
         timeline.observe(number * 1600, 1600, true_s)
@@ -90,7 +90,7 @@ def test_a_card_that_does_not_keep_its_rate_is_followed_and_times_never_run_back
     assert abs(told[-1] - true_s) < 60 * abs(pace - 1) + 1, "by what the error comes to in a minute; an hour's is more"
 
 
-def test_what_was_captured_behind_a_hole_that_is_found_late_is_dated_later() -> None:
+def test_audio_after_a_hole_that_is_found_late_gets_later_times() -> None:
     timeline = Timeline(RATE)
     for number in range(20):
         timeline.observe(number * BLOCK, BLOCK, 100.0 + number / 10)
@@ -101,7 +101,7 @@ def test_what_was_captured_behind_a_hole_that_is_found_late_is_dated_later() -> 
     assert timeline.at_s(21 * BLOCK) == pytest.approx(102.8)
 
 
-def test_lines_that_began_meanwhile_are_moved_with_it() -> None:
+def test_a_shift_moves_later_lines_too() -> None:
     timeline = Timeline(RATE)
     timeline.observe(0, BLOCK, 100.0)
     timeline.observe(10 * BLOCK, BLOCK, 105.0)

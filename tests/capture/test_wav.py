@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "a.wav"
 
 
-def test_all_of_it_is_played_and_then_it_ends(file: Path, events: EventLog, running: Running) -> None:
+def test_a_recording_plays_to_its_end(file: Path, events: EventLog, running: Running) -> None:
     audio = speech_like(1.05)
     source = running(WavSource(wav(recording(file, audio)), events.put, speed=100))
     events.wait(SourceEnded)
@@ -47,7 +47,7 @@ def test_all_of_it_is_played_and_then_it_ends(file: Path, events: EventLog, runn
     assert source.counters.last_block_s is None
 
 
-def test_it_is_paced_in_real_time_and_each_block_is_stamped_with_its_first_sample(
+def test_playing_takes_real_time_and_each_block_has_the_time_of_its_first_sample(
     file: Path, events: EventLog, running: Running
 ) -> None:
     arrivals: list[float] = []
@@ -64,7 +64,7 @@ def test_it_is_paced_in_real_time_and_each_block_is_stamped_with_its_first_sampl
     assert all(arrival >= stamp + 0.049 for arrival, stamp in zip(arrivals, stamps, strict=True)), "as a microphone"
 
 
-def test_a_stop_ends_it_at_once(file: Path, events: EventLog) -> None:
+def test_a_stop_ends_playing_at_once(file: Path, events: EventLog) -> None:
     source = WavSource(wav(recording(file, speech_like(5))), events.put)
     source.start()
     events.wait(SourceOpened)
@@ -72,16 +72,14 @@ def test_a_stop_ends_it_at_once(file: Path, events: EventLog) -> None:
     assert not events.all(SourceEnded)
 
 
-def test_one_channel_of_several_is_taken(file: Path, events: EventLog, running: Running) -> None:
+def test_the_chosen_channel_is_played(file: Path, events: EventLog, running: Running) -> None:
     audio = speech_like(0.2, channels=2)
     running(WavSource(wav(recording(file, audio, channels=2), channel=1), events.put, speed=100))
     events.wait(SourceEnded)
     assert b"".join(block.pcm for block in events.all(Block)) == memoryview(audio).cast("h")[1::2].tobytes()
 
 
-def test_a_recording_that_was_cut_short_is_played_as_far_as_it_goes_and_says_so(
-    file: Path, events: EventLog, running: Running
-) -> None:
+def test_a_recording_that_is_cut_short_plays_with_a_warning(file: Path, events: EventLog, running: Running) -> None:
     audio = speech_like(1)
     whole = recording(file, audio).read_bytes()
     file.write_bytes(whole[: 44 + 6401])
@@ -122,7 +120,7 @@ def header(*fields: int) -> bytes:
         (bytes(range(256)) * 4, "is no WAV file"),
     ],
 )
-def test_a_file_that_can_not_be_played_is_one_clear_line(file: Path, content: bytes, text: str) -> None:
+def test_a_file_that_can_not_be_played_is_one_line(file: Path, content: bytes, text: str) -> None:
     file.write_bytes(content)
     with pytest.raises(ConfigurationError) as error:
         WavSource(wav(file), print).check()
@@ -132,7 +130,7 @@ def test_a_file_that_can_not_be_played_is_one_clear_line(file: Path, content: by
     assert error.value.exit_status == 78
 
 
-def test_a_missing_file_a_directory_and_no_path_are_clear_lines(tmp_path: Path) -> None:
+def test_a_missing_file_a_directory_and_no_path_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="absent can't be read: No such file"):
         WavSource(wav(tmp_path / "absent"), print).check()
     with pytest.raises(ConfigurationError, match="can't be read: Is a directory"):

@@ -1,4 +1,4 @@
-"""WAV headers as recorders, streaming writers and converters leave them: the samples are found, and nothing else."""
+"""WAV headers as recorders, streaming writers and converters leave them."""
 
 import io
 import struct
@@ -23,7 +23,7 @@ def chunk(name: bytes, content: bytes, length: int | None = None, pad: bytes = b
 
 
 def samples(*chunks: bytes, kind: bytes = b"RIFF") -> tuple[bytes, int]:
-    """What is there of them, and how much is promised."""
+    """Return the samples that are found, and the declared length."""
     file = io.BytesIO(kind + bytes(4) + b"WAVE" + b"".join(chunks))
     wav = parse(file)
     file.seek(wav.data_offset)
@@ -46,35 +46,35 @@ DATA = chunk(b"data", AUDIO)
         (chunk(b"LIST", b"abc", pad=b"x"), chunk(b"fmt ", FORMAT), DATA),
     ],
 )
-def test_the_samples_are_found_whatever_stands_before_and_behind_them(chunks: tuple[bytes, ...]) -> None:
-    """Chunks are padded to even lengths, but not by every writer."""
+def test_the_samples_are_found_whatever_chunks_surround_them(chunks: tuple[bytes, ...]) -> None:
+    """Chunks are padded to even lengths, but not by every program."""
     assert samples(*chunks) == (AUDIO, len(AUDIO))
 
 
 @pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0x7FFFF000, 0xFFFFFFFF - 36])
-def test_a_writer_that_could_not_go_back_to_the_header_promises_nothing(length: int) -> None:
+def test_a_header_of_a_streaming_writer_declares_no_length(length: int) -> None:
     """A stream of ffmpeg, sox or arecord is not a recording of 18 hours that was cut short."""
     assert samples(chunk(b"fmt ", FORMAT), chunk(b"data", AUDIO, length)) == (AUDIO, len(AUDIO))
 
 
-def test_a_recording_that_was_cut_short_promised_more() -> None:
+def test_a_recording_that_is_cut_short_declares_more() -> None:
     assert samples(chunk(b"fmt ", FORMAT), chunk(b"data", AUDIO, 1_000_000)) == (AUDIO, 1_000_000)
 
 
-def test_half_a_sample_at_the_end_is_left_out() -> None:
+def test_half_a_sample_at_the_end_does_not_count() -> None:
     assert samples(chunk(b"fmt ", FORMAT), chunk(b"data", AUDIO[:-1])) == (AUDIO[:-2], len(AUDIO) - 2)
 
 
 @pytest.mark.parametrize("kind", [b"RF64", b"BW64"])
-def test_lengths_of_64_bits_are_read(kind: bytes) -> None:
-    """What follows the samples is not taken for some."""
+def test_64_bit_lengths_are_read(kind: bytes) -> None:
+    """Bytes after the samples do not count as samples."""
     lengths = chunk(b"ds64", struct.pack("<QQQI", 9999, len(AUDIO), 400, 0))
     data = chunk(b"data", AUDIO, 0xFFFFFFFF)
     read = samples(lengths, chunk(b"fmt ", FORMAT), data, chunk(b"LIST", FFMPEG), kind=kind)
     assert read == (AUDIO, len(AUDIO))
 
 
-def test_a_header_that_asks_for_4_gb_gets_none() -> None:
+def test_a_chunk_of_4_gb_is_not_read() -> None:
     file = io.BytesIO(b"RIFF" + bytes(4) + b"WAVEfmt " + struct.pack("<I", 0xFFFFFFF0) + FORMAT + DATA)
 
     class Greedy(io.BytesIO):
@@ -94,7 +94,7 @@ def test_another_format_is_named_and_may_be_converted(start: bytes) -> None:
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_no_file_breaks_it(content: bytes, begins: bool) -> None:
+def test_no_file_breaks_the_parser(content: bytes, begins: bool) -> None:
     start = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0" + FORMAT if begins else b""
     with suppress(ValueError):
         assert isinstance(parse(io.BytesIO(start + content)), WavHeader)

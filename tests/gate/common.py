@@ -1,15 +1,15 @@
-"""What is let through, as tests look at it."""
+"""The ranges that pass, for assertions."""
 
 from edged.gate.gate import GateEvent, PassedRange
 
 
 def spans(events: list[GateEvent]) -> list[tuple[int, int]]:
-    """What is let through, event by event."""
+    """Return the ranges that pass, event by event."""
     return [(event.start, event.end) for event in events if isinstance(event, PassedRange)]
 
 
 def joined(events: list[GateEvent]) -> list[tuple[int, int]]:
-    """What is let through, neighbouring stretches as one."""
+    """Return the ranges that pass; adjacent ones are joined."""
     spans: list[tuple[int, int]] = []
     for event in events:
         if isinstance(event, PassedRange):

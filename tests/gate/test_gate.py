@@ -16,21 +16,21 @@ SETTINGS = Settings(onset_ms=100, onset_ratio=0.6, pre_roll_ms=200, hangover_ms=
 
 
 def verdicts(picture: str) -> list[bool]:
-    """`.` is unvoiced, `v` is voiced."""
+    """Return verdicts: `v` is a voiced frame, `.` is none."""
     return [mark == "v" for mark in picture]
 
 
-def fed(picture: str, settings: Settings = SETTINGS, *, forced: bool = False) -> list[GateEvent]:
+def feed(picture: str, settings: Settings = SETTINGS, *, forced: bool = False) -> list[GateEvent]:
     return Gate(settings, 1000).feed(0, FRAME, verdicts(picture), forced=forced)
 
 
-def test_it_opens_when_enough_of_the_onset_window_is_voiced() -> None:
-    assert fed("." * 20 + "v.v") == []
-    assert fed("." * 20 + "v.v.v")[0] == SegmentOpened(200)
+def test_the_gate_opens_when_enough_of_the_onset_window_is_voiced() -> None:
+    assert feed("." * 20 + "v.v") == []
+    assert feed("." * 20 + "v.v.v")[0] == SegmentOpened(200)
 
 
-def test_voice_spread_wider_than_the_window_does_not_open_it() -> None:
-    assert fed("v...v...v...v...v") == []
+def test_voiced_frames_spread_wider_than_the_window_do_not_open_the_gate() -> None:
+    assert feed("v...v...v...v...v") == []
 
 
 def test_with_30_ms_frames_the_share_is_not_rounded_down() -> None:
@@ -40,17 +40,17 @@ def test_with_30_ms_frames_the_share_is_not_rounded_down() -> None:
     assert SegmentOpened(0) in gate.feed(150, 30, verdicts("vvv"))
 
 
-def test_a_segment_begins_the_pre_roll_before_the_first_voiced_frame_of_its_onset() -> None:
-    """First voiced at 400, so it begins at 200, though it opens at 500 only."""
-    assert fed("." * 20 + "v.v.v") == [SegmentOpened(200), PassedRange(200, 500, ((400, 420), (440, 460), (480, 500)))]
+def test_a_segment_begins_a_pre_roll_before_the_first_voiced_frame_of_its_onset() -> None:
+    """The first voiced frame is at 400, so the segment begins at 200, though the gate opens at 500."""
+    assert feed("." * 20 + "v.v.v") == [SegmentOpened(200), PassedRange(200, 500, ((400, 420), (440, 460), (480, 500)))]
 
 
 def test_the_pre_roll_is_cut_at_the_beginning_of_the_run() -> None:
-    assert fed("..vvv") == [SegmentOpened(0), PassedRange(0, 100, ((40, 100),))]
+    assert feed("..vvv") == [SegmentOpened(0), PassedRange(0, 100, ((40, 100),))]
 
 
-def test_it_closes_when_the_hangover_has_passed_since_the_last_voiced_frame() -> None:
-    """Voiced to 60, so it closes at 160; the last half of that is withheld, as it may be the next one's pre-roll."""
+def test_the_gate_closes_a_hangover_after_the_last_voiced_frame() -> None:
+    """The voice ends at 60, so the gate closes at 160; half of the hangover is withheld for the next pre-roll."""
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("vvv...."))
     assert gate.is_open
@@ -59,18 +59,18 @@ def test_it_closes_when_the_hangover_has_passed_since_the_last_voiced_frame() ->
 
 
 def test_a_single_voiced_frame_renews_the_hangover() -> None:
-    assert fed("vvv" + "....v" + "." * 20)[-1] == SegmentClosed(210)
+    assert feed("vvv" + "....v" + "." * 20)[-1] == SegmentClosed(210)
 
 
-def test_what_was_withheld_comes_when_somebody_goes_on() -> None:
+def test_withheld_audio_passes_when_speech_goes_on() -> None:
     gate = Gate(SETTINGS, 1000)
     assert spans(gate.feed(0, FRAME, verdicts("vvv...."))) == [(0, 110)]
     assert spans(gate.feed(140, FRAME, verdicts("v"))) == [(110, 160)]
 
 
-def test_what_was_withheld_is_the_pre_roll_of_the_next_segment() -> None:
-    """Nothing is let through twice: the pre-roll of 200 is cut where the segment before it ended."""
-    events = fed("vvv" + "." * 5 + "..vvv")
+def test_withheld_audio_is_the_pre_roll_of_the_next_segment() -> None:
+    """Nothing passes twice: the pre-roll of 200 is cut where the last segment ended."""
+    events = feed("vvv" + "." * 5 + "..vvv")
     assert spans(events) == [(0, 110), (110, 260)]
     assert [event for event in events if not isinstance(event, PassedRange)] == [
         SegmentOpened(0),
@@ -79,40 +79,40 @@ def test_what_was_withheld_is_the_pre_roll_of_the_next_segment() -> None:
     ]
 
 
-def test_what_is_let_through_does_not_depend_on_how_frames_come_in() -> None:
+def test_what_passes_does_not_depend_on_how_frames_are_grouped() -> None:
     picture = "." * 13 + "v.vv.." + "." * 30 + "vvv......"
     gate = Gate(SETTINGS, 1000)
     one_by_one = [e for i, v in enumerate(verdicts(picture)) for e in gate.feed(i * FRAME, FRAME, [v])]
-    at_once = fed(picture)
+    at_once = feed(picture)
     assert [e for e in one_by_one if not isinstance(e, PassedRange)] == [
         e for e in at_once if not isinstance(e, PassedRange)
     ]
     assert joined(one_by_one) == joined(at_once)
 
 
-def test_disabled_it_lets_everything_through_from_the_first_sample() -> None:
-    assert fed("....", Settings(enabled=False, pre_roll_ms=0)) == [SegmentOpened(0), PassedRange(0, 80, ())]
+def test_a_disabled_gate_passes_everything_from_the_first_sample() -> None:
+    assert feed("....", Settings(enabled=False, pre_roll_ms=0)) == [SegmentOpened(0), PassedRange(0, 80, ())]
 
 
-def test_disabled_it_still_parts_what_is_long() -> None:
-    events = fed("." * 501, Settings(enabled=False, max_segment_s=10))
+def test_a_disabled_gate_still_splits_long_segments() -> None:
+    events = feed("." * 501, Settings(enabled=False, max_segment_s=10))
     assert [e for e in events if isinstance(e, SegmentClosed)] == [SegmentClosed(10_000, continues=True)]
 
 
-def test_forced_it_is_open_without_a_voice_and_closes_when_no_longer_forced() -> None:
+def test_a_forced_gate_is_open_without_voice_and_closes_without_force() -> None:
     gate = Gate(SETTINGS, 1000)
     assert gate.feed(0, FRAME, verdicts("." * 20)) == []
     assert gate.feed(400, FRAME, verdicts(".."), forced=True) == [SegmentOpened(200), PassedRange(200, 390, ())]
     assert gate.feed(440, FRAME, verdicts(".")) == [SegmentClosed(390)]
 
 
-def test_forced_open_it_stays_open_for_a_voice() -> None:
+def test_a_forced_gate_stays_open_for_a_voice() -> None:
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("....v"), forced=True)
     assert gate.feed(100, FRAME, verdicts("......")) == [PassedRange(100, 150, ()), SegmentClosed(150)]
 
 
-def test_forcing_keeps_the_onset_that_was_under_way() -> None:
+def test_forcing_keeps_an_onset_that_has_begun() -> None:
     """The pre-roll counts from the first voiced frame, not from the frame that opens."""
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("." * 20 + "v.v"))
@@ -120,14 +120,14 @@ def test_forcing_keeps_the_onset_that_was_under_way() -> None:
 
 
 def test_a_short_hole_is_bridged() -> None:
-    """50 ms: the segment goes on behind it, without an end."""
+    """After 50 ms the segment goes on without an end."""
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("vvv"))
     assert gate.skip_hole(110) == []
     assert gate.feed(110, FRAME, verdicts("v")) == [PassedRange(110, 130, ((110, 130),))]
 
 
-def test_what_was_withheld_before_a_hole_is_let_through_first() -> None:
+def test_withheld_audio_before_a_hole_passes_first() -> None:
     gate = Gate(SETTINGS, 1000)
     gate.feed(0, FRAME, verdicts("vvv...."))
     assert gate.skip_hole(1000) == [PassedRange(110, 140, ()), SegmentClosed(140), SegmentOpened(1000)]
@@ -166,17 +166,17 @@ def test_an_onset_does_not_reach_across_a_hole() -> None:
 
 
 def test_a_long_segment_goes_on_at_the_next_sample() -> None:
-    """No gap, no new onset; the close says that it only was long."""
-    events = fed("v" * 502)
+    """There is no gap and no new onset; the closing says that the segment continues."""
+    events = feed("v" * 502)
     assert spans(events) == [(0, 10_000), (10_000, 10_040)]
     boundary = [event for event in events if not isinstance(event, PassedRange)]
     assert boundary == [SegmentOpened(0), SegmentClosed(10_000, continues=True), SegmentOpened(10_000)]
 
 
-def test_a_segment_that_is_long_just_when_it_falls_silent_has_no_empty_piece_behind_it() -> None:
-    """An empty last piece would be an end that nobody is told of: the words before it would wait for ever."""
+def test_a_segment_that_becomes_too_long_in_silence_gets_no_empty_piece() -> None:
+    """Nobody would notice the end of an empty piece: the words before it would wait for ever."""
     for more in range(498, 502):
-        events = fed("v" * more + "." * 20)
+        events = feed("v" * more + "." * 20)
         pieces = [i for i, event in enumerate(events) if isinstance(event, SegmentOpened)]
         assert all(isinstance(events[i + 1], PassedRange) for i in pieces)
         assert [event.continues for event in events if isinstance(event, SegmentClosed)][-1] is False
@@ -209,7 +209,7 @@ FEED = st.tuples(st.lists(st.booleans(), min_size=1, max_size=30), st.booleans()
         max_segment_s=st.just(10),
     ),
 )
-def test_whatever_the_verdicts_segments_are_in_order_contiguous_and_begin_before_their_voice(
+def test_segments_are_in_order_contiguous_and_begin_before_their_voice_on_random_verdicts(
     feeds: list[tuple[list[bool], bool, int]], settings: Settings
 ) -> None:
     gate = Gate(settings, 1000)
@@ -235,15 +235,15 @@ def test_whatever_the_verdicts_segments_are_in_order_contiguous_and_begin_before
     for event in events:
         if isinstance(event, SegmentOpened):
             assert not is_open
-            assert event.at >= end, "let through twice"
+            assert event.at >= end, "passed twice"
             is_open, floor, end = True, end, event.at
         elif isinstance(event, PassedRange):
             assert is_open
             assert event.start < event.end
             skipped = (end, event.start)
             assert event.start == end or skipped in lost, "a gap inside a segment that is no hole"
-            heard = [start for start, _ in event.voiced]
-            assert heard == sorted(heard)
+            voiced_starts = [start for start, _ in event.voiced]
+            assert voiced_starts == sorted(voiced_starts)
             for start, stop in event.voiced:
                 assert event.start <= start < stop <= event.end
                 assert set(range(start, stop, FRAME)) <= voiced
@@ -260,6 +260,6 @@ def test_whatever_the_verdicts_segments_are_in_order_contiguous_and_begin_before
 
 
 def first_of(events: list[GateEvent], through: PassedRange) -> int:
-    """Where the segment that holds `through` begins."""
+    """Return the begin of the segment that holds `through`."""
     index = next(i for i, e in enumerate(events) if e is through)
     return next(e.at for e in reversed(events[:index]) if isinstance(e, SegmentOpened))

@@ -1,4 +1,4 @@
-"""Whether a machine keeps up. A block lasts 0.1 s."""
+"""Machines that keep up, and others that don't. A block lasts 0.1 s."""
 
 from edged.gate.load_monitor import OVERLOAD_S, LoadMonitor
 
@@ -13,14 +13,14 @@ def test_a_fast_machine_is_never_late() -> None:
     assert monitor.late_s == 0
 
 
-def test_a_pause_that_is_caught_up_with_is_late_but_not_too_slow() -> None:
-    """It stood still for a second: the blocks of the next 0.9 s are judged late."""
+def test_a_pause_that_the_machine_catches_up_with_is_late_but_no_overload() -> None:
+    """After a pause of a second the blocks of the next 0.9 s are judged late."""
     monitor = LoadMonitor()
     assert judged(monitor, 1.1, 1) == [False]
     assert not any(judged(monitor, 0.0, 20))
     assert 0.8 <= monitor.late_s <= 1.1
 
 
-def test_a_machine_that_takes_twice_as_long_as_the_audio_is_too_slow_soon() -> None:
+def test_a_machine_that_takes_twice_as_long_as_the_audio_is_soon_too_slow() -> None:
     verdicts = judged(LoadMonitor(), 0.2, 40)
     assert verdicts.index(True) == round(OVERLOAD_S / 0.1) - 1

