@@ -20,7 +20,8 @@ from edged.recognizer.compose import place
 from edged.stream.events import BacklogRange
 from edged.stream.pending_audio import PendingAudio
 from edged.stream.transcript_assembler import UtteranceReady
-from edged.transcripts.delivery import Delivery, Sink
+from edged.transcripts.delivery import Delivery
+from edged.transcripts.sinks.base import Sink
 from edged.transcripts.sinks.file import FileSink
 from tests.patience import PATIENCE_S
 

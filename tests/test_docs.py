@@ -23,7 +23,7 @@ from edged.daemon.summary import Summary
 from edged.model.errors import ExitStatus
 from edged.model.record import Record, decode
 from edged.recognizer.faults import parse_fault as parse_fault
-from edged.transcripts.sinks.journal import MESSAGE_ID
+from edged.transcripts.journal_entry import MESSAGE_ID
 from tests.journald import Journald
 
 ROOT = Path(__file__).parents[1]

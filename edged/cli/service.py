@@ -21,6 +21,7 @@ from edged.config.options import FOR_THE_SERVICE, sample
 from edged.model.cures import with_cure
 from edged.model.errors import ConfigurationError, ExitStatus, UsageError
 from edged.transcripts.sinks.file import FILE_MODE
+from edged.transcripts.sinks.registry import sinks_on_stdout
 
 OURS = "# Put here by `edged service install`; `edged service uninstall` takes it away."
 """First line of every file that is put in place: nothing without it is ever overwritten or removed."""
@@ -292,9 +293,11 @@ def _unfit(configuration: Path) -> list[str]:
     except ConfigurationError as error:
         return list(error.problems)
     lines = loaded.problems
-    if "console" in loaded.settings.transcripts.sinks:
-        lines = [*lines, f"{configuration}: console in sinks puts all that is said into the service's log: take it out"]
-    return lines
+    on_stdout = sinks_on_stdout(loaded.settings.transcripts.sinks)
+    return lines + [
+        f"{configuration}: {sink} in sinks puts all that is said into the service's log: take it out"
+        for sink in on_stdout
+    ]
 
 
 def _uninstall(root: Path) -> int:

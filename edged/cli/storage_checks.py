@@ -10,6 +10,7 @@ from typing import Final
 
 from edged.config.options import toml
 from edged.config.settings import SpoolSettings
+from edged.model.files import nearest_existing
 from edged.service.mounts import MOUNTS, file_system
 from edged.spool.directories import prepared
 
@@ -24,7 +25,7 @@ AUDIO_MB_H: Final = 2 * 3600 / MB
 def spool_problems(settings: SpoolSettings) -> Iterator[str]:
     """What keeps edged from starting, however often it is tried."""
     for name, directory in _directories(settings):
-        place = there(directory)
+        place = nearest_existing(directory)
         if not place.is_dir():
             yield f"[spool] {name} = {toml(str(directory))} can't be made: {place} is a file, not a directory"
 
@@ -35,7 +36,7 @@ def spool_cautions(settings: SpoolSettings, rate: int, mounts: Path = MOUNTS) ->
     options = {"runtime_directory": "runtime_max_mb", "directory": "max_mb"}
     for name, directory in _directories(settings):
         shown = f"[spool] {name} = {toml(str(directory))}"
-        place = there(directory)
+        place = nearest_existing(directory)
         if not place.is_dir():
             continue
         systemd_makes_it = place != directory and SERVICES_OWN.fullmatch(str(directory))
@@ -76,18 +77,6 @@ def _directories(settings: SpoolSettings) -> Iterator[tuple[str, Path]]:
     if settings.enabled:
         yield "runtime_directory", Path(settings.runtime_directory)
         yield "directory", Path(settings.directory)
-
-
-def there(directory: Path) -> Path:
-    """What there is of it, or of what it will be in."""
-    return next(each for each in (directory, *directory.parents) if _exists(each))
-
-
-def _exists(directory: Path) -> bool:
-    try:
-        return directory.exists()
-    except PermissionError:  # nobody may look: it can't be written either, as is told of what it is in
-        return False
 
 
 def _room_mb(place: Path, directory: Path) -> float:

@@ -221,8 +221,9 @@ def used_paths(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "deepgram", "ca_file", deepgram.ca_file
     yield "spool", "directory", spool.directory
     yield "spool", "runtime_directory", spool.runtime_directory
-    if "file" in transcripts.sinks:
-        yield "transcripts.file", "path", transcripts.file.path
+    for sink in dict.fromkeys(transcripts.sinks):  # the options of a sink are a section of its own name
+        if path := getattr(getattr(transcripts, sink, None), "path", None):
+            yield f"transcripts.{sink}", "path", path
 
 
 def _paths(settings: Settings) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ from edged.stream.server_traits import ServerTraits
 from edged.stream.tls import tls_context
 from edged.transcripts import delivery
 from edged.transcripts.delivery import Delivery
-from edged.transcripts.sinks.registry import open_sinks
+from edged.transcripts.sinks.registry import make_sinks, sinks_on_stdout
 
 log = logging.getLogger("edged")
 
@@ -106,7 +106,7 @@ class Daemon:
             self._manager.lost(missing.message_id)
         transcripts = self._settings.transcripts
         # Delivery, Books and Backfill need each other: what a later one does is looked up when it is called.
-        self._delivery = Delivery(open_sinks(transcripts), transcripts.max_pending, self._on_delivery)
+        self._delivery = Delivery(make_sinks(transcripts), transcripts.max_pending, self._on_delivery)
         self._books = Persistence(
             self._settings,
             self.run_id,
@@ -122,7 +122,7 @@ class Daemon:
         async with self._manager.starting("opening the spool"):
             await self._books.open()
         self._delivery.start()
-        if "console" in transcripts.sinks:
+        if sinks_on_stdout(transcripts.sinks):
             watch_reader(loop, STDOUT, self._delivery.reopen)
         self._stopping.handle_signals()
         try:
@@ -206,7 +206,7 @@ class Daemon:
         left_s = self._left_s
         if left_s:
             log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, self._books.fate)
-        if left_s or any(sink in self._delivery.holding for sink in self._undelivered):
+        if left_s or any(sink in self._delivery.required for sink in self._undelivered):
             return ExitStatus.SPEECH_LEFT
         return ExitStatus.INTERRUPTED if self._stopping.interrupted else ExitStatus.OK
 
@@ -252,7 +252,7 @@ class Daemon:
 
     def _on_delivery(self, event: delivery.DeliveryEvent) -> None:
         self._books.delivered(event)
-        if isinstance(event, delivery.Gone) and not self._delivery.sinks:
+        if isinstance(event, delivery.SinkGone) and not self._delivery.sinks:
             self._stopping.output_closed()
 
     # -- audio --------------------------------------------------------------------------------------------------------

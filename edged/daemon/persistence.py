@@ -40,8 +40,9 @@ from edged.stream.server_notices import ServerNoticeLog
 from edged.stream.session import ServerNotice, ServerWarning
 from edged.stream.transcript_assembler import UtteranceReady
 from edged.transcripts import delivery
-from edged.transcripts.delivery import LOOSE, Delivery
+from edged.transcripts.delivery import Delivery
 from edged.transcripts.reconciliation import reconcile
+from edged.transcripts.sinks.registry import required_sinks, sinks_that_accept_before_storing
 
 log = logging.getLogger("edged")
 
@@ -92,7 +93,7 @@ class Persistence:
         self._on_evicted = on_evicted
         self._account = account
         self._clock = Synchronization()
-        self._keeping = [sink for sink in settings.transcripts.sinks if sink not in LOOSE]
+        self._keeping = required_sinks(settings.transcripts.sinks)
         """Sinks that a record waits for."""
         self._committing = 0
         self._committed = asyncio.Event()
@@ -374,7 +375,8 @@ class Persistence:
         if spool is None:
             return answered
         held = await held_by_sinks(self._settings.transcripts, recovered)
-        settled = reconcile(recovered.pending, recovered.kept, held, self._keeping)
+        accept_first = sinks_that_accept_before_storing(self._keeping)
+        settled = reconcile(recovered.pending, recovered.kept, held, self._keeping, accept_first)
         for sink, ids in settled.delivered.items():
             spool.delivered(sink, ids)
         for record, sinks in settled.adopted:
@@ -384,7 +386,7 @@ class Persistence:
             log.info(
                 "%d records were delivered, and their commit lost: they are in the spool now", len(settled.adopted)
             )
-        for record, lacking in settled.again:
+        for record, lacking in settled.to_deliver:
             self._delivery.submit(record, lacking)
         return answered
 

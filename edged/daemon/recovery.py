@@ -22,8 +22,8 @@ from edged.spool.capture_time import Anchor, age_s
 from edged.spool.model import RecoveredState, RunBacklog, RunInfo, StoredRange
 from edged.spool.ring import RingContents, recover
 from edged.stream.events import BacklogRange
-from edged.transcripts.readback import readers
 from edged.transcripts.reconciliation import ReadbackQuery, SinkContents
+from edged.transcripts.sinks.registry import readbacks, sinks_that_accept_before_storing
 
 log = logging.getLogger("edged")
 
@@ -140,9 +140,9 @@ async def held_by_sinks(transcripts: TranscriptsSettings, recovered: RecoveredSt
     for record, _ in recovered.pending:
         ranges[record.run].add(record.from_, record.to)
     held = {}
-    for sink, look in readers(transcripts).items():
+    for sink, look in readbacks(transcripts).items():
         ids = {record.id for record, lacking in recovered.pending if sink in lacking}
-        if sink == "journal":  # it accepts before it stores
+        if sinks_that_accept_before_storing([sink]):
             ids |= {record.id for record in recovered.kept}
         if not (ids or ranges):
             continue

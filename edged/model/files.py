@@ -112,3 +112,15 @@ def _belongs(found: os.stat_result) -> str:
     except KeyError:
         name = str(found.st_uid)
     return f"it belongs to another user ({name})"
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return the path itself if it exists, else the nearest directory above it that does."""
+    return next(candidate for candidate in (path, *path.parents) if _exists(candidate))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # its directory can't be searched: report that directory instead
+        return False

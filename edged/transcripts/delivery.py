@@ -1,8 +1,8 @@
-"""Delivery: takes records from the event loop to the sinks, whatever the disk does.
+"""Delivery: takes records from the event loop to the sinks, however long a disk blocks.
 
-Each sink has a thread of its own, so that a card that stalls for seconds stalls neither the loop nor another sink.
-Between them stands the outbox, under one lock that is never held during I/O. A sink that fails is tried again with
-growing waits; what happens is told to the event loop as events, in order.
+Each sink has a thread of its own, so that a card that stalls for seconds delays neither the event loop nor another
+sink. Between loop and threads is the outbox, under one lock that is never held during I/O. A sink that fails is tried
+again with growing waits; the event loop learns what happens from events, in order.
 """
 
 import asyncio
@@ -11,208 +11,201 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from enum import Enum, auto
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 from edged.model.errors import SinkError, SinkGoneError
 from edged.model.message_ids import MessageId
 from edged.model.record import Record
 from edged.service.log import Outage
 from edged.transcripts.outbox import Outbox, SinkCounts
+from edged.transcripts.sinks.base import Sink
 
 log = logging.getLogger(__name__)
 
-WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Between tries; the last one repeats. Disks are freed by people: sooner gains nothing, later loses trust."""
+RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds between attempts; the last value repeats. People free disks: a shorter wait gains nothing, a longer one
+makes them doubt that edged recovers."""
 
-CLOSING_WAIT_S = 0.2
-"""Between tries during a stop, which has seconds only."""
+RETRY_WAIT_CLOSING_S = 0.2
+"""Longest wait between attempts during a stop, which has only seconds."""
 
-BATCH = 64
-"""Records a call: with `fsync = "record"` a backlog costs one sync for so many, and a crash repeats no more."""
-
-LOOSE = frozenset({"console"})
-"""Sinks that hold no record back."""
-
-
-class Sink(Protocol):
-    """Where records go. Called from one thread, which it may block."""
-
-    def deliver(self, records: Sequence[Record]) -> None:
-        """Take them, in order. Raises SinkError, which says how many of them it has for good."""
-
-    def reopen(self) -> None:
-        """Open, or open again, what it writes to. Raises SinkError."""
-
-    def close(self) -> None:
-        """No more calls follow. May raise SinkError or OSError: what it has, it has."""
-
-
-@runtime_checkable
-class ShowsInterims(Protocol):
-    """A sink that also shows what is just being said."""
-
-    def show_interim(self, text: str) -> None:
-        """Raises SinkError."""
+BATCH_RECORDS = 64
+"""Records per call: with `fsync = "record"` a backlog costs one sync per batch, and a crash repeats at most a batch."""
 
 
 class RecordsDelivered(NamedTuple):
-    """The sink has these records for good."""
+    """A sink has these records for good."""
 
     sink: str
     ids: tuple[str, ...]
 
 
 class RecordEvicted(NamedTuple):
-    """The sink lacks too many records, so it will not get this one."""
+    """A sink lacks `max_pending` records, so it will never get this one, its oldest."""
 
     sink: str
     id: str
 
 
 class SinkFailing(NamedTuple):
-    """The sink takes nothing; told at each failure. It is tried again."""
+    """A sink can't take records; edged tries again. Sent at each failure."""
 
     sink: str
     text: str
 
 
 class SinkWorking(NamedTuple):
-    """The sink works again."""
+    """A sink that was failing takes records again."""
 
     sink: str
 
 
-class Gone(NamedTuple):
-    """What the sink wrote to is gone for good: it gets no more records, and lacks none."""
+class SinkGone(NamedTuple):
+    """The destination of a sink is gone for good: the sink gets no more records, and lacks none."""
 
     sink: str
 
 
 class SinkDied(NamedTuple):
-    """The sink's thread ended by a bug of ours: it takes nothing any more."""
+    """A bug in edged ended a sink's thread: the sink takes no more records."""
 
     sink: str
     error: BaseException
 
 
-DeliveryEvent = RecordsDelivered | RecordEvicted | SinkFailing | SinkWorking | Gone | SinkDied
+DeliveryEvent = RecordsDelivered | RecordEvicted | SinkFailing | SinkWorking | SinkGone | SinkDied
 
 
 class Delivery:
-    """Made and used in the event loop; `on_event` is called there too."""
+    """Delivers records to all sinks. Made and used in the event loop, where it also calls `on_event`."""
 
     def __init__(
         self,
         sinks: Mapping[str, Sink],
         max_pending: int,
         on_event: Callable[[DeliveryEvent], None],
-        waits_s: Sequence[float] = WAITS_S,
+        retry_waits_s: Sequence[float] = RETRY_WAITS_S,
     ) -> None:
         self._lock = threading.Lock()
-        self._outbox = Outbox(list(sinks), max_pending, LOOSE)
+        optional = [name for name, sink in sinks.items() if not sink.PROPERTIES.required]
+        self._outbox = Outbox(list(sinks), max_pending, optional)
         self._on_event = on_event
         self._workers = {
-            name: _Worker(name, sink, self._outbox, self._lock, waits_s, self._tell) for name, sink in sinks.items()
+            name: _SinkWorker(name, sink, self._outbox, self._lock, retry_waits_s, self._emit)
+            for name, sink in sinks.items()
         }
         self._loop = asyncio.get_running_loop()
         self._ended: dict[str, asyncio.Future[None]] = {}
 
     def start(self) -> None:
-        """Start the threads, which open their sinks first. What was submitted before is delivered now."""
+        """Start the threads, which open their sinks first. Records submitted earlier are delivered now."""
         for worker in self._workers.values():
             self._ended[worker.name] = self._loop.create_future()
             threading.Thread(target=self._run, args=(worker,), name=f"sink {worker.name}", daemon=True).start()
 
     def submit(self, record: Record, lacking: Collection[str] | None = None) -> None:
-        """Deliver it to all sinks, or to those `lacking` it (from a spool). Never blocks.
+        """Deliver a record to all sinks, or, after a crash, to those `lacking` it. Never blocks.
 
-        Raises ValueError for an id that waits already.
+        Raises ValueError if a record with this id is waiting already.
         """
         with self._lock:
             evicted = self._outbox.add(record, lacking)
-            begun = [sink for sink, _ in evicted if self._workers[sink].evicted()]
+            losing = [sink for sink, _ in evicted if self._workers[sink].count_eviction()]
             for worker in self._workers.values():
-                worker.interim = None  # older than the record
-                worker.ready.notify()
-        for sink in begun:
+                worker.record_added()
+        for sink in losing:
             log.warning("sink %s: too many records wait for it: from now on the oldest are lost", sink)
         for sink, id_ in evicted:
-            self._tell(RecordEvicted(sink, id_))
+            self._emit(RecordEvicted(sink, id_))
 
     def show_interim(self, text: str) -> None:
-        """Show what is being said where that can be shown; the latest counts. Never blocks."""
+        """Show words that are still being spoken, on sinks that can; a later call replaces the text. Never blocks."""
         with self._lock:
             for worker in self._workers.values():
-                if worker.shows_interims:
-                    worker.interim = text
-                    worker.ready.notify()
+                worker.set_interim(text)
 
     def reopen(self) -> None:
-        """SIGHUP: open all sinks again, and try at once those that fail."""
+        """Open all sinks again (SIGHUP), and try failing sinks at once."""
         with self._lock:
             for worker in self._workers.values():
-                worker.reopen = True
-                worker.ready.notify()
+                worker.request_reopen()
 
     @property
     def sinks(self) -> list[str]:
-        """Those that are not gone."""
+        """Names of the sinks that still get records."""
         with self._lock:
             return self._outbox.sinks
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with a sink that takes nothing."""
-        return next((f"sink {each.name}: {each.fault}" for each in self._workers.values() if each.fault), None)
+        """Why a failing sink takes no records, for people; None while all sinks work."""
+        return next((f"sink {worker.name}: {worker.fault}" for worker in self._workers.values() if worker.fault), None)
 
     def counts(self) -> dict[str, SinkCounts]:
-        """By sink."""
+        """Return the numbers of records by sink."""
         with self._lock:
             return {worker.name: self._outbox.counts(worker.name) for worker in self._workers.values()}
 
     @property
-    def holding(self) -> list[str]:
-        """Sinks that count: what one of them lacks is not written yet."""
-        return self._outbox.holding
+    def required(self) -> list[str]:
+        """Names of the sinks that a record waits for: while one lacks it, it is not written."""
+        return self._outbox.required
 
     async def close(self, timeout_s: float) -> dict[str, int]:
-        """Deliver what waits, for `timeout_s` at most, and stop. Returns how many records each sink still lacks."""
+        """Deliver what is pending, for at most `timeout_s` seconds, and stop.
+
+        Returns the number of records that each sink still lacks, for those that lack any.
+        """
         with self._lock:
             for worker in self._workers.values():
-                worker.stop_at_s = time.monotonic() + timeout_s
-                worker.ready.notify()
+                worker.request_stop(time.monotonic() + timeout_s)
         if self._ended:
             await asyncio.wait(self._ended.values(), timeout=timeout_s)  # a thread that hangs in I/O is left behind
         return {sink: counts.pending for sink, counts in self.counts().items() if counts.pending}
 
-    def _run(self, worker: "_Worker") -> None:
+    def _run(self, worker: "_SinkWorker") -> None:
         try:
             worker.run()
         except BaseException as error:  # noqa: BLE001 - whatever it was, a thread must not die in silence
-            self._tell(SinkDied(worker.name, error))
-        self._call(partial(self._ended[worker.name].set_result, None))
+            self._emit(SinkDied(worker.name, error))
+        self._call_in_loop(partial(self._ended[worker.name].set_result, None))
 
-    def _tell(self, event: DeliveryEvent) -> None:
-        self._call(partial(self._on_event, event))
+    def _emit(self, event: DeliveryEvent) -> None:
+        self._call_in_loop(partial(self._on_event, event))
 
-    def _call(self, function: Callable[[], None]) -> None:
-        """In the event loop."""
-        with suppress(RuntimeError):  # the loop is closed: a thread that was left behind at the stop, nobody to tell
+    def _call_in_loop(self, function: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: this thread was left behind at the stop
             self._loop.call_soon_threadsafe(function)
 
 
-class _Task(NamedTuple):
-    """One call to the sink."""
+class _SinkState(Enum):
+    """The state of one sink.
 
-    call: Callable[[], None]
+    WORKING: an error makes it FAILING.
+    FAILING: after a wait the next call is made. A written record, or opening with no record pending, makes it WORKING;
+        opening with records pending makes it REOPENED.
+    REOPENED: a full disk can be opened too, so only a written record makes it WORKING. It gets one without a wait; an
+        error makes it FAILING.
+    """
+
+    WORKING = auto()
+    FAILING = auto()
+    REOPENED = auto()
+
+
+class _SinkCall(NamedTuple):
+    """One call of a sink's method."""
+
+    function: Callable[[], None]
     records: Sequence[Record] = ()
-    courtesy: bool = False
-    """An interim: its failure is nobody's outage, the next record tells."""
+    is_interim: bool = False
+    """The call shows an interim: its failure starts no outage, as the next record decides that."""
 
 
-class _Worker:
-    """What one sink's thread does. The public attributes are the loop's side of it, used under the lock."""
+class _SinkWorker:
+    """The work of one sink's thread. The event loop calls the methods of its first half, holding the lock."""
 
     def __init__(
         self,
@@ -220,121 +213,152 @@ class _Worker:
         sink: Sink,
         outbox: Outbox,
         lock: threading.Lock,
-        waits_s: Sequence[float],
-        tell: Callable[[DeliveryEvent], None],
+        retry_waits_s: Sequence[float],
+        emit: Callable[[DeliveryEvent], None],
     ) -> None:
         self.name = name
-        self.ready = threading.Condition(lock)
-        self.reopen = True
-        self.interim: str | None = None
-        self.stop_at_s: float | None = None
-        self.shows_interims = isinstance(sink, ShowsInterims)
         self.fault: str | None = None
-        """Why it takes nothing, while it does not."""
+        """Why the sink takes no records; None while it does."""
+        self._changed = threading.Condition(lock)
+        self._reopen_requested = True
+        self._interim: str | None = None
+        self._stop_at_s: float | None = None
         self._sink = sink
         self._outbox = outbox
-        self._waits_s = waits_s
-        self._tell = tell
+        self._retry_waits_s = retry_waits_s
+        self._emit = emit
         self._outage = Outage(log, f"sink {name}", message_id=MessageId.SINK)
+        self._state = _SinkState.WORKING
         self._failures = 0
+        """Errors in a row, for the length of the wait."""
         self._failed_at_s = 0.0
-        self._lost = 0
+        self._evictions = 0
+        """Records evicted since the sink last took one."""
+
+    # -- called by the event loop, under the lock ---------------------------------------------------------------------
+
+    def record_added(self) -> None:
+        """Wake the thread for a new record, which makes a pending interim obsolete."""
+        self._interim = None
+        self._changed.notify()
+
+    def set_interim(self, text: str) -> None:
+        """Have the sink show this text, if it can."""
+        if self._sink.PROPERTIES.shows_interims:
+            self._interim = text
+            self._changed.notify()
+
+    def request_reopen(self) -> None:
+        """Have the sink opened again."""
+        self._reopen_requested = True
+        self._changed.notify()
+
+    def request_stop(self, deadline_s: float) -> None:
+        """End the thread when no record is pending, or at the deadline (CLOCK_MONOTONIC)."""
+        self._stop_at_s = deadline_s
+        self._changed.notify()
+
+    def count_eviction(self) -> bool:
+        """Count a record that was evicted. Returns whether it is the first since the sink last took a record."""
+        self._evictions += 1
+        return self._evictions == 1
+
+    # -- the thread ---------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Until `stop_at_s` is set and nothing waits or it is over; or until the sink is gone."""
-        while (task := self._next()) is not None:
+        """Call the sink until a stop is requested and done, or until the sink's destination is gone."""
+        while (call := self._next_call()) is not None:
             try:
-                task.call()
+                call.function()
             except SinkGoneError as error:
-                self._settle(task.records[: error.delivered])
+                self._mark_delivered(call.records[: error.delivered])
                 self._gone(str(error))
                 break
             except SinkError as error:
-                if task.courtesy:
+                if call.is_interim:
                     log.debug("sink %s: %s", self.name, error)
                     continue
-                self._settle(task.records[: error.delivered])
+                self._mark_delivered(call.records[: error.delivered])
                 self._failed(str(error))
             else:
-                self._worked(task)
+                self._succeeded(call)
         try:
             self._sink.close()
         except (SinkError, OSError) as error:
             log.debug("sink %s: closing it: %s", self.name, error)
 
-    def evicted(self) -> bool:
-        """One of its records went at the bound. Returns whether it is the first since it took some. Under the lock."""
-        self._lost += 1
-        return self._lost == 1
-
-    def _next(self) -> _Task | None:
-        with self.ready:
+    def _next_call(self) -> _SinkCall | None:
+        """Wait for something to do. Returns None at the end."""
+        with self._changed:
             while True:
                 now_s = time.monotonic()
-                records = self._outbox.pending(self.name, BATCH)
-                if self.stop_at_s is not None and (not records or now_s >= self.stop_at_s):
+                records = self._outbox.pending(self.name, BATCH_RECORDS)
+                if self._stop_at_s is not None and (not records or now_s >= self._stop_at_s):
                     return None
-                due_s = self._failed_at_s + self._wait_s() if self._failures else now_s
-                if self.reopen:
-                    self.reopen = False
-                    return _Task(self._sink.reopen)
+                if self._reopen_requested:
+                    self._reopen_requested = False
+                    return _SinkCall(self._sink.reopen)
+                works = self._state is _SinkState.WORKING
+                due_s = self._failed_at_s + self._retry_wait_s() if self._state is _SinkState.FAILING else now_s
                 if now_s >= due_s and records:
-                    return _Task(partial(self._sink.deliver, records), records)
-                if now_s >= due_s and self._failures:
-                    return _Task(self._sink.reopen)
-                if not self._failures and self.interim is not None and isinstance(self._sink, ShowsInterims):
-                    text, self.interim = self.interim, None
-                    return _Task(partial(self._sink.show_interim, text), courtesy=True)
-                if self.stop_at_s is not None:
-                    due_s = min(due_s, self.stop_at_s)
-                self.ready.wait(due_s - now_s if self._failures else None)
+                    return _SinkCall(partial(self._sink.deliver, records), records)
+                if now_s >= due_s and not works:
+                    return _SinkCall(self._sink.reopen)
+                if works and self._interim is not None:
+                    text, self._interim = self._interim, None
+                    return _SinkCall(partial(self._sink.show_interim, text), is_interim=True)
+                if self._stop_at_s is not None:
+                    due_s = min(due_s, self._stop_at_s)
+                self._changed.wait(None if works else due_s - now_s)
 
-    def _wait_s(self) -> float:
-        wait_s = self._waits_s[min(self._failures, len(self._waits_s)) - 1]
-        return wait_s if self.stop_at_s is None else min(wait_s, CLOSING_WAIT_S)
+    def _retry_wait_s(self) -> float:
+        wait_s = self._retry_waits_s[min(self._failures, len(self._retry_waits_s)) - 1]
+        return wait_s if self._stop_at_s is None else min(wait_s, RETRY_WAIT_CLOSING_S)
 
-    def _settle(self, records: Sequence[Record]) -> None:
-        """The sink has these."""
+    def _mark_delivered(self, records: Sequence[Record]) -> None:
         if not records:
             return
         ids = tuple(record.id for record in records)
-        with self.ready:
-            self._outbox.delivered(self.name, ids)
-        self._tell(RecordsDelivered(self.name, ids))
+        with self._changed:
+            self._outbox.mark_delivered(self.name, ids)
+        self._emit(RecordsDelivered(self.name, ids))
 
     def _gone(self, text: str) -> None:
         self.fault = None
-        with self.ready:
+        with self._changed:
             self._outbox.drop(self.name)
         log.warning("sink %s: %s: it is gone, so it gets no more records", self.name, text)
-        self._tell(Gone(self.name))
+        self._emit(SinkGone(self.name))
 
     def _failed(self, text: str) -> None:
+        self._state = _SinkState.FAILING
         self._failures += 1
         self._failed_at_s = time.monotonic()
         self.fault = text
         self._outage.failed(text)
-        self._tell(SinkFailing(self.name, text))
+        self._emit(SinkFailing(self.name, text))
 
-    def _worked(self, task: _Task) -> None:
-        with self.ready:
-            waited = self._outbox.counts(self.name).pending
-            lost = self._lost
-            if task.records:
-                self._lost = 0
-        self._settle(task.records)
-        if waited and not task.records:  # opened, but a full disk can be opened too: only a record proves it
-            self._failed_at_s = float("-inf")
+    def _succeeded(self, call: _SinkCall) -> None:
+        with self._changed:
+            pending = self._outbox.counts(self.name).pending
+            evictions = self._evictions
+            if call.records:
+                self._evictions = 0
+        self._mark_delivered(call.records)
+        if pending and not call.records:
+            if self._state is _SinkState.FAILING:
+                self._state = _SinkState.REOPENED
             return
-        note = f"{_records(waited)} waited" + (f", {_records(lost)} lost" if lost else "")
-        if self._failures:
+        note = f"{_count(pending)} waited" + (f", {_count(evictions)} lost" if evictions else "")
+        if self._state is not _SinkState.WORKING:
+            self._state = _SinkState.WORKING
             self._failures = 0
             self.fault = None
-            self._outage.over(note if waited else "")
-            self._tell(SinkWorking(self.name))
-        elif lost and task.records:
+            self._outage.over(note if pending else "")
+            self._emit(SinkWorking(self.name))
+        elif evictions and call.records:
             log.warning("sink %s: takes records again, %s", self.name, note)
 
 
-def _records(count: int) -> str:
-    return "1 record" if count == 1 else f"{count} records"
+def _count(records: int) -> str:
+    return "1 record" if records == 1 else f"{records} records"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from edged.service.mounts import MOUNTS, file_system
-from edged.transcripts.readback import may_read_journal
+from edged.transcripts.journal_readback import may_read_journal
 
 FOLDERS: Final = ("etc", "run", "usr/local/lib", "usr/lib")
 """Where journald.conf and its drop-ins may be, below the root; the first counts most (journald.conf(5))."""

@@ -1,10 +1,11 @@
-"""After a crash: what the spool says and what the sinks hold, made one.  Pure.
+"""Reconciliation after a crash: compares what the spool says with what the sinks hold. Pure.
 
-A power cut may roll a commit back whose record a sink has, and a record is delivered before its commit where a card
-stalls. So what a sink holds counts: it is committed again, word for word, and what it answers is not recognised again.
+A power cut may undo a commit whose record a sink already has, and where a card stalls a record is delivered before its
+commit. So the contents of the sinks count: edged commits such a record again, word for word, and does not transcribe
+its audio again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from edged.model.ranges import Ranges
@@ -12,75 +13,83 @@ from edged.model.record import Record
 
 
 class ReadbackQuery(NamedTuple):
-    """What is looked for."""
+    """The records to look up in a sink."""
 
     ids: frozenset[str]
-    """Records by their ids."""
+    """Ids of records that may be there."""
     ranges: Mapping[str, Ranges]
-    """By run: records that answer any of these samples."""
+    """By run, sample ranges: find every record that transcribes any of these samples."""
 
 
 class SinkContents(NamedTuple):
-    """What a sink holds of it."""
+    """What a sink holds of a `ReadbackQuery`."""
 
     ids: frozenset[str]
+    """The ids of the query that are there."""
     records: tuple[Record, ...]
-    """In the order of their writing; each that overlaps a range that was asked for."""
+    """The records that overlap a range of the query, in the order in which they were written."""
 
 
 class Reconciliation(NamedTuple):
-    """What the spool and the sinks come to together."""
+    """What to do so that every sink has every record once."""
 
     delivered: dict[str, set[str]]
-    """By sink: records of the outbox that it has already."""
+    """By sink, the ids of pending records that it has already: mark them delivered."""
     adopted: list[tuple[Record, tuple[str, ...]]]
-    """Records that the spool does not know, and the sinks that have them: what they answer waits no longer."""
-    again: list[tuple[Record, tuple[str, ...]]]
-    """Records, and the sinks that are still to get them."""
+    """Records that the spool does not know, with the sinks that have them: commit them, and release their audio."""
+    to_deliver: list[tuple[Record, tuple[str, ...]]]
+    """Records, with the sinks that still lack them."""
 
 
 def reconcile(
     pending: Iterable[tuple[Record, tuple[str, ...]]],
     kept: Iterable[Record],
-    held: Mapping[str, SinkContents],
+    contents: Mapping[str, SinkContents],
     sinks: Iterable[str],
+    accept_before_storing: Collection[str],
 ) -> Reconciliation:
-    """What to make of it.  Pure.
+    """Compare the spool with the sinks, and return what to do.
 
-    `pending`: records, and which `sinks` lack them as far as the spool knows; `kept`: those that all of them have, or
-    so a journal said. `held`: by sink, of those that could be read. A sink has a record also if it holds others that
-    answer all of its samples. What one sink holds and another does not is delivered there too; a sink that can't be
-    read is taken to have nothing: twice is better than never.
+    A sink also has a record if it holds others that transcribe all of its samples. A record that one sink holds and
+    another lacks is delivered there too. A sink that can't be read counts as empty: twice is better than never.
+
+    Args:
+        pending: Records with the sinks that lack them, as far as the spool knows.
+        kept: Records that every sink has accepted, and that are kept for those that accept before they store.
+        contents: By sink, what those hold that can be read.
+        sinks: The required sinks.
+        accept_before_storing: Sinks that may have lost a record which they accepted.
     """
-    answers = {sink: _by_run(has.records) for sink, has in held.items()}
+    transcribed = {sink: _ranges_by_run(held.records) for sink, held in contents.items()}
 
     def has(sink: str, record: Record) -> bool:
-        if sink not in held:
+        if sink not in contents:
             return False
-        there = answers[sink].get(record.run, Ranges())
-        return record.id in held[sink].ids or not there.gaps(record.from_, record.to)
+        ranges = transcribed[sink].get(record.run, Ranges())
+        return record.id in contents[sink].ids or not ranges.gaps(record.from_, record.to)
 
-    settled = Reconciliation({}, [], [])
+    found = Reconciliation({}, [], [])
     known: set[str] = set()
     for record, lacking in pending:
         known.add(record.id)
         for sink in lacking:
             if has(sink, record):
-                settled.delivered.setdefault(sink, set()).add(record.id)
-        settled.again.append((record, tuple(sink for sink in lacking if not has(sink, record))))
+                found.delivered.setdefault(sink, set()).add(record.id)
+        found.to_deliver.append((record, tuple(sink for sink in lacking if not has(sink, record))))
     for record in kept:
         known.add(record.id)
-        if "journal" in held and not has("journal", record):
-            settled.again.append((record, ("journal",)))
-    for record in {each.id: each for sink in held.values() for each in sink.records if each.id not in known}.values():
+        lost = tuple(sink for sink in accept_before_storing if sink in contents and not has(sink, record))
+        found.to_deliver.append((record, lost))
+    unknown = {record.id: record for held in contents.values() for record in held.records if record.id not in known}
+    for record in unknown.values():
         having = tuple(sink for sink in sinks if has(sink, record))
-        settled.adopted.append((record, having))
-        settled.again.append((record, tuple(sink for sink in sinks if sink not in having)))
-    return settled._replace(again=[(record, to) for record, to in settled.again if to])
+        found.adopted.append((record, having))
+        found.to_deliver.append((record, tuple(sink for sink in sinks if sink not in having)))
+    return found._replace(to_deliver=[(record, to) for record, to in found.to_deliver if to])
 
 
-def _by_run(records: Iterable[Record]) -> dict[str, Ranges]:
-    found: dict[str, Ranges] = {}
+def _ranges_by_run(records: Iterable[Record]) -> dict[str, Ranges]:
+    ranges: dict[str, Ranges] = {}
     for record in records:
-        found.setdefault(record.run, Ranges()).add(record.from_, record.to)
-    return found
+        ranges.setdefault(record.run, Ranges()).add(record.from_, record.to)
+    return ranges

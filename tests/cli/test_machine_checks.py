@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from edged.cli import machine_checks
 from edged.cli.machine_checks import look
 from edged.config.settings import CaptureSettings, FileSinkSettings, GateSettings, Settings, TranscriptsSettings
 from edged.gate import detectors
 from edged.service.mounts import FileSystem
+from edged.transcripts.sinks import file, journal
 
 QUIET = CaptureSettings(source="wav", path="/dev/null")
 
@@ -34,7 +34,7 @@ def test_none_for_want_of_one_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_journal_is_looked_at_if_it_is_a_sink(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the file sink too: it is about the journal's own records."""
-    monkeypatch.setattr(machine_checks, "journal_cautions", lambda namespace: [f"journal {namespace}"])
+    monkeypatch.setattr(journal, "journal_cautions", lambda namespace: [f"journal {namespace}"])
     for sinks, told in ((["journal", "file"], True), (["file"], False)):
         made = Settings(capture=QUIET, transcripts=TranscriptsSettings(sinks=sinks))  # type: ignore[arg-type]
         seen = look(made, {"LOG_NAMESPACE": "edged"}, ignore={"capture.path"})
@@ -46,7 +46,7 @@ def test_transcripts_that_a_power_cut_would_take_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
 ) -> None:
     """/var/log on log2ram looks like a disk to whoever configures it."""
-    monkeypatch.setattr(machine_checks, "file_system", lambda _: FileSystem("tmpfs", in_memory))
+    monkeypatch.setattr(file, "file_system", lambda _: FileSystem("tmpfs", in_memory))
     settings = Settings(
         capture=QUIET,
         transcripts=TranscriptsSettings(sinks=["file"], file=FileSinkSettings(path=str(tmp_path / "t.jsonl"))),

@@ -86,8 +86,9 @@ def test_a_summary_that_can_no_longer_be_written_changes_no_status(tmp_path: Pat
 
 FORGETFUL = """
 import sys
-from edged.cli import main, run
-run.journal_cautions = lambda namespace: ["it forgets"]
+from edged.cli import main
+from edged.transcripts.sinks import journal
+journal.journal_cautions = lambda namespace: ["it forgets"]
 sys.exit(main.main())
 """
 """A program on a machine whose journal does not keep what it promises."""

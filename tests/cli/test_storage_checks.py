@@ -89,7 +89,7 @@ def test_what_systemd_makes_for_the_service_is_to_be_made_for_a_terminal(
 ) -> None:
     """Where it is absent, only root can make it."""
     monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr(storage_checks, "there", lambda _: tmp_path)
+    monkeypatch.setattr(storage_checks, "nearest_existing", lambda _: tmp_path)
     [told_of] = [each for each in told(spool(tmp_path, directory=directory)) if f'"{directory}"' in each]
     says = 'is absent: the service makes it; before `edged run` in a terminal: sudo install -d -m 0750 -o "$USER" '
     assert told_of == f'[spool] directory = "{directory}" {says}{directory}'

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from edged.transcripts import readback
+from edged.transcripts import journal_readback
 from edged.transcripts.sinks.journal import JournalSink
 from tests.journald import Journald
 from tests.life import Life, after_a_kill, live, nothing, outbox
@@ -70,6 +70,6 @@ def test_a_kill_between_the_writing_and_its_mark_doubles_a_record_only_where_the
     (id_,) = outbox(left)
     live(tmp_path / "first", nothing, "run-2", journal=journal)  # what the kill left is as it was before this
     assert ids(journald) == [id_]
-    monkeypatch.setattr(readback, "may_read_journal", lambda namespace: readable)
+    monkeypatch.setattr(journal_readback, "may_read_journal", lambda namespace: readable)
     live(left, nothing, "run-3", journal=journal)
     assert ids(journald) == [id_] * times

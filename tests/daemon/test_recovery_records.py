@@ -14,7 +14,7 @@ from edged.daemon import recovery
 from edged.model.ranges import Ranges
 from edged.model.record import decode, encode
 from edged.spool import spool
-from edged.transcripts.readback import in_file
+from edged.transcripts.file_readback import find_in_file
 from edged.transcripts.sinks.file import FileSink
 from tests.life import SPOKEN, Life, after_a_kill, live, nothing, outbox, records
 
@@ -96,9 +96,9 @@ def test_what_one_sink_has_and_another_lacks_is_delivered_there(
     other.mkdir()
     (other / "records.jsonl").write_bytes(encode(one) + b"\n")
     looks = {
-        sink: partial(in_file, place / "records.jsonl") for sink, place in {"file": left, "journal": other}.items()
+        sink: partial(find_in_file, place / "records.jsonl") for sink, place in {"file": left, "journal": other}.items()
     }
-    monkeypatch.setattr(recovery, "readers", lambda _: looks)
+    monkeypatch.setattr(recovery, "readbacks", lambda _: looks)
     second = FileSink(FileSinkSettings(path=str(other / "records.jsonl")))
     for run in ("run-2", "run-3"):
         live(left, nothing, run, journal=second)

@@ -12,7 +12,7 @@ from edged.recognizer.handshake import PATH
 from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
 from edged.recognizer.windows import Perturbations
-from edged.transcripts.sinks.journal import MESSAGE_ID
+from edged.transcripts.journal_entry import MESSAGE_ID
 from tests.journald import Journald
 from tests.kills.campaign import end, talk
 from tests.kills.die import POINTS

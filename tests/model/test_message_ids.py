@@ -7,7 +7,7 @@ import pytest
 
 from edged.config.options import options
 from edged.model.message_ids import MessageId
-from edged.transcripts.sinks.journal import MESSAGE_ID
+from edged.transcripts.journal_entry import MESSAGE_ID
 
 ROOT = Path(__file__).parents[2]
 CATALOG = (ROOT / "systemd" / "edged.catalog").read_text()

@@ -14,7 +14,7 @@ import pytest
 
 from edged.recognizer.script import Script
 from edged.testkit.virtual_microphone import VirtualMicrophone
-from edged.transcripts.sinks.journal import MESSAGE_ID
+from edged.transcripts.journal_entry import MESSAGE_ID
 from tests.capture.conftest import plugin  # noqa: F401  a fixture
 from tests.systemd import root
 from tests.systemd.conftest import (  # noqa: F401  package is a fixture

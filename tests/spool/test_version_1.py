@@ -25,7 +25,7 @@ from edged.model.audio import BYTES_PER_SAMPLE
 from edged.model.record import decode
 from edged.spool import directories, schema
 from edged.spool.integrity import shape
-from edged.transcripts.readback import in_file
+from edged.transcripts.file_readback import find_in_file
 from edged.transcripts.sinks.file import FileSink
 from tests.life import SPOKEN, Life, live, outbox, records
 from tests.spool.some import Bench, pcm
@@ -50,7 +50,7 @@ def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ring.touch(mode=0o600)
     ring.write_bytes(zlib.decompress(base64.b64decode((VERSION_1 / "ring.zlib.base64").read_text())))
     monkeypatch.setattr(directories, "boot_id", lambda: "boot-1")
-    monkeypatch.setattr(recovery, "readers", lambda _: {"file": partial(in_file, tmp_path / "records.jsonl")})
+    monkeypatch.setattr(recovery, "readbacks", lambda _: {"file": partial(find_in_file, tmp_path / "records.jsonl")})
     return tmp_path
 
 

@@ -16,7 +16,7 @@ from edged.model.record import Record
 from edged.recognizer.script import Script
 from edged.service.clock import boot_id
 from edged.testkit.virtual_microphone import VirtualMicrophone
-from edged.transcripts.sinks.journal import MESSAGE_ID
+from edged.transcripts.journal_entry import MESSAGE_ID
 from tests.patience import PATIENCE_S
 from tests.systemd.conftest import ABSENT, KEY, MICROPHONE_DROP_IN, Recogniser, listening, put_key, words_of
 from tests.systemd.machine import Machine, Service

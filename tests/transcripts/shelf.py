@@ -3,15 +3,17 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from edged.model.errors import SinkError
 from edged.model.record import Record
 from edged.transcripts.delivery import DeliveryEvent
+from edged.transcripts.sinks.base import Sink, SinkProperties
 
 SOON_S = (0.01,)
 
 
-class Shelf:
+class Shelf(Sink):
     """A sink with faults as verbs."""
 
     def __init__(self) -> None:
@@ -67,7 +69,9 @@ class Shelf:
 
 
 class Screen(Shelf):
-    """One that shows interims."""
+    """A sink that shows interims and holds no record back."""
+
+    PROPERTIES: ClassVar = SinkProperties(required=False, shows_interims=True)
 
     def show_interim(self, text: str) -> None:
         self.calls.append(f"interim {text}")

@@ -81,7 +81,7 @@ def test_a_sink_that_fails_gets_each_record_once_and_is_spoken_of_twice(caplog: 
         file = Shelf()
         file.fail(times=3, delivered=1)
         events: list[DeliveryEvent] = []
-        delivery = Delivery({"file": file}, 100, events.append, waits_s=SOON_S)
+        delivery = Delivery({"file": file}, 100, events.append, retry_waits_s=SOON_S)
         for each in records(1, 10):
             delivery.submit(each)
         delivery.start()
@@ -110,7 +110,7 @@ def test_waits_grow_and_a_new_record_does_not_shorten_them() -> None:
     async def main() -> None:
         file = Shelf()
         file.fail(times=100)
-        delivery = Delivery({"file": file}, 100, lambda _: None, waits_s=(0.01, 0.02, 1000))
+        delivery = Delivery({"file": file}, 100, lambda _: None, retry_waits_s=(0.01, 0.02, 1000))
         delivery.submit(record(0))
         delivery.start()
         tries = ["reopen", "deliver 1", "deliver 1", "deliver 1"]
@@ -128,7 +128,7 @@ def test_a_signal_reopens_and_tries_at_once() -> None:
         file = Shelf()
         file.fail(times=1)
         events: list[DeliveryEvent] = []
-        delivery = Delivery({"file": file}, 100, events.append, waits_s=(1000,))
+        delivery = Delivery({"file": file}, 100, events.append, retry_waits_s=(1000,))
         delivery.submit(record(1))
         delivery.start()
         await until(lambda: SinkFailing("file", "no room") in events)
@@ -145,7 +145,7 @@ def test_a_sink_that_cannot_be_opened_is_looked_at_again_without_any_record() ->
         file = Shelf()
         file.fail_to_open(times=2)
         events: list[DeliveryEvent] = []
-        delivery = Delivery({"file": file}, 100, events.append, waits_s=SOON_S)
+        delivery = Delivery({"file": file}, 100, events.append, retry_waits_s=SOON_S)
         delivery.start()
         await until(lambda: SinkWorking("file") in events)
         assert events == [SinkFailing("file", "no such place")] * 2 + [SinkWorking("file")]
@@ -161,7 +161,7 @@ def test_opening_a_full_disk_does_not_count_as_working() -> None:
         file = Shelf()
         file.fail(times=3)
         events: list[DeliveryEvent] = []
-        delivery = Delivery({"file": file}, 100, events.append, waits_s=(1000,))
+        delivery = Delivery({"file": file}, 100, events.append, retry_waits_s=(1000,))
         delivery.submit(record(1))
         delivery.start()
         for count in (1, 2, 3):
@@ -206,7 +206,7 @@ def test_at_the_bound_the_oldest_are_lost_counted_and_told_while_the_loop_goes_o
         file = Shelf()
         file.fail(times=1)
         events: list[DeliveryEvent] = []
-        delivery = Delivery({"file": file}, 10, events.append, waits_s=(1000,))
+        delivery = Delivery({"file": file}, 10, events.append, retry_waits_s=(1000,))
         delivery.start()
         delivery.submit(record(1))
         await until(lambda: events)
@@ -333,7 +333,9 @@ def test_with_a_real_file_a_directory_in_its_place_is_an_outage_that_ends(tmp_pa
 
     async def main() -> None:
         events: list[DeliveryEvent] = []
-        delivery = Delivery({"file": FileSink(FileSinkSettings(path=str(path)))}, 10, events.append, waits_s=SOON_S)
+        delivery = Delivery(
+            {"file": FileSink(FileSinkSettings(path=str(path)))}, 10, events.append, retry_waits_s=SOON_S
+        )
         delivery.start()
         for each in records(1, 3):
             delivery.submit(each)

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from edged.model.errors import SinkError, SinkGoneError
-from edged.transcripts.delivery import Delivery, DeliveryEvent, Gone, RecordsDelivered
+from edged.transcripts.delivery import Delivery, DeliveryEvent, RecordsDelivered, SinkGone
 from tests.transcripts.shelf import SOON_S, Shelf, ids, until
 from tests.transcripts.some import record, records
 
@@ -32,7 +32,7 @@ def test_a_stop_tries_a_failing_sink_again_soon_whatever_its_wait() -> None:
         file = Shelf()
         file.fail(times=2)
         events: list[DeliveryEvent] = []
-        delivery = Delivery({"file": file}, 10, events.append, waits_s=(1000,))
+        delivery = Delivery({"file": file}, 10, events.append, retry_waits_s=(1000,))
         delivery.submit(record(1))
         delivery.start()
         await until(lambda: events)
@@ -46,7 +46,7 @@ def test_a_stop_gives_up_a_sink_that_goes_on_failing() -> None:
     async def main() -> None:
         file = Shelf()
         file.fail(times=1000)
-        delivery = Delivery({"file": file}, 10, lambda _: None, waits_s=SOON_S)
+        delivery = Delivery({"file": file}, 10, lambda _: None, retry_waits_s=SOON_S)
         delivery.submit(record(1))
         delivery.start()
         assert await delivery.close(0.1) == {"file": 1}
@@ -91,11 +91,11 @@ def test_a_sink_that_is_gone_is_dropped_with_one_line_and_lacks_nothing(caplog: 
 
     async def main() -> None:
         console, file, events = Broken(), Shelf(), list[DeliveryEvent]()
-        delivery = Delivery({"console": console, "file": file}, 10, events.append, waits_s=SOON_S)
+        delivery = Delivery({"console": console, "file": file}, 10, events.append, retry_waits_s=SOON_S)
         delivery.start()
         for each in records(1, 3):
             delivery.submit(each)
-        await until(lambda: Gone("console") in events)
+        await until(lambda: SinkGone("console") in events)
         delivery.reopen()
         for each in records(4, 30):
             delivery.submit(each)

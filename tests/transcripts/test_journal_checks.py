@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.transcripts import journal_checks, readback
+from edged.transcripts import journal_checks, journal_readback
 from edged.transcripts.journal_checks import LEAST_BURST, journal_cautions, journald_settings, most_at_once
 
 
@@ -142,10 +142,10 @@ def test_who_can_open_the_systems_journal_may_read_it(
     """Whatever its groups are called: in the service's sandbox none but its own has a number."""
     (tmp_path / "0123").mkdir()
     (tmp_path / "0123/system.journal").touch()
-    monkeypatch.setattr(readback, "JOURNALS", (tmp_path / "absent", tmp_path))
+    monkeypatch.setattr(journal_readback, "JOURNAL_DIRECTORIES", (tmp_path / "absent", tmp_path))
     monkeypatch.setattr("os.geteuid", lambda: uid)
     monkeypatch.setattr("os.access", lambda path, mode: readable)
-    assert readback.may_read_journal(namespace) is may
+    assert journal_readback.may_read_journal(namespace) is may
 
 
 def test_a_journal_on_a_memory_disk_is_in_memory(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from edged.model.errors import SinkError
 from edged.model.record import encode
 from edged.transcripts import durable_files
-from edged.transcripts.readback import in_file
+from edged.transcripts.file_readback import find_in_file
 from edged.transcripts.reconciliation import ReadbackQuery
 from tests.transcripts.sinks.test_file import held, largest_file, sink
 from tests.transcripts.some import record
@@ -45,7 +45,7 @@ def test_a_torn_line_that_can_not_be_kept_aside_stays_and_the_sink_goes_on(
     file.deliver([record(1)])
     file.close()
     assert path.read_bytes() == b"torn\n" + encode(record(1)) + b"\n"
-    assert in_file(path, ReadbackQuery(frozenset({"id-1"}), {})).ids == {"id-1"}
+    assert find_in_file(path, ReadbackQuery(frozenset({"id-1"}), {})).ids == {"id-1"}
     [said] = caplog.messages
     assert "its last 4 bytes stay, as they can't be moved to" in said
 
@@ -181,9 +181,9 @@ def test_a_predecessor_that_another_user_prepared_holds_nothing(tmp_path: Path) 
         sink(path).deliver([record(1)])
         foreign = directory / "t.jsonl.1"
         foreign.write_bytes(encode(record(2)) + b"\n")
-        assert in_file(path, ReadbackQuery(frozenset({"id-1", "id-2"}), {})).ids == {"id-1", "id-2"}
+        assert find_in_file(path, ReadbackQuery(frozenset({"id-1", "id-2"}), {})).ids == {"id-1", "id-2"}
         os.chown(foreign, NOBODY, NOBODY)
-        assert in_file(path, ReadbackQuery(frozenset({"id-1", "id-2"}), {})).ids == {"id-1"}
+        assert find_in_file(path, ReadbackQuery(frozenset({"id-1", "id-2"}), {})).ids == {"id-1"}
 
 
 def test_a_file_of_another_user_in_a_directory_that_only_its_owner_writes_to_is_what_somebody_wanted(

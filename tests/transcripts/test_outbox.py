@@ -15,7 +15,7 @@ def test_each_sink_has_a_cursor_of_its_own() -> None:
     outbox = Outbox(["file", "journal"], 10)
     for each in records(1, 3):
         outbox.add(each)
-    outbox.delivered("file", ["id-1", "id-2"])
+    outbox.mark_delivered("file", ["id-1", "id-2"])
     assert ids(outbox, "file") == ["id-3"]
     assert ids(outbox, "journal", 2) == ["id-1", "id-2"]
 
@@ -23,27 +23,27 @@ def test_each_sink_has_a_cursor_of_its_own() -> None:
 def test_a_record_leaves_when_every_sink_has_it() -> None:
     outbox = Outbox(["file", "journal"], 10)
     outbox.add(record(1))
-    assert outbox.delivered("file", ["id-1"]) == []
-    assert outbox.delivered("journal", ["id-1"]) == ["id-1"]
+    assert outbox.mark_delivered("file", ["id-1"]) == []
+    assert outbox.mark_delivered("journal", ["id-1"]) == ["id-1"]
 
 
 def test_a_loose_sink_holds_nothing_back_and_still_gets_everything() -> None:
-    outbox = Outbox(["file", "console"], 10, loose=["console"])
+    outbox = Outbox(["file", "console"], 10, optional=["console"])
     outbox.add(record(1))
-    assert outbox.delivered("file", ["id-1"]) == ["id-1"]
+    assert outbox.mark_delivered("file", ["id-1"]) == ["id-1"]
     assert ids(outbox, "console") == ["id-1"]
 
 
 def test_where_only_a_loose_sink_exists_it_counts() -> None:
-    outbox = Outbox(["console"], 10, loose=["console"])
+    outbox = Outbox(["console"], 10, optional=["console"])
     outbox.add(record(1))
-    assert outbox.delivered("console", ["id-1"]) == ["id-1"]
+    assert outbox.mark_delivered("console", ["id-1"]) == ["id-1"]
 
 
 def test_at_the_bound_the_oldest_goes_for_the_sink_that_lacks_it_and_is_counted() -> None:
     outbox = Outbox(["file", "journal"], 2)
     outbox.add(record(1))
-    outbox.delivered("journal", ["id-1"])
+    outbox.mark_delivered("journal", ["id-1"])
     outbox.add(record(2))
     assert outbox.add(record(3)) == [("file", "id-1")]
     assert ids(outbox, "file") == ids(outbox, "journal") == ["id-2", "id-3"]
@@ -56,7 +56,7 @@ def test_a_record_evicted_while_on_its_way_was_delivered_after_all() -> None:
     outbox.add(record(1))
     outbox.pending("file", 1)
     outbox.add(record(2))
-    assert outbox.delivered("file", ["id-1"]) == ["id-1"]
+    assert outbox.mark_delivered("file", ["id-1"]) == ["id-1"]
     assert outbox.counts("file") == SinkCounts(pending=1, delivered=1, undelivered=0)
 
 
@@ -64,19 +64,19 @@ def test_a_record_from_a_spool_goes_only_to_the_sinks_that_lack_it() -> None:
     outbox = Outbox(["file", "journal"], 10)
     outbox.add(record(1), lacking=["journal"])
     assert ids(outbox, "file") == []
-    assert outbox.delivered("journal", ["id-1"]) == ["id-1"]
+    assert outbox.mark_delivered("journal", ["id-1"]) == ["id-1"]
 
 
 def test_ids_that_a_sink_does_not_lack_are_passed_over() -> None:
     outbox = Outbox(["file"], 10)
-    assert outbox.delivered("file", ["id-9"]) == []
+    assert outbox.mark_delivered("file", ["id-9"]) == []
     assert outbox.counts("file") == SinkCounts(0, 0, 0)
 
 
 def test_what_is_illegal_raises_and_changes_nothing() -> None:
     outbox = Outbox(["file", "journal"], 10)
     outbox.add(record(1))
-    outbox.delivered("file", ["id-1"])
+    outbox.mark_delivered("file", ["id-1"])
     with pytest.raises(ValueError, match="already"):
         outbox.add(record(1))
     with pytest.raises(ValueError, match="no sink"):
@@ -91,10 +91,10 @@ def test_what_is_illegal_raises_and_changes_nothing() -> None:
 @given(st.lists(st.tuples(st.sampled_from(["file", "journal", "console"]), st.integers(0, 8)), max_size=30))
 def test_the_whole_is_bounded_however_differently_the_sinks_lag(history: list[tuple[str, int]]) -> None:
     sinks = ["file", "journal", "console"]
-    outbox = Outbox(sinks, 5, loose=["console"])
+    outbox = Outbox(sinks, 5, optional=["console"])
     for number, (sink, most) in enumerate(history):
         outbox.add(record(number))
-        outbox.delivered(sink, ids(outbox, sink, most))
+        outbox.mark_delivered(sink, ids(outbox, sink, most))
         assert len({id_ for each in sinks for id_ in ids(outbox, each)}) <= 5
 
 
@@ -107,7 +107,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outbox = Outbox(SINKS, BOUND, loose=["console"])
+        self.outbox = Outbox(SINKS, BOUND, optional=["console"])
         self.count = 0
         self.lacks: dict[str, list[str]] = {sink: [] for sink in SINKS}
         self.has: dict[str, list[str]] = {sink: [] for sink in SINKS}
@@ -139,7 +139,7 @@ class AnyHistory(RuleBasedStateMachine):
     def deliver(self, data: st.DataObject) -> None:
         sink = data.draw(st.sampled_from([sink for sink in SINKS if self.handed[sink]]))
         done = self.handed[sink][: data.draw(st.integers(0, len(self.handed[sink])))]
-        left = self.outbox.delivered(sink, done)
+        left = self.outbox.mark_delivered(sink, done)
         for id_ in done:
             if id_ in self.lacks[sink]:
                 self.lacks[sink].remove(id_)

@@ -41,51 +41,59 @@ ONE, TWO, THREE = answer(1, 0, 10), answer(2, 10, 20), answer(3, 20, 30)
 def test_what_is_pending_goes_to_the_sinks_that_do_not_have_it(
     held: dict[str, SinkContents], delivered: dict[str, set[str]], again: list[tuple[Record, tuple[str, ...]]]
 ) -> None:
-    assert reconcile([(ONE, SINKS)], [], held, SINKS) == Reconciliation(delivered, [], again)
+    assert reconcile([(ONE, SINKS)], [], held, SINKS, ("journal",)) == Reconciliation(delivered, [], again)
 
 
 def test_a_sink_is_asked_only_for_what_it_lacks() -> None:
     held = {"file": holding(ONE), "journal": NOTHING}
-    assert reconcile([(ONE, ("journal",))], [], held, SINKS) == Reconciliation({}, [], [(ONE, ("journal",))])
+    assert reconcile([(ONE, ("journal",))], [], held, SINKS, ("journal",)) == Reconciliation(
+        {}, [], [(ONE, ("journal",))]
+    )
 
 
 def test_a_record_whose_samples_a_sink_has_in_others_is_delivered() -> None:
     """A power cut undid their commit, the audio was recognised again: these are the same words."""
     again = answer(9, 2, 18)
-    settled = reconcile([(again, ("file",))], [], {"file": holding(ONE, TWO)}, ("file",))
+    settled = reconcile([(again, ("file",))], [], {"file": holding(ONE, TWO)}, ("file",), ())
     assert settled.delivered == {"file": {"id-9"}}
-    assert settled.again == []
+    assert settled.to_deliver == []
 
 
 @pytest.mark.parametrize("other", [answer(9, 1, 10), answer(9, 0, 9), answer(9, 0, 10, run="run-2")])
 def test_a_record_of_which_a_sink_has_but_a_part_is_not(other: Record) -> None:
-    settled = reconcile([(ONE, ("file",))], [], {"file": holding(other)}, ("file",))
+    settled = reconcile([(ONE, ("file",))], [], {"file": holding(other)}, ("file",), ())
     assert settled.delivered == {}
-    assert settled.again[0] == (ONE, ("file",))
+    assert settled.to_deliver[0] == (ONE, ("file",))
 
 
 def test_what_only_sinks_know_is_adopted() -> None:
     """Its commit was lost, or it was never committed: it is stored again, and does not go to who has it."""
-    settled = reconcile([], [], {"file": holding(ONE, TWO), "journal": holding(ONE, TWO)}, SINKS)
+    settled = reconcile([], [], {"file": holding(ONE, TWO), "journal": holding(ONE, TWO)}, SINKS, ("journal",))
     assert settled == Reconciliation({}, [(ONE, SINKS), (TWO, SINKS)], [])
 
 
 def test_what_one_sink_has_and_another_has_not_is_delivered_there_word_for_word() -> None:
-    settled = reconcile([], [], {"file": holding(ONE, TWO), "journal": holding(TWO, THREE)}, SINKS)
+    settled = reconcile([], [], {"file": holding(ONE, TWO), "journal": holding(TWO, THREE)}, SINKS, ("journal",))
     assert settled.adopted == [(ONE, ("file",)), (TWO, SINKS), (THREE, ("journal",))]
-    assert settled.again == [(ONE, ("journal",)), (THREE, ("file",))]
+    assert settled.to_deliver == [(ONE, ("journal",)), (THREE, ("file",))]
 
 
 def test_two_sinks_that_have_the_same_samples_by_other_records_get_nothing_more() -> None:
     """A double that is there cannot be undone; it is not made worse."""
     other = answer(9, 0, 20)
-    settled = reconcile([], [], {"file": holding(ONE, TWO), "journal": holding(other)}, SINKS)
-    assert settled.again == []
+    settled = reconcile([], [], {"file": holding(ONE, TWO), "journal": holding(other)}, SINKS, ("journal",))
+    assert settled.to_deliver == []
     assert {each.id for each, _ in settled.adopted} == {"id-1", "id-2", "id-9"}
 
 
 def test_what_is_in_the_outbox_is_not_adopted() -> None:
-    settled = reconcile([(ONE, SINKS)], [TWO], {"file": holding(ONE, TWO), "journal": holding(ONE, TWO)}, SINKS)
+    settled = reconcile(
+        [(ONE, SINKS)],
+        [TWO],
+        {"file": holding(ONE, TWO), "journal": holding(ONE, TWO)},
+        SINKS,
+        ("journal",),
+    )
     assert settled == Reconciliation({"file": {"id-1"}, "journal": {"id-1"}}, [], [])
 
 
@@ -101,4 +109,4 @@ def test_what_a_journal_took_and_lost_is_delivered_to_it_again(
     held: dict[str, SinkContents], again: list[tuple[Record, tuple[str, ...]]]
 ) -> None:
     """It stores minutes after it accepts. A file keeps what it took; a journal that can't be read is not asked."""
-    assert reconcile([], [ONE], held, SINKS).again == again
+    assert reconcile([], [ONE], held, SINKS, ("journal",)).to_deliver == again

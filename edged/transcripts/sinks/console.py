@@ -13,12 +13,14 @@ import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import ClassVar
 
 from edged.model.cures import with_cure
 from edged.model.errors import SinkError, SinkGoneError
 from edged.model.record import Record
 from edged.service.log import ERASE, duration
 from edged.service.standard_streams import STDOUT, reader_is_gone, write_all
+from edged.transcripts.sinks.base import Sink, SinkProperties
 
 LATE_S = 10.0
 """A record that comes this long after the speech is marked: the usual delay is below 2 s."""
@@ -32,8 +34,10 @@ GONE = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO}
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
 
-class ConsoleSink:
-    """Writes to a terminal or pipe. Use it from one thread; writing blocks while a terminal is stopped (Ctrl-S)."""
+class ConsoleSink(Sink):
+    """Writes records to a terminal or pipe. Writing blocks while the terminal is stopped (Ctrl-S)."""
+
+    PROPERTIES: ClassVar = SinkProperties(required=False, shows_interims=True, writes_to_stdout=True)
 
     def __init__(
         self, fd: int = STDOUT, encoding: str | None = None, environment: Mapping[str, str] = os.environ

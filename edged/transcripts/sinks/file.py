@@ -12,31 +12,27 @@ something was made in it.
 import errno
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from edged.config.settings import FileSinkSettings
+from edged.config.options import toml
+from edged.config.settings import FileSinkSettings, TranscriptsSettings
 from edged.model.cures import with_cure
 from edged.model.errors import SinkError
-from edged.model.files import open_trusted
+from edged.model.files import nearest_existing, open_trusted
 from edged.model.record import UNREADABLE, Record, decode, encode
+from edged.service.mounts import file_system
 from edged.transcripts.durable_files import Lock, explain, make_directory, sync_directory
+from edged.transcripts.file_readback import CHUNK_BYTES, LONGEST_LINE_BYTES, LOOK_BACK_BYTES, find_in_file
+from edged.transcripts.sinks.base import Readback, Sink, SinkFindings
 
 log = logging.getLogger(__name__)
 
 FILE_MODE = 0o640
 """Transcripts are private: their owner writes, a group (adm) may read. Given when a file is made, never changed."""
-
-CHUNK_BYTES = 65_536
-"""Read backwards in steps of this: some hundred records."""
-
-LOOK_BACK_BYTES = 64 << 20
-"""How far back a file is read: `max_pending` (10,000) long records (6 kB, 30 s of fast speech)."""
-
-LONGEST_LINE_BYTES = 1 << 20
-"""No record is longer, by far: what is, is not read into memory."""
 
 
 class _Torn(NamedTuple):
@@ -48,7 +44,7 @@ class _Torn(NamedTuple):
     """It was this long when cutting failed; longer since means that somebody else has written."""
 
 
-class FileSink:
+class FileSink(Sink):
     """Writes records to one file. Use it from one thread; every call may block as long as the disk does."""
 
     def __init__(self, settings: FileSinkSettings) -> None:
@@ -58,6 +54,21 @@ class FileSink:
         self._lock = Lock(self._path)
         self._torn: _Torn | None = None
         """Set while something that failed is not cut off yet."""
+
+    @classmethod
+    def from_settings(cls, settings: TranscriptsSettings) -> Self:
+        """Make the sink for `transcripts.file`."""
+        return cls(settings.file)
+
+    @classmethod
+    def readback(cls, settings: TranscriptsSettings) -> Readback:
+        """Return the look-up in the file and in its rotated predecessors."""
+        return partial(find_in_file, settings.file.path)
+
+    @classmethod
+    def check(cls, settings: TranscriptsSettings, environ: Mapping[str, str]) -> SinkFindings:
+        """Report whether the file can be made and written, and whether it survives a power cut."""
+        return check_path(Path(settings.file.path))
 
     def deliver(self, records: Sequence[Record]) -> None:
         """Write them, in order. Raises SinkError; `delivered` of them are in the file then, and of the rest nothing."""
@@ -250,3 +261,22 @@ def _after_last_newline(fd: int, size_bytes: int) -> int:
         if size_bytes - at_bytes > LOOK_BACK_BYTES:
             raise OSError(errno.EINVAL, "it holds no lines, so no transcripts: choose another transcripts.file.path")
     return 0
+
+
+def check_path(file: Path) -> SinkFindings:
+    """Report what is wrong with a path for transcripts, without making anything."""
+    found = SinkFindings([], [])
+    shown = f"[transcripts.file] path = {toml(str(file))}"
+    place = nearest_existing(file)
+    if place == file and file.is_dir():
+        found.problems.append(f"{shown} is a directory: it must name a file in it")
+    elif place != file and not place.is_dir():
+        found.problems.append(f"{shown} can't be made: {place} is a file, not a directory")
+    elif not os.access(place, os.W_OK):
+        found.warnings.append(f"{shown}: {place} can't be written by the user who runs this check; can edged's?")
+    if (on := file_system(place)) and on.in_memory:
+        found.warnings.append(
+            f"{shown} is in memory ({on.kind}), even if a program such as log2ram copies it now and then: a power cut "
+            "takes the transcripts; choose a path on a disk"
+        )
+    return found

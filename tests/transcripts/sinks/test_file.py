@@ -18,7 +18,7 @@ import pytest
 from edged.config.settings import FileSinkSettings
 from edged.model.errors import SinkError
 from edged.model.record import decode, encode
-from edged.transcripts.readback import in_file
+from edged.transcripts.file_readback import find_in_file
 from edged.transcripts.reconciliation import ReadbackQuery
 from edged.transcripts.sinks import file
 from edged.transcripts.sinks.file import FileSink
@@ -244,7 +244,7 @@ def test_what_others_wrote_behind_a_failed_write_is_never_cut_off(
             other.write(b"\n" + encode(record(3)) + b"\n")
     file.deliver([record(2)])
     ids = frozenset({"id-1", "id-2", "id-3"})
-    assert in_file(path, ReadbackQuery(ids, {})).ids == ids
+    assert find_in_file(path, ReadbackQuery(ids, {})).ids == ids
     assert "somebody else wrote behind it" in caplog.text
 
 

@@ -9,7 +9,9 @@ from systemd.journal import Reader
 
 from edged.model.errors import SinkError
 from edged.model.record import RecordWord
-from edged.transcripts.sinks.journal import MESSAGE_ID, JournalSink, entry
+from edged.service.journal import datagram
+from edged.transcripts.journal_entry import MESSAGE_ID, entry_fields
+from edged.transcripts.sinks.journal import JournalSink
 from tests.journald import Journald
 from tests.transcripts.some import record, records
 
@@ -105,7 +107,7 @@ def test_text_comes_through_as_it_is_and_forges_no_field(journald: Journald, tex
 
 def test_an_entry_of_300_kb_goes_whole_through_a_memory_file(journald: Journald) -> None:
     large = record(1, id="large", words=long_words())
-    assert len(entry(large)) > 300_000
+    assert len(datagram(entry_fields(large))) > 300_000
     before = len(os.listdir("/proc/self/fd"))
     JournalSink(journald.socket).deliver([record(0, id="before"), large, record(2, id="after")])
     assert len(os.listdir("/proc/self/fd")) == before
