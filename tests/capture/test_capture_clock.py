@@ -67,7 +67,7 @@ def test_a_hole_proven_by_time_lies_before_the_first_late_block_and_changes_no_p
     (found,) = [block for block in placed if block.lost_samples]
     assert found.late_from == first_late * BLOCK
     assert found.lost_samples == pytest.approx(0.7 * RATE, abs=0.02 * RATE)
-    assert placed.index(found) <= first_late + 20, "within two seconds"
+    assert placed.index(found) <= first_late + 10, "within a second"
     assert [block.position for block in placed] == [number * BLOCK for number in range(50)]
     assert placed[-1].at_s == pytest.approx(stamps[-1], abs=0.02)
 
