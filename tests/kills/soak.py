@@ -225,9 +225,9 @@ class Soak:
 
     async def _bad_microphone(self, rng: random.Random) -> None:
         microphone = self._instance.microphone
-        fault = rng.choice(("unplug", "busy", "eio", "stall", "overrun"))
+        fault = rng.choice(("unplug", "hold_open", "fail_reads", "stall", "overrun"))
         self._note(f"microphone: {fault}")
-        if fault == "busy":  # it was pulled out, and somebody else takes it first
+        if fault == "hold_open":  # it was pulled out, and somebody else takes it first
             microphone.unplug()
             await asyncio.sleep(0.5)
         getattr(microphone, fault)()
