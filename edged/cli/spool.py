@@ -84,13 +84,13 @@ def report(seen: SpoolSnapshot) -> list[str]:
     """What `status` prints."""
     lines = []
     for store in seen.stores:
-        held_bytes = 2 * sum(store.held.values())
-        space_bytes = store.path.stat().st_size + store.log_bytes()
-        place = "in memory" if store.where == "runtime" else "on disk"
+        held_bytes = 2 * sum(store.audio.samples_by_run.values())
+        space_bytes = store.path.stat().st_size + store.database.log_bytes()
+        place = "in memory" if store.tier == "runtime" else "on disk"
         lines.append(
             f"{place:<10} {held_bytes / 1e6:9.2f} MB of speech in {space_bytes / 1e6:.2f} MB of space: {store.path}"
         )
-    records = [entry for store in seen.stores for entry in store.entries()]
+    records = [entry for store in seen.stores for entry in store.outbox.list_entries()]
     undelivered = sum(not entry.done for entry in records)
     lines.append(f"{'outbox':<10} {len(records):6} records, {undelivered} of them not delivered everywhere yet")
     for path in sorted(path for directory in seen.paths for path in directory.glob("*.bad-*")):

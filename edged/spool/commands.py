@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from edged.model.audio import BYTES_PER_SAMPLE
 from edged.model.ranges import Range, Ranges
 from edged.model.record import Record
+from edged.spool.audio_table import StoredSegment, cut
 from edged.spool.capture_time import Anchor, Boot
-from edged.spool.integrity import LONGEST
+from edged.spool.integrity import MAX_ROW_SAMPLES
 from edged.spool.model import RunInfo
-from edged.spool.records import OutboxEntry
-from edged.spool.store import StoredSegment, cut
+from edged.spool.outbox_table import OutboxEntry
 from edged.spool.tiered_store import TieredStore
 
 ROW_BYTES = 16_000
@@ -30,7 +30,7 @@ class BeginRun:
 
     def apply(self, pair: TieredStore, now_s: float) -> None:
         """Within a transaction of the runtime database, as all of these."""
-        pair.runtime.put_run(self.run)
+        pair.runtime.runs.put_run(self.run)
         if self.live:
             pair.run = self.run
 
@@ -44,7 +44,7 @@ class PutAnchor:
 
     def apply(self, pair: TieredStore, now_s: float) -> None:
         """See `BeginRun`."""
-        pair.runtime.put_anchors(self.run, [self.anchor])
+        pair.runtime.runs.put_anchors(self.run, [self.anchor])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class PutBoot:
 
     def apply(self, pair: TieredStore, now_s: float) -> None:
         """See `BeginRun`."""
-        pair.runtime.put_boot(self.boot)
+        pair.runtime.runs.put_boot(self.boot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class PutAudio:
 
     def apply(self, pair: TieredStore, now_s: float) -> None:
         """See `BeginRun`."""
-        most = LONGEST * BYTES_PER_SAMPLE
+        most = MAX_ROW_SAMPLES * BYTES_PER_SAMPLE
         for at in range(0, len(self.pcm), most):
             pair.audio(self.run, self.position + at // BYTES_PER_SAMPLE, self.pcm[at : at + most], self.voiced, now_s)
 
@@ -124,7 +124,7 @@ class MarkDelivered:
 
     def apply(self, pair: TieredStore, now_s: float) -> None:
         """See `BeginRun`."""
-        pair.runtime.put_marks((id_, self.sink) for id_ in self.ids)
+        pair.runtime.outbox.put_marks((id_, self.sink) for id_ in self.ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,8 @@ def carried_out(
                 position, pcm = cut(position, pcm, load.start, load.end)
                 end = position + len(pcm) // BYTES_PER_SAMPLE
                 pieces = _without(pieces, position, end)
-                pieces += [cut(position, pcm, at, min(at + LONGEST, end)) for at in range(position, end, LONGEST)]
+                starts = range(position, end, MAX_ROW_SAMPLES)
+                pieces += [cut(position, pcm, at, min(at + MAX_ROW_SAMPLES, end)) for at in starts]
             case ReleaseAudio(run=load.run, start=start, end=end):
                 pieces = _without(pieces, start, end)
             case CommitRecord(entry=entry) if entry.run == load.run:

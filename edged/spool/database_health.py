@@ -12,10 +12,10 @@ from edged.service.clock import boottime_s
 from edged.spool import schema
 from edged.spool.capture_time import Boot
 from edged.spool.commands import WriteCommand
-from edged.spool.database import SpoolDatabaseError, explained
+from edged.spool.database import SpoolDatabaseError, explain
 from edged.spool.directories import DirectoryLocks, SpoolPaths, open_store
 from edged.spool.model import (
-    EVER,
+    MAX_POSITION,
     AudioRequested,
     BacklogFound,
     DatabaseFailing,
@@ -25,7 +25,7 @@ from edged.spool.model import (
     RecoveredState,
     RowsRepaired,
     SpoolEvent,
-    Where,
+    Tier,
 )
 from edged.spool.recovery import recovered, resolve
 from edged.spool.store import Store
@@ -63,8 +63,8 @@ class DatabaseHealth:
         self._sinks = tuple(sinks)
         self._tell = tell
         self._locks = DirectoryLocks()
-        self._health: dict[Where, _DatabaseState] = {"runtime": _DatabaseState(), "disk": _DatabaseState()}
-        self._unseen: set[Where] = {"runtime", "disk"}
+        self._health: dict[Tier, _DatabaseState] = {"runtime": _DatabaseState(), "disk": _DatabaseState()}
+        self._unseen: set[Tier] = {"runtime", "disk"}
         """What lies there from before is not known yet."""
 
     def start(self, here: Callable[[], Boot]) -> RecoveredState:
@@ -83,10 +83,10 @@ class DatabaseHealth:
         nothing = RecoveredState(self.here.boot_id, (), (), (), 0, {}, {self.here.boot_id: self.here})
         return self._look(now_s) or nothing
 
-    def available(self, where: Where, now_s: float, *, at_once: bool = False) -> bool:
+    def available(self, where: Tier, now_s: float, *, at_once: bool = False) -> bool:
         """Whether it can be used; tries again what failed, when it is time for that or `at_once`."""
         store = self._health[where].store
-        if store and not store.is_there and (at_once or now_s >= self._health[where].retry_s):
+        if store and not store.database.file_is_in_place and (at_once or now_s >= self._health[where].retry_s):
             self._make_again(store, now_s)
         if self._usable(where):
             return True
@@ -98,20 +98,20 @@ class DatabaseHealth:
             self._count(where, str(error), now_s)
             return False
 
-    def retry_s(self, where: Where) -> float:
+    def retry_s(self, where: Tier) -> float:
         """When the next try is, if it fails."""
         return self._health[where].retry_s
 
-    def failing(self, where: Where) -> bool:
+    def failing(self, where: Tier) -> bool:
         """From its first failure until it has done something again."""
         return self._health[where].failures > 0
 
     def failed(self, error: SpoolDatabaseError) -> None:
         """It could not do something: set it aside if it is damaged, else try again later."""
-        store, now_s = error.store, self.clock()
-        where = store.where
+        store, now_s = error.database, self.clock()
+        where = store.tier
         self._lose(where)
-        if not error.damaged:
+        if not error.is_damage:
             self._count(where, str(error), now_s)
             return
         store.close()
@@ -119,18 +119,18 @@ class DatabaseHealth:
         try:
             self._tell(DatabaseReplaced(where, schema.set_aside(store.path), str(error)))
             if self._open(where, now_s) and self.pair.run:
-                self.pair.dropped[self.pair.run.run].add(0, EVER)
+                self.pair.dropped[self.pair.run.run].add(0, MAX_POSITION)
         except (OSError, ConfigurationError) as again:
-            self._count(where, explained(again), now_s)
+            self._count(where, explain(again), now_s)
 
-    def readable(self, where: Where) -> Store | None:
+    def readable(self, where: Tier) -> Store | None:
         """It, or None while not even reading can be tried: what is full can still be read."""
         return self._health[where].store
 
-    def works(self, where: Where) -> None:
+    def works(self, where: Tier) -> None:
         """It did something; what was deleted does not work, though it can be written."""
         store = self._health[where].store
-        if self.failing(where) and store and store.is_there:
+        if self.failing(where) and store and store.database.file_is_in_place:
             self._health[where].failures = 0
             self._tell(DatabaseWorking(where))
 
@@ -152,13 +152,13 @@ class DatabaseHealth:
         self.pair.memory = self.pair.disk = None
         self._locks.release()
 
-    def _lose(self, where: Where) -> None:
+    def _lose(self, where: Tier) -> None:
         if where == "disk":
             self.pair.disk = None
         else:
             self.pair.memory = None
 
-    def _count(self, where: Where, text: str, now_s: float) -> None:
+    def _count(self, where: Tier, text: str, now_s: float) -> None:
         health = self._health[where]
         health.retry_s = now_s + WAITS_S[min(health.failures, len(WAITS_S) - 1)]
         health.failures += 1
@@ -167,9 +167,9 @@ class DatabaseHealth:
     def _make_again(self, store: Store, now_s: float) -> None:
         """Its file was deleted, as by `rm -r` or a logout: it goes on in a new one, with all that it holds.
 
-        Where that can't be, memory is used on, since a stop moves it to the disk; a disk is not.
+        Where that is impossible, memory is used on, since a stop moves it to the disk; a disk is not.
         """
-        where = store.where
+        where = store.tier
         self._locks.let_go(where)
         try:
             self._locks.take(where, self._paths.directory(where))
@@ -177,11 +177,11 @@ class DatabaseHealth:
                 self._tell(
                     DatabaseReplaced(where, schema.set_aside(store.path), "it had taken the place of one in use")
                 )
-            store.copy_to(store.path)
+            store.database.copy_to(store.path)
         except (OSError, sqlite3.Error, ConfigurationError) as error:
             if where == "disk":
                 self._lose(where)
-            self._count(where, f"{store.path} was deleted, and can't be made again: {explained(error)}", now_s)
+            self._count(where, f"{store.path} was deleted, and can't be made again: {explain(error)}", now_s)
             return
         self._lose(where)
         store.close()
@@ -190,18 +190,18 @@ class DatabaseHealth:
             self._tell(FilesRecreated(where, store.path))
             self.works(where)
 
-    def _open(self, where: Where, now_s: float) -> bool:
+    def _open(self, where: Tier, now_s: float) -> bool:
         """Raises ConfigurationError if only people can help."""
         try:
             self._locks.take(where, self._paths.directory(where))
             store, event = open_store(where, self._paths.database(where))
         except (OSError, sqlite3.Error) as error:
-            self._count(where, f"{self._paths.database(where)}: {explained(error)}", now_s)
+            self._count(where, f"{self._paths.database(where)}: {explain(error)}", now_s)
             return False
         if event:
             self._tell(event)
-        if store.mended:
-            self._tell(RowsRepaired(where, store.mended))
+        if store.database.repaired_rows:
+            self._tell(RowsRepaired(where, store.database.repaired_rows))
         self._health[where].store = store
         try:
             self._use(store)
@@ -212,8 +212,8 @@ class DatabaseHealth:
         return True
 
     def _use(self, store: Store) -> None:
-        store.notice_others()  # from now on
-        if store.where == "disk":
+        store.database.detect_foreign_writes()  # from now on
+        if store.tier == "disk":
             self.pair.use_disk(store)
             return
         self.pair.memory = store
@@ -222,13 +222,13 @@ class DatabaseHealth:
                 for order in self.introductions.values():
                     order.apply(self.pair, self.clock())
 
-    def _again(self, where: Where, now_s: float) -> bool:
+    def _again(self, where: Tier, now_s: float) -> bool:
         store = self._health[where].store
-        if store and not store.is_there:
+        if store and not store.database.file_is_in_place:
             return False  # what is written to it would be lost
         try:
             if store:
-                store.probe()
+                store.database.probe()
                 self._use(store)
             elif not self._open(where, now_s):
                 return False
@@ -239,19 +239,19 @@ class DatabaseHealth:
             self._tell(BacklogFound(found))
         return self._usable(where)
 
-    def _usable(self, where: Where) -> bool:
-        return any(store.where == where for store in self.pair.stores)
+    def _usable(self, where: Tier) -> bool:
+        return any(store.tier == where for store in self.pair.stores)
 
     def _look(self, now_s: float) -> RecoveredState | None:
         """Make one of what can be used; returns what was not seen of it before, if anything could be looked at."""
         run = self.pair.run
-        while unseen := [store for store in self.pair.stores if store.where in self._unseen]:
+        while unseen := [store for store in self.pair.stores if store.tier in self._unseen]:
             try:
                 resolve(self.pair.stores, alive=run.run if run else None)
                 found = recovered(unseen, self._sinks, self.here, now_s)
             except SpoolDatabaseError as error:  # one less to use, or a new one in its place
                 self.failed(error)
             else:
-                self._unseen -= {store.where for store in unseen}
+                self._unseen -= {store.tier for store in unseen}
                 return found
         return None

@@ -16,7 +16,7 @@ from edged.model.errors import ConfigurationError
 from edged.model.files import UnsafeFileError, open_private, open_trusted, why_not_private
 from edged.service.clock import boot_id
 from edged.spool import schema
-from edged.spool.model import DatabaseReplaced, Where
+from edged.spool.model import DatabaseReplaced, Tier
 from edged.spool.store import Store
 
 DATABASE: Final = "spool.db"
@@ -24,7 +24,7 @@ LOCK: Final = "spool.lock"
 RING: Final = "ring"
 BOOT: Final = "boot-id"
 
-OPTION: Final[dict[Where, str]] = {"runtime": "spool.runtime_directory", "disk": "spool.directory"}
+OPTION: Final[dict[Tier, str]] = {"runtime": "spool.runtime_directory", "disk": "spool.directory"}
 
 _PASSING: Final = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """What may be otherwise later: the rest is for people to put right."""
@@ -41,11 +41,11 @@ class SpoolPaths(NamedTuple):
         """As the settings say."""
         return cls(Path(settings.runtime_directory), Path(settings.directory))
 
-    def directory(self, where: Where) -> Path:
+    def directory(self, where: Tier) -> Path:
         """Of one database."""
         return self.runtime if where == "runtime" else self.disk
 
-    def database(self, where: Where) -> Path:
+    def database(self, where: Tier) -> Path:
         """Its file."""
         return self.directory(where) / DATABASE
 
@@ -54,9 +54,9 @@ class DirectoryLocks:
     """Keeps other processes from the two directories as long as this one lives."""
 
     def __init__(self) -> None:
-        self._fds: dict[Where, int] = {}
+        self._fds: dict[Tier, int] = {}
 
-    def take(self, where: Where, directory: Path) -> None:
+    def take(self, where: Tier, directory: Path) -> None:
         """Make the directory if it is absent, and lock it, once.
 
         Raises ConfigurationError if somebody else has it or it can't be used as it is, OSError if it can't be now.
@@ -84,7 +84,7 @@ class DirectoryLocks:
             os.ftruncate(fd, 0)
             os.pwrite(fd, b"%d\n" % os.getpid(), 0)
 
-    def let_go(self, where: Where) -> None:
+    def let_go(self, where: Tier) -> None:
         """Of one: its file was deleted, so that others don't see the lock."""
         if where in self._fds:
             os.close(self._fds.pop(where))
@@ -96,7 +96,7 @@ class DirectoryLocks:
         self._fds.clear()
 
 
-def open_store(where: Where, path: Path) -> tuple[Store, DatabaseReplaced | None]:
+def open_store(where: Tier, path: Path) -> tuple[Store, DatabaseReplaced | None]:
     """The database, a new one if what is there is damaged: that is set aside.
 
     Raises ConfigurationError if it can't be used as it is; OSError or sqlite3.Error if it can't be now.
@@ -126,7 +126,7 @@ def prepared(directory: Path) -> Iterator[tuple[Path, str]]:
             yield path, f"{own}, and others may use it (mode {mode:04o})"
 
 
-def _sorted(error: OSError, where: Where, path: Path) -> Exception:
+def _sorted(error: OSError, where: Tier, path: Path) -> Exception:
     if error.errno in _PASSING:
         return error
     what = "remove it" if isinstance(error, UnsafeFileError) else "give edged's user access"

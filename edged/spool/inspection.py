@@ -20,7 +20,7 @@ from edged.service.clock import boottime_s, synchronization, timestamp, wall_off
 from edged.spool.capture_time import Boot, age_s
 from edged.spool.database import SpoolDatabaseError
 from edged.spool.directories import SpoolPaths, this_boot
-from edged.spool.model import RunBacklog, Where
+from edged.spool.model import RunBacklog, Tier
 from edged.spool.recovery import backlogs, known_boots
 from edged.spool.store import Store, read_all
 
@@ -73,11 +73,11 @@ def look(settings: SpoolSettings, *, to_read: bool = True) -> Iterator[SpoolSnap
 
 
 def _stores(paths: SpoolPaths, *, to_read: bool) -> Iterator[Store]:
-    places: tuple[Where, ...] = ("runtime", "disk")
+    places: tuple[Tier, ...] = ("runtime", "disk")
     for where in places:
         path = paths.database(where)
         try:
-            yield Store(where, path, to_read=to_read, owner=path.stat().st_uid)  # root may, whosever it is
+            yield Store(where, path, read_only=to_read, owner=path.stat().st_uid)  # root may, whosever it is
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -176,8 +176,8 @@ def drop(seen: SpoolSnapshot, old: list[tuple[RunBacklog, list[Range]]], progres
             for store in seen.stores:
                 with store.transaction():
                     for start, end in ranges[i : i + DROPPED_S]:
-                        store.release(backlog.run.run, start, end)
+                        store.audio.release(backlog.run.run, start, end)
             done += sum(end - start for start, end in ranges[i : i + DROPPED_S])
             progress(done, total_s)
     for store in seen.stores:
-        store.truncate()
+        store.database.truncate_log()

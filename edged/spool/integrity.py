@@ -7,9 +7,9 @@ speech is transcribed, with a time that is not known; a row of audio that contra
 import sqlite3
 from typing import Final
 
-from edged.spool.model import EVER
+from edged.spool.model import MAX_POSITION
 
-LONGEST: Final = 48_000
+MAX_ROW_SAMPLES: Final = 48_000
 """Samples in a row of audio: 1 s at the highest rate, so that an index finds what overlaps a range."""
 
 FAR_S: Final = 10_000_000_000
@@ -52,7 +52,7 @@ def repair(connection: sqlite3.Connection, *, audio: bool) -> int:
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statement in MEND + (MEND_AUDIO if audio else ()):
-            connection.execute(statement.format(far=FAR_S, ever=EVER, longest=LONGEST))
+            connection.execute(statement.format(far=FAR_S, ever=MAX_POSITION, longest=MAX_ROW_SAMPLES))
         connection.execute(ADOPT)
         changed = connection.total_changes - before
         connection.execute("COMMIT")

@@ -8,13 +8,13 @@ from edged.model.audio import BYTES_PER_SAMPLE
 from edged.spool.capture_time import age_s
 from edged.spool.database import SpoolDatabaseError
 from edged.spool.database_health import DatabaseHealth
-from edged.spool.model import SpeechEvicted, SpoolCounters, SpoolEvent, Where
+from edged.spool.model import SpeechEvicted, SpoolCounters, SpoolEvent, Tier
 from edged.spool.recovery import known_boots, line_of
 
-TRUNCATE_S: Final[dict[Where, float]] = {"runtime": 2.0, "disk": 5.0}
+TRUNCATE_S: Final[dict[Tier, float]] = {"runtime": 2.0, "disk": 5.0}
 """How long copies of answered audio may stay in a log. On disk each time costs two syncs."""
 
-LOG_BYTES: Final[dict[Where, int]] = {"runtime": 1 << 20, "disk": 4 << 20}
+LOG_BYTES: Final[dict[Tier, int]] = {"runtime": 1 << 20, "disk": 4 << 20}
 """A longer log is brought into its file, whether something was deleted or not."""
 
 PRUNE_S: Final = 60.0
@@ -76,15 +76,15 @@ class Maintenance:
         self._plan(self._prune, now_s + PRUNE_S)
         if settings.durability == "power" or pair.indebted or self._too_much():
             self._plan(self._move, now_s + settings.sync_s - self._look_s)
-        elif pair.memory and (first_s := pair.memory.first_s()) is not None:
+        elif pair.memory and (first_s := pair.memory.first_stored_s()) is not None:
             self._plan(self._move, max(now_s + settings.sync_s, first_s + self._to_disk_s))
         for store in pair.stores:
-            store.notice_others()
-            truncate = self._truncate_runtime if store.where == "runtime" else self._truncate_disk
-            if store.log_bytes() > LOG_BYTES[store.where]:
+            store.database.detect_foreign_writes()
+            truncate = self._truncate_runtime if store.tier == "runtime" else self._truncate_disk
+            if store.database.log_bytes() > LOG_BYTES[store.tier]:
                 self._plan(truncate, now_s)
-            elif store.deleted:
-                self._plan(truncate, now_s + TRUNCATE_S[store.where])
+            elif store.database.has_deleted_content:
+                self._plan(truncate, now_s + TRUNCATE_S[store.tier])
         self.counters = count(self._keeper, now_s)
 
     def run(self, now_s: float) -> None:
@@ -109,11 +109,11 @@ class Maintenance:
                 more = self._move_some()
                 if not more:
                     for store in pair.stores:
-                        store.truncate()
-                    return pair.memory is not None and pair.memory.first_s() is None
+                        store.database.truncate_log()
+                    return pair.memory is not None and pair.memory.first_stored_s() is None
             except SpoolDatabaseError as error:
                 self._keeper.failed(error)
-                if not error.damaged:  # what was damaged is a new one now
+                if not error.is_damage:  # what was damaged is a new one now
                     break
         return False
 
@@ -130,7 +130,7 @@ class Maintenance:
     def _too_much(self) -> bool:
         """The runtime database takes more than it may, the log included that a move makes."""
         bound = self._settings.runtime_max_mb * MB - LOG_BYTES["runtime"]
-        return self._pair.memory is not None and self._pair.memory.used_bytes() > max(bound, MB / 2)
+        return self._pair.memory is not None and self._pair.memory.database.used_bytes() > max(bound, MB / 2)
 
     def _move(self, now_s: float) -> None:
         settings, pair = self._settings, self._pair
@@ -166,19 +166,19 @@ class Maintenance:
         if self._evict(lambda: pair.evict_age(self._settings.max_age_h * HOUR_S, here, now_s)):
             self._plan(self._prune, now_s)
         pair.prune(here.boot_id, KEEP_S, KEEP_BYTES, now_s)
-        busy = any(store.held or store.has_text() for store in pair.stores)
+        busy = any(store.audio.samples_by_run or store.outbox.has_entries() for store in pair.stores)
         for store in pair.stores:
-            store.shrink(SHRINK_PAGES)
+            store.database.shrink(SHRINK_PAGES)
         self._look(now_s)
         if not busy:
             self._due.pop(self._prune, None)
 
     def _truncate_runtime(self, now_s: float) -> None:
-        if self._pair.memory and not self._pair.memory.truncate():
+        if self._pair.memory and not self._pair.memory.database.truncate_log():
             self._plan(self._truncate_runtime, now_s + TRUNCATE_S["runtime"])
 
     def _truncate_disk(self, now_s: float) -> None:
-        if self._pair.disk and not self._pair.disk.truncate():
+        if self._pair.disk and not self._pair.disk.database.truncate_log():
             self._plan(self._truncate_disk, now_s + TRUNCATE_S["disk"])
 
 
@@ -186,18 +186,18 @@ def count(keeper: DatabaseHealth, now_s: float) -> SpoolCounters:
     """What waits in both databases now."""
     seconds, oldest_s = 0.0, 0.0
     held = {"runtime": 0, "disk": 0}
-    stores = [store for store in keeper.pair.stores if store.held]
+    stores = [store for store in keeper.pair.stores if store.audio.samples_by_run]
     if not stores:
         return SpoolCounters(counted_s=now_s)
     boots = known_boots(stores, keeper.here)
     for store in stores:
-        for run in store.runs():
-            first = store.audio_ranges(run.run, most=1) if store.held[run.run] else []
+        for run in store.runs.list_runs():
+            first = store.audio.ranges(run.run, limit=1) if store.audio.samples_by_run[run.run] else []
             if first:
-                samples = store.held[run.run]
-                held[store.where] += samples * BYTES_PER_SAMPLE
+                samples = store.audio.samples_by_run[run.run]
+                held[store.tier] += samples * BYTES_PER_SAMPLE
                 seconds += samples / run.rate
-                captured_s = line_of(run, store.anchors(run.run)).at_s(first[0][0])
+                captured_s = line_of(run, store.runs.list_anchors(run.run)).at_s(first[0][0])
                 age = age_s(captured_s, boots.get(run.boot_id), boots[keeper.here.boot_id], now_s)
                 oldest_s = max(oldest_s, age)
     return SpoolCounters(seconds, held["runtime"], held["disk"], oldest_s, now_s)

@@ -9,13 +9,13 @@ from edged.model.ranges import Range
 from edged.model.record import Record
 from edged.spool.capture_time import Anchor, Boot, PositionClock
 
-Where = Literal["runtime", "disk"]
+Tier = Literal["runtime", "disk"]
 """Which of the two databases."""
 
 Bound = Literal["max_mb", "max_age_h"]
 """What speech went at: an option of the spool."""
 
-EVER: Final = 1 << 62
+MAX_POSITION: Final = 1 << 62
 """A position beyond any."""
 
 
@@ -125,14 +125,14 @@ class SpeechEvicted(NamedTuple):
 class DatabaseFailing(NamedTuple):
     """A database can't be used now; told at each failure. It is tried again."""
 
-    where: Where
+    where: Tier
     text: str
 
 
 class DatabaseWorking(NamedTuple):
     """It can be used again."""
 
-    where: Where
+    where: Tier
 
 
 class AudioRequested(NamedTuple):
@@ -148,7 +148,7 @@ class AudioRequested(NamedTuple):
 class DatabaseReplaced(NamedTuple):
     """A file was damaged; it now has another name, and a new one is in its place. `Wanted` follows, if a run lives."""
 
-    where: Where
+    where: Tier
     path: Path
     text: str
 
@@ -156,14 +156,14 @@ class DatabaseReplaced(NamedTuple):
 class FilesRecreated(NamedTuple):
     """The file of a database was deleted while it was used: it was made again, with all that was in it."""
 
-    where: Where
+    where: Tier
     path: Path
 
 
 class RowsRepaired(NamedTuple):
     """Values in a database could not be true, as after a flipped bit: these rows were put right or left out."""
 
-    where: Where
+    where: Tier
     rows: int
 
 

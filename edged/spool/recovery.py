@@ -11,10 +11,11 @@ from itertools import pairwise
 
 from edged.model.ranges import Ranges
 from edged.model.record import UNREADABLE, Record, decode
+from edged.spool.audio_table import StoredSegment
 from edged.spool.capture_time import Anchor, Boot, PositionClock, age_s, later
-from edged.spool.model import EVER, RecoveredState, RunBacklog, RunInfo, StoredRange, UndeliveredRecord
-from edged.spool.records import OutboxEntry
-from edged.spool.store import Store, StoredSegment
+from edged.spool.model import MAX_POSITION, RecoveredState, RunBacklog, RunInfo, StoredRange, UndeliveredRecord
+from edged.spool.outbox_table import OutboxEntry
+from edged.spool.store import Store
 
 
 def resolve(stores: Sequence[Store], alive: str | None = None) -> None:
@@ -27,68 +28,69 @@ def resolve(stores: Sequence[Store], alive: str | None = None) -> None:
 def _close_segments(stores: Sequence[Store], alive: str | None) -> None:
     audio: dict[str, Ranges] = defaultdict(Ranges)
     for store in stores:
-        for run in list(store.held):
-            for start, end in store.audio_ranges(run):
+        for run in list(store.audio.samples_by_run):
+            for start, end in store.audio.ranges(run):
                 audio[run].add(start, end)
     closed: dict[tuple[str, int], StoredSegment] = {}
     following: dict[tuple[str, int], int] = {}
-    for segment in sorted({each for store in stores for each in store.segments()}, key=lambda each: each[:2]):
+    stored = {segment for store in stores for segment in store.audio.list_segments()}
+    for segment in sorted(stored, key=lambda segment: segment[:2]):
         key = segment.run, segment.start
         if segment.end is not None:
             closed[key] = segment
-        following[key] = EVER
+        following[key] = MAX_POSITION
     keys = sorted(following)
     for key, after in pairwise(keys):
         if key[0] == after[0]:
             following[key] = after[1]
     for store in stores:
         ended = []
-        for segment in store.segments():
+        for segment in store.audio.list_segments():
             if segment.end is None and segment.run != alive:
                 key = segment.run, segment.start
                 heard = audio[segment.run].within(segment.start, following[key])
                 last = heard[-1][1] if heard else segment.start
                 ended.append(closed.get(key) or segment._replace(end=last))
         strays = []
-        for run in list(store.held):
-            covered = Ranges((s.start, s.end or EVER) for s in store.segments(run))
-            for start, end in Ranges(store.audio_ranges(run)):
+        for run in list(store.audio.samples_by_run):
+            covered = Ranges((s.start, s.end or MAX_POSITION) for s in store.audio.list_segments(run))
+            for start, end in Ranges(store.audio.ranges(run)):
                 strays += [StoredSegment(run, a, b, a, False) for a, b in covered.gaps(start, end) if run != alive]
         if ended or strays:
             with store.transaction():
                 for segment in ended + strays:
-                    store.put_segment(segment)
+                    store.audio.put_segment(segment)
 
 
 def _drop_answered(stores: Sequence[Store]) -> None:
-    answered = [(entry.run, entry.start, entry.end) for store in stores for entry in store.entries()]
+    answered = [(entry.run, entry.start, entry.end) for store in stores for entry in store.outbox.list_entries()]
     for store in stores:
-        here = [(run, start, end) for run, start, end in answered if store.audio_ranges(run, start, end)]
+        here = [(run, start, end) for run, start, end in answered if store.audio.ranges(run, start, end)]
         if here:
             with store.transaction():
                 for run, start, end in here:
-                    store.release(run, start, end)
+                    store.audio.release(run, start, end)
 
 
 def _drop_doubles(stores: Sequence[Store]) -> None:
     *others, last = stores
     for store in others:
         with store.transaction():
-            for run in list(store.held):
-                if last.held[run]:
-                    for start, end in Ranges(last.audio_ranges(run)):
-                        store.release(run, start, end)
-            store.delete_entries(list(last.has_entries(entry.id for entry in store.entries())))
+            for run in list(store.audio.samples_by_run):
+                if last.audio.samples_by_run[run]:
+                    for start, end in Ranges(last.audio.ranges(run)):
+                        store.audio.release(run, start, end)
+            store.outbox.delete_entries(list(last.outbox.stored_ids(entry.id for entry in store.outbox.list_entries())))
 
 
 def recovered(stores: Sequence[Store], sinks: Sequence[str], here: Boot, now_s: float) -> RecoveredState:
     """What they hold, after `resolve`."""
     marks: dict[str, set[str]] = defaultdict(set)
     for store in stores:
-        for id_, sink in store.marks():
+        for id_, sink in store.outbox.list_marks():
             marks[id_].add(sink)
     pending, kept, unreadable = [], [], 0
-    for entry in in_order([entry for store in stores for entry in store.entries()], here):
+    for entry in in_order([entry for store in stores for entry in store.outbox.list_entries()], here):
         record = _record(entry)
         if record is None:
             unreadable += 1
@@ -131,25 +133,26 @@ def backlogs(stores: Sequence[Store], here: Boot, now_s: float) -> list[RunBackl
     for run in known_runs(stores).values():
         waiting, voiced, anchors, segments = Ranges(), Ranges(), set[Anchor](), dict[int, StoredSegment]()
         for store in stores:
-            if not store.held[run.run]:
+            if not store.audio.samples_by_run[run.run]:
                 continue
-            for start, end in store.audio_ranges(run.run):
+            for start, end in store.audio.ranges(run.run):
                 waiting.add(start, end)
-            for start, end in store.voiced(run.run):
+            for start, end in store.audio.voiced_ranges(run.run):
                 voiced.add(start, end)
-            segments |= {s.start: s for s in store.segments(run.run) if s.end is not None or s.start not in segments}
+            own = store.audio.list_segments(run.run)
+            segments |= {s.start: s for s in own if s.end is not None or s.start not in segments}
         if not waiting:
             continue
         for store in stores:
-            anchors |= set(store.anchors(run.run))
+            anchors |= set(store.runs.list_anchors(run.run))
         stretches = [
             StoredRange(start, end, segment.chain, segment.continues, tuple(voiced.within(start, end)))
             for segment, upto in _with_ends(segments)
             for start, end in waiting.within(segment.start, upto)
         ]
-        own = boots.get(run.boot_id)
-        backlog = RunBacklog(run, tuple(stretches), tuple(sorted(anchors)), own, 0.0)
-        found.append(replace(backlog, age_s=age_s(backlog.line.at_s(waiting.first or 0), own, here, now_s)))
+        boot = boots.get(run.boot_id)
+        backlog = RunBacklog(run, tuple(stretches), tuple(sorted(anchors)), boot, 0.0)
+        found.append(replace(backlog, age_s=age_s(backlog.line.at_s(waiting.first or 0), boot, here, now_s)))
     return found
 
 
@@ -157,14 +160,14 @@ def known_runs(stores: Sequence[Store]) -> dict[str, RunInfo]:
     """By name, the oldest first; as the first of the stores has them, where the latest is told."""
     runs: dict[str, RunInfo] = {}
     for store in reversed(stores):  # runs that are on disk began before those that are not
-        runs |= {run.run: run for run in store.runs()}
+        runs |= {run.run: run for run in store.runs.list_runs()}
     return runs
 
 
 def known_boots(stores: Sequence[Store], here: Boot) -> dict[str, Boot]:
     """All that is known of boots, this one included."""
     boots: dict[str, Boot] = {}
-    for boot in [*(boot for store in reversed(stores) for boot in store.boots().values()), here]:
+    for boot in [*(boot for store in reversed(stores) for boot in store.runs.boots_by_id().values()), here]:
         boots[boot.boot_id] = later(boots.get(boot.boot_id), boot)
     return boots
 
@@ -172,8 +175,8 @@ def known_boots(stores: Sequence[Store], here: Boot) -> dict[str, Boot]:
 def _with_ends(segments: dict[int, StoredSegment]) -> list[tuple[StoredSegment, int]]:
     """In order, and where each ends: at the next at the latest, as one does that is open."""
     ordered = [segments[start] for start in sorted(segments)]
-    nexts = [*(segment.start for segment in ordered[1:]), EVER]
-    return [(each, min(each.end or EVER, after)) for each, after in zip(ordered, nexts, strict=True)]
+    nexts = [*(segment.start for segment in ordered[1:]), MAX_POSITION]
+    return [(each, min(each.end or MAX_POSITION, after)) for each, after in zip(ordered, nexts, strict=True)]
 
 
 def line_of(run: RunInfo, anchors: Sequence[Anchor]) -> PositionClock:

@@ -17,6 +17,7 @@ from edged.model.audio import BYTES_PER_SAMPLE
 from edged.model.ranges import Range, Ranges
 from edged.model.record import Record, encode
 from edged.service.clock import boottime_s
+from edged.spool.audio_table import StoredSegment
 from edged.spool.capture_time import Anchor, Boot
 from edged.spool.commands import (
     BeginRun,
@@ -33,8 +34,7 @@ from edged.spool.commands import (
 from edged.spool.database_health import DatabaseHealth
 from edged.spool.directories import SpoolPaths, this_boot
 from edged.spool.model import RecordCommitted, RecoveredState, RunInfo, SpoolCounters, SpoolEvent
-from edged.spool.records import OutboxEntry
-from edged.spool.store import StoredSegment
+from edged.spool.outbox_table import OutboxEntry
 from edged.spool.worker import SpoolUnreadableError, SpoolWorker
 
 OVERDUE_S: Final = 3.0

@@ -16,13 +16,14 @@ from typing import Final
 
 from edged.model.audio import BYTES_PER_SAMPLE
 from edged.model.ranges import Range, Ranges
+from edged.spool.audio_table import AudioRow, StoredSegment
 from edged.spool.capture_time import Boot, age_s
 from edged.spool.database import SpoolDatabaseError
-from edged.spool.integrity import LONGEST
-from edged.spool.model import EVER, Bound, RunInfo, SpeechEvicted
-from edged.spool.records import OutboxEntry
+from edged.spool.integrity import MAX_ROW_SAMPLES
+from edged.spool.model import MAX_POSITION, Bound, RunInfo, SpeechEvicted
+from edged.spool.outbox_table import OutboxEntry
 from edged.spool.recovery import known_boots, line_of
-from edged.spool.store import Store, StoredPiece, StoredSegment, read_all
+from edged.spool.store import Store, read_all
 
 MOST_ROWS: Final = 160
 """Moved at a time: 16 s of speech in blocks of 100 ms, half a megabyte. A transaction stays far under a second."""
@@ -78,7 +79,7 @@ class TieredStore:
     def may_be_on_disk(self, run: str) -> bool:
         """Whether audio of this run may lie there, even where it can't be looked at."""
         if self.disk:
-            return self.disk.held[run] > 0
+            return self.disk.audio.samples_by_run[run] > 0
         if self._disk_runs is None:
             return self.run is None or run != self.run.run
         return run in self._disk_runs
@@ -86,25 +87,25 @@ class TieredStore:
     def use_disk(self, disk: Store) -> None:
         """From now on."""
         self.disk = disk
-        self._disk_runs = set(disk.held)
+        self._disk_runs = set(disk.audio.samples_by_run)
 
     def begun(self) -> None:
         """A transaction of the runtime database is committed: none of it will be repeated."""
         self._stored.clear()
 
     def audio(self, run: str, position: int, pcm: bytes, voiced: Sequence[Range], now_s: float) -> None:
-        """At most `LONGEST` samples, within a transaction of the runtime database."""
+        """At most `MAX_ROW_SAMPLES` samples, within a transaction of the runtime database."""
         end = position + len(pcm) // BYTES_PER_SAMPLE
         if self.full:
             self.dropped[run].add(position, end)
         else:
             self._owed[run].remove(position, end)
-            moved = self.disk.audio_ranges(run, position, end) if self.disk and self.disk.held[run] else ()
-            self.runtime.put_audio(run, position, pcm, voiced, now_s, moved)
+            moved = self._ranges_on_disk(run, position, end)
+            self.runtime.audio.put_audio(run, position, pcm, voiced, now_s, moved)
 
     def segment(self, segment: StoredSegment) -> None:
         """One begins or ends, within a transaction of the runtime database."""
-        self.runtime.put_segment(segment)
+        self.runtime.audio.put_segment(segment)
         key = segment.run, segment.start
         if segment.end is not None and key in self._open_on_disk:
             self._open_on_disk.discard(key)
@@ -114,20 +115,20 @@ class TieredStore:
         """A record comes in and its audio goes out, within a transaction of the runtime database."""
         run, start, end = entry.run, entry.start, entry.end
         try:
-            if self.disk and self._on_disk(run, start, end):
+            if self.disk and self._ranges_on_disk(run, start, end):
                 with self.disk.transaction():
-                    self.disk.put_entry(entry)
-                    self.disk.release(run, start, end)
+                    self.disk.outbox.put_entry(entry)
+                    self.disk.audio.release(run, start, end)
                 self._stored.add(entry.id)
         except SpoolDatabaseError as error:
             self.failed, self.disk = error, None
         if entry.id not in self._stored:
-            self.runtime.put_entry(entry)
+            self.runtime.outbox.put_entry(entry)
         self.release(run, start, end)
 
     def release(self, run: str, start: int, end: int) -> None:
         """Within a transaction of the runtime database."""
-        self.runtime.release(run, start, end)
+        self.runtime.audio.release(run, start, end)
         if self.may_be_on_disk(run):
             self._owed[run].add(start, end)
 
@@ -139,8 +140,9 @@ class TieredStore:
         stores = [memory, self.disk] if self.disk else [memory]
         return read_all(stores, run, start, end, self._owed.get(run, ()))
 
-    def _on_disk(self, run: str, start: int, end: int) -> bool:
-        return self.disk is not None and self.disk.held[run] > 0 and bool(self.disk.audio_ranges(run, start, end))
+    def _ranges_on_disk(self, run: str, start: int, end: int) -> list[Range]:
+        disk = self.disk
+        return disk.audio.ranges(run, start, end) if disk and disk.audio.samples_by_run[run] > 0 else []
 
     # -- to the disk --------------------------------------------------------------------------------------------------
 
@@ -152,11 +154,12 @@ class TieredStore:
         runtime, disk = self.runtime, self.disk
         if disk is None:
             return False
-        pieces = runtime.oldest(audio_before_s, now_s, MOST_ROWS)
-        entries = runtime.entries(undone_only=not all_records, committed_before_s=records_before_s)[:MOST_ROWS]
+        pieces = runtime.audio.oldest_rows(audio_before_s, now_s, MOST_ROWS)
+        entries = runtime.outbox.list_entries(undone_only=not all_records, committed_before_s=records_before_s)
+        entries = entries[:MOST_ROWS]
         ids = {entry.id for entry in entries}
-        strays = runtime.marks(of_absent=True)
-        marks = [mark for mark in runtime.marks() if mark[0] in ids] if ids else []
+        strays = runtime.outbox.list_marks(orphaned=True)
+        marks = [mark for mark in runtime.outbox.list_marks() if mark[0] in ids] if ids else []
         boots, debts = self._news(runtime, disk), self._debts(disk)
         if not (pieces or entries or strays or self._ends or boots or debts):
             self._owed.clear()
@@ -164,27 +167,27 @@ class TieredStore:
         opened: set[tuple[str, int]] = set()
         with disk.transaction():
             for run, start, end in debts:
-                disk.release(run, start, end)
+                disk.audio.release(run, start, end)
             for boot in boots:
-                disk.put_boot(boot)
+                disk.runs.put_boot(boot)
             opened |= self._copy_audio(runtime, disk, pieces, now_s)
             for segment in self._ends.values():
-                disk.put_segment(segment)
+                disk.audio.put_segment(segment)
             for entry in entries:
-                disk.put_entry(entry._replace(done=False))
-            known = disk.has_entries({mark[0] for mark in strays})
-            disk.put_marks([*marks, *(mark for mark in strays if mark[0] in known)])
+                disk.outbox.put_entry(entry._replace(done=False))
+            known = disk.outbox.stored_ids({mark[0] for mark in strays})
+            disk.outbox.put_marks([*marks, *(mark for mark in strays if mark[0] in known)])
             for entry in entries:
                 if entry.done:
-                    disk.done(entry.id)
+                    disk.outbox.mark_done(entry.id)
         self._owed.clear()
         self._ends.clear()
         self._open_on_disk |= opened
-        self._disk_runs = set(disk.held)
+        self._disk_runs = set(disk.audio.samples_by_run)
         with runtime.transaction():
-            runtime.delete(pieces)
-            runtime.delete_entries(list(ids))
-            runtime.delete_marks([*marks, *strays])
+            runtime.audio.delete_rows(pieces)
+            runtime.outbox.delete_entries(list(ids))
+            runtime.outbox.delete_marks([*marks, *strays])
         self.full = False
         return len(pieces) == MOST_ROWS or len(entries) == MOST_ROWS
 
@@ -193,38 +196,37 @@ class TieredStore:
         return [
             (run, start, end)
             for run, ranges in self._owed.items()
-            if disk.held[run]
+            if disk.audio.samples_by_run[run]
             for start, end in ranges
-            if disk.audio_ranges(run, start, end)
+            if disk.audio.ranges(run, start, end)
         ]
 
     def _news(self, runtime: Store, disk: Store) -> list[Boot]:
         """Better offsets of boots that the disk has audio of."""
-        known = disk.boots() if disk.held else {}
-        return [
-            boot for boot in runtime.boots().values() if boot.boot_id in known and _is_better(boot, known[boot.boot_id])
-        ]
+        known = disk.runs.boots_by_id() if disk.audio.samples_by_run else {}
+        boots = runtime.runs.boots_by_id().values()
+        return [boot for boot in boots if boot.boot_id in known and _is_better(boot, known[boot.boot_id])]
 
     def _copy_audio(
-        self, runtime: Store, disk: Store, pieces: Sequence[StoredPiece], now_s: float
+        self, runtime: Store, disk: Store, pieces: Sequence[AudioRow], now_s: float
     ) -> set[tuple[str, int]]:
         """Returns which segments are open there now."""
         opened = set()
         concerned = {piece.run for piece in pieces}
-        boots = runtime.boots()
-        runs = {run.run: run for run in runtime.runs() if run.run in concerned}
+        boots = runtime.runs.boots_by_id()
+        runs = {run.run: run for run in runtime.runs.list_runs() if run.run in concerned}
         for run in runs.values():
-            disk.put_run(run)
+            disk.runs.put_run(run)
             if run.boot_id in boots:
-                disk.put_boot(boots[run.boot_id])
-            disk.put_anchors(run.run, runtime.anchors(run.run))
+                disk.runs.put_boot(boots[run.boot_id])
+            disk.runs.put_anchors(run.run, runtime.runs.list_anchors(run.run))
         for piece in _joined(pieces, {name: run.rate for name, run in runs.items()}):
-            disk.put_audio(piece.run, piece.position, piece.pcm, piece.voiced, now_s)
+            disk.audio.put_audio(piece.run, piece.position, piece.pcm, piece.voiced, now_s)
         segments = {
-            segment for piece in pieces if (segment := runtime.segment_before(piece.run, piece.position)) is not None
+            segment for piece in pieces if (segment := runtime.audio.segment_at(piece.run, piece.position)) is not None
         }
         for segment in segments:
-            disk.put_segment(segment)  # behind its audio: without any it would be tidied away
+            disk.audio.put_segment(segment)  # behind its audio: without any it would be tidied away
             if segment.end is None:
                 opened.add((segment.run, segment.start))
         return opened
@@ -234,25 +236,25 @@ class TieredStore:
     def evict_size(self, most_bytes: float) -> list[SpeechEvicted]:
         """Let the oldest speech on disk go while it takes more than that; some of it."""
         disk = self.disk
-        if disk is None or disk.used_bytes() <= most_bytes or not disk.held:
+        if disk is None or disk.database.used_bytes() <= most_bytes or not disk.audio.samples_by_run:
             return []
-        run = next((run for run in disk.runs() if disk.held[run.run]), None)
+        run = next((run for run in disk.runs.list_runs() if disk.audio.samples_by_run[run.run]), None)
         if run is None:
             return []
-        rows = disk.audio_ranges(run.run, most=EVICTED_ROWS)
+        rows = disk.audio.ranges(run.run, limit=EVICTED_ROWS)
         return self._evict(run, rows, "max_mb") if rows else []
 
     def evict_age(self, most_s: float, here: Boot, now_s: float) -> list[SpeechEvicted]:
         """Let speech go that is older, as far as that can be proved; some of it."""
         boots = known_boots(self.stores, here)
         for store in reversed(self.stores):
-            for run in store.runs():
-                if not store.held[run.run]:
+            for run in store.runs.list_runs():
+                if not store.audio.samples_by_run[run.run]:
                     continue
-                line = line_of(run, store.anchors(run.run))
+                line = line_of(run, store.runs.list_anchors(run.run))
                 boot = boots.get(run.boot_id)
                 old = []
-                for start, end in store.audio_ranges(run.run, most=EVICTED_ROWS):
+                for start, end in store.audio.ranges(run.run, limit=EVICTED_ROWS):
                     if age_s(line.at_s(end), boot, boots[here.boot_id], now_s) <= most_s:
                         break
                     old.append((start, end))
@@ -265,7 +267,7 @@ class TieredStore:
         start, end = rows[0][0], rows[-1][1]
         for store in self.stores:
             with store.transaction():
-                released += store.release(run.run, start, end)
+                released += store.audio.release(run.run, start, end)
         return [SpeechEvicted(run.run, start, end, released / run.rate, bound)]
 
     # -- housekeeping -------------------------------------------------------------------------------------------------
@@ -276,23 +278,25 @@ class TieredStore:
         if self.indebted:
             return  # the records say what is answered
         for store in self.stores:
-            old = store.delivered(here, keep_s, now_s)
-            if store.used_bytes() - sum(store.held.values()) * BYTES_PER_SAMPLE > keep_bytes:  # else none is read
-                old += store.excess(keep_bytes)
+            old = store.outbox.expired_ids(here, keep_s, now_s)
+            audio_bytes = sum(store.audio.samples_by_run.values()) * BYTES_PER_SAMPLE
+            if store.database.used_bytes() - audio_bytes > keep_bytes:  # otherwise none is read
+                old += store.outbox.excess_ids(keep_bytes)
             live = self.run.run if self.run else ""
-            idle = [run.run for run in store.runs() if not store.held[run.run] and run.run != live]
-            anchors = [(run, len(store.anchors(run))) for run in (*store.held, live)]
+            with_audio = store.audio.samples_by_run
+            idle = [run.run for run in store.runs.list_runs() if not with_audio[run.run] and run.run != live]
+            anchors = [(run, len(store.runs.list_anchors(run))) for run in (*with_audio, live)]
             if not old and not idle and all(count < 2 for _, count in anchors):
                 continue
             with store.transaction():
-                store.forget_marks(old)
-                store.delete_entries(old)
+                store.outbox.delete_marks_by_id(old)
+                store.outbox.delete_entries(old)
                 for run in idle:
-                    store.forget_run(run)
+                    store.runs.delete_run(run)
                 for run, _ in anchors:
-                    ranges = store.audio_ranges(run, most=1)
-                    store.forget_anchors(run, ranges[0][0] if ranges else EVER)
-                store.forget_boots(here)
+                    ranges = store.audio.ranges(run, limit=1)
+                    store.runs.delete_anchors_before(run, ranges[0][0] if ranges else MAX_POSITION)
+                store.runs.delete_unused_boots(here)
 
 
 def _is_better(boot: Boot, known: Boot) -> bool:
@@ -301,11 +305,11 @@ def _is_better(boot: Boot, known: Boot) -> bool:
     return abs(boot.wall_offset_s - known.wall_offset_s) > BETTER_S
 
 
-def _joined(pieces: Sequence[StoredPiece], rates: dict[str, int]) -> Iterator[StoredPiece]:
+def _joined(pieces: Sequence[AudioRow], rates: dict[str, int]) -> Iterator[AudioRow]:
     """Neighbours as rows of 1 s: on disk each row costs the rest of a page and an entry in an index."""
-    row: list[StoredPiece] = []
+    row: list[AudioRow] = []
     for piece in sorted(pieces, key=lambda piece: (piece.run, piece.position)):
-        most = rates.get(piece.run, LONGEST)
+        most = rates.get(piece.run, MAX_ROW_SAMPLES)
         if row and (row[-1].run, row[-1].end) == (piece.run, piece.position) and piece.end - row[0].position <= most:
             row.append(piece)
             continue
@@ -316,6 +320,6 @@ def _joined(pieces: Sequence[StoredPiece], rates: dict[str, int]) -> Iterator[St
         yield _join(row)
 
 
-def _join(row: Sequence[StoredPiece]) -> StoredPiece:
+def _join(row: Sequence[AudioRow]) -> AudioRow:
     voiced = tuple(range_ for piece in row for range_ in piece.voiced)
     return row[0]._replace(end=row[-1].end, voiced=voiced, pcm=b"".join(piece.pcm for piece in row))

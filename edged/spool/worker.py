@@ -169,7 +169,7 @@ class SpoolWorker:
         if not keeper.available("runtime", now_s):
             return False
         try:
-            pair.full = not pair.disk and pair.runtime.used_bytes() > self._settings.runtime_max_mb * MB
+            pair.full = not pair.disk and pair.runtime.database.used_bytes() > self._settings.runtime_max_mb * MB
             with pair.runtime.transaction():
                 for order in writes:
                     order.apply(pair, now_s)

@@ -93,7 +93,7 @@ def test_export_writes_files_named_by_time_and_an_index(
         edged(tmp_path, "export", str(target))
     bench.do(commit(answer(2, 0, 48_000, "old")), ReleaseAudio("new", 0, 16_000))
     bench.chores(10)
-    assert bench.pair.runtime.log_bytes() == 0, "no reader pins the log"
+    assert bench.pair.runtime.database.log_bytes() == 0, "no reader pins the log"
     bench.close()
 
 
@@ -123,7 +123,7 @@ def test_drop_forgets_what_is_older_and_leaves_the_rest(
     assert bench.waiting("new") == Ranges([(0, 16_000)])
     bench.chores(100)
     assert bench.pair.disk is not None
-    assert bench.pair.disk.held == {"new": 16_000}, "the daemon has noticed"
+    assert bench.pair.disk.audio.samples_by_run == {"new": 16_000}, "the daemon has noticed"
     bench.close()
 
 
@@ -177,7 +177,7 @@ def test_what_can_not_be_read_is_one_line(tmp_path: Path) -> None:
 
 
 def test_another_version_s_spool_is_not_read(tmp_path: Path, bench: Bench) -> None:
-    bench.pair.runtime.do("PRAGMA user_version = 7")
+    bench.pair.runtime.database.execute("PRAGMA user_version = 7")
     with pytest.raises(ConfigurationError, match="its schema is 7"):
         edged(tmp_path, "status")
     bench.close()

@@ -155,7 +155,7 @@ def test_without_a_spool_records_go_to_the_sinks_and_nothing_is_written_elsewher
 
 
 @pytest.mark.parametrize("where", ["runtime", "disk"])
-def test_while_a_database_fails_lanes_keep_their_backlog(tmp_path: Path, where: model.Where) -> None:
+def test_while_a_database_fails_lanes_keep_their_backlog(tmp_path: Path, where: model.Tier) -> None:
     """Both are needed: what is handed over may lie in either."""
 
     async def body(life: Life) -> None:

@@ -108,10 +108,10 @@ def _at_commit(where: str, *, within: str, after: bool, do: Callable[[], None] =
     """At a database's COMMIT, while `within` goes on."""
 
     def look(database: Database, statement: str, *_: object) -> None:
-        if statement == "COMMIT" and database.where == where and within in _inside:
+        if statement == "COMMIT" and database.tier == where and within in _inside:
             do()
 
-    _wrap(Database, "do", None if after else look, look if after else None)
+    _wrap(Database, "execute", None if after else look, look if after else None)
 
 
 def _records(_: SpoolWorker, writes: list[object], *__: object) -> bool:

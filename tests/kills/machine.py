@@ -42,7 +42,8 @@ def run() -> int:
     """Returns the daemon's exit status."""
     _, name, *rest = sys.argv
     look = msgspec.json.Decoder(Machine).decode
-    clock_gettime, fdatasync, do, find_out = time.clock_gettime, os.fdatasync, Database.do, Synchronization._find_out
+    clock_gettime, fdatasync = time.clock_gettime, os.fdatasync
+    execute, find_out = Database.execute, Synchronization._find_out
 
     def now() -> Machine:
         return look(Path(name).read_bytes())
@@ -59,16 +60,16 @@ def run() -> int:
         fdatasync(fd)
 
     def done(database: Database, statement: str, *values: object) -> None:
-        if statement == "COMMIT" and database.where == "disk":
+        if statement == "COMMIT" and database.tier == "disk":
             wait()
-        do(database, statement, *values)  # type: ignore[arg-type]  # passed on as they are
+        execute(database, statement, *values)  # type: ignore[arg-type]  # passed on as they are
 
     def state(synchronization: Synchronization) -> State:
         find_out(synchronization)
         return now().state
 
     time.clock_gettime, os.fdatasync = set_clock, synced  # type: ignore[assignment]
-    Database.do, Synchronization._find_out = done, state  # type: ignore[method-assign,assignment]
+    Database.execute, Synchronization._find_out = done, state  # type: ignore[method-assign,assignment]
     return main(rest)
 
 

@@ -11,7 +11,7 @@ import pytest
 from edged.model.cures import with_cure
 from edged.model.files import UnsafeFileError
 from edged.spool import directories
-from edged.spool.database import explained
+from edged.spool.database import explain
 from edged.spool.model import DatabaseFailing
 from tests.spool.some import Bench
 
@@ -64,7 +64,7 @@ def test_an_error_without_a_known_number_is_told_as_it_is(error: Exception) -> N
 def test_an_error_of_the_database_is_told_with_its_cure(code: int, cure: str | None) -> None:
     error = sqlite3.OperationalError("what SQLite says")
     error.sqlite_errorcode = code
-    said = explained(error)
+    said = explain(error)
     assert said.startswith(f"what SQLite says: {cure}") if cure else said == "what SQLite says"
 
 

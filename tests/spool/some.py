@@ -12,14 +12,14 @@ from edged.model.audio import BYTES_PER_SAMPLE
 from edged.model.ranges import Range, Ranges
 from edged.model.record import Record, encode
 from edged.service.clock import boottime_s
+from edged.spool.audio_table import StoredSegment
 from edged.spool.capture_time import Anchor, Boot
 from edged.spool.commands import BeginRun, Command, CommitRecord, LoadAudio, PutAnchor, PutAudio, PutBoot, PutSegment
 from edged.spool.database_health import DatabaseHealth
 from edged.spool.directories import SpoolPaths
 from edged.spool.model import RecoveredState, RunInfo, SpoolEvent
-from edged.spool.records import OutboxEntry
+from edged.spool.outbox_table import OutboxEntry
 from edged.spool.spool import Spool
-from edged.spool.store import StoredSegment
 from edged.spool.worker import SpoolWorker
 from tests.transcripts.some import record
 

@@ -26,8 +26,8 @@ def test_beyond_max_mb_the_oldest_on_disk_goes_and_is_counted(tmp_path: Path) ->
     assert waiting == Ranges([(waiting.first or 0, 1_600_000)])
     assert waiting.first
     assert bench.pair.disk is not None
-    assert bench.pair.disk.used_bytes() <= MB
-    assert bench.pair.runtime.used_bytes() <= MB
+    assert bench.pair.disk.database.used_bytes() <= MB
+    assert bench.pair.runtime.database.used_bytes() <= MB
     bench.close()
 
 
@@ -80,8 +80,8 @@ def test_delivered_records_take_no_more_than_4_mb(tmp_path: Path) -> None:
         bench.chores(2)
     bench.chores(70)
     for store in bench.pair.stores:
-        assert sum(len(entry.record) for entry in store.entries() if entry.done) <= KEEP_BYTES
-    kept = {entry.id for store in bench.pair.stores for entry in store.entries()}
+        assert sum(len(entry.record) for entry in store.outbox.list_entries() if entry.done) <= KEEP_BYTES
+    kept = {entry.id for store in bench.pair.stores for entry in store.outbox.list_entries()}
     assert {"id-0", "id-99", "id-61"} <= kept
-    assert {id_ for store in bench.pair.stores for id_, _ in store.marks()} == kept - {"id-0"}
+    assert {id_ for store in bench.pair.stores for id_, _ in store.outbox.list_marks()} == kept - {"id-0"}
     bench.close()

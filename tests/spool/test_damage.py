@@ -88,7 +88,7 @@ def test_damage_that_shows_while_it_is_used_is_dealt_with_too(tmp_path: Path) ->
     """A large file is not read whole at the start."""
     bench = filled(tmp_path, seconds=60)
     path = tmp_path / "runtime/spool.db"
-    bench.pair.runtime.truncate()
+    bench.pair.runtime.database.truncate_log()
     path.write_bytes(overwritten(path.read_bytes()))  # under its hands; a part of it is in its cache
     with pytest.raises(SpoolUnreadableError, match="malformed"):
         bench.load()
@@ -129,7 +129,7 @@ def test_an_older_schema_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyP
     filled(tmp_path).close()
     monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, "CREATE TABLE more (a INTEGER) STRICT; -- a comment; with it"))
     bench = Bench(tmp_path)
-    assert [schema.user_version(store._connection) for store in bench.pair.stores] == [2, 2]
+    assert [schema.user_version(store.database._connection) for store in bench.pair.stores] == [2, 2]
     assert bench.waiting() == Ranges([(0, 64_000)])
     bench.close()
 

@@ -79,12 +79,12 @@ def test_a_full_disk_keeps_nothing_from_being_stored_in_memory(small: Path, benc
     bench.speak(32_000, 192_000)
     bench.chores()
     assert bench.told(DatabaseFailing)[0].where == "disk"
-    assert bench.pair.runtime.held["run-1"] >= 160_000
+    assert bench.pair.runtime.audio.samples_by_run["run-1"] >= 160_000
     grow(small, 4)
     retry(bench)
     assert bench.told(DatabaseWorking) == [DatabaseWorking("disk")]
     assert bench.pair.disk is not None
-    assert bench.pair.disk.held == {"run-1": 192_000}
+    assert bench.pair.disk.audio.samples_by_run == {"run-1": 192_000}
     assert bench.waiting() == Ranges([(0, 192_000)])
 
 
@@ -113,7 +113,7 @@ def test_what_was_answered_while_the_disk_failed_is_deleted_when_it_works(small:
     retry(bench)
     bench.chores()
     assert bench.pair.disk is not None
-    assert Ranges(bench.pair.disk.audio_ranges("run-1")) == Ranges([(16_000, 20_000), (24_000, 32_000)])
+    assert Ranges(bench.pair.disk.audio.ranges("run-1")) == Ranges([(16_000, 20_000), (24_000, 32_000)])
 
 
 def test_a_disk_that_can_not_be_read_at_the_start_is_found_later(tmp_path: Path, small: Path, bench: Bench) -> None:
@@ -169,7 +169,7 @@ def test_memory_that_is_full_too_leaves_audio_out_and_asks_for_it_later(tmp_path
     bench.begin()
     bench.do(segment(0))
     bench.speak(0, 960_000, chores_s=0.1)
-    assert bench.pair.runtime.held["run-1"] < 480_000, "a megabyte and little more"
+    assert bench.pair.runtime.audio.samples_by_run["run-1"] < 480_000, "a megabyte and little more"
     grow(small, 8)
     retry(bench)
     bench.do(segment(0))

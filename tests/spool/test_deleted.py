@@ -111,7 +111,7 @@ def test_a_copy_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         bench.do(segment(0), *(audio(at * SECOND, (at + 1) * SECOND) for at in range(20)))
         copy = small / "spool.db"
         with pytest.raises(sqlite3.Error):
-            bench.pair.runtime.copy_to(copy)
+            bench.pair.runtime.database.copy_to(copy)
         assert not list(small.iterdir())
         bench.close()
 

@@ -99,7 +99,7 @@ def test_a_record_is_known_by_the_id_that_it_has_itself(tmp_path: Path) -> None:
     """Else its delivery would never be marked, and come again at each start."""
     change(left(tmp_path), "UPDATE outbox SET id = 'id-flipped'")
     bench = Bench(tmp_path)
-    [entry] = bench.pair.stores[1].entries()
+    [entry] = bench.pair.stores[1].outbox.list_entries()
     assert entry.id == bench.recovered.pending[0].record.id == "id-1"
     bench.close()
 

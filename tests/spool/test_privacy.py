@@ -50,7 +50,7 @@ def test_within_seconds_no_copy_remains(tmp_path: Path, on_disk: bool, order: Ca
     assert copies(tmp_path), "in the log at least: that is what is looked at"
     bench.chores(10)
     assert copies(tmp_path) == 0
-    assert bench.pair.runtime.log_bytes() == 0
+    assert bench.pair.runtime.database.log_bytes() == 0
     bench.close()
 
 
@@ -69,7 +69,7 @@ def test_a_part_that_goes_leaves_the_rest_only(tmp_path: Path) -> None:
     bench.move()
     bench.do(commit(answer(1, 100, 63_900)))
     bench.chores(10)
-    assert Ranges(bench.pair.stores[-1].audio_ranges("run-1")) == Ranges([(0, 100), (63_900, 64_000)])
+    assert Ranges(bench.pair.stores[-1].audio.ranges("run-1")) == Ranges([(0, 100), (63_900, 64_000)])
     assert copies(tmp_path) == 1, "the first piece"
     bench.close()
 

@@ -124,7 +124,7 @@ def test_a_fault_in_the_last_orders_does_not_keep_the_rest_from_the_disk(
         bench.worker.run()
     assert bench.worker.all_moved
     left = Store("disk", tmp_path / "disk/spool.db")
-    assert left.held == {"run-1": 16_000}
+    assert left.audio.samples_by_run == {"run-1": 16_000}
     left.close()
 
 
