@@ -21,11 +21,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from edged.config.settings import DeepgramSettings, GateSettings
-from edged.recognizer.compose import compose, sentences
-from edged.recognizer.connection_log import ConnectionLog
-from edged.recognizer.script import Script, ScriptEngineFactory
-from edged.recognizer.server import Server
-from edged.recognizer.windows import Perturbations
+from edged.recognizer.perturbations import Perturbations
+from edged.testkit.compose import compose, sentences
+from edged.testkit.connection_log import ConnectionLog
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory
 
 WORDS = 8
 """In a sentence: some 4 s of speech every 30 s, as where people talk to a device now and then."""
@@ -69,7 +69,7 @@ async def measure(script: Script, perturbations: Perturbations) -> list[Row]:
         directory = Path(place)
         script.save(directory / "speech.wav", directory / "speech.json")
         (directory / "edged.toml").write_text("")
-        async with Server(ScriptEngineFactory(script), perturbations=perturbations) as server:
+        async with InstrumentedServer(ScriptEngineFactory(script), perturbations=perturbations) as server:
             settings = {
                 "capture.source": "wav",
                 "capture.path": str(directory / "speech.wav"),

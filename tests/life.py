@@ -16,10 +16,10 @@ from edged.gate.gate import SegmentClosed, SegmentOpened
 from edged.model.audio import Block
 from edged.model.record import Record, decode
 from edged.model.utterance import PlacedWord, Utterance
-from edged.recognizer.compose import place
 from edged.stream.events import BacklogRange
 from edged.stream.pending_audio import PendingAudio
 from edged.stream.transcript_assembler import UtteranceReady
+from edged.testkit.compose import place
 from edged.transcripts.delivery import Delivery
 from edged.transcripts.sinks.base import Sink
 from edged.transcripts.sinks.file import FileSink

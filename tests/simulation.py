@@ -17,10 +17,10 @@ from edged.model.errors import RefusedError, UnreachableError
 from edged.model.utterance import PlacedWord, Utterance
 from edged.recognizer import messages, protocol
 from edged.recognizer.handshake import parse_query
+from edged.recognizer.perturbations import Perturbations
 from edged.recognizer.protocol import Limits
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.script import Script, ScriptEngine
-from edged.recognizer.windows import Perturbations, ResultGenerator
+from edged.recognizer.results import ResultGenerator
 from edged.stream import deepgram
 from edged.stream.backoff import Backoff
 from edged.stream.events import AudioEvicted, AudioQuarantined, SenderEvent
@@ -29,6 +29,7 @@ from edged.stream.messages import parse as parse_message
 from edged.stream.sender import Sender
 from edged.stream.session import Hangup, SendMessage
 from edged.stream.transcript_assembler import UtteranceReady
+from edged.testkit.script import Script, ScriptEngine
 
 STEP_S = 0.05
 BLOCK_S = 0.1

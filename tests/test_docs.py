@@ -22,7 +22,7 @@ from edged.config.settings import Settings
 from edged.daemon.summary import Summary
 from edged.model.errors import ExitStatus
 from edged.model.record import Record, decode
-from edged.recognizer.faults import parse_fault as parse_fault
+from edged.testkit.faults import parse_fault as parse_fault
 from edged.transcripts.journal_entry import MESSAGE_ID
 from tests.journald import Journald
 

@@ -26,8 +26,8 @@ FOLDERS: dict[str, set[str]] = {
     "stream": {"model", "config", "service", "gate", "transcripts"},
     "spool": {"model", "config", "service", "transcripts"},
     "daemon": {"model", "config", "service", "capture", "gate", "stream", "spool", "transcripts"},
-    "recognizer": {"model", "config"},
-    "testkit": {"model", "config", "recognizer"},
+    "recognizer": {"model"},
+    "testkit": {"model", "recognizer"},
     "demo": {"model", "config", "service", "capture", "gate", "transcripts", "recognizer", "testkit", "daemon"},
     "cli": {
         *("model", "config", "service", "capture", "gate", "stream", "spool", "transcripts", "daemon", "recognizer"),
@@ -57,7 +57,7 @@ LIBRARIES: dict[str, set[str]] = {
     "systemd": {"transcripts.journal_readback"},
     "tomli": {"config.loader"},
     "webrtcvad": {"gate.detectors"},
-    "websockets": {"stream.connection", "recognizer.server", "recognizer.conversation"},
+    "websockets": {"stream.connection", "recognizer.server", "recognizer.conversation", "testkit.fault_injection"},
 }
 
 

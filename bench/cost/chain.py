@@ -18,9 +18,9 @@ from edged.gate.audio_gate import AudioGate
 from edged.gate.controller import QUIET_READ_S, SPEECH_READ_S
 from edged.gate.detectors import webrtc
 from edged.model.audio import Block
-from edged.recognizer.compose import compose
 from edged.stream.sender import Sender
 from edged.stream.session import SendMessage
+from edged.testkit.compose import compose
 
 RATE = 16_000
 MID_SPEECH, QUIET = round(SPEECH_READ_S * RATE), round(QUIET_READ_S * RATE)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from edged.gate.audio_gate import AudioGate
 from edged.model.audio import Block
-from edged.recognizer.compose import compose, sentences
+from edged.testkit.compose import compose, sentences
 from tests.simulation import BLOCK_S, World
 
 HOUR_S = 3600

@@ -10,9 +10,9 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from bench.cost.race import Run, place, start
 from bench.cost.subjects import EDGED, Subject
-from edged.recognizer.compose import compose, sentences
-from edged.recognizer.script import ScriptEngineFactory
-from edged.recognizer.server import Server
+from edged.testkit.compose import compose, sentences
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import ScriptEngineFactory
 
 SETTLED = 0.1
 """Of a run: in the beginning caches fill; that is not part of the slope."""
@@ -56,7 +56,7 @@ async def hour(minutes: float) -> Growth:
     """Somebody speaks all the time, in sentences. Unit: hours."""
     script = compose(sentences(40, 12), seed=3, silence_s=1.5)
     until_s = time.monotonic() + minutes * 60
-    async with Server(ScriptEngineFactory(script), history=1000) as server:
+    async with InstrumentedServer(ScriptEngineFactory(script), history=1000) as server:
         with place() as (directory, disk):
             run = await start(EDGED, server.url, directory, disk, script.pcm, after="loop")
             hours = lambda: time.monotonic() / 3600  # noqa: E731  as short as what it stands for

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from bench.cost.race import Run, place, start
 from bench.cost.subjects import EDGED, RATE, Subject
-from edged.recognizer.compose import compose, sentences
-from edged.recognizer.connection_log import ConnectionLog
-from edged.recognizer.script import Script, ScriptEngineFactory
-from edged.recognizer.server import Server
+from edged.testkit.compose import compose, sentences
+from edged.testkit.connection_log import ConnectionLog
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory
 
 ENDPOINTING_S = 0.3
 """So much silence ends a sentence, as edged asks for by default. Waiting for it is the server's own delay."""
@@ -61,7 +61,7 @@ async def starts(times: int) -> Starts:
     """One after the other, each with a new spool."""
     script = compose(sentences(1, 2), tail_s=1)
     taken_s, cpu_s = [], []
-    async with Server(ScriptEngineFactory(script)) as server:
+    async with InstrumentedServer(ScriptEngineFactory(script)) as server:
         for _ in range(times):
             with place() as (directory, disk):
                 begun_s = time.time()
@@ -91,7 +91,7 @@ class Delays(NamedTuple):
 async def delays(subject: Subject, count: int) -> Delays:
     """`count` sentences, one every `SENTENCE_S`."""
     script = compose(sentences(count, 5), lead_s=4, every_s=SENTENCE_S, seed=4)
-    async with Server(ScriptEngineFactory(script)) as server:
+    async with InstrumentedServer(ScriptEngineFactory(script)) as server:
         with place() as (directory, disk):
             run = await start(subject, server.url, directory, disk, script.pcm, state=True)
             file = disk / "transcripts.jsonl"
@@ -184,7 +184,7 @@ async def burst(segments: int) -> Burst:
         try:
             await _line(run, " capturing ")
             await asyncio.sleep(length_s + 2)
-            async with Server(ScriptEngineFactory(script), port=port) as server:
+            async with InstrumentedServer(ScriptEngineFactory(script), port=port) as server:
                 until_s = time.monotonic() + length_s * 2 + 30
                 words: list[str] = []
                 while len(words) < len(script.words) and time.monotonic() < until_s:

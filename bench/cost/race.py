@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from bench.cost.subjects import ROOT, Subject, command, microphone
 from bench.cost.usage import Usage, usage
-from edged.recognizer.compose import compose, sentences
-from edged.recognizer.script import Script, ScriptEngineFactory
-from edged.recognizer.server import Server
+from edged.testkit.compose import compose, sentences
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory
 
 WARM_UP_S = 12.0
 """From the start: imports, the connection and its priming are counted apart."""
@@ -131,7 +131,7 @@ def scenes(seconds: float) -> dict[str, Script]:
 
 async def race(script: Script, seconds: float, subjects: Sequence[Subject]) -> dict[str, Spent]:
     """All of them at the same time, so that whatever else this machine does strikes each alike."""
-    async with Server(ScriptEngineFactory(script), history=1000) as server:
+    async with InstrumentedServer(ScriptEngineFactory(script), history=1000) as server:
         with place() as (memory, disk):
             runs = []
             try:

@@ -7,18 +7,17 @@ import logging
 import signal
 import ssl
 from pathlib import Path
+from typing import Any
 
 from edged.model.cures import with_cure
 from edged.model.errors import ExitStatus, UsageError
 from edged.model.files import open_regular_file
 from edged.recognizer.engine import EngineFactory
-from edged.recognizer.faults import parse_fault
+from edged.recognizer.perturbations import Perturbations
 from edged.recognizer.pocketsphinx import PocketsphinxEngineFactory
 from edged.recognizer.protocol import Limits
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.script import Script, ScriptEngineFactory
 from edged.recognizer.server import Server
-from edged.recognizer.windows import Perturbations
 
 DESCRIPTION = """\
 Serve Deepgram's live protocol on this machine, so that edged, and any other Deepgram client, runs without an account.
@@ -125,19 +124,23 @@ def _server(args: argparse.Namespace) -> Server:
             no_empty_interims=True,
             confidence=0.0,
         )
-    return Server(
-        _engines(args),
-        host=args.listen,
-        port=args.port,
-        tls=_tls(args.cert, args.key),
-        keys=None if args.api_key_file is None else {_key(args.api_key_file)},
-        limits=limits,
-        perturbations=Perturbations.all() if args.unkind else None,
-        quirks=quirks,
-        seed=args.seed,
-        faults=[parse_fault(order) for order in args.fault],
-        history=0,
-    )
+    options: dict[str, Any] = {
+        "host": args.listen,
+        "port": args.port,
+        "tls": _tls(args.cert, args.key),
+        "keys": None if args.api_key_file is None else {_key(args.api_key_file)},
+        "limits": limits,
+        "perturbations": Perturbations.all() if args.unkind else None,
+        "quirks": quirks,
+        "seed": args.seed,
+    }
+    if not args.fault:
+        return Server(_engines(args), **options)
+    from edged.testkit.faults import parse_fault
+    from edged.testkit.instrumented_server import InstrumentedServer
+
+    faults = [parse_fault(order) for order in args.fault]
+    return InstrumentedServer(_engines(args), faults=faults, history=0, **options)
 
 
 def _engines(args: argparse.Namespace) -> EngineFactory:
@@ -147,6 +150,8 @@ def _engines(args: argparse.Namespace) -> EngineFactory:
         return PocketsphinxEngineFactory()
     if args.engine == "pocketsphinx":
         raise UsageError("--script is for --engine script")
+    from edged.testkit.script import Script, ScriptEngineFactory
+
     return ScriptEngineFactory(Script.load(args.script, args.script.with_suffix(".json")))
 
 

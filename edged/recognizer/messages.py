@@ -119,34 +119,3 @@ def error(text: str) -> str:
             "message": "Could not decode the text data sent as a valid message.",
         }
     )
-
-
-def garbage(now_s: float) -> list[str | bytes]:
-    """Things that should not be said, and have been; none of them answers any audio, as all can see."""
-    return [
-        "this is not JSON",
-        "[]",
-        "null",
-        "{}",
-        b"\x00\x01binary",
-        '{"type":"Weather","temperature":21}',
-        '{"type":"Results","is_final":true}',
-        '{"type":"Results","channel_index":[0,1],"start":"soon","duration":null,"is_final":1,"channel":[]}',
-        json.dumps(
-            {
-                "type": "Results",
-                "channel_index": [0, 1],
-                "start": 0.0,
-                "duration": 0.0,
-                "is_final": False,
-                "speech_final": False,
-                "channel": {"alternatives": []},
-                "novelty": {"of": ["the", "day"]},
-            }
-        ),
-        utterance_end(-1.0),
-        utterance_end(max(0.0, now_s - 60)),
-        speech_started(-1.0),
-        json.dumps({"type": "Metadata", "request_id": None}),
-        json.dumps({"type": "Error", "description": None, "variant": 7}),
-    ]

@@ -18,8 +18,9 @@ from typing import NamedTuple
 from edged.model.audio import BYTES_PER_SAMPLE
 from edged.recognizer import messages
 from edged.recognizer.handshake import CONTAINER_RATE, Query
+from edged.recognizer.perturbations import Draw, Perturbations
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.windows import Draw, Perturbations, ResultGenerator
+from edged.recognizer.results import ResultGenerator
 
 PIECE_S = 0.1
 """Audio that is processed at a time: no coarser than the usual message, so that windows don't depend on messages."""
@@ -39,6 +40,8 @@ class Limits:
     """Times real time; documented."""
     backlog_s: float = 600.0
     """Audio that waits to be processed; beyond it the socket is not read."""
+    max_connections: int | None = None
+    """Connections open at once; further handshakes are refused with 429. None: no limit."""
 
 
 class ServerMessage(NamedTuple):

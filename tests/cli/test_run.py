@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from edged.recognizer.compose import place
+from edged.testkit.compose import place
 from tests.patience import PATIENCE_S
 
 IDLE = ("deepgram.url=ws://127.0.0.1:9/v1/listen", "spool.enabled=false", "transcripts.sinks=[]")

@@ -33,12 +33,12 @@ from edged.daemon.summary import Summary
 from edged.gate.audio_gate import AudioGate
 from edged.model.errors import ExitStatus
 from edged.model.record import Record, decode
-from edged.recognizer.compose import place
-from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import ScriptEngineFactory
-from edged.recognizer.server import Server
 from edged.stream.sender import Sender
+from edged.testkit.compose import place
+from edged.testkit.faults import Fault, FaultKind
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import ScriptEngineFactory
 from edged.transcripts.delivery import Delivery
 from tests.patience import PATIENCE_S
 
@@ -112,11 +112,11 @@ def words(directory: Path) -> list[str]:
     return [word.word for record in records(directory) for word in record.words]
 
 
-def with_server(act: Callable[[Server], Awaitable[None]], **options: Any) -> None:
+def with_server(act: Callable[[InstrumentedServer], Awaitable[None]], **options: Any) -> None:
     """Run a coroutine beside a recogniser that keeps up with SPEED."""
 
     async def main() -> None:
-        async with Server(ScriptEngineFactory(SCRIPT), limits=Limits(max_rate=1000), **options) as server:
+        async with InstrumentedServer(ScriptEngineFactory(SCRIPT), limits=Limits(max_rate=1000), **options) as server:
             await asyncio.wait_for(act(server), PATIENCE_S)
 
     asyncio.run(main())
@@ -128,7 +128,7 @@ def with_server(act: Callable[[Server], Awaitable[None]], **options: Any) -> Non
 def test_a_recording_becomes_records(settings: Callable[..., Settings], tmp_path: Path) -> None:
     """From the source to the file; the summary tells it in numbers."""
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         run = Daemon(settings(server.url), None)
         assert await run.run() is ExitStatus.OK
         summary = run.summary
@@ -147,7 +147,7 @@ def test_a_recording_becomes_records(settings: Callable[..., Settings], tmp_path
 def test_the_key_goes_to_the_server(settings: Callable[..., Settings], tmp_path: Path) -> None:
     """And to nothing else."""
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         assert await Daemon(settings(server.url), ApiKey("k3y", "a test")).run() is ExitStatus.OK
         assert not server.refusals
 
@@ -160,7 +160,7 @@ def test_nonsense_of_the_server_is_noted_once(
 ) -> None:
     """Each kind of it; all of it is counted."""
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         daemon = Daemon(settings(server.url), None)
         with caplog.at_level(logging.INFO, "edged"):
             assert await daemon.run() is ExitStatus.OK
@@ -191,7 +191,7 @@ def test_a_signal_waits_for_the_last_words(
 ) -> None:
     """In the middle of the sentence: what was said until then is written."""
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         task = asyncio.create_task(Daemon(settings(server.url), None).run())
         while server.received_samples < SCRIPT.words[1].start:  # noqa: ASYNC110  it has no event
             await asyncio.sleep(0.002)
@@ -207,7 +207,7 @@ def test_a_signal_waits_for_the_last_words(
 def test_a_stop_is_bounded(settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture) -> None:
     """`stop_s`, and the status and the log say that something is left."""
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         sending = send(signal.SIGTERM, after_s=2 / SPEED)
         run = Daemon(settings(stop_s=0.1), None)
         assert await run.run() is ExitStatus.SPEECH_LEFT
@@ -221,7 +221,7 @@ def test_a_stop_is_bounded(settings: Callable[..., Settings], caplog: pytest.Log
 def test_a_second_signal_cuts_it_short(settings: Callable[..., Settings]) -> None:
     """Whatever `stop_s` is: far beyond what `with_server` waits."""
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         sending = send(signal.SIGTERM, signal.SIGTERM, after_s=2 / SPEED)
         assert await Daemon(settings(stop_s=300), None).run() is ExitStatus.SPEECH_LEFT
         sending.join()
@@ -232,7 +232,7 @@ def test_a_second_signal_cuts_it_short(settings: Callable[..., Settings]) -> Non
 def test_sighup_reopens_the_file(settings: Callable[..., Settings], tmp_path: Path) -> None:
     """It was renamed: the record is in a new one."""
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         task = asyncio.create_task(Daemon(settings(server.url), None).run())
         while not server.received_samples:  # noqa: ASYNC110  it has no event
             await asyncio.sleep(0.002)

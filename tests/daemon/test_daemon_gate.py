@@ -10,10 +10,10 @@ from edged.daemon import daemon
 from edged.daemon.daemon import Daemon
 from edged.gate.controller import GateController
 from edged.model.errors import ExitStatus
-from edged.recognizer.server import Server
 from edged.stream.events import SenderEvent
 from edged.stream.pending_audio import AudioReleased
 from edged.stream.transcript_assembler import UtteranceReady
+from edged.testkit.instrumented_server import InstrumentedServer
 from tests.daemon.test_daemon import fast as fast  # a fixture
 from tests.daemon.test_daemon import settings as settings  # another
 from tests.daemon.test_daemon import signals as signals  # another
@@ -27,7 +27,7 @@ def test_the_gate_learns_of_every_word_and_of_silence(
     learnt: list[SenderEvent] = []
     monkeypatch.setattr(daemon, "teach", lambda gate, event: learnt.append(event))
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         assert await Daemon(settings(server.url), None).run() is ExitStatus.OK
 
     with_server(act)
@@ -39,7 +39,7 @@ def test_the_gate_learns_of_every_word_and_of_silence(
 def test_its_lateness_is_in_the_summary(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GateController, "late_s", 2.5)
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         run = Daemon(settings(server.url), None)
         assert await run.run() is ExitStatus.OK
         assert run.summary.judged_late_s == 2.5

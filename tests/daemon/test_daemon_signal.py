@@ -15,9 +15,9 @@ from edged.daemon import backlog_report, daemon
 from edged.daemon.daemon import Daemon
 from edged.model.audio import Block, SignalChange, SourceEnded, SourceEvent, SourceLost, SourceOpened
 from edged.model.errors import ExitStatus
-from edged.recognizer.server import Server
 from edged.stream.backfill import Backfill
 from edged.stream.events import BacklogRange
+from edged.testkit.instrumented_server import InstrumentedServer
 from tests.daemon.test_daemon import BLOCK, send, with_server
 from tests.daemon.test_daemon import settings as settings  # a fixture
 from tests.daemon.test_daemon import signals as signals  # another
@@ -31,7 +31,7 @@ def test_audio_that_a_loop_that_stood_still_has_cost_is_told_and_counted(
     blocks = [Block(1600 * number, bytes(3200), 100 + number / 10) for number in range(150)]
     played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), *blocks, SourceEnded())
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         run = Daemon(settings(server.url), None)
         assert await run.run() is ExitStatus.OK
         assert (run.summary.dropped_s, run.summary.captured_s, run.summary.peak_dbfs) == (5.0, 10.0, dbfs(0))
@@ -58,7 +58,7 @@ def test_a_microphone_that_clips_is_told_of_and_a_recording_is_as_it_is(
     whole = settings()
     waiting = replace(whole, capture=replace(whole.capture, source=source))
 
-    async def act(_: Server) -> None:
+    async def act(_: InstrumentedServer) -> None:
         sent = send(signal.SIGTERM, after_s=0.3)
         await Daemon(waiting, None).run()
         sent.join()
@@ -83,7 +83,7 @@ def test_a_mute_ends_with_the_device_and_is_told_of_again_after_its_return(
             super()._on_item(item)
             faults.append(self._manager.fault)
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         assert await Told(settings(server.url), None).run() is ExitStatus.OK
 
     with caplog.at_level(logging.DEBUG, "edged"):

@@ -18,8 +18,8 @@ from edged.daemon.daemon import Daemon
 from edged.gate.controller import QUIET_READ_S, SPEECH_READ_S
 from edged.model.audio import Block, Overrun, SignalChange, SourceEnded, SourceEvent, SourceLost, SourceOpened
 from edged.model.errors import ExitStatus, SourceMismatchError
-from edged.recognizer.server import Server
 from edged.spool.spool import Spool
+from edged.testkit.instrumented_server import InstrumentedServer
 from tests.daemon.test_daemon import BLOCK, SCRIPT, with_server
 from tests.daemon.test_daemon import settings as settings  # a fixture
 from tests.daemon.test_daemon import signals as signals  # another
@@ -59,7 +59,7 @@ def test_holes_are_counted(settings: Callable[..., Settings], monkeypatch: pytes
     blocks = [Block(at, BLOCK, 100 + at / 16_000) for at in (0, 1600, 8000, 9600)]
     played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), *blocks, Overrun(4800), SourceEnded())
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         run = Daemon(settings(server.url), None)
         assert await run.run() is ExitStatus.OK
         assert run.summary.holes == 1
@@ -76,7 +76,7 @@ def test_a_hole_that_is_found_late_redates_what_was_captured_behind_it_also_in_t
     blocks = [Block(at, BLOCK, 100 + at / 16_000) for at in (0, 1600, 3200)]
     played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), *blocks, Overrun(8000, 1600), SourceEnded())
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         run = Daemon(settings(server.url), None)
         assert await run.run() is ExitStatus.OK
         assert run.summary.holes == 1
@@ -97,7 +97,7 @@ def test_the_source_is_told_how_much_audio_may_come_at_a_time(
         told.clear()
         played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), Block(0, pcm, 100.0), SourceEnded())
 
-        async def act(server: Server) -> None:
+        async def act(server: InstrumentedServer) -> None:
             await Daemon(settings(server.url), None).run()
 
         with_server(act)
@@ -119,7 +119,7 @@ def test_the_source_is_told_of_in_the_log(
         SourceEnded(),
     )
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         with caplog.at_level(logging.INFO, "edged"):
             assert await Daemon(settings(server.url), None).run() is ExitStatus.OK
 
@@ -142,7 +142,7 @@ def test_what_recurs_is_told_once_whatever_alternates(
     ]
     played(monkeypatch, opened, *[Overrun(1600 + each) for each in range(28)], *flaps, SourceEnded())
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         with caplog.at_level(logging.INFO, "edged"):
             assert await Daemon(settings(server.url), None).run() is ExitStatus.OK
 
@@ -174,7 +174,7 @@ def test_a_source_that_hangs_is_asked_to_open_its_device_again_and_that_it_helpe
 
     monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Hanging([], deliver))
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         with caplog.at_level(logging.INFO, "edged"):
             assert await Daemon(settings(server.url), None).run() is ExitStatus.OK
 
@@ -209,7 +209,7 @@ def test_a_source_that_is_missing_is_waited_for(
     """The run begins; the connection is a check of the key and ends in order."""
     played(monkeypatch, missing=SourceLost("no card captures"))
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         made = settings(server.url)
         made = replace(made, capture=replace(made.capture, source="alsa"))
         task = asyncio.create_task(Daemon(made, None).run())
@@ -249,7 +249,7 @@ def test_a_thread_that_hangs_in_the_driver_is_left_behind(
 
     monkeypatch.setattr(daemon, "open_source", lambda _, deliver: Hanging([SourceEnded()], deliver))
 
-    async def act(server: Server) -> None:
+    async def act(server: InstrumentedServer) -> None:
         assert await Daemon(settings(server.url), None).run() is ExitStatus.OK
 
     with_server(act)

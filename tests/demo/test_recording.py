@@ -9,7 +9,7 @@ from edged.config.settings import DeepgramSettings, GateSettings
 from edged.demo import recording
 from edged.demo.recording import RATE, DemoRecording
 from edged.model.errors import ConfigurationError
-from edged.recognizer.compose import compose
+from edged.testkit.compose import compose
 
 SPOKEN = compose(["ba be bi"], lead_s=0.2, tail_s=0.2).pcm
 RECORDINGS = [(f"sentence {number}", SPOKEN) for number in range(5)]

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from edged.model.record import Record, decode
-from edged.recognizer.compose import compose, sentences
-from edged.recognizer.connection_log import ConnectionLog
-from edged.recognizer.script import Script, ScriptEngineFactory
-from edged.recognizer.server import Server
+from edged.testkit.compose import compose, sentences
+from edged.testkit.connection_log import ConnectionLog
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory
 from tests.patience import PATIENCE_S
 
 KEY = "c0ffee0123456789abcdef0123456789deadbeef"
@@ -241,9 +241,9 @@ class Stage:
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
-    async def recogniser(self, script: Script, **options: Any) -> Server:
+    async def recogniser(self, script: Script, **options: Any) -> InstrumentedServer:
         """A server that knows the recording; `options` are those of Server."""
-        return await self._stack.enter_async_context(Server(ScriptEngineFactory(script), **options))
+        return await self._stack.enter_async_context(InstrumentedServer(ScriptEngineFactory(script), **options))
 
     async def daemon(
         self,

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.compose import compose, sentences
 from edged.recognizer.decoding import DECODERS
-from edged.recognizer.faults import Fault, FaultKind
-from edged.recognizer.script import Script
 from edged.stream.encoding import encoder
+from edged.testkit.compose import compose, sentences
+from edged.testkit.faults import Fault, FaultKind
+from edged.testkit.script import Script
 from tests.end_to_end.stage import Stage
 
 

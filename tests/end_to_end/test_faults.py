@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from edged.recognizer.faults import Fault, FaultKind
+from edged.recognizer.perturbations import Perturbations
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.script import Script
-from edged.recognizer.server import Server
-from edged.recognizer.windows import Perturbations
+from edged.testkit.faults import Fault, FaultKind
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script
 from tests.end_to_end.stage import Run, Setting, Stage, speech, until
 
 pytestmark = pytest.mark.slow
@@ -167,7 +167,7 @@ async def play(
     script: Script | None = None,
     settings: dict[str, Setting] = QUICK,
     **options: Any,
-) -> tuple[Run, Server]:
+) -> tuple[Run, InstrumentedServer]:
     """Three sentences with a fault, and those that are ordered `after` the first connection: all must strike."""
     script = script or speech()
     server = await stage.recogniser(script, perturbations=UNKIND[unkind], **options)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.script import Script
-from edged.recognizer.server import Server
-from edged.recognizer.windows import Perturbations
+from edged.recognizer.perturbations import Perturbations
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script
 from edged.testkit.virtual_microphone import VirtualMicrophone
 from tests.end_to_end.stage import Run, Stage, speech, until
 
@@ -32,7 +32,7 @@ def plugin(directory: Path) -> Path:
     return made
 
 
-async def listen(stage: Stage, script: Script, server: Server) -> tuple[VirtualMicrophone, Run]:
+async def listen(stage: Stage, script: Script, server: InstrumentedServer) -> tuple[VirtualMicrophone, Run]:
     """A daemon at a microphone in whose room the recording has just begun."""
     audio = stage.directory / "room.raw"
     audio.write_bytes(script.pcm)

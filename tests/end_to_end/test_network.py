@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.faults import Fault, FaultKind
-from edged.recognizer.server import Server
-from edged.recognizer.windows import Perturbations
+from edged.recognizer.perturbations import Perturbations
+from edged.testkit.faults import Fault, FaultKind
+from edged.testkit.instrumented_server import InstrumentedServer
 from tests.end_to_end.stage import KEY, Setting, Stage, speech
 from tests.end_to_end.test_stopping import free_port
 
@@ -228,7 +228,7 @@ async def proxy(wanted: str | None = None, *, spoils: bool = False) -> AsyncIter
         listener.close()
 
 
-def target(server: Server) -> str:
+def target(server: InstrumentedServer) -> str:
     return f"CONNECT 0.0.0.0:{server.port}"
 
 

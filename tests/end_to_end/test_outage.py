@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from edged.model.audio import BYTES_PER_SAMPLE
-from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import Script, ScriptEngineFactory, ScriptWord
-from edged.recognizer.server import Server
+from edged.testkit.faults import Fault, FaultKind
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory, ScriptWord
 from tests.end_to_end.stage import Run, Setting, Stage, speech, until, wall_s
 from tests.end_to_end.test_stopping import LAST_WORDS, free_port
 from tests.patience import PATIENCE_S
@@ -41,10 +41,12 @@ def part(script: Script, first: int, last: int) -> Script:
 
 
 @asynccontextmanager
-async def serving(script: Script, port: int, *, fast: bool = True, **options: object) -> AsyncIterator[Server]:
+async def serving(
+    script: Script, port: int, *, fast: bool = True, **options: object
+) -> AsyncIterator[InstrumentedServer]:
     """A recogniser that is there for a while."""
     limits = Limits(max_rate=1000) if fast else None
-    async with Server(ScriptEngineFactory(script), port=port, limits=limits, **options) as server:  # type: ignore[arg-type]
+    async with InstrumentedServer(ScriptEngineFactory(script), port=port, limits=limits, **options) as server:  # type: ignore[arg-type]
         yield server
 
 
@@ -109,7 +111,7 @@ def check(first: Run, heard: Sequence[Heard], *, within_s: float = 0.05) -> None
 # Within one run
 
 
-async def outage(stage: Stage, settings: Mapping[str, Setting]) -> tuple[Run, Server, float]:
+async def outage(stage: Stage, settings: Mapping[str, Setting]) -> tuple[Run, InstrumentedServer, float]:
     """Twenty seconds of 503 while somebody speaks; returns the server that came after, and when that was."""
     script = speech(count=8, words_each=9, silence_s=1.5)
     async with serving(script, 0, fast=False) as before:
@@ -130,7 +132,7 @@ async def outage(stage: Stage, settings: Mapping[str, Setting]) -> tuple[Run, Se
     return run, server, back_s
 
 
-def most_at_a_time(server: Server) -> int:
+def most_at_a_time(server: InstrumentedServer) -> int:
     """Connections."""
     ends = [(account.opened_at_s, 1) for account in server.connection_logs]
     ends += [(account.closed_at_s, -1) for account in server.connection_logs if account.closed_at_s is not None]

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.protocol import Limits
+from edged.testkit.faults import Fault, FaultKind
 from tests.end_to_end.stage import Run, Setting, Stage, speech, until
 from tests.end_to_end.test_stopping import free_port
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.faults import Fault, FaultKind
+from edged.testkit.faults import Fault, FaultKind
 from tests.end_to_end.stage import KEY, Run, Setting, Stage, speech
 
 pytestmark = pytest.mark.slow

@@ -2,8 +2,8 @@
 
 import pytest
 
-from edged.recognizer.connection_log import ConnectionLog
 from edged.recognizer.protocol import Limits
+from edged.testkit.connection_log import ConnectionLog
 from tests.end_to_end.stage import Stage, speech, until
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from edged.recognizer.faults import Fault, FaultKind
+from edged.testkit.faults import Fault, FaultKind
 from tests.end_to_end.stage import Run, Stage, speech, until
 
 pytestmark = pytest.mark.slow

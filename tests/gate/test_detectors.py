@@ -3,7 +3,7 @@
 import pytest
 
 from edged.gate.detectors import webrtc
-from edged.recognizer.compose import compose
+from edged.testkit.compose import compose
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 32000, 48000])

@@ -17,7 +17,7 @@ from edged.gate.detectors import make_audio_gate, resampler, second_detector
 from edged.gate.gate import SegmentOpened
 from edged.model.audio import Block
 from edged.model.errors import ConfigurationError
-from edged.recognizer.compose import compose
+from edged.testkit.compose import compose
 
 RATES = [8000, 16000, 32000, 48000]
 

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edged.recognizer.compose import place, vocabulary
 from edged.recognizer.handshake import PATH
-from edged.recognizer.script import Script
-from edged.recognizer.server import Server
-from edged.recognizer.windows import Perturbations
+from edged.recognizer.perturbations import Perturbations
+from edged.testkit.compose import place, vocabulary
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script
 from tests.end_to_end.stage import Setting
 from tests.kills.ear import Verdict
 from tests.kills.evidence import Evidence
@@ -98,7 +98,7 @@ class Campaign:
         engines = Evidence(script, directory)
         await asyncio.sleep(rng.uniform(0, MEAN_S))  # starts cost processor time: not all at once
         async with (
-            Server(engines, perturbations=Perturbations.all(), seed=rng.randrange(1 << 30)) as server,
+            InstrumentedServer(engines, perturbations=Perturbations.all(), seed=rng.randrange(1 << 30)) as server,
             Network(server.port) as network,
             Instance(directory, script, f"ws://127.0.0.1:{network.port}{PATH}", any_settings(rng)) as instance,
         ):

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from edged.model.ranges import Range
 from edged.model.record import Record
-from edged.recognizer.script import Script, ScriptWord
+from edged.testkit.script import Script, ScriptWord
 from edged.testkit.virtual_microphone import PlaybackState
 from tests.end_to_end.stage import wall_s
 

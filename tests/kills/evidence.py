@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edged.model.ranges import Range
 from edged.recognizer.engine import Engine, Recognition
-from edged.recognizer.script import Script, ScriptEngineFactory
-from edged.recognizer.server import Server
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory
 
 
 class _Kept:
@@ -52,7 +52,7 @@ class Evidence(ScriptEngineFactory):
         self._opened += 1
         return _Kept(super().open(rate), self._wire / f"{self._opened:04}-{time.strftime('%H%M%S')}.raw")
 
-    def keep(self, server: Server, heard: list[Range]) -> None:
+    def keep(self, server: InstrumentedServer, heard: list[Range]) -> None:
         """Beside it what was said, by connection, and what was heard of the room."""
         zero_s = time.time() - time.monotonic()
         said = [

@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from typing import Self
 
 from edged.model.record import Record, decode
-from edged.recognizer.script import Script
+from edged.testkit.script import Script
 from edged.testkit.virtual_microphone import VirtualMicrophone
 from tests.end_to_end.stage import KEY, Setting
 from tests.kills.ear import Ear, Verdict, expected, judge

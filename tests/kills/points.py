@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edged.recognizer.handshake import PATH
-from edged.recognizer.script import Script, ScriptEngineFactory
-from edged.recognizer.server import Server
-from edged.recognizer.windows import Perturbations
+from edged.recognizer.perturbations import Perturbations
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory
 from edged.transcripts.journal_entry import MESSAGE_ID
 from tests.journald import Journald
 from tests.kills.campaign import end, talk
@@ -89,7 +89,7 @@ async def die_at(name: str, directory: Path, script: Script, journald: Journald 
 
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(
-            Server(ScriptEngineFactory(script), perturbations=Perturbations.all(), seed=seed)
+            InstrumentedServer(ScriptEngineFactory(script), perturbations=Perturbations.all(), seed=seed)
         )
         network = await stack.enter_async_context(Network(server.port))
         instance = await stack.enter_async_context(

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.handshake import PATH
-from edged.recognizer.server import Server
-from edged.recognizer.windows import Perturbations
+from edged.recognizer.perturbations import Perturbations
 from edged.service.clock import State
+from edged.testkit.faults import Fault, FaultKind
+from edged.testkit.instrumented_server import InstrumentedServer
 from tests.kills.campaign import MOST_S, end, talk
 from tests.kills.ear import Verdict
 from tests.kills.evidence import Evidence
@@ -117,7 +117,9 @@ class Soak:
                 if not stack.enter_context(small_disk(self.directory / name)):
                     without.append(f"a full {name} (mounting needs root)")
             async with (
-                Server(evidence, perturbations=Perturbations.all(), seed=self.seed, history=HISTORY) as server,
+                InstrumentedServer(
+                    evidence, perturbations=Perturbations.all(), seed=self.seed, history=HISTORY
+                ) as server,
                 Network(server.port) as network,
                 Instance(
                     self.directory,

@@ -9,8 +9,8 @@ import pytest
 from edged.capture.opening import open_pcm
 from edged.config.settings import CaptureSettings
 from edged.model.record import Record, RecordWord
-from edged.recognizer.compose import place
-from edged.recognizer.script import Script
+from edged.testkit.compose import place
+from edged.testkit.script import Script
 from edged.testkit.virtual_microphone import PlaybackState, VirtualMicrophone
 from tests.kills.ear import Ear, expected, judge
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.script import Script
+from edged.testkit.script import Script
 from edged.testkit.virtual_microphone import VirtualMicrophone
 from edged.transcripts.journal_entry import MESSAGE_ID
 from tests.capture.conftest import plugin  # noqa: F401  a fixture

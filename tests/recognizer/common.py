@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from edged.recognizer.compose import place
 from edged.recognizer.handshake import Query, parse_query
 from edged.recognizer.messages import MessageBuilder
+from edged.recognizer.perturbations import Draw, Perturbations
 from edged.recognizer.protocol import Limits, RecognizerSession, ServerAction, ServerClose, ServerMessage
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.script import Script, ScriptEngine
-from edged.recognizer.windows import Draw, Perturbations, ResultGenerator
+from edged.recognizer.results import ResultGenerator
+from edged.testkit.compose import place
+from edged.testkit.script import Script, ScriptEngine
 
 RATE = 16_000
 USUAL = "model=nova-3&encoding=linear16&sample_rate=16000&channels=1"

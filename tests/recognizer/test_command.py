@@ -101,7 +101,7 @@ def test_a_key_file_holds_one_word(script: Path, text: str) -> None:
 
 
 def test_help_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    from edged.recognizer.faults import FaultKind
+    from edged.testkit.faults import FaultKind
 
     with pytest.raises(SystemExit):
         parse("--help")

@@ -1,21 +1,16 @@
-"""One connection over a real socket: what is said, and every fault as a client sees it."""
+"""One connection over a real socket, as a client sees it."""
 
 import asyncio
-import contextlib
 import json
 from typing import Any
 
-import pytest
-from websockets.exceptions import ConnectionClosed
-
-from edged.recognizer.compose import compose, sentences
 from edged.recognizer.engine import Engine
-from edged.recognizer.faults import Fault, FaultKind
+from edged.recognizer.perturbations import Perturbations
 from edged.recognizer.protocol import Limits
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.script import ScriptEngine, ScriptEngineFactory
-from edged.recognizer.server import Server
-from edged.recognizer.windows import Perturbations
+from edged.testkit.compose import compose, sentences
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import ScriptEngine, ScriptEngineFactory
 from tests.patience import PATIENCE_S
 from tests.recognizer.common import ONE_SENTENCE, pcm, results, words
 from tests.recognizer.wire import AT_ONCE, CLOSE_STREAM, client, collect, send, serve
@@ -93,138 +88,10 @@ def test_a_client_that_is_too_far_ahead_waits_and_loses_nothing() -> None:
     asyncio.run(main())
 
 
-# Faults
+# Perturbations and quirks reach the wire
 
 
-def test_reset_breaks_the_connection_without_a_close() -> None:
-    async def main() -> None:
-        async with serve(faults=[Fault(FaultKind.RESET, after_audio_s=1.5)]) as server, client(server) as connection:
-            with contextlib.suppress(ConnectionClosed):
-                await send(connection, ONE_SENTENCE.pcm)
-            await collect(connection)
-            assert connection.close_code == 1006
-            with pytest.raises(ConnectionClosed) as error:
-                await connection.recv()
-            assert isinstance(error.value.__cause__, ConnectionResetError)
-
-    asyncio.run(main())
-
-
-def test_a_fault_in_mid_word_leaves_that_word_unanswered() -> None:
-    async def main() -> None:
-        async with serve(faults=[Fault(FaultKind.CLOSE, code=1012, in_word=1)]) as server, client(server) as connection:
-            messages = asyncio.create_task(collect(connection))
-            with contextlib.suppress(ConnectionClosed):
-                await send(connection, ONE_SENTENCE.pcm)
-            answered = [w["word"] for m in results(await messages) for w in m["channel"]["alternatives"][0]["words"]]
-            assert "two" not in answered
-            assert connection.close_code == 1012
-            assert server.pending_faults == []
-
-    asyncio.run(main())
-
-
-def test_close_with_a_code_and_a_reason() -> None:
-    async def main() -> None:
-        fault = Fault(FaultKind.CLOSE, code=1011, reason="internal", after_samples=100)
-        async with serve(faults=[fault]) as server, client(server) as connection:
-            await connection.send(bytes(400))
-            await collect(connection)
-            assert (connection.close_code, connection.close_reason) == (1011, "internal")
-
-    asyncio.run(main())
-
-
-def test_a_black_hole_takes_everything_and_answers_nothing() -> None:
-    async def main() -> None:
-        async with (
-            serve(faults=[Fault(FaultKind.BLACK_HOLE, after_audio_s=2.0)]) as server,
-            client(server) as connection,
-        ):
-            await send(connection, pcm(ONE_SENTENCE, 0, 2.0))
-            assert json.loads(await connection.recv())["type"] == "Results"
-            async with asyncio.timeout(PATIENCE_S):
-                await send(connection, ONE_SENTENCE.pcm * 20)  # 3.8 MB: more than socket buffers hold
-            await connection.send(CLOSE_STREAM)
-            pong = await connection.ping()
-            messages = asyncio.create_task(collect(connection))
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(pong, 0.3)
-            connection.transport.abort()
-            assert results(await messages, final=True) == []
-
-    asyncio.run(main())
-
-
-def test_a_stall_answers_pings_but_gives_no_results() -> None:
-    async def main() -> None:
-        async with serve(faults=[Fault(FaultKind.STALL)]) as server, client(server) as connection:
-            await send(connection, ONE_SENTENCE.pcm)
-            await connection.send(CLOSE_STREAM)
-            await asyncio.wait_for(await connection.ping(), PATIENCE_S)
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(connection.recv(), 0.2)
-
-    asyncio.run(main())
-
-
-def test_a_stall_until_close_gives_all_results_after_the_close_was_begun() -> None:
-    async def main() -> None:
-        async with (
-            serve(faults=[Fault(FaultKind.STALL, variant="until_close")]) as server,
-            client(server) as connection,
-        ):
-            await send(connection, ONE_SENTENCE.pcm)
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(connection.recv(), 0.1)
-            await connection.send(CLOSE_STREAM)
-            assert words(await collect(connection)) == ["one", "two", "three"]
-            assert connection.close_code == 1000
-
-    asyncio.run(main())
-
-
-def test_garbage_is_said_once_and_answers_no_audio() -> None:
-    async def main() -> None:
-        async with serve(faults=[Fault(FaultKind.GARBAGE, after_audio_s=2.0)]) as server, client(server) as connection:
-            await send(connection, ONE_SENTENCE.pcm)
-            await connection.send(CLOSE_STREAM)
-            odd, messages = [], []
-            with contextlib.suppress(ConnectionClosed):
-                while True:
-                    text = await connection.recv()
-                    try:
-                        message = json.loads(text)
-                        assert message["type"] == "Results"
-                        assert message["channel"]["alternatives"][0]["transcript"] is not None
-                        messages.append(message)
-                    except (ValueError, KeyError, TypeError, IndexError, AssertionError):
-                        odd.append(text)
-            assert words(messages) == ["one", "two", "three"]
-            assert any(isinstance(text, bytes) for text in odd)
-            assert "this is not JSON" in odd
-            assert sum('"Metadata"' in str(text) for text in odd) == 2  # one unasked, one at the end
-            assert connection.close_code == 1000
-
-    asyncio.run(main())
-
-
-def test_slow_reads_at_a_fraction_of_real_time() -> None:
-    async def main() -> None:
-        async with serve(faults=[Fault(FaultKind.SLOW, rate=2.0)]) as server, client(server) as connection:
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            await send(connection, pcm(ONE_SENTENCE, 0, 1.0))
-            await connection.recv()
-            assert loop.time() - began >= 0.5
-
-    asyncio.run(main())
-
-
-# Unkindness and quirks reach the wire
-
-
-def test_each_connection_is_unkind_in_another_way_and_the_same_for_the_same_seed() -> None:
+def test_perturbations_differ_between_connections_and_repeat_with_the_seed() -> None:
     talk = compose(sentences(2, 14), silence_s=1.0, seed=5)
 
     async def main() -> list[list[dict[str, Any]]]:
@@ -272,10 +139,10 @@ class SlowEngines(ScriptEngineFactory):
         return Slow(self.script)
 
 
-def test_a_heavy_engine_does_not_stall_other_connections() -> None:
+def test_a_blocking_engine_does_not_stall_other_connections() -> None:
     async def main() -> None:
         async with (
-            Server(SlowEngines(ONE_SENTENCE), limits=AT_ONCE) as server,
+            InstrumentedServer(SlowEngines(ONE_SENTENCE), limits=AT_ONCE) as server,
             client(server) as busy,
             client(server) as other,
         ):

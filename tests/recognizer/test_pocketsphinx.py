@@ -13,8 +13,8 @@ import pytest
 from edged.model.errors import UsageError
 from edged.recognizer.engine import transcribe
 from edged.recognizer.pocketsphinx import PocketsphinxEngineFactory
-from edged.recognizer.script import split_pcm
-from edged.recognizer.server import Server
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import split_pcm
 from tests.recognizer.common import RATE, results, window, words
 from tests.recognizer.wire import AT_ONCE, client, collect
 
@@ -52,7 +52,10 @@ def right(heard: list[str]) -> int:
 @needs_recording
 def test_a_recorded_sentence_streams_through_the_server() -> None:
     async def main() -> list[dict[str, Any]]:
-        async with Server(PocketsphinxEngineFactory(), limits=AT_ONCE) as server, client(server) as connection:
+        async with (
+            InstrumentedServer(PocketsphinxEngineFactory(), limits=AT_ONCE) as server,
+            client(server) as connection,
+        ):
             for batch in split_pcm(sentence() + bytes(RATE * 2), 1600):
                 await connection.send(batch)
             await connection.send('{"type":"CloseStream"}')

@@ -6,9 +6,9 @@ import pytest
 
 from edged.recognizer import messages
 from edged.recognizer.handshake import parse_query
+from edged.recognizer.perturbations import Perturbations
 from edged.recognizer.protocol import Limits, ServerClose, ServerMessage
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.windows import Perturbations
 from tests.recognizer.common import FULL, ONE_SENTENCE, closes, pcm, results, run, said, session, stream, window, words
 
 KEEPALIVE = '{"type":"KeepAlive"}'

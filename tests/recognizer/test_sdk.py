@@ -20,8 +20,8 @@ from deepgram.listen.v1.types import (  # noqa: E402
     ListenV1UtteranceEnd,
 )
 
-from edged.recognizer.script import ScriptEngineFactory, split_pcm  # noqa: E402
-from edged.recognizer.server import Server  # noqa: E402
+from edged.testkit.instrumented_server import InstrumentedServer  # noqa: E402
+from edged.testkit.script import ScriptEngineFactory, split_pcm  # noqa: E402
 from tests.patience import PATIENCE_S  # noqa: E402
 from tests.recognizer.common import ONE_SENTENCE, pcm  # noqa: E402
 from tests.recognizer.wire import AT_ONCE  # noqa: E402
@@ -46,7 +46,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def environment(server: Server) -> DeepgramClientEnvironment:
+def environment(server: InstrumentedServer) -> DeepgramClientEnvironment:
     host = f"{server.host}:{server.port}"
     return DeepgramClientEnvironment(
         base=f"http://{host}", production=f"ws://{host}", agent=f"ws://{host}", agent_rest=f"http://{host}"
@@ -62,9 +62,11 @@ def finals(messages: list[Any]) -> list[str]:
     ]
 
 
-def with_server(test: Callable[[Server], Awaitable[None]], **options: Any) -> Server:
-    async def main() -> Server:
-        async with Server(ScriptEngineFactory(ONE_SENTENCE), limits=AT_ONCE, keys={"key"}, **options) as server:
+def with_server(test: Callable[[InstrumentedServer], Awaitable[None]], **options: Any) -> InstrumentedServer:
+    async def main() -> InstrumentedServer:
+        async with InstrumentedServer(
+            ScriptEngineFactory(ONE_SENTENCE), limits=AT_ONCE, keys={"key"}, **options
+        ) as server:
             await asyncio.wait_for(test(server), PATIENCE_S)
         return server
 
@@ -74,7 +76,7 @@ def with_server(test: Callable[[Server], Awaitable[None]], **options: Any) -> Se
 def test_the_sdk_connects_streams_keeps_alive_finalises_and_closes() -> None:
     messages: list[Any] = []
 
-    async def talk(server: Server) -> None:
+    async def talk(server: InstrumentedServer) -> None:
         client = AsyncDeepgramClient(api_key="key", environment=environment(server))
         async with client.listen.v1.connect(**OPTIONS) as connection:
             events: list[str] = []
@@ -118,7 +120,7 @@ def test_every_message_satisfies_the_sdks_own_models() -> None:
         "SpeechStarted": ListenV1SpeechStarted,
     }
 
-    async def talk(server: Server) -> None:
+    async def talk(server: InstrumentedServer) -> None:
         client = AsyncDeepgramClient(api_key="key", environment=environment(server))
         async with client.listen.v1.connect(**OPTIONS) as connection:
             await connection.send_media(ONE_SENTENCE.pcm)
@@ -134,7 +136,7 @@ def test_every_message_satisfies_the_sdks_own_models() -> None:
 
 
 def test_the_synchronous_client_too() -> None:
-    def talk(server: Server) -> list[Any]:
+    def talk(server: InstrumentedServer) -> list[Any]:
         client = DeepgramClient(api_key="key", environment=environment(server))
         with client.listen.v1.connect(**OPTIONS) as connection:
             for batch in split_pcm(ONE_SENTENCE.pcm, 1600):
@@ -142,14 +144,14 @@ def test_the_synchronous_client_too() -> None:
             connection.send_close_stream()
             return list(connection)
 
-    async def main(server: Server) -> None:
+    async def main(server: InstrumentedServer) -> None:
         assert finals(await asyncio.to_thread(talk, server)) == ["one", "two", "three"]
 
     with_server(main)
 
 
 def test_the_sdk_understands_a_wrong_key() -> None:
-    async def talk(server: Server) -> None:
+    async def talk(server: InstrumentedServer) -> None:
         client = AsyncDeepgramClient(api_key="wrong", environment=environment(server))
         with pytest.raises(ApiError) as error:
             async with client.listen.v1.connect(**OPTIONS):

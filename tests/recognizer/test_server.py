@@ -13,14 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
 
 from edged.recognizer.engine import Engine
-from edged.recognizer.faults import Fault, FaultKind
-from edged.recognizer.script import ScriptEngineFactory
-from edged.recognizer.server import Server
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import ScriptEngineFactory
 from tests.patience import PATIENCE_S
-from tests.recognizer.common import FULL, ONE_SENTENCE, RATE, USUAL, pcm, words
+from tests.recognizer.common import ONE_SENTENCE, USUAL, words
 from tests.recognizer.wire import AT_ONCE, CLOSE_STREAM, client, collect, refused, send, serve
 
 
@@ -91,105 +89,10 @@ def test_tls(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_the_account_tells_what_came_and_never_the_key() -> None:
-    async def main() -> None:
-        headers = {"Authorization": "Token secret-key", "X-Kiosk": "7"}
-        async with serve(keys={"secret-key"}) as server, client(server, additional_headers=headers) as connection:
-            await send(connection, pcm(ONE_SENTENCE, 0, 1.0))
-            await connection.send('{"type":"KeepAlive"}')
-            await connection.send(CLOSE_STREAM)
-            await collect(connection)
-        (account,) = server.connection_logs
-        assert account.query["model"] == ["nova-3"]
-        assert account.headers["x-kiosk"] == "7"
-        assert "secret-key" not in repr(account)
-        assert account.message_counts == {"audio": 10, "KeepAlive": 1, "CloseStream": 1}
-        assert account.samples == server.received_samples == RATE
-        assert [arrival.kind for arrival in account.arrivals][-2:] == ["KeepAlive", "CloseStream"]
-        assert json.loads(account.sent[-1][1])["type"] == "Metadata"
-        assert account.close_code == 1000
-        assert account.closed_at_s is not None
-        assert 0 < account.longest_gap_s < account.closed_at_s - account.opened_at_s + 0.001
-        assert account.max_rate(RATE, window_s=1.0) == 1.0
-        assert server.open_connections == 0
-
-    asyncio.run(main())
-
-
-# Faults at the handshake
-
-
-def test_refuse_as_often_as_ordered_then_let_in() -> None:
-    async def main() -> None:
-        async with serve(faults=[Fault(FaultKind.REFUSE, status=429, retry_after="7", times=2)]) as server:
-            for _ in range(2):
-                response = (await refused(server)).response
-                assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
-            async with client(server):
-                pass
-            assert len(server.connection_logs) == 1
-
-    asyncio.run(main())
-
-
-def test_refuse_with_another_body() -> None:
-    async def main() -> None:
-        async with serve(faults=[Fault(FaultKind.REFUSE, status=502, body="<h1>Bad gateway</h1>")]) as server:
-            assert (await refused(server)).response.body == b"<h1>Bad gateway</h1>"
-
-    asyncio.run(main())
-
-
-def test_portal_answers_html_or_a_redirect() -> None:
-    async def main() -> None:
-        async with serve(faults=[Fault(FaultKind.PORTAL), Fault(FaultKind.PORTAL, variant="redirect")]) as server:
-            page = (await refused(server)).response
-            assert page.status_code == 200
-            assert page.headers["Content-Type"].startswith("text/html")
-            reader, writer = await asyncio.open_connection(server.host, server.port)
-            writer.write(
-                b"GET /v1/listen HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-            )
-            answer = await reader.read()
-            writer.close()
-            await writer.wait_closed()
-            assert b" 302 " in answer.splitlines()[0]
-            assert b"\r\nLocation: http://" in answer
-
-    asyncio.run(main())
-
-
-def test_hang_never_answers_the_handshake() -> None:
-    async def main() -> None:
-        async with serve(faults=[Fault(FaultKind.HANG)]) as server:
-            with pytest.raises(TimeoutError):
-                async with client(server, open_timeout=0.2):
-                    pass
-            async with client(server):
-                pass
-
-    asyncio.run(main())
-
-
 async def _until(there: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not there():  # noqa: ASYNC110 - what comes about is in the kernel's hands meanwhile
             await asyncio.sleep(0.01)
-
-
-def test_an_ended_server_frees_black_holes_and_hanging_handshakes() -> None:
-    async def main() -> None:
-        async with serve(faults=[Fault(FaultKind.HANG), Fault(FaultKind.BLACK_HOLE)]) as server:
-            hanging = asyncio.create_task(refused(server))
-            await asyncio.sleep(0.05)
-            connection = await connect(f"{server.url}?{FULL}", ping_interval=None)
-            await connection.send(bytes(320))
-            await _until(lambda: not server.pending_faults)
-        assert (await hanging).response.status_code == 503
-        await connection.wait_closed()
-
-    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
 class Remembered(ScriptEngineFactory):
@@ -220,7 +123,7 @@ def test_nothing_but_its_account_stays_of_a_connection() -> None:
 
     async def main() -> None:
         engines = Remembered()
-        async with Server(engines, limits=AT_ONCE) as server:
+        async with InstrumentedServer(engines, limits=AT_ONCE) as server:
             for _ in range(3):
                 async with client(server) as connection:
                     await send(connection, ONE_SENTENCE.pcm)
@@ -237,7 +140,7 @@ def test_nothing_stays_for_a_client_that_goes_while_its_recogniser_is_loaded() -
 
     async def main() -> None:
         engines = Remembered(is_blocking=True)
-        async with Server(engines) as server:
+        async with InstrumentedServer(engines) as server:
             _, writer = await asyncio.open_connection(server.host, server.port)
             key = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
             writer.write(

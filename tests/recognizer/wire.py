@@ -10,8 +10,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import Script, ScriptEngineFactory, split_pcm
-from edged.recognizer.server import Server
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory, split_pcm
 from tests.recognizer.common import FULL, ONE_SENTENCE
 
 AT_ONCE = Limits(max_rate=10_000)
@@ -19,12 +19,12 @@ AT_ONCE = Limits(max_rate=10_000)
 CLOSE_STREAM = '{"type":"CloseStream"}'
 
 
-def serve(script: Script = ONE_SENTENCE, **options: Any) -> Server:
-    return Server(ScriptEngineFactory(script), **{"limits": AT_ONCE, **options})
+def serve(script: Script = ONE_SENTENCE, **options: Any) -> InstrumentedServer:
+    return InstrumentedServer(ScriptEngineFactory(script), **{"limits": AT_ONCE, **options})
 
 
 @contextlib.asynccontextmanager
-async def client(server: Server, query: str = FULL, **options: Any) -> AsyncIterator[ClientConnection]:
+async def client(server: InstrumentedServer, query: str = FULL, **options: Any) -> AsyncIterator[ClientConnection]:
     async with connect(
         f"{server.url}?{query}", compression=None, ping_interval=None, close_timeout=1, **options
     ) as connection:
@@ -46,7 +46,7 @@ async def send(connection: ClientConnection, audio: bytes) -> None:
         await connection.send(batch)
 
 
-async def refused(server: Server, query: str = FULL, **options: Any) -> InvalidStatus:
+async def refused(server: InstrumentedServer, query: str = FULL, **options: Any) -> InvalidStatus:
     with pytest.raises(InvalidStatus) as error:
         async with client(server, query, **options):
             pass

@@ -11,16 +11,16 @@ from edged.gate.audio_gate import AudioGate, SegmentEvent
 from edged.gate.detectors import webrtc
 from edged.model.audio import Block
 from edged.model.utterance import PlacedWord
-from edged.recognizer.compose import compose, sentences
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import Script, ScriptEngineFactory
-from edged.recognizer.server import Server
 from edged.stream.backfill import AudioMissing, Backfill
 from edged.stream.client import ReconnectingClient
 from edged.stream.connection_limiter import ConnectionLimiter
 from edged.stream.events import SenderEvent
 from edged.stream.sender import Sender
 from edged.stream.transcript_assembler import UtteranceReady
+from edged.testkit.compose import compose, sentences
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory
 from tests.patience import PATIENCE_S
 
 SCRIPT = compose(sentences(3, 4), lead_s=0.6, silence_s=1.2, tail_s=0.6)
@@ -45,7 +45,7 @@ assert len(STRETCHES) == 3, "one a sentence"
 class Play:
     """A backfill beside a recogniser that keeps up; what is loaded is the script's."""
 
-    def __init__(self, server: Server, script: Script = SCRIPT) -> None:
+    def __init__(self, server: InstrumentedServer, script: Script = SCRIPT) -> None:
         self.script = script
         self.settings = Settings(
             deepgram=DeepgramSettings(url=server.url, replay_rate=10, finalize_timeout_s=0.3),
@@ -117,7 +117,7 @@ def playing(
     async def main() -> None:
         async with (
             asyncio.timeout(PATIENCE_S),
-            Server(ScriptEngineFactory(script), limits=Limits(max_rate=1000), **options) as server,
+            InstrumentedServer(ScriptEngineFactory(script), limits=Limits(max_rate=1000), **options) as server,
         ):
             play = Play(server, script)
             task = asyncio.create_task(play.backfill.run())

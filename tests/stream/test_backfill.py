@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.faults import Fault, FaultKind
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import ScriptEngineFactory
-from edged.recognizer.server import Server
 from edged.spool.model import RunInfo
 from edged.spool.spool import Spool
 from edged.stream import backfill
 from edged.stream.backfill import Backfill
 from edged.stream.events import AudioQuarantined
 from edged.stream.transcript_assembler import UtteranceReady
+from edged.testkit.faults import Fault, FaultKind
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import ScriptEngineFactory
 from tests.patience import PATIENCE_S
 from tests.spool.some import with_spool
 from tests.stream.behind import RATE, SCRIPT, STRETCHES, Play, playing, until
@@ -25,7 +25,7 @@ def test_from_the_spool_every_word_comes_once_in_order_where_it_was_said(tmp_pat
     """With the stretches and the audio that a real spool holds; one connection, ended in order."""
 
     async def main(spool: Spool, *_: object) -> None:
-        async with Server(ScriptEngineFactory(SCRIPT), limits=Limits(max_rate=1000)) as server:
+        async with InstrumentedServer(ScriptEngineFactory(SCRIPT), limits=Limits(max_rate=1000)) as server:
             spool.begin_run(RunInfo("a", spool.boot_id, RATE, 0, "plughw:CARD=Device", 0.0))
             for start, end, voiced in STRETCHES:
                 spool.segment_open("a", start)

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edged.config.settings import DeepgramSettings, GateSettings
-from edged.recognizer.compose import compose, place, sentences
+from edged.recognizer.perturbations import Perturbations
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.script import Script
-from edged.recognizer.windows import Perturbations
+from edged.testkit.compose import compose, place, sentences
+from edged.testkit.script import Script
 from tests.quick import seeds
 from tests.simulation import World
 

@@ -9,13 +9,13 @@ import pytest
 from edged.daemon.recovery import segments
 from edged.gate.audio_gate import SegmentAudio
 from edged.gate.gate import SegmentOpened
-from edged.recognizer.compose import compose, sentences
 from edged.stream import client, connection_limiter
 from edged.stream.client import ReconnectingClient
 from edged.stream.connection_limiter import ConnectionLimiter
 from edged.stream.events import SenderEvent
 from edged.stream.sender import Sender
 from edged.stream.transcript_assembler import UtteranceReady
+from edged.testkit.compose import compose, sentences
 from tests.stream.behind import Play, let_through, playing, until
 
 TELEVISION = compose([*sentences(3, 4), " ".join(sentences(12, 4)[3:])], lead_s=0.6, silence_s=1.2, tail_s=0.6)

@@ -8,12 +8,12 @@ import pytest
 from edged.gate.audio_gate import SegmentAudio
 from edged.gate.gate import SegmentClosed, SegmentOpened
 from edged.model.audio import Block
-from edged.recognizer.compose import compose, sentences
+from edged.recognizer.perturbations import Perturbations
 from edged.recognizer.protocol import Limits
-from edged.recognizer.script import Script
-from edged.recognizer.windows import Perturbations
 from edged.stream.events import BacklogHandedOver, BacklogRange, SenderEvent
 from edged.stream.sender import Sender
+from edged.testkit.compose import compose, sentences
+from edged.testkit.script import Script
 from tests.simulation import BLOCK_S, World
 
 AHEAD_S = 20.0

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.compose import compose, sentences
-from edged.recognizer.script import Script
+from edged.testkit.compose import compose, sentences
+from edged.testkit.script import Script
 from edged.testkit.virtual_microphone import SYSTEM_CONFIG, VirtualMicrophone
 from tests.capture.conftest import plugin  # noqa: F401  a fixture
 from tests.systemd import root

@@ -13,8 +13,8 @@ import pytest
 
 from edged.model.message_ids import MessageId
 from edged.model.record import Record
-from edged.recognizer.script import Script
 from edged.service.clock import boot_id
+from edged.testkit.script import Script
 from edged.testkit.virtual_microphone import VirtualMicrophone
 from edged.transcripts.journal_entry import MESSAGE_ID
 from tests.patience import PATIENCE_S

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edged.model.record import Record
-from edged.recognizer.script import Script, ScriptWord
+from edged.testkit.script import Script, ScriptWord
 from tests.end_to_end.stage import wall_s
 from tests.kills.ear import shared
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.recognizer.compose import compose, sentences
-from edged.recognizer.script import Script, ScriptEngineFactory
-from edged.recognizer.server import Server
+from edged.testkit.compose import compose, sentences
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import Script, ScriptEngineFactory
 from tests.end_to_end.stage import Setting
 from tests.kills.network import Network
 from tests.vm import disk
@@ -26,7 +26,7 @@ SILENCE_S = 1.2
 class House:
     """A machine, the speech in its room, the recogniser, and the network between them."""
 
-    def __init__(self, machine: Machine, script: Script, server: Server, network: Network) -> None:
+    def __init__(self, machine: Machine, script: Script, server: InstrumentedServer, network: Network) -> None:
         self.machine = machine
         self.service = Service(machine)
         self.script = script
@@ -99,6 +99,6 @@ def house(loop: asyncio.Runner, made: disk.Disk, tmp_path_factory: pytest.TempPa
 
 async def _open(stack: AsyncExitStack, made: disk.Disk, recording: Path, script: Script) -> House:
     machine = await stack.enter_async_context(Machine(made, recording))
-    server = await stack.enter_async_context(Server(ScriptEngineFactory(script)))
+    server = await stack.enter_async_context(InstrumentedServer(ScriptEngineFactory(script)))
     network = await stack.enter_async_context(Network(server.port))
     return House(machine, script, server, network)

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal
 
-from edged.recognizer.script import ScriptEngineFactory
-from edged.recognizer.server import Server
-from edged.recognizer.windows import Perturbations
+from edged.recognizer.perturbations import Perturbations
+from edged.testkit.instrumented_server import InstrumentedServer
+from edged.testkit.script import ScriptEngineFactory
 from tests.end_to_end.stage import Setting, until
 from tests.kills.campaign import talk
 from tests.kills.network import Network
@@ -75,7 +75,7 @@ class Cuts:
         async with AsyncExitStack() as stack:
             engines = ScriptEngineFactory(script)
             self._server = await stack.enter_async_context(
-                Server(engines, perturbations=Perturbations.all(), seed=self._rng.randrange(1 << 30))
+                InstrumentedServer(engines, perturbations=Perturbations.all(), seed=self._rng.randrange(1 << 30))
             )
             self._network = await stack.enter_async_context(Network(self._server.port))
             self._machine = await stack.enter_async_context(Machine(self._disk, recording))

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from edged.model.record import Record, RecordWord
-from edged.recognizer.compose import place
-from edged.recognizer.script import Script
+from edged.testkit.compose import place
+from edged.testkit.script import Script
 from tests.transcripts import some
 from tests.vm.account import Balance, Heard, Life, answered, balance
 

@@ -9,12 +9,10 @@ The rules:
 - Nothing is said before the first second of audio, unless it is asked for.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from edged.recognizer import messages
 from edged.recognizer.engine import NO_SPEECH, Engine, RecognizedWord
 from edged.recognizer.handshake import Query
+from edged.recognizer.perturbations import Draw, Perturbations
 from edged.recognizer.quirks import MessageRewriter, Quirks
 
 FIRST_S = 1.0
@@ -27,42 +25,6 @@ USUAL_FORCED_S = 5.0
 QUIET_S = 0.5
 """Without endpointing: silence after which new voice is a new start of speech."""
 ROUNDING_S = 1e-6
-
-
-@dataclass(frozen=True)
-class Perturbations:
-    """What a real recogniser may do and a comfortable one would not; drawn anew for each connection."""
-
-    cut_mid_word: bool = False
-    """Forced finals come at any time in 3-9 s, and in the middle of a word if there is one; interims come unevenly."""
-    jitter_ms: int = 0
-    """Word times are wrong by up to this."""
-    rephrase: bool = False
-    """Capitals, punctuation and confidences differ each time that audio is heard; `word` stays the same."""
-    missing_end_ratio: float = 0.0
-    """Share of words whose `end` is -1."""
-    ignored_finalize_ratio: float = 0.0
-    """Share of Finalize messages that are left unanswered and do nothing."""
-    late_ratio: float = 0.0
-    """Share of Finalize and CloseStream messages that are heeded `late_s` later only."""
-    late_s: float = 2.0
-
-    @classmethod
-    def all(cls, *, jitter_ms: int = 80) -> "Perturbations":
-        """All of them, to a degree at which a right client still gets everything."""
-        return cls(
-            cut_mid_word=True,
-            jitter_ms=jitter_ms,
-            rephrase=True,
-            missing_end_ratio=0.02,
-            ignored_finalize_ratio=0.3,
-            late_ratio=0.3,
-            late_s=2.0,
-        )
-
-
-Draw = Callable[[], float]
-"""A number from 0 to 1, as `random.Random(seed).random` gives it."""
 
 
 class ResultGenerator:

@@ -3,7 +3,7 @@
 import pytest
 import webrtcvad
 
-from edged.recognizer.compose import compose, sentences, vocabulary
+from edged.testkit.compose import compose, sentences, vocabulary
 
 
 def test_words_differ() -> None:

@@ -10,7 +10,7 @@ import random
 from array import array
 from collections.abc import Iterator, Sequence
 
-from edged.recognizer.script import Script, ScriptWord
+from edged.testkit.script import Script, ScriptWord
 
 VOICE_LEVEL = 7000
 """Of 32767: somebody who speaks near the microphone (-16 dBFS peak or so)."""

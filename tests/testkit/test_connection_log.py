@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from edged.recognizer.connection_log import ConnectionLog
+from edged.testkit.connection_log import ConnectionLog
 
 
 def account() -> ConnectionLog:

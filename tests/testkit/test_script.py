@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.model.errors import UsageError
-from edged.recognizer.compose import compose, place, sentences
-from edged.recognizer.script import Script, ScriptEngine, ScriptEngineFactory, ScriptWord, split_pcm
+from edged.testkit.compose import compose, place, sentences
+from edged.testkit.script import Script, ScriptEngine, ScriptEngineFactory, ScriptWord, split_pcm
 from tests.recognizer.common import ONE_SENTENCE, RATE, pcm
 
 TALK = compose(sentences(3, 5), silence_s=0.7, seed=7)
@@ -118,9 +118,9 @@ def test_voice_is_known_within_words() -> None:
 def test_half_of_a_word_is_noted_when_it_has_come() -> None:
     engine = ScriptEngine(ONE_SENTENCE)
     engine.feed(pcm(ONE_SENTENCE, 0, 1.69))
-    assert engine.half_processed_words == []
+    assert engine.take_half_processed() == []
     engine.feed(pcm(ONE_SENTENCE, 1.69, 1.71))
-    assert engine.half_processed_words == [0]
+    assert engine.take_half_processed() == [0]
 
 
 def test_a_long_connection_does_not_grow() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from edged.model.errors import UsageError
-from edged.recognizer.faults import DueFault, Fault, FaultKind, FaultSchedule, parse_fault
+from edged.testkit.faults import DueFault, Fault, FaultKind, FaultSchedule, parse_fault
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def _samples(value: int | float, rate: int) -> int:
 class ScriptEngine:
     """Answers the words of a script.
 
-    `half` gets each word's number when half of its audio has come; who reads it empties it.
+    `take_half_processed` tells faults that wait for a word.
     """
 
     stable_after_s = 0.0
@@ -145,7 +145,7 @@ class ScriptEngine:
         """The word that arrives just now: its number, where it starts in the stream, whether it is whole so far."""
         self._voice = (0, 0)
         self._open: list[RecognizedWord] = []
-        self.half_processed_words: list[int] = []
+        self._half_processed: list[int] = []
 
     def feed(self, pcm: bytes) -> Recognition:
         """See `Engine`."""
@@ -169,6 +169,11 @@ class ScriptEngine:
 
     def close(self) -> None:
         """See `Engine`; a script's is small."""
+
+    def take_half_processed(self) -> list[int]:
+        """Return the numbers of the words whose middle has passed since the last call."""
+        words, self._half_processed = self._half_processed, []
+        return words
 
     def _heard(self) -> Recognition:
         return Recognition(tuple(self._open), self._seconds(self._voice[0]), self._seconds(self._voice[1]))
@@ -221,7 +226,7 @@ class ScriptEngine:
         self._hear(before, self._at)
         half = start + len(audio) // 2
         if before < half <= self._at:
-            self.half_processed_words.append(number)
+            self._half_processed.append(number)
         if came == due and upto == start + len(audio):
             self._word = None
             if whole:

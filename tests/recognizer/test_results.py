@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from edged.recognizer.compose import compose, place, sentences
+from edged.recognizer.perturbations import Perturbations
 from edged.recognizer.quirks import Quirks
-from edged.recognizer.script import Script
-from edged.recognizer.windows import Perturbations
+from edged.testkit.compose import compose, place, sentences
+from edged.testkit.script import Script
 from tests.quick import seeds
 from tests.recognizer.common import FULL, ONE_SENTENCE, RATE, USUAL, feed, pcm, results, window, windows, words
 
