@@ -33,10 +33,10 @@ DEFINITION: Final = AlsaCure("correct its definition in ALSA's configuration, or
 _NO_SERVER: Final = AlsaCure(
     "no sound server runs for this user: name the card itself in capture.device (`edged devices`)"
 )
-_USB: Final = AlsaCure("if it is a USB device: another cable or port, or a stronger power supply")
+_USB: Final = AlsaCure("if it is a USB device, try another cable or port, or a stronger power supply")
 
 CURES: Final[dict[int, AlsaCure]] = {
-    errno.EINVAL: AlsaCure("a card that is not ready yet works a little later; else its ALSA definition is wrong"),
+    errno.EINVAL: AlsaCure("a card that is not ready yet works a little later; otherwise correct its ALSA definition"),
     errno.ENOSPC: AlsaCure(
         "the USB bus has no bandwidth left for it: move it, or a camera or card beside it, to another bus"
     ),

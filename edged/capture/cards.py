@@ -44,7 +44,7 @@ class Card(NamedTuple):
 
     @property
     def control(self) -> Path:
-        """Path of the control node. Permission to open it usually means permission to open the others."""
+        """Path of the control node. A user who may not open it may not open the other nodes either."""
         return NODES / f"controlC{self.number}"
 
     @property

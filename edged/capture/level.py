@@ -99,7 +99,7 @@ class LevelMonitor:
             text = f"clips for a DC offset of {share} % of full scale, which gain amplifies too: lower capture.gain_db"
             return self._once("clipping", f"{text}, or capture.volume")
         if sum(self._clipping) >= CLIPPING_CHECKS:
-            return self._once("clipping", "clips: lower capture.volume, or move it away from who speaks")
+            return self._once("clipping", "clips: lower capture.volume, or move it away from the person who speaks")
         if self._open_checks >= QUIET_CHECKS and peak < QUIET_PEAK:
             text = f"is very quiet (peak {dbfs(peak):.0f} dBFS): raise capture.volume, or set capture.gain_db"
             return self._once("quiet", text)

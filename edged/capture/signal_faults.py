@@ -128,7 +128,7 @@ class StuckValueDetector:
             return f"delivers {signal}: is it muted, or its volume at 0? {REOPENING}"
         if value in (32767, -32768):
             return (
-                f"delivers {signal}, full scale: does gain drive a DC offset there? Lower capture.gain_db or"
+                f"delivers {signal}, full scale: does it have a DC offset that gain amplifies? Lower capture.gain_db or"
                 f" capture.volume; {REOPENING}"
             )
         return f"delivers {signal}: its data line is stuck (check the wiring and overlay of an I2S one); {REOPENING}"

@@ -127,4 +127,4 @@ def _parse_format(chunk: bytes) -> tuple[int, int, int]:
 
 def _describe(start: bytes) -> str:
     kind = next((name for offset, signature, name in OTHER_SIGNATURES if start[offset:].startswith(signature)), "")
-    return f"is no WAV file but {kind}" if kind else "is no WAV file"
+    return f"is not a WAV file but {kind}" if kind else "is not a WAV file"

@@ -132,7 +132,7 @@ class GateController:
         self.suspensions += 1
         log.log(
             logging.WARNING if self.suspensions == 1 else logging.DEBUG,
-            "this machine is too slow for gate.second_opinion (%s), or stood still; asking it again in %d min, and"
-            " until then noise is sent too",
+            "this machine is too slow for gate.second_opinion (%s), or stood still; suspending it for %d min,"
+            " in which noise is sent too",
             *(self._second_opinion, SUSPENSION_S // 60),
         )

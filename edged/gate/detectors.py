@@ -94,8 +94,8 @@ def _installation(name: str) -> str:
     if not pip_refuses():
         return f"run `{sys.executable} -m pip install {_package(name)}`"
     if name == "silero":
-        return "edged's Debian package brings it, install that again"
-    return 'edged\'s Debian package brings silero, set it to "auto" or "silero"'
+        return "reinstall edged's Debian package, which contains it"
+    return 'edged\'s Debian package contains only silero; set it to "auto" or "silero"'
 
 
 def _package(name: str) -> str:
@@ -109,7 +109,7 @@ def _load(name: str, rate: int) -> SecondDetector | str:
     try:
         return Silero(rate) if name == "silero" else Micro(rate)
     except Exception as error:  # noqa: BLE001 - others' packages, or what a power cut left of them, raise anything
-        return f"{_package(name)} can't be loaded ({error}): install {'edged' if pip_refuses() else 'it'} again"
+        return f"{_package(name)} can't be loaded ({error}): reinstall {'edged' if pip_refuses() else 'it'}"
 
 
 def _cpu_flags() -> set[str]:

@@ -150,7 +150,11 @@ def test_a_holder_without_a_name_is_another_process(machine: Machine) -> None:
         ("No such device [hw:1]", SourceAwayError, "is not there"),
         ("No such file or directory [hw:1]", SourceAwayError, "is not there"),
         ("Permission denied [hw:1]", SourceError, "group `audio`"),
-        ("Input/output error [hw:1]", SourceError, "fails: Input/output error; if it is a USB device: another cable"),
+        (
+            "Input/output error [hw:1]",
+            SourceError,
+            "fails: Input/output error; if it is a USB device, try another cable",
+        ),
         ("No space left on device [hw:1]", SourceError, "No space left on device; the USB bus has no bandwidth left"),
         (
             "Host is down [default]",

@@ -35,8 +35,8 @@ def feed(detector: StuckValueDetector, frames: list[int], channels: int = 1) -> 
         (0, "delivers digital silence: is it muted, or its volume at 0?"),
         (-1, "delivers one value only (-1): its data line is stuck"),
         (1234, "delivers one value only (1234): its data line is stuck"),
-        (32767, "delivers one value only (32767), full scale: does gain drive a DC offset"),
-        (-32768, "delivers one value only (-32768), full scale: does gain drive a DC offset"),
+        (32767, "delivers one value only (32767), full scale: does it have a DC offset"),
+        (-32768, "delivers one value only (-32768), full scale: does it have a DC offset"),
     ],
 )
 def test_ten_seconds_of_one_value_are_one_fault_that_sound_ends(value: int, text: str) -> None:

@@ -105,9 +105,9 @@ def header(*fields: int) -> bytes:
         (b"RIFF" + bytes(4) + b"WAVE", "is cut off in its header"),
         (b"RIFF" + bytes(4) + b"WAVEfmt \x10\0\0\0\x01\0", "is cut off in its header"),
         (header(1, 1, 16_000, 32_000, 2, 16)[:-8], "is cut off in its header"),
-        (b"ID3\x04" + bytes(40), "is no WAV file but MP3: convert it with `ffmpeg -i "),
-        (b"fLaC" + bytes(40), "is no WAV file but FLAC: convert it with `ffmpeg -i "),
-        (b"RIFX" + bytes(40), "is no WAV file but a big-endian WAV file: convert it with `ffmpeg -i "),
+        (b"ID3\x04" + bytes(40), "is not a WAV file but MP3: convert it with `ffmpeg -i "),
+        (b"fLaC" + bytes(40), "is not a WAV file but FLAC: convert it with `ffmpeg -i "),
+        (b"RIFX" + bytes(40), "is not a WAV file but a big-endian WAV file: convert it with `ffmpeg -i "),
         (header(0x55, 1, 16_000, 0, 1, 0), "is not PCM but MP3: convert it with `ffmpeg -i "),
         (header(3, 1, 16_000, 64_000, 4, 32), "is not PCM but floating point: convert it with `ffmpeg -i "),
         (header(6, 1, 8_000, 8_000, 1, 8), "is not PCM but A-law: convert it with `ffmpeg -i "),
@@ -117,7 +117,7 @@ def header(*fields: int) -> bytes:
         (header(1, 0, 16_000, 0, 0, 16) + bytes(4), "is damaged"),
         (b"RIFF" + bytes(4) + b"WAVEdata" + bytes(8), "is damaged"),
         (header(1, 1, 16_000, 32_000, 2, 16), "holds no audio"),
-        (bytes(range(256)) * 4, "is no WAV file"),
+        (bytes(range(256)) * 4, "is not a WAV file"),
     ],
 )
 def test_a_file_that_can_not_be_played_is_one_line(file: Path, content: bytes, text: str) -> None:

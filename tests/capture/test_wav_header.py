@@ -89,7 +89,7 @@ def test_a_chunk_of_4_gb_is_not_read() -> None:
 
 @pytest.mark.parametrize("start", [b"ID3\x04", b"fLaC", b"OggS", b"RIFX", b"riff", b"FORM", b"\0\0\0\x1cftypM4A "])
 def test_another_format_is_named_and_may_be_converted(start: bytes) -> None:
-    with pytest.raises(ConvertibleError, match="is no WAV file but "):
+    with pytest.raises(ConvertibleError, match="is not a WAV file but "):
         parse(io.BytesIO(start + bytes(100)))
 
 

@@ -118,7 +118,7 @@ def test_without_a_file_the_defaults_are_checked(check: Check) -> None:
         ("[capture]\nsource = 'wav'", 'source = "wav" needs path: which recording to play'),
         ("[capture]\nsource = 'wav'\npath = '/absent.wav'", "/absent.wav can't be read: No such file"),
         ("[capture]\nsource = 'wav'\npath = '/'", "/ can't be read: Is a directory"),
-        ("[capture]\nsource = 'wav'\npath = '/etc/passwd'", "/etc/passwd is no WAV file"),
+        ("[capture]\nsource = 'wav'\npath = '/etc/passwd'", "/etc/passwd is not a WAV file"),
         ("[capture]\nsource = 'wav'\npath = '/dev/null'", "/dev/null is empty"),
     ],
 )

