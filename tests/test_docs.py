@@ -391,7 +391,7 @@ def test_the_example_without_microphone_and_key(tmp_path: Path) -> None:
                 capture_output=True,
                 text=True,
                 env=environment,
-                timeout=60,
+                timeout=180,
                 check=False,
             )
             assert done.returncode == 0, done.stderr
