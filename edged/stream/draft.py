@@ -1,4 +1,4 @@
-"""From finals to utterances: the draft of one, where it may be cut, and what it is when it is done. Pure."""
+"""The draft of an utterance: finals that are not recorded yet, and where to cut them. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,27 +7,27 @@ from edged.model.ranges import Range
 from edged.model.utterance import PlacedWord, Utterance
 
 PAUSE_MS = 150
-"""A shorter silence may lie within a word (a closure before a plosive lasts up to 100 ms)."""
+"""Shortest silence that counts as a pause. Words hold shorter ones: closures before plosives last up to 100 ms."""
 
 MAX_WORD_S = 2.0
-"""A window without words may end in mid-word: this much before its end is kept until the next answer."""
+"""Audio kept pending at the end of a window without words, until the next final: the window may end in mid-word."""
 
 WORD_TIME_JITTER_MS = 80
-"""A recogniser's word times are off by as much."""
+"""Typical error of a recogniser's word times."""
 
 PRE_ROLL_RESERVE_MS = 300
-"""Of a long pause this much is left to what follows: words may begin too softly for the detector."""
+"""Part of a long pause that is left to the next words, which may begin too softly for the voice detector."""
 
 
 QuietRuns = Callable[[int, int], list[Range]]
-"""Gives the runs of a range in which the gate heard no voice."""
+"""Function that returns the parts of `[start, end)` in which the gate heard no voice."""
 
 
 @dataclass(slots=True)
 class Draft:
-    """Finals that are not recorded yet: `[start, end)` of one chain of segments, and the words so far (perhaps none).
+    """Finals that are not recorded yet: `[start, end)` in one chain of segments, and its words so far, if any.
 
-    It outlives the session that began it.
+    A draft outlives the session that began it.
     """
 
     chain_start: int
@@ -36,52 +36,52 @@ class Draft:
     request_id: str = ""
     words: list[PlacedWord] = field(default_factory=list)
 
-    def last_pause(self, quiet_runs: QuietRuns, pause: int) -> int | None:
-        """Where to go on after a break: the middle of the last silence behind a word of at least `pause` samples.
+    def last_pause(self, quiet_runs: QuietRuns, pause_samples: int) -> int | None:
+        """Return the middle of the last silence of at least `pause_samples` after a word; None if there is none.
 
-        Both must call it silence, the recogniser's word times and the gate: either alone is sometimes wrong. What lies
-        before the first word is its pre-roll, which is sent again as a whole.
+        Word times and gate must agree that it is silence: either alone is sometimes wrong. The silence before the first
+        word does not count: it is the pre-roll, which is resent whole.
         """
         edges = [*((w.start, w.end) for w in self.words), (self.end, self.end)]
         for (_, after), (before, _) in zip(reversed(edges[:-1]), reversed(edges[1:]), strict=True):
-            for start, end in reversed(quiet_runs(after, before) if before - after >= pause else []):
-                if end - start >= pause:
+            for start, end in reversed(quiet_runs(after, before) if before - after >= pause_samples else []):
+                if end - start >= pause_samples:
                     return (start + end) // 2
         return None
 
     def truncate(self, position: int) -> None:
-        """Discard what comes after `position`: it will be recognised again."""
+        """Discard everything after a position, which will be recognised again."""
         self.words = [word for word in self.words if word.middle < position]
         self.end = position
 
-    def safe_end(self, quiet_runs: QuietRuns, pause: int, lead: int) -> int:
-        """How far it may be settled, so that no word that straddles its end, or begins just before it, is cut.
+    def safe_end(self, quiet_runs: QuietRuns, pause_samples: int, reserve_samples: int) -> int:
+        """Return how far the draft may be settled without cutting a word at its end.
 
-        In the last pause after its last word: `lead` before the pause's end, or half way to a voice before it. Without
-        a pause, right after the last word; without a word either, at its end.
+        That is in the last pause after the last word: `reserve_samples` before the pause's end, or in its middle if it
+        is short. Without a pause it is right after the last word, and without words the end.
         """
         after = max(self.start, min(self.words[-1].end, self.end)) if self.words else self.start
         quiet = quiet_runs(after, self.end)
         for start, end in reversed(quiet):
-            if end - start >= pause:
-                shared = self.words or start > self.start
-                return end - min(lead, (end - start) // 2 if shared else end - start)
+            if end - start >= pause_samples:
+                follows_voice = self.words or start > self.start
+                return end - min(reserve_samples, (end - start) // 2 if follows_voice else end - start)
         if not self.words:
             return self.end
         start, end = quiet[0] if quiet else (after, after)
-        return (start + end) // 2 if start - after < pause else after
+        return (start + end) // 2 if start - after < pause_samples else after
 
-    def split_point(self, longest: int) -> int | None:
-        """Where a draft that has grown over `longest` samples is parted: in the widest gap between two words."""
-        if len(self.words) < 2 or self.end - self.words[0].start <= longest:
+    def split_point(self, max_samples: int) -> int | None:
+        """Return the widest gap between words of a draft longer than `max_samples`; None if the draft is short."""
+        if len(self.words) < 2 or self.end - self.words[0].start <= max_samples:
             return None
         middle = self.widest_gap(self.start)
         return middle if middle is not None and middle < self.end else None
 
     def widest_gap(self, beyond: int) -> int | None:
-        """The middle of the widest gap between two words, of those beyond a position; None if there is none.
+        """Return the middle of the widest gap between two words beyond a position; None if there is none.
 
-        It parts the two, whatever their times are: servers have been seen to give all words the same.
+        Only gaps that separate the middles of their words count: some servers give all words the same times.
         """
         gaps = [
             (after.start - before.end, middle)
@@ -91,7 +91,7 @@ class Draft:
         return max(((gap, middle) for gap, middle in gaps if middle > beyond), default=(0, None))[1]
 
     def append_punctuation(self, mark: str) -> None:
-        """Append punctuation to the last word, if there is one: it came in a final of its own, and may come again."""
+        """Append punctuation from a later final to the last word, unless there is none or it has that mark already."""
         if not self.words or self.words[-1].text.endswith(mark):
             return
         last = self.words[-1]
@@ -100,9 +100,9 @@ class Draft:
         self.words[-1] = self.words[-1]._replace(text=last.text + mark)
 
     def split_off(self, to: int, replayed: Callable[[int, int], bool]) -> Utterance:
-        """Part off what lies before `to` as an utterance; the rest stays, with `to` as its start.
+        """Remove everything before `to` and return it as an utterance; the rest of the draft starts at `to`.
 
-        All of it takes all words: one that is said to lie at its end, or beyond, would be left to nobody.
+        The whole draft takes all words, even one whose middle lies at the end or beyond.
         """
         whole = to >= self.end
         words = tuple(word for word in self.words if whole or word.middle < to)

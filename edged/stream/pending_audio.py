@@ -1,8 +1,8 @@
-"""The account of samples: each one that the gate let through waits, is recorded, settled as silence, or evicted. Pure.
+"""Pending audio: the samples that the gate passed and that have no outcome yet, with their segments. Pure.
 
-The law: a sample enters as waiting, once; it leaves to exactly one of the others, once; and its audio is kept exactly
-as long as it waits. What is answered is a set of ranges, never one number. (To be handed over is to wait elsewhere:
-in the account of another lane.)
+The law: each sample enters as waiting, once. It leaves once, with exactly one outcome: recorded, silence, evicted or
+handed over. Its audio is kept exactly as long as it waits. What is acknowledged is a set of ranges, never one number.
+A sample that is handed over waits in the pending audio of another sender.
 """
 
 from array import array
@@ -15,10 +15,11 @@ from edged.model.audio import BYTES_PER_SAMPLE
 from edged.model.ranges import Range, Ranges
 
 Outcome = Literal["recorded", "silence", "evicted", "handed over"]
+"""Reason why a sample waits no longer."""
 
 
 class AudioReleased(NamedTuple):
-    """What waited in `[start, end)` waits no longer."""
+    """An event: whatever waited in `[start, end)` has left, with this outcome."""
 
     start: int
     end: int
@@ -27,74 +28,81 @@ class AudioReleased(NamedTuple):
 
 @dataclass(slots=True)
 class SpeechSegment:
-    """One opening of the gate. `chain` is where its first piece began, if it was only cut for its length."""
+    """One opening of the gate: the positions `[start, end)`, and where the gate heard a voice in them.
+
+    Segments that are only cut for their length form a chain; `chain_start` is where its first segment starts.
+    """
 
     start: int
     end: int
     chain_start: int
     closed: bool = False
+    """The segment has its last audio."""
     continues: bool = False
+    """The segment was cut for its length: the next one starts at its end."""
     voiced: Ranges = field(default_factory=Ranges)
+    """Positions of voiced frames; may run ahead of the audio."""
 
     @property
     def is_over(self) -> bool:
-        """The gate has closed behind it: nobody goes on speaking at its end."""
+        """Whether the gate closed at its end, so that no speech continues there."""
         return self.closed and not self.continues
 
     @property
     def voiced_end(self) -> int:
-        """The end of the last voiced frame, or the start if there is none."""
+        """End of the last voiced frame, or the segment's start if there is none."""
         return self.voiced.end or self.start
 
-    def speech_start(self, pause: int) -> int:
-        """Where its pre-roll ends: at the first voice that goes on for `pause` samples, or at its end without one.
+    def speech_start(self, pause_samples: int) -> int:
+        """Return where the pre-roll ends: at the first voice of at least `pause_samples`, or at the end without one.
 
-        Shorter ones are clicks. A piece that continues a segment has no pre-roll.
+        Shorter voices are clicks. A segment that continues another has no pre-roll.
         """
         if self.start != self.chain_start:
             return self.start
-        since = until = -pause
+        run_start = run_end = -pause_samples
         for start, end in self.voiced:
-            since, until = (start if start - until >= pause else since), end
-            if until - since >= pause:
-                return min(since, self.end)
+            run_start, run_end = (start if start - run_end >= pause_samples else run_start), end
+            if run_end - run_start >= pause_samples:
+                return min(run_start, self.end)
         return self.end
 
 
 class PendingAudio:
-    """Samples let through and not yet answered, with their audio and their segments."""
+    """Samples that the gate passed and that have no outcome yet, with their audio and their segments."""
 
     def __init__(self) -> None:
         self.waiting = Ranges()
+        """Positions of the samples without an outcome."""
         self.released_samples: dict[Outcome, int] = {"recorded": 0, "silence": 0, "evicted": 0, "handed over": 0}
-        """How many samples have left, and where to."""
+        """Number of samples that have left, by outcome."""
         self.acknowledged_speech_samples = 0
-        """How many of those in which the gate heard a voice were recorded, or settled as silence."""
+        """Number of voiced samples that were recorded or settled as silence."""
         self.accepted_samples = 0
-        """How many samples have entered."""
+        """Number of samples that have entered."""
         self.released: list[AudioReleased] = []
-        """What has left since the caller last emptied this list, in order."""
+        """Ranges that have left, in order. The caller takes them and clears this list."""
         self.segments: deque[SpeechSegment] = deque()
-        """Those of which something waits, and the open one, in order."""
+        """Segments in order: those with waiting audio, and the open one."""
         self._audio: list[tuple[int, bytes]] = []
 
     @property
     def end(self) -> int:
-        """How far audio was let through."""
+        """Position after the last sample that entered; 0 if no segment is kept."""
         return self.segments[-1].end if self.segments else 0
 
     # -- from the gate ------------------------------------------------------------------------------------------------
 
     def open(self, at: int) -> None:
-        """A segment begins. Raises ValueError while another is open or if it would overlap."""
+        """Begin a segment at a position. Raises ValueError while another is open, or if it would overlap one."""
         last = self.segments[-1] if self.segments else None
         if last and (not last.closed or at < last.end):
-            raise ValueError(f"a segment can't begin at {at}: the one before it reaches to {last.end}")
+            raise ValueError(f"a segment can't begin at {at}: its predecessor ends at {last.end}")
         chain = last.chain_start if last and last.continues and last.end == at else at
         self.segments.append(SpeechSegment(at, at, chain))
 
     def append(self, position: int, pcm: bytes, voiced: tuple[Range, ...] = ()) -> None:
-        """Audio of the open segment. Raises ValueError without one, or if it would overlap."""
+        """Add audio to the open segment. Raises ValueError if none is open, or if the audio would overlap."""
         segment = self.segments[-1] if self.segments else None
         if segment is None or segment.closed or position < segment.end:
             raise ValueError(f"no segment is open for audio at {position}")
@@ -107,7 +115,10 @@ class PendingAudio:
         self.accepted_samples += length
 
     def close(self, *, continues: bool = False) -> None:
-        """The open segment ends with its last audio. `continues`: the next begins at the next sample."""
+        """Close the open segment at its last audio. Raises ValueError if none is open.
+
+        `continues`: the segment is only cut for its length; the next one begins at the next sample.
+        """
         segment = self.segments[-1] if self.segments else None
         if segment is None or segment.closed:
             raise ValueError("no segment is open")
@@ -115,16 +126,19 @@ class PendingAudio:
         self._discard_released(segment.start, segment.end)
 
     def split(self, at: int) -> None:
-        """Part the segment that holds `at`, or the open one at its end, as if the gate had closed and opened there."""
+        """Split the segment that holds `at`, as if the gate had closed and opened there.
+
+        Splits the open segment if `at` is its end. Does nothing where no segment is, or where one starts.
+        """
         newest = self.segments[-1] if self.segments else None
         segment = newest if newest and not newest.closed and at == newest.end else self.segment_at(at)
         if segment is None or segment.start == at:
             return
         later = SpeechSegment(at, segment.end, at, segment.closed, segment.continues)
-        told_to = max(segment.end, segment.voiced.end or 0)  # a voice is told of ahead of its audio
-        for start, end in segment.voiced.within(at, told_to):
+        known_to = max(segment.end, segment.voiced.end or 0)  # voice is reported ahead of its audio
+        for start, end in segment.voiced.within(at, known_to):
             later.voiced.add(start, end)
-        segment.voiced.remove(at, told_to)
+        segment.voiced.remove(at, known_to)
         segment.end, segment.closed, segment.continues = at, True, False
         i = self.segments.index(segment)
         self.segments.insert(i + 1, later)
@@ -134,55 +148,58 @@ class PendingAudio:
 
     # -- to a session -------------------------------------------------------------------------------------------------
 
-    def next_piece(self, position: int, most: int) -> Range | None:
-        """Where the first audio is that waits at or after `position`: at most `most` samples, in one piece."""
+    def next_piece(self, position: int, max_samples: int) -> Range | None:
+        """Return the range of the first waiting audio at or after `position`: at most `max_samples`, in one piece.
+
+        Returns None if nothing waits there.
+        """
         following = self.waiting.following(position)
         if following is None:
             return None
         start, end = following
         at, pcm = self._audio[bisect_right(self._audio, start, key=_position) - 1]
-        return start, min(end, at + len(pcm) // BYTES_PER_SAMPLE, start + most)
+        return start, min(end, at + len(pcm) // BYTES_PER_SAMPLE, start + max_samples)
 
     def pcm(self, start: int, end: int) -> bytes:
-        """The audio of what `ahead` gave, or of a part of it."""
+        """Return the audio of a range that `next_piece` returned, or of a part of it."""
         at, pcm = self._audio[bisect_right(self._audio, start, key=_position) - 1]
         return pcm[(start - at) * BYTES_PER_SAMPLE : (end - at) * BYTES_PER_SAMPLE]
 
-    def read(self, position: int, most: int) -> tuple[int, bytes] | None:
-        """What `ahead` gives, with its audio: where it begins, and its samples."""
-        piece = self.next_piece(position, most)
+    def read(self, position: int, max_samples: int) -> tuple[int, bytes] | None:
+        """Return the start and the audio of what `next_piece` returns; None if nothing waits there."""
+        piece = self.next_piece(position, max_samples)
         return (piece[0], self.pcm(*piece)) if piece else None
 
-    # -- from the answers ---------------------------------------------------------------------------------------------
+    # -- outcomes and segments ----------------------------------------------------------------------------------------
 
-    def release(self, start: int, end: int, fate: Outcome) -> int:
-        """What waits in `[start, end)` is answered (or evicted); returns how many samples that were."""
+    def release(self, start: int, end: int, outcome: Outcome) -> int:
+        """Give an outcome to whatever waits in `[start, end)`; return the number of those samples."""
         self.acknowledged_speech_samples += (
-            self.pending_voiced_samples(start, end) if fate in ("recorded", "silence") else 0
+            self.pending_voiced_samples(start, end) if outcome in ("recorded", "silence") else 0
         )
         released = self.waiting.remove(start, end)
-        self.released_samples[fate] += released
+        self.released_samples[outcome] += released
         if released:
-            self.released.append(AudioReleased(start, end, fate))
+            self.released.append(AudioReleased(start, end, outcome))
             self._discard_released(start, end)
         return released
 
     def segment_at(self, position: int) -> SpeechSegment | None:
-        """The segment that holds a position, if it is still kept."""
+        """Return the segment that holds a position; None if there is none, or if it is no longer kept."""
         i = bisect_right(self.segments, position, key=lambda segment: segment.start) - 1
         return self.segments[i] if i >= 0 and position < self.segments[i].end else None
 
     def split_by_segment(self, start: int, end: int) -> list[Range]:
-        """`[start, end)` cut where one chain of segments ends and another begins."""
+        """Split `[start, end)` where one chain of segments ends and another begins."""
         cuts = [s.start for s in self.segments if start < s.start < end and s.start == s.chain_start]
         return list(zip([start, *cuts], [*cuts, end], strict=True))
 
     def has_voice(self, start: int, end: int) -> bool:
-        """Whether the gate heard a voice anywhere in `[start, end)`."""
+        """Tell whether the gate heard a voice anywhere in `[start, end)`."""
         return any(s.voiced.overlaps(start, end) for s in self._segments_in(start, end))
 
     def pending_voiced_samples(self, start: int, end: int) -> int:
-        """How many samples wait in `[start, end)` in which the gate heard a voice."""
+        """Return the number of voiced samples that wait in `[start, end)`."""
         return sum(
             b - a
             for segment in self._segments_in(start, end)
@@ -191,69 +208,75 @@ class PendingAudio:
         )
 
     def voiced_runs(self, start: int, end: int) -> Ranges:
-        """In which parts of `[start, end)` the gate heard a voice."""
+        """Return the parts of `[start, end)` in which the gate heard a voice."""
         return Ranges(run for segment in self._segments_in(start, end) for run in segment.voiced.within(start, end))
 
     def quiet_runs(self, start: int, end: int) -> list[Range]:
-        """The unvoiced runs of `[start, end)`, in order."""
+        """Return the parts of `[start, end)` in which the gate heard no voice, in order."""
         return self.voiced_runs(start, end).gaps(start, end)
 
     def quietest_position(self, start: int, end: int, window: int) -> int:
-        """The middle of the quietest `window` samples in `[start, end)`, or of them all if none waits any more."""
+        """Return the middle of the quietest `window` samples in `[start, end)`.
+
+        Returns the middle of the whole range if no window of it waits any more.
+        """
         middle = (start + end) // 2
-        found = [
+        candidates = [
             (sum(map(abs, array("h", pcm))), abs(at + window // 2 - middle), at + window // 2)
             for position in range(start, end - window + 1, window // 2)
             for at, pcm in [self.read(position, window) or (end, b"")]
             if at == position and len(pcm) == window * BYTES_PER_SAMPLE
         ]
-        return min(found, default=(0, 0, middle))[2]
+        return min(candidates, default=(0, 0, middle))[2]
 
-    def pauses(self, start: int, end: int, pause: int) -> list[int]:
-        """Where `[start, end]` may be parted, in order: between segments, and midway through `pause` quiet samples.
+    def pauses(self, start: int, end: int, pause_samples: int) -> list[int]:
+        """Return the positions where `[start, end]` may be split, in order.
 
-        Never between a segment's start and its speech, which would then begin without its pre-roll.
+        These are the edges of segments, and the middle of each quiet run of at least `pause_samples`. None lies between
+        a segment's start and its speech, which would then lose its pre-roll.
         """
-        places: list[int] = []
+        positions: list[int] = []
         for segment in self._segments_in(start, end):
             if segment.start == segment.chain_start and segment.start >= start:
-                places.append(segment.start)
-            quiet = self.quiet_runs(max(start, segment.speech_start(pause)), min(end, segment.end))
-            places += [(a + b) // 2 for a, b in quiet if b - a >= pause]
+                positions.append(segment.start)
+            quiet = self.quiet_runs(max(start, segment.speech_start(pause_samples)), min(end, segment.end))
+            positions += [(a + b) // 2 for a, b in quiet if b - a >= pause_samples]
             if segment.is_over and segment.end <= end:
-                places.append(segment.end)
-        return places
+                positions.append(segment.end)
+        return positions
 
-    def next_pause(self, position: int, pause: int, *, beyond: int) -> int:
-        """Where what was sent up to `position` may be parted from what follows, somewhere after `beyond`.
+    def next_pause(self, position: int, pause_samples: int, *, beyond: int) -> int:
+        """Return where audio sent up to `position` may be split from what follows; later than `beyond` where possible.
 
-        At the first pause; if the open segment has none yet, at the quietest place near its end.
+        That is the first pause; in an open segment without one, the quietest position near its end.
         """
-        open_one = self.segments[-1] if self.segments and not self.segments[-1].closed else None
-        segment = self.segment_at(position) or open_one
+        open_segment = self.segments[-1] if self.segments and not self.segments[-1].closed else None
+        segment = self.segment_at(position) or open_segment
         if segment is None:
             return position
-        if beyond < segment.start and position < segment.speech_start(pause):
+        if beyond < segment.start and position < segment.speech_start(pause_samples):
             return segment.start
-        found = [place for place in self.pauses(position, segment.end, pause) if place > beyond]
-        if found:
-            return found[0]
-        if segment is not open_one:
+        pauses = [pause for pause in self.pauses(position, segment.end, pause_samples) if pause > beyond]
+        if pauses:
+            return pauses[0]
+        if segment is not open_segment:
             return segment.end
-        near = max(segment.speech_start(pause), segment.end - 10 * pause)  # words are shorter than 1.5 s
-        return self.quietest_position(near, segment.end, pause // 15)
+        near = max(
+            segment.speech_start(pause_samples), segment.end - 10 * pause_samples
+        )  # words are shorter than 1.5 s
+        return self.quietest_position(near, segment.end, pause_samples // 15)
 
-    def last_pause(self, pause: int) -> int | None:
-        """The last place where nobody speaks for `pause` samples."""
+    def last_pause(self, pause_samples: int) -> int | None:
+        """Return the last position that `pauses` finds in any segment; None if there is none."""
         for segment in reversed(self.segments):
-            places = self.pauses(segment.start, segment.end, pause)
-            if places:
-                return places[-1]
+            pauses = self.pauses(segment.start, segment.end, pause_samples)
+            if pauses:
+                return pauses[-1]
         return None
 
     @property
     def pending_speech_samples(self) -> int:
-        """How many samples wait in stretches in which a voice was heard: not those of priming, or a mere hangover."""
+        """Number of samples in waiting runs that hold a voice, so without mere pre-roll or hangover."""
         return sum(
             end - start
             for segment in self.segments
@@ -262,7 +285,7 @@ class PendingAudio:
         )
 
     def oldest_audio(self) -> Range | None:
-        """The piece of audio that has waited longest, as far as it waits."""
+        """Return the waiting range at the start of the oldest stored piece of audio; None if nothing waits."""
         first = self.waiting.first
         if first is None or not self._audio:
             return None
@@ -273,7 +296,7 @@ class PendingAudio:
         return [s for s in self.segments if s.start < end and s.end > start]
 
     def _discard_released(self, start: int, end: int) -> None:
-        """Forget audio within `[start, end)` of which nothing waits, and segments."""
+        """Drop the audio within `[start, end)` of which nothing waits, and segments without waiting audio."""
         audio, waits = self._audio, self.waiting.overlaps
         low = max(0, bisect_right(audio, start, key=_position) - 1)
         high = bisect_left(audio, end, key=_position)
@@ -282,7 +305,7 @@ class PendingAudio:
         self.segments = deque(
             segment
             for segment in self.segments
-            # Of a piece that continues, the next one must learn its chain.
+            # The successor of a segment that continues needs its chain.
             if waits(segment.start, segment.end) or not segment.closed or (segment is newest and segment.continues)
         )
 

@@ -1,11 +1,11 @@
-"""Where the stream time of one connection lies in the capture. Pure."""
+"""The map from the stream time of one connection to positions in the capture. Pure."""
 
 from bisect import bisect_right
 from typing import NamedTuple
 
 
 class SentPiece(NamedTuple):
-    """`length` samples that lie at `stream` on the connection and at `position` in the capture."""
+    """A run of `length` samples, at `stream_start` in the connection's stream and at `position` in the capture."""
 
     stream_start: int
     position: int
@@ -13,20 +13,20 @@ class SentPiece(NamedTuple):
 
 
 class StreamMap:
-    """What was really sent on one connection, so that its answers can be placed.
+    """The audio sent on one connection, for placing the server's results in the capture.
 
-    Audio goes out in order and without overlap; everything sent counts. Stream time stands still in silence, so
-    neighbouring stream times can be hours apart in the capture.
+    Audio is sent in order and without overlap. Stream time stands still while nothing is sent, so that neighbouring
+    stream times can be hours apart in the capture.
     """
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._pieces: list[SentPiece] = []
         self.sent_samples = 0
-        """Samples sent so far: the stream's clock."""
+        """Samples sent so far, which is the current stream time."""
 
     def append(self, position: int, length: int) -> None:
-        """`length` samples from `position` were sent. Raises ValueError if that is not after what was sent before."""
+        """Add `length` samples sent from `position`. Raises ValueError unless they follow everything sent before."""
         last = self._pieces[-1] if self._pieces else None
         if last and position < last.position + last.length:
             raise ValueError(f"position {position} was sent before on this connection")
@@ -37,9 +37,9 @@ class StreamMap:
         self.sent_samples += length
 
     def snap(self, stream: int) -> int:
-        """Undo the rounding of a time on the wire: to the nearest end of what was sent in one go, if it is very near.
+        """Undo the rounding of a time on the wire: return the edge of a sent piece that is very near, if there is one.
 
-        The wire rounds like a 32-bit float: 1 ms at least, and more as the stream grows long.
+        Servers round to 1 ms or to a 32-bit float, which grows coarser as the stream grows long.
         """
         tolerance = max(self._rate // 1000, stream >> 22)
         if stream >= self.sent_samples - tolerance:
@@ -55,7 +55,7 @@ class StreamMap:
         return max(0, stream)
 
     def pieces(self, start: int, end: int) -> list[SentPiece]:
-        """What lies in `[start, end)` of stream time, in order, cut to it."""
+        """Return the sent pieces in `[start, end)` of stream time, in order and cut to that range."""
         found = []
         for i in range(self._index(start), len(self._pieces)):
             stream, position, length = self._pieces[i]
@@ -67,22 +67,22 @@ class StreamMap:
         return found
 
     def piece_at(self, stream: int) -> SentPiece:
-        """The whole piece that holds a stream time, or the nearest. Raises ValueError if nothing was sent."""
+        """Return the piece that holds a stream time, or the nearest one. Raises ValueError if nothing was sent."""
         if not self._pieces:
             raise ValueError("nothing was sent on this connection")
         return self._pieces[self._index(stream)]
 
     def position(self, stream: int) -> int:
-        """The position of a stream time, inside or a little beyond what was sent. Raises like `piece_at`."""
+        """Return the position of a stream time, in or near what was sent. Raises ValueError if nothing was sent."""
         piece = self.piece_at(stream)
         return piece.position + stream - piece.stream_start
 
     def position_reached(self, stream: int) -> int:
-        """The position up to which `[0, stream)` reaches: the end of what was sent before a skip, not its far side."""
+        """Return the position where `[0, stream)` ends: at a gap in the audio its near side, not its far side."""
         return self.position(stream - 1) + 1 if stream > 0 else self.position(0)
 
     def discard_before(self, before: int) -> None:
-        """Drop what lies wholly before a stream time; the piece that holds it stays."""
+        """Drop the pieces that lie wholly before a stream time."""
         del self._pieces[: self._index(before)]
 
     def _index(self, stream: int) -> int:

@@ -1,10 +1,10 @@
-"""What the answers make of waiting audio: records, and silence. Pure.
+"""The transcript assembler: turns the server's results into utterances, and settles pending audio. Pure.
 
 The law:
-- Words belong to segments by position; a final that spans a skip is split there.
-- A record is due and its audio released in one step (`Uttered`): no sink sees it before.
-- What may hold the beginning of a word is neither recorded nor settled: a window can end in mid-word.
-- Recorded are finals only; an interim is no more than a sign that something was heard.
+- Words belong to segments by position. A final that spans a gap in the audio is split there.
+- An utterance becomes due and its audio is released in one step (`UtteranceReady`). No sink sees it earlier.
+- Audio that may hold the beginning of a word is neither recorded nor settled: a window can end in mid-word.
+- Only finals are recorded. An interim is merely a sign that speech was heard.
 """
 
 from typing import NamedTuple
@@ -20,67 +20,71 @@ from edged.transcripts.text import text_of
 
 
 class UtteranceReady(NamedTuple):
-    """A record is due; its audio is released."""
+    """An event: an utterance is due for its record, and its audio is released."""
 
     utterance: Utterance
 
 
 class TranscriptAssembler:
-    """Keeps one draft, which outlives the session that began it."""
+    """Assembles finals into utterances. Holds one draft, which outlives the session that began it."""
 
-    def __init__(self, account: PendingAudio, rate: int, longest: int) -> None:
-        self._account = account
+    def __init__(self, pending: PendingAudio, rate: int, max_utterance_samples: int) -> None:
+        self._pending = pending
         self._rate = rate
-        self._longest = longest
-        self._pause = PAUSE_MS * rate // 1000
-        self._lead = PRE_ROLL_RESERVE_MS * rate // 1000
-        self._jitter = WORD_TIME_JITTER_MS * rate // 1000
+        self._max_utterance_samples = max_utterance_samples
+        self._pause_samples = PAUSE_MS * rate // 1000
+        self._reserve_samples = PRE_ROLL_RESERVE_MS * rate // 1000
+        self._jitter_samples = WORD_TIME_JITTER_MS * rate // 1000
         self.draft: Draft | None = None
-        self._interim: list[PlacedWord] = []
+        """The finals that are not recorded yet; None without any."""
+        self._interim_words: list[PlacedWord] = []
         self.resent = Ranges()
-        """What was sent more than once, as far as it may still be recorded."""
+        """Positions sent more than once, as far as they may still be recorded."""
 
     @property
     def unrecorded_text(self) -> str:
-        """What is being said, as far as it is not recorded: for people only."""
-        return text_of([*(self.draft.words if self.draft else ()), *self._interim])
+        """Text of the draft and of the latest interim, for display only."""
+        return text_of([*(self.draft.words if self.draft else ()), *self._interim_words])
 
-    # -- what the server says -----------------------------------------------------------------------------------------
+    # -- results of the server ----------------------------------------------------------------------------------------
 
     def feed_interim(self, words: list[messages.StreamWord], stream: StreamMap) -> None:
-        """The server's present guess; it replaces the one before."""
-        self._interim = [_place(word, stream) for word in words] if stream.sent_samples else []
+        """Take the words of an interim; they replace those of the one before."""
+        self._interim_words = [_place(word, stream) for word in words] if stream.sent_samples else []
 
-    def feed_final(self, answer: FinalReceived, stream: StreamMap, request_id: str) -> list[UtteranceReady]:
-        """A final: its words are drafted, and what it ends is recorded."""
-        uttered: list[UtteranceReady] = []
-        words = self._place_words(answer, stream) if stream.sent_samples else []
-        if answer.punctuation and self.draft:
-            self.draft.append_punctuation(answer.punctuation)
+    def feed_final(self, final: FinalReceived, stream: StreamMap, request_id: str) -> list[UtteranceReady]:
+        """Add a final to the draft; return the utterances that it completes."""
+        utterances: list[UtteranceReady] = []
+        words = self._place_words(final, stream) if stream.sent_samples else []
+        if final.punctuation and self.draft:
+            self.draft.append_punctuation(final.punctuation)
         parts = [
             part
-            for piece in answer.pieces
-            for part in self._account.split_by_segment(piece.position, piece.position + piece.length)
+            for piece in final.pieces
+            for part in self._pending.split_by_segment(piece.position, piece.position + piece.length)
         ]
         if not parts and words:
-            # Late, for audio that was answered before: a record of its own.
+            # A late final, for audio that has an outcome already: an utterance of its own.
             start, end = words[0].start, max(words[-1].end, words[0].start + 1)
-            uttered.append(
+            utterances.append(
                 UtteranceReady(Utterance(start, end, tuple(words), request_id, self.resent.overlaps(start, end)))
             )
         for i, (start, end) in enumerate(parts):
-            mine = words if i == len(parts) - 1 else [word for word in words if word.middle < end]
-            words = words[len(mine) :]
-            uttered += self._feed_part(start, end, mine, request_id)
+            part_words = words if i == len(parts) - 1 else [word for word in words if word.middle < end]
+            words = words[len(part_words) :]
+            utterances += self._feed_part(start, end, part_words, request_id)
         if stream.sent_samples:
-            reached = stream.position_reached(answer.reach)
-            self._interim = [word for word in self._interim if word.middle >= reached]
-        if answer.speech_final:
-            uttered += self.record_words()
-        return uttered
+            reached = stream.position_reached(final.reach)
+            self._interim_words = [word for word in self._interim_words if word.middle >= reached]
+        if final.speech_final:
+            utterances += self.record_words()
+        return utterances
 
     def feed_utterance_end(self, last_word_end: int) -> list[UtteranceReady]:
-        """The server heard a gap after this position. Late ones, and those about words yet to come, end nothing."""
+        """Record the words of the draft if the server heard a gap after its last word, which ends at this position.
+
+        Ignores an UtteranceEnd about earlier words, or about words that are still to come.
+        """
         draft = self.draft
         slack = self._rate // 1000
         if draft is None or not draft.words:
@@ -89,37 +93,37 @@ class TranscriptAssembler:
             return []
         return self.record_words()
 
-    # -- what ends a segment ------------------------------------------------------------------------------------------
+    # -- the end of a segment -----------------------------------------------------------------------------------------
 
     def close_segment(self, segment: SpeechSegment) -> list[UtteranceReady]:
-        """The gate has closed behind a segment: if finals have covered it, that is its end."""
+        """Record the draft of a segment that the gate has closed, if finals cover the segment to its end."""
         draft = self._draft_for(segment)
         return self.record_draft() if draft and self._is_complete(segment, draft.end) else []
 
     def settle_silence(self, segment: SpeechSegment) -> list[UtteranceReady]:
-        """Close the books on a segment that is over, if nothing was heard in what is unanswered of it."""
+        """Settle a segment that is over, if neither gate nor recogniser heard anything in its unacknowledged rest."""
         start = self._unacknowledged_start(segment)
-        heard = self._account.has_voice(start, segment.end) or any(
-            start < w.middle < segment.end for w in self._interim
+        heard = self._pending.has_voice(start, segment.end) or any(
+            start < w.middle < segment.end for w in self._interim_words
         )
         return [] if heard else self.settle_segment(segment)
 
     def settle_segment(self, segment: SpeechSegment) -> list[UtteranceReady]:
-        """Close the books on a segment that is over: what finals don't cover of it is silence.
+        """Settle a segment that is over: record its draft, and release what finals don't cover as silence.
 
-        A record reaches no further than finals do, so that what is said of the rest after all is a record beside it.
+        An utterance ends where finals end, so that a later final for the rest becomes an utterance of its own.
         """
         start = self._unacknowledged_start(segment)
-        uttered = self.record_draft() if self._draft_for(segment) else []
-        self._account.release(start, segment.end, "silence")
-        return uttered
+        utterances = self.record_draft() if self._draft_for(segment) else []
+        self._pending.release(start, segment.end, "silence")
+        return utterances
 
     def record_words(self) -> list[UtteranceReady]:
-        """End the draft: record its words, and keep what may hold the beginning of the next one."""
+        """Record the words of the draft, but keep the audio at its end that may hold the beginning of the next word."""
         draft = self.draft
         if draft is None:
             return []
-        segment = self._account.segment_at(max(draft.start, draft.end - 1))
+        segment = self._pending.segment_at(max(draft.start, draft.end - 1))
         if self._is_complete(segment, draft.end):
             return self.record_draft()
         if not draft.words:
@@ -129,80 +133,85 @@ class TranscriptAssembler:
         return [self._record(draft, min(draft.end, max(to, draft.words[-1].middle + 1, draft.start + 1)))]
 
     def record_draft(self) -> list[UtteranceReady]:
-        """End the draft as it is, without keeping any of it back."""
+        """Record the whole draft, or release it as silence if it has no words."""
         draft, self.draft = self.draft, None
         if draft and draft.words:
             return [self._record(draft, draft.end)]
         if draft:
-            self._account.release(draft.start, draft.end, "silence")
+            self._pending.release(draft.start, draft.end, "silence")
         return []
 
-    # -- breaks -------------------------------------------------------------------------------------------------------
+    # -- resuming after a lost connection -----------------------------------------------------------------------------
 
     def resume_point(self) -> int:
-        """Where a next session would best go on: never in a word. Raises ValueError without a draft."""
+        """Return the best position to resume at, never in a word. Raises ValueError without a draft.
+
+        That is the middle of the last pause after a word, otherwise the start of the draft.
+        """
         if self.draft is None:
             raise ValueError("nothing is drafted")
-        pause = self.draft.last_pause(self._account.quiet_runs, self._pause)
+        pause = self.draft.last_pause(self._pending.quiet_runs, self._pause_samples)
         return self.draft.start if pause is None else pause
 
     def quietest_gap(self, beyond: int) -> int:
-        """Where to go on beyond a position if no pause was heard. Raises ValueError without a draft.
+        """Return where to resume beyond a position, in speech without pauses. Raises ValueError without a draft.
 
-        Where it is quietest, near the widest gap between two words or behind the last word. A draft without words is
-        kept short, and may hold the beginning of one: that is its start.
+        That is the quietest position near the widest gap between two words, or after the last word. For a draft without
+        words it is the start: such a draft is short, and may hold the beginning of a word.
         """
         draft = self.draft
         if draft is None:
             raise ValueError("nothing is drafted")
         if not draft.words:
             return draft.start
-        gap = draft.widest_gap(beyond + self._jitter)
+        gap = draft.widest_gap(beyond + self._jitter_samples)
         if gap is None:
             return self._end_after_words(draft)
-        return self._account.quietest_position(
-            gap - self._jitter, min(gap + self._jitter, draft.end), self._jitter // 8
+        return self._pending.quietest_position(
+            gap - self._jitter_samples, min(gap + self._jitter_samples, draft.end), self._jitter_samples // 8
         )
 
     def truncate(self, position: int) -> None:
-        """Discard what was drafted after a resume point: it will be recognised again."""
+        """Discard what was drafted after a position: that audio will be recognised again."""
         draft = self.draft
         if draft is None:
             return
         draft.truncate(position)
         if not draft.words:
-            self._account.release(draft.start, position, "silence")
+            self._pending.release(draft.start, position, "silence")
             self.draft = None
 
     def discard_interims(self) -> None:
-        """Interims of a lost session mean nothing any more."""
-        self._interim = []
+        """Drop the words of the last interim, since its session is lost."""
+        self._interim_words = []
 
-    # -- inside -------------------------------------------------------------------------------------------------------
+    # -- placing words ------------------------------------------------------------------------------------------------
 
-    def _place_words(self, answer: FinalReceived, stream: StreamMap) -> list[PlacedWord]:
-        """The words of a final, each where it was said."""
-        passage = Passage(answer.transcript, len(answer.words)) if answer.transcript else None
-        words = [_place(word, stream, passage) for word in answer.words]
-        return words if answer.timed else self._spread(words, answer.pieces)
+    def _place_words(self, final: FinalReceived, stream: StreamMap) -> list[PlacedWord]:
+        """Return the words of a final at their positions."""
+        passage = Passage(final.transcript, len(final.words)) if final.transcript else None
+        words = [_place(word, stream, passage) for word in final.words]
+        return words if final.timed else self._spread(words, final.pieces)
 
     def _spread(self, words: list[PlacedWord], pieces: list[SentPiece]) -> list[PlacedWord]:
-        """Words without times, in equal parts of the voice that was heard in these pieces."""
+        """Give words without times equal parts of the voiced audio in these pieces."""
         spans = [(piece.position, piece.position + piece.length) for piece in pieces]
-        spans = [run for span in spans for run in self._account.voiced_runs(*span)] or spans
-        share = sum(end - start for start, end in spans) // max(1, len(words))
-        if not share:
+        spans = [run for span in spans for run in self._pending.voiced_runs(*span)] or spans
+        samples_per_word = sum(end - start for start, end in spans) // max(1, len(words))
+        if not samples_per_word:
             return words
 
-        def place(at: int) -> int:
+        def position(voiced_samples: int) -> int:
             for start, end in spans:
-                if at < end - start:
-                    return start + at
-                at -= end - start
+                if voiced_samples < end - start:
+                    return start + voiced_samples
+                voiced_samples -= end - start
             return spans[-1][1]
 
         return [
-            word._replace(start=place(i * share), end=place((i + 1) * share - 1) + 1, guessed=True)
+            word._replace(
+                start=position(i * samples_per_word), end=position((i + 1) * samples_per_word - 1) + 1, guessed=True
+            )
             for i, word in enumerate(words)
         ]
 
@@ -210,68 +219,70 @@ class TranscriptAssembler:
         return self.draft if self.draft and self.draft.chain_start == segment.chain_start else None
 
     def _is_complete(self, segment: SpeechSegment | None, end: int) -> bool:
-        """Nobody goes on speaking at `end`, and nothing behind it is left to be answered."""
-        return segment is None or (segment.is_over and not self._account.waiting.overlaps(end, segment.end))
+        """Tell whether no speech continues at `end`, and nothing after it waits for a result."""
+        return segment is None or (segment.is_over and not self._pending.waiting.overlaps(end, segment.end))
 
     def _unacknowledged_start(self, segment: SpeechSegment) -> int:
         draft = self._draft_for(segment)
         if draft:
             return draft.end
-        following = self._account.waiting.following(segment.start)
+        following = self._pending.waiting.following(segment.start)
         return min(following[0], segment.end) if following else segment.end
 
     def _feed_part(self, start: int, end: int, words: list[PlacedWord], request_id: str) -> list[UtteranceReady]:
-        """A final covers `[start, end)`, which lies in one chain of segments, with these words."""
-        uttered: list[UtteranceReady] = []
-        segment = self._account.segment_at(end - 1)
+        """Add to the draft what a final says of `[start, end)`, which lies in one chain of segments."""
+        utterances: list[UtteranceReady] = []
+        segment = self._pending.segment_at(end - 1)
         chain = segment.chain_start if segment else start
         draft = self.draft
-        if draft and not (draft.chain_start == chain and draft.start <= start <= draft.end + self._pause):
-            uttered += self.record_draft()  # another segment, or what lies between was answered before
+        if draft and not (draft.chain_start == chain and draft.start <= start <= draft.end + self._pause_samples):
+            utterances += self.record_draft()  # another segment, or the audio between has an outcome already
         if segment is None and not words:
-            return uttered  # settled already, and nothing new was heard in it
+            return utterances  # settled already, without new words
         draft = self.draft = self.draft or Draft(chain, start, end)
         draft.end = max(draft.end, end)
         draft.words += words
         draft.request_id = request_id
-        while (middle := draft.split_point(self._longest)) is not None:
-            uttered.append(self._record(draft, middle))
+        while (middle := draft.split_point(self._max_utterance_samples)) is not None:
+            utterances.append(self._record(draft, middle))
         if self._is_complete(segment, end):
-            uttered += self.record_draft()
+            utterances += self.record_draft()
         elif not draft.words:
             self._settle_wordless(draft)
-        return uttered
+        return utterances
 
     def _end_after_words(self, draft: Draft) -> int:
-        """Where a draft may be cut behind its last word: in a pause, else where it is quietest near that word's end."""
-        to = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
+        """Return where to cut a draft after its last word: in a pause, or at the quietest position nearby."""
+        to = draft.safe_end(self._pending.quiet_runs, self._pause_samples, self._reserve_samples)
         last = draft.words[-1]
         if to > last.end:
             return to
-        since = last.middle if last.guessed else max(last.middle, to - self._jitter)
-        return self._account.quietest_position(since, min(to + self._jitter, draft.end), self._jitter // 8)
+        earliest = last.middle if last.guessed else max(last.middle, to - self._jitter_samples)
+        return self._pending.quietest_position(
+            earliest, min(to + self._jitter_samples, draft.end), self._jitter_samples // 8
+        )
 
     def _settle_wordless(self, draft: Draft) -> None:
-        """Nothing was said up to here, but a word may have begun: the last of it is kept until the next answer."""
-        to = draft.safe_end(self._account.quiet_runs, self._pause, self._lead)
+        """Release a draft without words as silence, except for its end: a word may have begun there."""
+        to = draft.safe_end(self._pending.quiet_runs, self._pause_samples, self._reserve_samples)
         if to == draft.end:
             to = max(draft.start, draft.end - round(MAX_WORD_S * self._rate))
-        self._account.release(draft.start, to, "silence")
+        self._pending.release(draft.start, to, "silence")
         draft.start = to
 
     def _record(self, draft: Draft, to: int) -> UtteranceReady:
         utterance = draft.split_off(to, self.resent.overlaps)
-        self._account.release(utterance.start, utterance.end, "recorded")
+        self._pending.release(utterance.start, utterance.end, "recorded")
         self.resent.remove(0, utterance.end)
         return UtteranceReady(utterance)
 
 
 def _place(word: messages.StreamWord, stream: StreamMap, passage: Passage | None = None) -> PlacedWord:
-    """A word in positions. Its middle tells where it belongs: if its times span a skip they are cut there."""
+    """Convert a word to positions. Times that span a gap in the audio are cut to the piece that holds the middle."""
     piece = stream.piece_at((word.start + word.end) // 2)
 
-    def placed(at: int) -> int:
+    def position(at: int) -> int:
         return piece.position + min(max(at - piece.stream_start, 0), piece.length)
 
-    start, end = placed(word.start), placed(word.end)
+    start, end = position(word.start), position(word.end)
     return PlacedWord(start, end, word.word, word.text, word.confidence, word.speaker, word.end_estimated, passage)

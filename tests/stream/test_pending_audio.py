@@ -68,10 +68,10 @@ def test_audio_enters_the_open_segment_only_and_in_order() -> None:
     made.append(0, pcm(0, 10))
     with pytest.raises(ValueError, match="no segment is open for audio at 9"):
         made.append(9, pcm(9, 12))
-    with pytest.raises(ValueError, match="the one before it reaches to 10"):
+    with pytest.raises(ValueError, match="its predecessor ends at 10"):
         made.open(10)
     made.close()
-    with pytest.raises(ValueError, match="the one before it reaches to 10"):
+    with pytest.raises(ValueError, match="its predecessor ends at 10"):
         made.open(9)
     with pytest.raises(ValueError, match="no segment is open"):
         made.append(10, pcm(10, 12))
