@@ -1,6 +1,6 @@
-"""Reading the settings: a TOML file, then `--set`; settings.py says what they may be.
+"""Reads the settings: a TOML file, then `--set`. settings.py says which values are permitted.
 
-All that is wrong is reported at once, a line each, with what is allowed instead and never with what may be a secret.
+All errors are reported at once, one line each, with the permitted values and never with a value that may be secret.
 """
 
 import difflib
@@ -32,28 +32,28 @@ from edged.model.files import open_regular_file
 from edged.model.urls import may_be_secret, may_hold_secret, without_secrets
 
 DEFAULT_PATH = Path("/etc/edged/edged.toml")
-"""Read when no file is named; it may be absent."""
+"""File that is read if none is named; it may be absent."""
 
-MOST_BYTES = 1_000_000
-"""The sample with every option has a hundredth of it: whatever is larger is not a configuration."""
+MAX_FILE_BYTES = 1_000_000
+"""Largest configuration file: the sample with every option is a hundredth of it."""
 
 
 class LoadedSettings(NamedTuple):
-    """Settings, and how they came to be."""
+    """Settings with their origins, and everything that is wrong with them."""
 
     settings: Settings
     origins: dict[str, str]
-    """For each option (`section.key`): `default`, `name kitchen.toml`, `file edged.toml` or `--set`."""
+    """Origin of each option (`section.key`): `default`, `name kitchen.toml`, `file edged.toml` or `--set`."""
     warnings: list[str]
-    """What works, but hardly as meant; one line each."""
+    """Settings that work, but probably not as intended; one line each."""
     problems: list[str]
-    """What can't be used; one line each."""
+    """Settings that can't be used; one line each."""
     refused: set[str]
-    """The options concerned. Those with a value that is not allowed are at their defaults."""
+    """Options that the problems are about. Those with a value that is not permitted are at their defaults."""
 
 
 def load(path: Path | None = None, overrides: Sequence[str] = (), content: bytes | None = None) -> LoadedSettings:
-    """Settings without problems, as `read` gives them. Raises ConfigurationError with every problem there is."""
+    """Read the settings as `read` does. Raises ConfigurationError with all problems if there are any."""
     loaded = read(path, overrides, content)
     if loaded.problems:
         raise ConfigurationError(*loaded.problems)
@@ -61,32 +61,33 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), content: bytes
 
 
 def read(path: Path | None = None, overrides: Sequence[str] = (), content: bytes | None = None) -> LoadedSettings:
-    """Read `path` (`None`: the default place, if there is a file) and then `section.key=value` overrides. With
-    `content`, that is read in place of what the file holds.
+    """Read the configuration file `path`, then the overrides, `section.key=value` each.
+
+    Without a `path` the file is `DEFAULT_PATH`, if it exists. `content` replaces the contents of the file.
 
     Raises UsageError for an override that is not `section.key=value`, and ConfigurationError for a file that can't be
-    read: what the defaults would be wrong about then was never asked. Everything else comes back as a problem.
+    read: nothing can be said about its settings then. Everything else is returned as a problem.
     """
-    named = [_override(text) for text in overrides]
-    reading = _Reading()
+    named = [_parse_override(text) for text in overrides]
+    builder = _SettingsBuilder()
     file = path or DEFAULT_PATH
-    table = _table(file, absent_is_fine=path is None) if content is None else _parsed(file, content)
-    reading.take(Settings, "", _places_of_instance(file), _Given(f"name {file.name}", str(file)))
-    reading.take(Settings, "", table, _Given(f"file {file.name}", str(file)))
+    table = _read_table(file, absent_is_fine=path is None) if content is None else _parse_toml(file, content)
+    builder.add_table(Settings, "", _instance_defaults(file), _ValueSource(f"name {file.name}", str(file)))
+    builder.add_table(Settings, "", table, _ValueSource(f"file {file.name}", str(file)))
     for keys, text in named:
-        value = _value(text)
+        value = _parse_value(text)
         for key in reversed(keys):
             value = {key: value}
-        reading.take(Settings, "", value, _Given("--set", "--set", text))
-    settings = reading.settings()
-    found = [*find_contradictions(settings, ignore=reading.refused), *_foreign_paths(settings)]
-    problems = [*reading.problems, *(reading.where(finding) + finding.text for finding in found)]
-    refused = reading.refused.union(*(finding.options for finding in found))
-    return LoadedSettings(settings, reading.origins, find_cautions(settings), problems, refused)
+        builder.add_table(Settings, "", value, _ValueSource("--set", "--set", text))
+    settings = builder.build()
+    found = [*find_contradictions(settings, ignore=builder.refused), *_find_unencodable_paths(settings)]
+    problems = [*builder.problems, *(builder.prefix(finding) + finding.text for finding in found)]
+    refused = builder.refused.union(*(finding.options for finding in found))
+    return LoadedSettings(settings, builder.origins, find_cautions(settings), problems, refused)
 
 
-def _foreign_paths(settings: Settings) -> Iterator[Finding]:
-    """Paths that can't be passed to the kernel: the encoding of file names is the locale's."""
+def _find_unencodable_paths(settings: Settings) -> Iterator[Finding]:
+    """Find paths that can't be passed to the kernel, because the locale's encoding lacks their characters."""
     for section, key, value in used_paths(settings):
         try:
             os.fsencode(value)
@@ -95,8 +96,8 @@ def _foreign_paths(settings: Settings) -> Iterator[Finding]:
             yield Finding((f"{section}.{key}",), f"{text}: set LANG=C.UTF-8, or choose a name of ASCII characters")
 
 
-def _places_of_instance(file: Path) -> dict[str, Any]:
-    """Where `edged@NAME`, which reads NAME.toml beside the usual file, has its spool and its transcripts by default."""
+def _instance_defaults(file: Path) -> dict[str, Any]:
+    """Return the default directories of the instance `edged@NAME`, which reads NAME.toml beside the usual file."""
     if file.absolute().parent != DEFAULT_PATH.parent or file.name == DEFAULT_PATH.name:
         return {}
     own = f"edged-{file.stem}"
@@ -106,18 +107,18 @@ def _places_of_instance(file: Path) -> dict[str, Any]:
     }
 
 
-class _Given(NamedTuple):
-    """Where a value comes from."""
+class _ValueSource(NamedTuple):
+    """Source of a value."""
 
     origin: str
     where: str
-    """For the line of a problem."""
+    """Name of the source at the beginning of a problem's line."""
     text: str | None = None
-    """As `--set` had it, before TOML read it."""
+    """Value in `--set` before it was parsed as TOML."""
 
 
-class _Reading:
-    """What has been read so far, and what was wrong with it."""
+class _SettingsBuilder:
+    """Collects values from all sources, checks each, and makes the settings."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -125,50 +126,51 @@ class _Reading:
         self.origins = {option.name: "default" for option in options()}
         self._values: dict[str, Any] = {}
         self._wheres: dict[str, str] = {}
-        """For each option that was given, where that was."""
+        """Where each option was set, for those that were."""
 
-    def take(self, kind: type[Section], name: str, table: Any, given: _Given) -> None:
-        """Take a table of the section `kind`, key by key."""
+    def add_table(self, kind: type[Section], name: str, table: Any, source: _ValueSource) -> None:
+        """Add the values of a table of the section `kind`."""
         if not isinstance(table, dict):
-            self.problems.append(f"{given.where}: {name} is a section: write [{name}], and its keys below it")
+            self.problems.append(f"{source.where}: {name} is a section: write [{name}], and its keys below it")
             return
         fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
         for key, value in table.items():
             path = f"{name}.{key}" if name else key
             if key not in fields:
-                self.problems.append(f"{given.where}: {_unknown(kind, name, key)}")
+                self.problems.append(f"{source.where}: {_describe_unknown(kind, name, key)}")
             elif is_section(fields[key]):
-                self.take(fields[key], path, value, given)
+                self.add_table(fields[key], path, value, source)
             elif (each := values_of_table(fields[key])) and isinstance(value, dict):
                 own = self._values.setdefault(path, {})
-                self.origins[path] = given.origin
+                self.origins[path] = source.origin
                 for own_key, own_value in value.items():
-                    self._take_value(own, own_key, path, own_key, own_value, each, given)
+                    self._add_value(own, own_key, path, own_key, own_value, each, source)
             else:
-                self._take_value(self._values, path, name, key, value, fields[key], given)
+                self._add_value(self._values, path, name, key, value, fields[key], source)
 
-    def _take_value(
-        self, into: dict[str, Any], at: str, section: str, key: str, value: Any, kind: Any, given: _Given
+    def _add_value(
+        self, into: dict[str, Any], at: str, section: str, key: str, value: Any, kind: Any, source: _ValueSource
     ) -> None:
         path = f"{section}.{key}"
         try:
-            into[at] = _converted(value, kind, given.text)
-            self.origins[path], self._wheres[path] = given.origin, given.where
+            into[at] = _convert(value, kind, source.text)
+            self.origins[path], self._wheres[path] = source.origin, source.where
         except msgspec.ValidationError:
             self.refused.add(path)
             self.problems.append(
-                f"{given.where}: [{section}] {toml_key(key)}{_shown(path, value)} must be {_must(kind, value)}"
+                f"{source.where}: [{section}] {toml_key(key)}{_shown_value(path, value)} must be "
+                f"{_describe_allowed(kind, value)}"
             )
 
-    def where(self, finding: Finding) -> str:
-        """In front of its line: what gave its options, or those of them that are not at their defaults."""
+    def prefix(self, finding: Finding) -> str:
+        """Return the beginning of a finding's line: the sources of its options that are not at their defaults."""
         wheres = {self._wheres[option] for option in finding.options if option in self._wheres}
         return f"{' and '.join(sorted(wheres, reverse=True))}: " if wheres else ""  # the file before --set
 
-    def settings(self) -> Settings:
-        """The settings; what was refused stays at its default."""
+    def build(self) -> Settings:
+        """Make the settings; rejected values stay at their defaults."""
         if self._values.get("deepgram.interim_results") is False and "deepgram.utterance_end_ms" not in self._values:
-            # Its default needs interim results: who turns those off need not know of it.
+            # Its default needs interim results: whoever turns those off need not know about it.
             self._values["deepgram.utterance_end_ms"] = False
             self.origins["deepgram.utterance_end_ms"] = "default without interim_results"
         if preset := self._values.get("gate.preset"):
@@ -188,10 +190,10 @@ class _Reading:
         return kind(**values)
 
 
-def _converted(value: Any, kind: Any, text: str | None) -> Any:
-    """The value as the option wants it. What came from `--set` is also tried as the text it was."""
+def _convert(value: Any, kind: Any, text: str | None) -> Any:
+    """Convert a value to the option's type. A value from `--set` is also tried as plain text."""
     if value is True and number_or_false(kind):
-        return msgspec.convert(value, int)  # refused, as settings.py says
+        return msgspec.convert(value, int)  # rejected, as settings.py says
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError:
@@ -200,8 +202,8 @@ def _converted(value: Any, kind: Any, text: str | None) -> Any:
         return msgspec.convert(text, kind)
 
 
-def _shown(path: str, value: Any) -> str:
-    """` = value`, if it may be shown; any may be the key itself, put there by mistake."""
+def _shown_value(path: str, value: Any) -> str:
+    """Return ` = value` if the value may be shown: any value may be the API key, put there by mistake."""
     if path == "deepgram.api_key_file" or f"{path}.".startswith("deepgram.options.") or may_hold_secret(str(value)):
         return ""
     text = toml(without_secrets(value) if path == "deepgram.url" and isinstance(value, str) else value)
@@ -209,11 +211,11 @@ def _shown(path: str, value: Any) -> str:
 
 
 MOST_SHOWN = 80
-"""Characters of a wrong value: enough to find it, and the line stays a line."""
+"""Most characters of a wrong value that are shown: enough to find it in the file."""
 
 
-def _must(kind: Any, value: Any) -> str:
-    """What is allowed, and which of it was perhaps meant."""
+def _describe_allowed(kind: Any, value: Any) -> str:
+    """Describe the permitted values, and suggest the one that was probably intended."""
     words = allowed(kind)
     choices = re.findall(r'"([^"]+)"', words)
     meant = [difflib.get_close_matches(each, choices, 1) for each in _strings(value)]
@@ -228,8 +230,8 @@ def _strings(value: Any) -> list[str]:
     return values if all(isinstance(each, str) for each in values) else []
 
 
-def _unknown(kind: type[Section], section: str, key: str) -> str:
-    """An unknown section or key. Its value is not shown, as it may be a secret; nor is a name that looks like one."""
+def _describe_unknown(kind: type[Section], section: str, key: str) -> str:
+    """Describe an unknown section or key, without its value, and without a name that looks like a secret."""
     name = "..." if may_hold_secret(key) else toml_key(key)
     shown = f"[{section}] {name}" if section else f"[{name}]"
     if may_be_secret(key):
@@ -250,7 +252,7 @@ def _unknown(kind: type[Section], section: str, key: str) -> str:
     return f"{shown} is no {'option' if section else 'section'}: {hint}"
 
 
-def _override(text: str) -> tuple[list[str], str]:
+def _parse_override(text: str) -> tuple[list[str], str]:
     """`section.key=value` as its keys and the value's text."""
     name, equals, value = text.partition("=")
     if any("\ud800" <= character <= "\udfff" for character in text):  # how Python keeps a byte that is no UTF-8
@@ -262,8 +264,8 @@ def _override(text: str) -> tuple[list[str], str]:
     return keys, value.strip()
 
 
-def _value(text: str) -> Any:
-    """What the text means to TOML, if it means anything there; else the text."""
+def _parse_value(text: str) -> Any:
+    """Parse a value of `--set` as TOML; return the text itself if it is not TOML."""
     try:
         table = tomli.loads(f"value = {text}")
     except (ValueError, RecursionError):
@@ -271,10 +273,10 @@ def _value(text: str) -> Any:
     return table["value"] if list(table) == ["value"] else text
 
 
-def _table(file: Path, *, absent_is_fine: bool) -> dict[str, Any]:
+def _read_table(file: Path, *, absent_is_fine: bool) -> dict[str, Any]:
     try:
         with open_regular_file(file) as stream:
-            data = stream.read(MOST_BYTES + 1)
+            data = stream.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         if absent_is_fine:
             return {}
@@ -283,12 +285,12 @@ def _table(file: Path, *, absent_is_fine: bool) -> dict[str, Any]:
         raise ConfigurationError(f"{file} is a directory, not a file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise ConfigurationError(f"{file} can't be read: {with_cure(error)}") from None
-    if len(data) > MOST_BYTES:
-        raise ConfigurationError(f"{file} is larger than {MOST_BYTES} bytes: that is no configuration")
-    return _parsed(file, data)
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigurationError(f"{file} is larger than {MAX_FILE_BYTES} bytes: that is no configuration")
+    return _parse_toml(file, data)
 
 
-def _parsed(file: Path, data: bytes) -> dict[str, Any]:
+def _parse_toml(file: Path, data: bytes) -> dict[str, Any]:
     try:
         text = data.decode("utf-8-sig")  # Windows editors put a mark in front
     except UnicodeDecodeError as error:
@@ -299,10 +301,10 @@ def _parsed(file: Path, data: bytes) -> dict[str, Any]:
     except RecursionError:
         raise ConfigurationError(f"{file}: brackets are nested too deeply") from None
     except ValueError as error:  # tomli's own error is one; a number of too many digits is another
-        raise ConfigurationError(f"{file}, {_plain(str(error), text)}") from None
+        raise ConfigurationError(f"{file}, {_explain_syntax_error(str(error), text)}") from None
 
 
-PLAIN = (
+SYNTAX_ERRORS = (
     ("Invalid value (at end", "the file ends where a value or a closing ] is missing"),
     ("Invalid value", "the value is not TOML: text needs quotes, true and false are lower case"),
     ("Invalid statement", "neither a [section] nor a key = value"),
@@ -324,12 +326,14 @@ PLAIN = (
     ),
     ("Unescaped '\\'", "a \\ in a quoted text must be doubled, or the text be in single quotes"),
 )
-"""What tomli says, and the same for people."""
+"""Beginnings of tomli's messages, with the same for people."""
 
 
-def _plain(message: str, text: str) -> str:
-    """Line, column and what is wrong there, without the text that stands there: it may be a secret."""
-    words = next((plain for theirs, plain in PLAIN if message.startswith(theirs)), message.partition(" (at ")[0])
+def _explain_syntax_error(message: str, text: str) -> str:
+    """Return line, column and error, without the text in that place, which may be secret."""
+    words = next(
+        (plain for beginning, plain in SYNTAX_ERRORS if message.startswith(beginning)), message.partition(" (at ")[0]
+    )
     if place := re.search(r"at line (\d+), column (\d+)", message):
         return f"line {place[1]}, column {place[2]}: {words}"
     if "end of document" in message:

@@ -1,6 +1,6 @@
-"""What settings.py says of itself: every option with its section, what it allows, its default and its text.
+"""Descriptions of the options, taken from settings.py: section, permitted values, default and help text. Pure.
 
-Error messages, the sample configuration and `edged check` are all made from this, so that they can't disagree. Pure.
+Error messages, the sample configuration, the manual and `edged check` all use this, so that they can't disagree.
 """
 
 import json
@@ -14,45 +14,45 @@ import msgspec
 from edged.config.settings import Section, Settings, Text
 
 WIDTH = 100
-"""Columns of the sample configuration: two of them fit beside each other on a desk, one fits everywhere."""
+"""Widest line of the sample configuration, in columns."""
 
 FOR_THE_SERVICE: Final = {"transcripts.sinks": ["file", "journal"]}
-"""What its first configuration sets: on Raspberry Pi OS the journal is in memory, and a file survives a reboot."""
+"""Options set in the service's first configuration: on Raspberry Pi OS the journal is in memory, a file survives."""
 
 
 class Option(NamedTuple):
     """One key of the configuration file."""
 
     section: str
-    """As TOML writes it, e.g. `transcripts.file`."""
+    """Name of the section as in TOML, e.g. `transcripts.file`."""
     key: str
     type: Any
     default: Any
-    """`None` when the option may be left out and has no value then."""
+    """Default value; `None` if the option may be left out and has no value then."""
 
     @property
     def name(self) -> str:
-        """As `--set` takes it."""
+        """Full name, `section.key`, as `--set` takes it."""
         return f"{self.section}.{self.key}"
 
     @property
     def text(self) -> str:
-        """The line that explains it."""
+        """Help text of the option."""
         return next(each.description for each in _bare(self.type)[1] if each.description)
 
     @property
     def example(self) -> Any:
-        """The default; without one, a value that shows what is meant."""
+        """Default value or, where there is none, an example."""
         return self.default or next((each.examples[0] for each in _bare(self.type)[1] if each.examples), self.default)
 
     @property
     def is_table(self) -> bool:
-        """Its keys are the user's own (`[deepgram.options]`)."""
+        """Whether the option is a table with keys of the user's own, as `[deepgram.options]` is."""
         return isinstance(self.default, dict)
 
 
 def sections(of: type[Section] = Settings, name: str = "") -> Iterator[tuple[str, type[Section]]]:
-    """Each section that has options, in the order of the file, as (name, class)."""
+    """Yield (name, class) of each section that has options, in the order of the file."""
     if name:
         yield name, of
     for field in msgspec.structs.fields(of):
@@ -61,12 +61,12 @@ def sections(of: type[Section] = Settings, name: str = "") -> Iterator[tuple[str
 
 
 def is_section(kind: Any) -> bool:
-    """Whether a type is a table of its own rather than a value."""
+    """Return whether a type is a section of the file rather than a value."""
     return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def options(of: type[Section] | None = None, name: str = "") -> list[Option]:
-    """Options of one section, or of all of them, in the order of the file."""
+    """Return the options of one section, or of all sections, in the order of the file."""
     if of is None:
         return [option for section, kind in sections() for option in options(kind, section)]
     fields = [field for field in msgspec.structs.fields(of) if not is_section(field.type)]
@@ -75,7 +75,7 @@ def options(of: type[Section] | None = None, name: str = "") -> list[Option]:
 
 
 def allowed(kind: Any) -> str:
-    """What a value may be, in words: `a whole number from 1 to 32`, `"alsa" or "wav"`."""
+    """Describe the permitted values of a type: `a whole number from 1 to 32`, `"alsa" or "wav"`."""
     kind, meta = _bare(kind)
     arguments = get_args(kind)
     if kind is bool:
@@ -101,12 +101,12 @@ def allowed(kind: Any) -> str:
 
 
 def number_or_false(kind: Any) -> bool:
-    """Whether a type is a number with `false` for none of it: `true` is nothing then."""
+    """Return whether a type is a number or `false`, so that `true` must be rejected."""
     return [_bare(each)[0] for each in get_args(_bare(kind)[0])] == [int, bool]
 
 
 def values_of_table(kind: Any) -> Any:
-    """What each value of a table with keys of the user's own may be; `None` for any other type."""
+    """Return the type of the values in a table with keys of the user's own; `None` for any other type."""
     kind = _bare(kind)[0]
     return get_args(kind)[1] if get_origin(kind) is dict else None
 
@@ -129,7 +129,7 @@ def _either(words: list[str]) -> str:
 
 
 def toml(value: Any) -> str:
-    """A value as TOML writes it, on one line and without control characters."""
+    """Return a value in TOML, on one line and without control characters."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -145,31 +145,33 @@ def toml(value: Any) -> str:
 
 
 def toml_key(key: str) -> str:
-    """A key as TOML writes it: bare where that is allowed."""
+    """Return a key in TOML: bare where that is permitted, else in quotes."""
     bare = key.isascii() and key.replace("-", "_").isidentifier()
     return key if bare else toml(key)
 
 
 def sample(given: Mapping[str, Any] | None = None) -> str:
-    """`config/edged.toml`: every option, commented out at its default, below what it means and what it may be.
+    """Return a sample configuration (`config/edged.toml`): every option with its help, commented out at its default.
 
-    What is `given` (`section.key` to a value) is set instead.
+    Options that are `given` (`section.key` to a value) are set to that value.
     """
     given = given or {}
     lines = [
         *_comment(
-            "Configuration of edged, with every option there is. Each stands here commented out at its default, or "
-            "with an example where it has none: take away the # and change it. `edged check` tells what holds and "
-            "what is wrong. The API key never stands in this file: see api_key_file."
+            "Configuration of edged, with every option. Each option is commented out and shows its default, or an "
+            "example if it has none: remove the # and change the value. `edged check` shows the settings in effect "
+            "and reports errors. Never put the API key into this file: see api_key_file."
         ),
         "",
-        *_comment("`edged check --sample` prints this again, with the options of the edged that is installed."),
+        *_comment("`edged check --sample` prints this file with the options of the installed version."),
     ]
     for name, kind in sections():
         lines += ["", "", *_comment(kind.__doc__ or ""), f"[{name}]"]
         own = options(kind, name)
-        for option in sorted(own, key=lambda each: each.is_table):  # TOML: a table ends the keys of the one before it
-            example = "No default; an example:" if option.default is None else ""
+        for option in sorted(
+            own, key=lambda option: option.is_table
+        ):  # TOML: a table ends the keys of the one before it
+            example = "No default; example:" if option.default is None else ""
             lines += ["", *_comment(option.text), *_comment(f"{limits(option)} {example}".strip())]
             if option.is_table:
                 lines += [f"[{option.name}]", *(f"#{toml_key(k)} = {toml(v)}" for k, v in option.example.items())]
@@ -180,11 +182,11 @@ def sample(given: Mapping[str, Any] | None = None) -> str:
 
 
 def limits(option: Option) -> str:
-    """What its value may be; empty where that says nothing."""
-    says_nothing = (
+    """Return the line that describes the permitted values; empty where the type alone says all."""
+    is_obvious = (
         option.is_table or isinstance(option.default, bool) or _bare(option.type)[0] in (str, Text, Text | None)
     )
-    return "" if says_nothing else f"Allowed: {allowed(option.type)}."
+    return "" if is_obvious else f"Allowed: {allowed(option.type)}."
 
 
 def _comment(text: str) -> list[str]:

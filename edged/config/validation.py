@@ -1,6 +1,6 @@
-"""Settings that are each allowed and don't go together, found before anything is opened or connected. Pure.
+"""Finds settings that are each permitted but don't fit together, before anything is opened or connected. Pure.
 
-Only what really breaks is a contradiction; what is merely unwise is a caution.
+A contradiction keeps edged from working; a caution is about settings that are merely unwise.
 """
 
 import re
@@ -14,20 +14,20 @@ from edged.model.urls import is_host, is_local_host, may_be_secret, without_secr
 
 
 class Finding(NamedTuple):
-    """One line for people, and the options (`section.key`) that it is about."""
+    """A contradiction: one line for people, and the options (`section.key`) that it is about."""
 
     options: tuple[str, ...]
     text: str
 
 
 def find_contradictions(settings: Settings, ignore: Collection[str] = ()) -> list[Finding]:
-    """What can't go together; nothing secret is in it. Findings about an option in `ignore` are left out."""
+    """Find contradictions, except those about an option in `ignore`. Their text contains nothing secret."""
     finders = (_capture, _url, _models, _query, _times, _transcripts, _paths)
     return [finding for find in finders for finding in find(settings) if not set(finding.options) & set(ignore)]
 
 
 def find_cautions(settings: Settings) -> list[str]:
-    """What works, but hardly as meant; one line each."""
+    """Find settings that work, but probably not as intended; one line each."""
     return list(_cautions(settings))
 
 
@@ -36,13 +36,11 @@ def _capture(settings: Settings) -> Iterator[Finding]:
     if capture.channel >= capture.channels:
         yield Finding(
             ("capture.channel", "capture.channels"),
-            f"[capture] channel = {capture.channel} is not there with channels = {capture.channels}: "
-            f"they count from 0, so channel may be at most {capture.channels - 1}",
+            f"[capture] channel = {capture.channel} does not exist with channels = {capture.channels}: "
+            f"channels are numbered from 0, so channel may be at most {capture.channels - 1}",
         )
     if capture.source == "wav" and capture.path is None:
-        yield Finding(
-            ("capture.source", "capture.path"), '[capture] source = "wav" needs path: which recording to play'
-        )
+        yield Finding(("capture.source", "capture.path"), '[capture] source = "wav" needs path: the recording to play')
     if capture.buffer_ms < 2 * capture.period_ms:
         yield Finding(
             ("capture.buffer_ms", "capture.period_ms"),
@@ -52,7 +50,7 @@ def _capture(settings: Settings) -> Iterator[Finding]:
 
 
 SCHEMES = {"https": "wss", "http": "ws"}
-"""What people paste, and the WebSocket scheme they mean."""
+"""WebSocket schemes for the HTTP schemes that people paste."""
 
 
 def _url(settings: Settings) -> Iterator[Finding]:
@@ -83,7 +81,7 @@ def _url(settings: Settings) -> Iterator[Finding]:
         yield finding("names no host to connect to")
     elif not is_host(parts.hostname):
         yield finding(
-            "names no host that can be: between its dots a part is empty, longer than 63 characters, or has a "
+            "names an impossible host: between its dots a part is empty, longer than 63 characters, or has a "
             "character that no name can have"
         )
     if "@" in parts.netloc:
@@ -91,24 +89,25 @@ def _url(settings: Settings) -> Iterator[Finding]:
     if "#" in url:
         yield finding("contains a fragment (#...), which a WebSocket can't have")
     for name in dict.fromkeys(name for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
-        if why := _why_not(name):
+        if why := _why_not_own(name):
             yield finding(f"sets {toml_key(name)} in its query: {why}")
     if parts.path.rstrip("/").endswith("/v2/listen"):
         yield finding("is the Flux protocol, which edged does not speak: use .../v1/listen and a nova model")
     if parts.scheme == "ws" and not is_local_host(url) and not settings.deepgram.allow_plaintext:
         yield finding(
-            "leaves this machine without encryption, and the key with it: use wss://, or set allow_plaintext = true",
+            "sends the key and the speech to another machine without encryption: use wss://, or set "
+            "allow_plaintext = true",
             "deepgram.allow_plaintext",
         )
 
 
 def _suggested(url: str) -> str:
-    """As it may be written into the settings: whole, but for what may be secret."""
+    """Return a URL to write into the settings: complete, but without what may be secret."""
     host, _, path = url.partition("://")[2].partition("/")
     return toml(without_secrets(url if path or "?" in host else f"{url.removesuffix('/')}/v1/listen"))
 
 
-OURS = {
+OWN_PARAMETERS = {
     "model": "use deepgram.model",
     "language": "use deepgram.language",
     "encoding": "use deepgram.encoding",
@@ -124,26 +123,26 @@ OURS = {
     "keywords": "use deepgram.keywords",
     "callback": "results would go there instead of to edged",
 }
-"""Query parameters that `[deepgram.options]` can't hold, and why: the server would get them twice, or not as meant."""
+"""Query parameters that edged sends itself, with advice: in `[deepgram.options]` they would be sent twice."""
 
 
-def _why_not(name: str) -> str | None:
-    """Why a query parameter can't be the user's own; its value is not shown then."""
+def _why_not_own(name: str) -> str | None:
+    """Return why a query parameter can't be set by the user, or None. Its value is not shown then."""
     if may_be_secret(name):
         return "a key never goes into the settings: use deepgram.api_key_file"
-    return OURS.get(name.lower())
+    return OWN_PARAMETERS.get(name.lower())
 
 
 def _query(settings: Settings) -> Iterator[Finding]:
     for name in settings.deepgram.options:
-        if why := _why_not(name):
+        if why := _why_not_own(name):
             yield Finding(
                 ("deepgram.options", f"deepgram.options.{name}"), f"[deepgram.options] {toml_key(name)}: {why}"
             )
 
 
 OLD_MODELS = re.compile(r"(nova-2|enhanced|base|whisper)(-.*)?|nova(-[a-z]+)?")
-"""Models before nova-3, with their variants (`nova-2-meeting`, `whisper-large`). What is unknown is let through."""
+"""Models before nova-3 with their variants (`nova-2-meeting`, `whisper-large`). Unknown models are accepted."""
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
@@ -187,13 +186,13 @@ def _times(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             ("deepgram.stall_s", "deepgram.inflight_s"),
             f"[deepgram] stall_s = {deepgram.stall_s:.10g} must be less than inflight_s = {deepgram.inflight_s:.10g}: "
-            "sending waits there, and a stall would never be noticed",
+            "sending pauses there, and edged would never detect a stall",
         )
     if deepgram.inflight_s > replay.max_s:
         yield Finding(
             ("deepgram.inflight_s", "replay.max_s"),
             f"[deepgram] inflight_s = {deepgram.inflight_s:.10g} is more than [replay] max_s = {replay.max_s:.10g}: "
-            "audio would be forgotten before it is answered",
+            "audio would be dropped before it is transcribed",
         )
 
 
@@ -206,12 +205,12 @@ def _transcripts(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             ("spool.directory", "spool.runtime_directory"),
             f"[spool] directory and runtime_directory are both {toml(settings.spool.directory)}: "
-            "one is to outlive the boot, the other to spare the disk",
+            "the first must survive a reboot, the second must spare the disk",
         )
 
 
 def used_paths(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Section, key and value of each path that these settings make use of."""
+    """Yield section, key and value of each path that these settings use."""
     capture, deepgram, spool, transcripts = settings.capture, settings.deepgram, settings.spool, settings.transcripts
     if capture.source == "wav" and capture.path:
         yield "capture", "path", capture.path
@@ -228,13 +227,14 @@ def used_paths(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _paths(settings: Settings) -> Iterator[Finding]:
     if "\0" in settings.capture.device:
-        yield Finding(("capture.device",), "[capture] device contains a NUL, which no name of a device can")
+        yield Finding(("capture.device",), "[capture] device contains a NUL, which a device name can't contain")
     for section, key, value in used_paths(settings):
         if "\0" in value:
-            yield Finding((f"{section}.{key}",), f"[{section}] {key} contains a NUL, which no file name can")
+            yield Finding((f"{section}.{key}",), f"[{section}] {key} contains a NUL, which a file name can't contain")
         elif value.startswith("~"):
             yield Finding(
-                (f"{section}.{key}",), f"[{section}] {key} begins with ~, which only a shell understands: write it out"
+                (f"{section}.{key}",),
+                f"[{section}] {key} begins with ~, which only a shell expands: write the whole path",
             )
 
 
@@ -243,9 +243,9 @@ def _cautions(settings: Settings) -> Iterator[str]:
     if capture.path and capture.source == "alsa":
         yield '[capture] path is not used: source is "alsa"'
     if not transcripts.sinks:
-        yield "[transcripts] sinks is empty: what is said is recognised, paid for, and written nowhere"
+        yield "[transcripts] sinks is empty: speech is transcribed and paid for, but written nowhere"
     if deepgram.url.startswith("ws:") and not is_local_host(deepgram.url) and deepgram.allow_plaintext:
-        yield "[deepgram] url is ws://: the key and all that is said can be read by anybody on the way"
+        yield "[deepgram] url is ws://: anyone on the way can read the key and the speech"
     if deepgram.ca_file and deepgram.url.startswith("ws:"):
         yield "[deepgram] ca_file is not used: url is ws://"
     endpointing_ms, gate = deepgram.endpointing_ms, settings.gate
@@ -257,4 +257,5 @@ def _cautions(settings: Settings) -> Iterator[str]:
         )
     for section, key, value in used_paths(settings):
         if not value.startswith("/") and key != "api_key_file":
-            yield f"[{section}] {key} = {toml(value)} depends on the directory edged is started in: write it from / on"
+            shown = f"[{section}] {key} = {toml(value)}"
+            yield f"{shown} depends on the directory that edged is started in: write an absolute path"

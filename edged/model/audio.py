@@ -1,7 +1,7 @@
-"""Words about audio that every part may use: 16-bit mono samples, counted from the start of the run. Pure.
+"""Audio blocks and the events of an audio source: 16-bit mono samples, counted from the start of the run. Pure.
 
-A *position* is the index of a sample in the captured stream. It starts at 0 with the run, is never reset, and holes
-count: audio that was lost moves it on by as much as is known to be missing.
+A *position* is the index of a sample in the captured stream. Positions start at 0 with the run and are never reset.
+Lost audio counts: it advances the position by as many samples as are known to be missing.
 """
 
 from typing import NamedTuple
@@ -9,18 +9,18 @@ from typing import NamedTuple
 from edged.model.message_ids import MessageId
 
 BYTES_PER_SAMPLE = 2
-"""Signed 16-bit little-endian, the one format inside edged: webrtcvad and `linear16` both take it."""
+"""Size of one sample: signed 16-bit little-endian, the only format inside edged (webrtcvad and linear16 take it)."""
 
 
 class Block(NamedTuple):
-    """What one read from the source gave. A gap to the block before it shows as a gap between positions."""
+    """Audio of one read from the source. Lost audio before it shows as a gap between positions."""
 
     position: int
-    """Of the first sample."""
+    """Position of the first sample."""
     pcm: bytes
-    """Mono, s16le, at the configured rate; never empty."""
+    """Samples: mono, s16le, at the configured rate; never empty."""
     at_s: float
-    """When the first sample was captured: seconds of CLOCK_BOOTTIME, which goes on through a suspend."""
+    """Capture time of the first sample, in seconds of CLOCK_BOOTTIME, which also counts during suspend."""
 
     @property
     def end(self) -> int:
@@ -29,49 +29,49 @@ class Block(NamedTuple):
 
 
 class SourceOpened(NamedTuple):
-    """The source delivers from now on: its first block follows."""
+    """The source delivers audio from now on: its first block follows."""
 
     device: str
-    """Its name as the records give it, e.g. `plughw:CARD=Device`."""
+    """Name of the device as records show it, e.g. `plughw:CARD=Device`."""
     granted: str
-    """What was granted, for the log: rate, channels, period, buffer."""
+    """Parameters that the device granted, for the log: rate, channels, period, buffer."""
 
 
 class SourceLost(NamedTuple):
-    """The source delivers nothing until the next `Opened`; it is looked for by itself."""
+    """The source delivers nothing until the next `SourceOpened`; it searches for its device by itself."""
 
     reason: str
-    """One line for people: what happened, and what to do if something can be done."""
+    """One line for people: what happened, and what to do about it."""
     message_id: MessageId | None = None
 
 
 class Overrun(NamedTuple):
-    """Audio was lost before the block that follows: the card's buffer or the hand-over was full.
+    """Audio was lost before the block that follows: the card's buffer or the capture queue was full.
 
-    Not after an `Opened`: what was lost while the device was away shows in the positions alone.
+    None follows a `SourceOpened`: audio lost while the device was absent shows only as a gap between positions.
     """
 
     lost_samples: int
-    """Estimated; the next block's position counts them, unless `late_from` is given."""
+    """Estimated number of lost samples. The next block's position counts them, unless `late_from` is given."""
     late_from: int | None = None
-    """Position before which they were lost, where that is found only later: what was captured from there on was
-    captured so much later than its blocks said."""
+    """Position before which samples were lost, if that is found only later: audio from there on was captured later than
+    its blocks said, by the lost samples."""
 
 
 class SignalChange(NamedTuple):
-    """The level changed in a way that people want to know of."""
+    """The signal has a fault, such as silence or a stuck value, or is right again."""
 
     text: str
-    """e.g. `delivers digital silence: is it muted, or its volume at 0?`, to be read after `microphone: `."""
+    """Text for the log after `microphone: `, e.g. `delivers digital silence: is it muted, or its volume at 0?`."""
     fault: bool
-    """False when it is right again."""
+    """True when a fault begins, False when the signal is right again."""
     message_id: MessageId | None = None
-    """Which it is: of each there is one at a time."""
+    """Kind of the fault: at most one of each kind is open at a time."""
 
 
 class SourceEnded(NamedTuple):
-    """A recording came to its end: nothing follows."""
+    """The recording has ended: no event follows."""
 
 
 SourceEvent = Block | SourceOpened | SourceLost | Overrun | SignalChange | SourceEnded
-"""What comes out of a source, in order. Faults travel with the audio, so that their place in it is known."""
+"""Everything that a source emits, in order. Faults travel with the audio, so that their place in it is known."""

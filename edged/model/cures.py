@@ -1,4 +1,4 @@
-"""Errors of the operating system with what people can do about them. Pure."""
+"""Advice for errors of the operating system. Pure."""
 
 import errno
 from typing import Final
@@ -7,9 +7,9 @@ CURES: Final = {
     errno.ENOSPC: "free some space (`df -h` and `df -i` show where)",
     errno.EDQUOT: "free some space, or raise this user's disk quota",
     errno.EFBIG: "the file may not grow further: move it away, or let logrotate rotate it",
-    errno.EROFS: "remount it writable (`dmesg` tells why it is not), let the service write there (ReadWritePaths=), or "
+    errno.EROFS: "remount it writable (`dmesg` shows why it is not), let the service write there (ReadWritePaths=), or "
     "choose another place",
-    errno.EIO: "the disk or its connection fails (`dmesg` tells more): save what matters, and replace it",
+    errno.EIO: "the disk or its connection fails (`dmesg` shows more): save what matters, and replace it",
     errno.ENXIO: "the device behind it is gone: connect it again",
     errno.ENODEV: "the device behind it is gone: connect it again",
     errno.ENOLCK: "this file system has no locks (NFS without its lock service): choose a directory on this machine",
@@ -17,9 +17,9 @@ CURES: Final = {
     errno.ENOTCONN: "the file system's program has ended: mount it again",
     errno.EHOSTDOWN: "the network file system's server does not answer: start it, or mount another",
     errno.ETIMEDOUT: "the network file system's server does not answer: start it, or mount another",
-    errno.EACCES: "let this user have access (`namei -l` shows where it ends)",
-    errno.EPERM: "let this user have access (`lsattr` shows what may not be changed), or lift the unit's restriction",
-    errno.ELOOP: "its symbolic links lead in a circle: correct them",
+    errno.EACCES: "give this user access (`namei -l` shows where it is denied)",
+    errno.EPERM: "give this user access (`lsattr` shows what may not be changed), or lift the unit's restriction",
+    errno.ELOOP: "its symbolic links form a loop: correct them",
     errno.ENOTDIR: "a part of its path is a file: choose another place",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: "raise LimitNOFILE= of the service, or `ulimit -n`",
@@ -28,13 +28,13 @@ CURES: Final = {
     errno.EADDRINUSE: "end the program that listens there, or choose another port",
     errno.EADDRNOTAVAIL: "this machine does not have that address: choose one of `ip address`",
 }
-"""For each error that its own text does not tell what to do about."""
+"""Advice by error number, for errors whose own text does not say what to do."""
 
 
 def with_cure(error: BaseException) -> str:
-    """What the system calls the error and, where that does not say it, what to do. One line, without a file's name."""
+    """Return the system's text of an error and, where there is some, advice. One line, without a file name."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error) or type(error).__name__
-    of_the_system = type(error).__module__ == "builtins"  # one of our own kinds has a text of its own
+    of_the_system = type(error).__module__ == "builtins"  # edged's own subclasses have a text of their own
     cure = CURES.get(error.errno or 0) if of_the_system else None
     return f"{error.strerror}: {cure}" if cure else error.strerror

@@ -1,18 +1,18 @@
 """Errors, sorted by what the caller does next, and the exit statuses that people and systemd see. Pure.
 
-EdgedError               one clear line for the user, never a traceback
-├── UsageError           the command line is wrong: exit 64
-├── ConfigurationError   the settings are wrong: exit 78, and systemd does not try again
-├── OutputError          standard output can't be written: end, quietly if nobody reads it
-├── SourceError          audio can't be had now: look again once a second, capture nothing meanwhile
-│   ├── SourceAwayError  it is absent or busy, and may be back at any moment
-│   └── SourceMismatch   the source can't do what was asked: only other settings help
-├── Unreachable          the recogniser can't be reached or was lost: try again soon, with jitter
-├── Refused              it says no, and will again: try again slowly, and say so loudly
-└── SinkError            a sink can't take records now: keep them, try again with growing waits
-    └── SinkGoneError    it never will again: go on without it
+EdgedError                     one clear line for the user, never a traceback
+├── UsageError                 the command line is wrong: exit 64
+├── ConfigurationError         the settings are wrong: exit 78, and systemd does not try again
+├── OutputError                standard output can't be written: end, quietly if nobody reads it
+├── SourceError                no audio is available now: look again once a second, capture nothing meanwhile
+│   ├── SourceAwayError        the source is absent or busy, and may be back at any moment
+│   └── SourceMismatchError    the source can't do what the settings ask: only other settings help
+├── UnreachableError           the recogniser can't be reached or was lost: try again soon, with jitter
+├── RefusedError               the recogniser refuses, and will again: try again slowly, and log it loudly
+└── SinkError                  a sink can't take records now: keep them, try again with growing waits
+    └── SinkGoneError          the sink never will again: go on without it
 
-Anything else that is raised is our own fault: a traceback, and exit 70.
+Any other exception is a bug in edged: a traceback, and exit 70.
 """
 
 import errno
@@ -24,7 +24,7 @@ from edged.model.message_ids import MessageId
 
 
 class ExitStatus(IntEnum):
-    """Exit statuses, after sysexits.h; documented in docs/operations.md."""
+    """Exit statuses, with the numbers of sysexits.h; docs/operations.md explains them."""
 
     OK = 0
     USAGE = 64
@@ -36,13 +36,13 @@ class ExitStatus(IntEnum):
 
 
 class EdgedError(Exception):
-    """Its text is one line, made for the person who runs the machine."""
+    """An error whose text is one line for the person who runs the machine."""
 
     exit_status = ExitStatus.OUR_FAULT
     message_id: MessageId | None = None
-    """What the journal knows it by."""
+    """Id of the error in the journal, if the catalog explains it."""
     status: int | None = None
-    """Of the server's HTTP answer, if that is what it is about."""
+    """HTTP status of the server's response, if the error is about one."""
 
     def with_message_id(self, message_id: MessageId) -> Self:
         """The same, of a kind that has an explanation of its own."""
@@ -57,7 +57,7 @@ class UsageError(EdgedError):
 
 
 class ConfigurationError(EdgedError):
-    """The settings can't be used: `problems` lists all of them, a line each."""
+    """The settings can't be used: `problems` holds one line for each fault."""
 
     exit_status = ExitStatus.CONFIGURATION
     message_id = MessageId.CONFIGURATION
@@ -73,28 +73,28 @@ class OutputError(EdgedError):
     def __init__(self, cause: OSError) -> None:
         super().__init__(f"can't write to standard output: {with_cure(cause)}")
         self.unread = cause.errno in (errno.EPIPE, errno.EIO)
-        """Nobody is there: its reader has seen enough, as in `edged devices | head -1`, or its terminal was closed."""
+        """Whether the output has no reader any more, as in `edged devices | head -1` or on a closed terminal."""
 
 
 class SourceError(EdgedError):
-    """Audio can't be had at the moment (absent, unplugged, busy)."""
+    """No audio is available at the moment: the source is absent, unplugged or busy."""
 
     message_id = MessageId.MICROPHONE_ABSENT
 
 
 class SourceAwayError(SourceError):
-    """The source is absent or held by somebody else: it may be there at any moment."""
+    """The source is absent or in use by another program, and may be available at any moment."""
 
 
 class SourceMismatchError(SourceError):
-    """The source is there but can't give what the settings ask for."""
+    """The source is available, but can't do what the settings ask for."""
 
     exit_status = ExitStatus.CONFIGURATION
     message_id = MessageId.CONFIGURATION
 
 
 class UnreachableError(EdgedError):
-    """No connection, or a lost one; `retry_after_s` is what the server asked for, if it did."""
+    """The server can't be reached, or the connection was lost. `retry_after_s`: the wait that the server asked for."""
 
     message_id = MessageId.NETWORK
 
@@ -104,13 +104,13 @@ class UnreachableError(EdgedError):
 
 
 class RefusedError(EdgedError):
-    """The server said no and will say it again until somebody changes something."""
+    """The server refuses, and will refuse again until somebody changes something."""
 
     message_id = MessageId.REFUSED
 
 
 class SinkError(EdgedError):
-    """A sink could not take all records of one call; the first `delivered` of them it has for good, the others not."""
+    """A sink could not take all records of one call: the first `delivered` are written for good, the others are not."""
 
     message_id = MessageId.SINK
 
@@ -120,4 +120,4 @@ class SinkError(EdgedError):
 
 
 class SinkGoneError(SinkError):
-    """What the sink wrote to is gone for good, such as a closed terminal."""
+    """The destination of a sink is gone for good, such as a closed terminal."""

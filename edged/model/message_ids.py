@@ -1,10 +1,10 @@
-"""What somebody may have to do something about, by the id that it has in the journal. Pure."""
+"""Ids of the log messages that may need somebody's help. Pure."""
 
 from enum import StrEnum
 
 
 class MessageId(StrEnum):
-    """Explained in `systemd/edged.catalog`, for `journalctl -x`. The value is the MESSAGE_ID, and never changes."""
+    """Id of a log message (MESSAGE_ID), explained in `systemd/edged.catalog` for `journalctl -x`. It never changes."""
 
     MICROPHONE_ABSENT = "a1f16b35aa904ddbb7e8e2d1a5bdfd2a"
     MICROPHONE_BUSY = "32d827ed326541e79c7db79a9fa7c28e"

@@ -7,7 +7,7 @@ Range = tuple[int, int]
 
 
 class Ranges:
-    """A set of positions. Neighbouring ranges are joined; empty ones vanish."""
+    """A set of sample positions. Adjacent ranges are joined; empty ones vanish."""
 
     __slots__ = ("_ends", "_starts")
 
@@ -21,7 +21,7 @@ class Ranges:
         return iter(list(zip(self._starts, self._ends, strict=True)))
 
     def __len__(self) -> int:
-        """How many ranges; `total` counts positions."""
+        """Return the number of ranges; `total` counts positions."""
         return len(self._starts)
 
     def __eq__(self, other: object) -> bool:
@@ -34,21 +34,21 @@ class Ranges:
 
     @property
     def total(self) -> int:
-        """How many positions are in the set."""
+        """Number of positions in the set."""
         return sum(self._ends) - sum(self._starts)
 
     @property
     def first(self) -> int | None:
-        """The lowest position, or None."""
+        """Lowest position in the set, or None if it is empty."""
         return self._starts[0] if self._starts else None
 
     @property
     def end(self) -> int | None:
-        """One past the highest position, or None."""
+        """Highest position in the set plus one, or None if it is empty."""
         return self._ends[-1] if self._ends else None
 
     def add(self, start: int, end: int) -> None:
-        """Put `[start, end)` in."""
+        """Add the positions `[start, end)`."""
         if start >= end:
             return
         low = bisect_left(self._ends, start)
@@ -60,7 +60,7 @@ class Ranges:
         self._ends[low:high] = [end]
 
     def remove(self, start: int, end: int) -> int:
-        """Take `[start, end)` out; returns how many positions were in the set."""
+        """Remove the positions `[start, end)`. Returns how many of them were in the set."""
         if start >= end:
             return 0
         low = bisect_right(self._ends, start)
@@ -80,7 +80,7 @@ class Ranges:
         return sum(b - a for a, b in had)
 
     def within(self, start: int, end: int) -> list[Range]:
-        """The parts of the set inside `[start, end)`, in order."""
+        """Return the parts of the set inside `[start, end)`, in order."""
         if start >= end:
             return []
         low = bisect_right(self._ends, start)
@@ -88,7 +88,7 @@ class Ranges:
         return [(max(start, self._starts[i]), min(end, self._ends[i])) for i in range(low, high)]
 
     def gaps(self, start: int, end: int) -> list[Range]:
-        """The parts of `[start, end)` that are not in the set, in order."""
+        """Return the parts of `[start, end)` that are not in the set, in order."""
         found: list[Range] = []
         for a, b in self.within(start, end):
             if a > start:
@@ -99,11 +99,11 @@ class Ranges:
         return found
 
     def following(self, position: int) -> Range | None:
-        """What is in the set at or after `position`: the rest of the first such range, or None."""
+        """Return the first range at or after `position`, without what lies before it; None if there is none."""
         i = bisect_right(self._ends, position)
         return (max(position, self._starts[i]), self._ends[i]) if i < len(self._starts) else None
 
     def overlaps(self, start: int, end: int) -> bool:
-        """Whether any position of `[start, end)` is in the set."""
+        """Return whether any position of `[start, end)` is in the set."""
         i = bisect_right(self._ends, start)
         return start < end and i < len(self._starts) and self._starts[i] < end

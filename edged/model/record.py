@@ -1,4 +1,4 @@
-"""A transcript record: what was said, when, and which samples it answers. This is the format of the file sink. Pure."""
+"""The schema of a transcript record, as the file sink writes it: text, times, and the samples it transcribes. Pure."""
 
 from datetime import datetime
 from math import isfinite
@@ -8,12 +8,12 @@ import msgspec
 
 
 class RecordWord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One word. `start` and `end` are seconds after the record's `start`."""
+    """One word of a record. `start` and `end` are seconds after the record's `start`."""
 
     word: str
-    """As the server gives it: lower case, bare."""
+    """The word as the server gives it: lower case, without punctuation."""
     text: str
-    """With punctuation and capitals, where the server gives them."""
+    """The word with punctuation and capitals, where the server gives them."""
     start: float
     end: float
     confidence: float
@@ -21,7 +21,7 @@ class RecordWord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """One utterance, fixed when it is committed: every sink gets the same, and so does a delivery after a crash."""
+    """One utterance, unchangeable once committed: every sink gets the same, and so does a delivery after a crash."""
 
     id: str
     start: str
@@ -35,23 +35,23 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}
     language: str | None
     model: str
     request_id: str
-    """Of the connection that gave the last of it: what the server's support asks for."""
+    """The server's id of the connection that gave the last words: its support asks for this id."""
     replayed: bool
-    """Some of its audio was sent more than once."""
+    """Whether some of the audio was sent more than once."""
     delayed_s: float
-    """From the end of the speech to the writing."""
+    """Seconds from the end of the speech to the commit of the record."""
     clock: str
-    """`synchronized`, `unsynchronized` or `unknown`: how far `start` and `end` can be trusted."""
+    """State of the clock that `start` and `end` rely on: `synchronized`, `unsynchronized` or `unknown`."""
     device: str
     host: str
     run: str
-    """Identifies one run of the daemon; `from` and `to` count its samples."""
+    """Id of one run of the daemon; `from` and `to` count its samples."""
     from_: int
     to: int
 
 
 def encodable(text: str) -> str:
-    """The text with halves of characters (lone surrogates) replaced: JSON and UTF-8 can't hold them."""
+    """Return the text with lone surrogates replaced, as JSON and UTF-8 can't hold them."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -60,24 +60,24 @@ def encodable(text: str) -> str:
 
 
 def probability(value: float | None) -> float:
-    """A confidence, from 0 to 1; 0 if it is unknown or none."""
+    """Return a confidence as a number from 0 to 1; 0 if it is absent or not finite."""
     if value is None or not isfinite(value):
         return 0.0
     return value if 0.0 <= value <= 1.0 else float(value > 0)
 
 
 encode = msgspec.json.Encoder().encode
-"""Record to JSON, UTF-8, one line without its newline."""
+"""Encode a record as one line of JSON in UTF-8, without a newline."""
 UNREADABLE: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
-"""What decoding raises, whatever is wrong: no JSON, another shape, text that is no UTF-8, brackets without end, times
-or positions that can't be true."""
+"""All errors that decoding raises: not JSON, another schema, not UTF-8, too many brackets, impossible times or
+positions."""
 
 LONGEST_SAMPLES: Final = 600 * 48_000
-"""No record answers more: ten minutes at the highest rate. One flipped bit would have it release hours of speech."""
+"""Most samples of a record: ten minutes at the highest rate. It keeps a flipped bit from releasing hours of speech."""
 
 
 def decode(line: bytes | str) -> Record:
-    """Raises one of `UNREADABLE` for anything that is no record."""
+    """Decode one line. Raises one of `UNREADABLE` for anything that is no record."""
     return plausible(_decode(line))
 
 
@@ -85,9 +85,9 @@ _decode = msgspec.json.Decoder(Record).decode
 
 
 def plausible(record: Record) -> Record:
-    """The same record. Raises ValueError or OverflowError if its times or positions can't be true."""
-    for time in (record.start, record.end):
-        datetime.fromisoformat(time).astimezone()  # as a console shows it
+    """Return the same record. Raises ValueError or OverflowError if its times or positions are impossible."""
+    for timestamp in (record.start, record.end):
+        datetime.fromisoformat(timestamp).astimezone()  # as a console shows it
     if not 0 <= record.from_ <= record.to <= record.from_ + LONGEST_SAMPLES:
-        raise ValueError("its positions can't be true")
+        raise ValueError("its positions are impossible")
     return record

@@ -1,4 +1,4 @@
-"""URLs and the names in their queries: where one leads, and what of it may be shown. Pure."""
+"""URLs: which machine they lead to, and what of them is safe to show. Pure."""
 
 import re
 from ipaddress import ip_address
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 def is_local_host(url: str) -> bool:
-    """Whether a URL leads to this very machine, so that nobody on the way can read along and no key is needed."""
+    """Return whether a URL leads to this machine, so that nobody on the way can read it and no key is needed."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:  # unbalanced brackets
@@ -19,7 +19,7 @@ def is_local_host(url: str) -> bool:
 
 
 def is_host(name: str) -> bool:
-    """Whether a name server could know this name; an address is one too."""
+    """Return whether a text is a valid host name or address."""
     try:
         return bool(name.encode("idna"))
     except UnicodeError:  # a part of it is empty, longer than 63 characters, or has what no name can have
@@ -27,7 +27,7 @@ def is_host(name: str) -> bool:
 
 
 def without_secrets(url: str) -> str:
-    """The URL as it may be shown: without user, password, query and fragment."""
+    """Return the URL without user, password, query and fragment, which may be secret."""
     shown = re.sub(r"[?#].*", "?...", url, flags=re.DOTALL)
     return re.sub(r"^([^/]*//)?[^/]*@", r"\1...@", shown)
 
@@ -37,16 +37,16 @@ _SECRET: Final = re.compile(
     r"|authori[sz]ation|(^|[-_. ])(auth|bearer|jwt|pass|pwd)($|[-_. ])",
     re.IGNORECASE,
 )
-"""`keyterm`, `keywords` and `max_tokens` are none."""
+"""Names of secrets. `keyterm`, `keywords` and `max_tokens` do not match."""
 
 
 def may_be_secret(name: str) -> bool:
-    """Whether what has this name, an option or a parameter, is likely a key or a password."""
+    """Return whether an option or parameter of this name is likely to be a key or a password."""
     return bool(_SECRET.search(name))
 
 
 _KEY: Final = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[^\W\d])[\w-]{24,}", re.ASCII)
-"""Keys are letters and digits, 40 of them or so; words are shorter, and numbers have no letters."""
+"""Text that looks like a key: some 40 letters and digits. Words are shorter, and numbers have no letters."""
 
 
 def may_hold_secret(value: str) -> bool:

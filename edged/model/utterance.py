@@ -1,17 +1,18 @@
-"""Words with their places in the captured audio, and the utterances that become records. Pure."""
+"""Utterances, which become records, and their words with positions in the captured audio. Pure."""
 
 from typing import NamedTuple
 
 
 class Passage(NamedTuple):
-    """The server's own text of one final, and how many words it has."""
+    """The server's own text of one final result."""
 
     text: str
     words: int
+    """Number of words in the text."""
 
 
 class PlacedWord(NamedTuple):
-    """A word, placed in the capture: positions instead of stream time."""
+    """A word with its position in the captured audio, instead of the server's stream time."""
 
     start: int
     end: int
@@ -20,18 +21,18 @@ class PlacedWord(NamedTuple):
     confidence: float
     speaker: int | None
     guessed: bool = False
-    """Where it ends was not told: it may be before `end`."""
+    """The server gave no end, so `end` is an upper limit."""
     passage: Passage | None = None
-    """What it is part of: the same object for all words of one final."""
+    """The final result that the word is part of: the same object for all words of one final."""
 
     @property
     def middle(self) -> int:
-        """Word times are off by tens of milliseconds at either end; the middle is surely in the word."""
+        """Position in the middle: word times are off by tens of milliseconds, but the middle is surely in the word."""
         return (self.start + self.end) // 2
 
 
 class Utterance(NamedTuple):
-    """What becomes a record: words, and the samples `[start, end)` that they answer."""
+    """The words of one future record, and the samples `[start, end)` that they transcribe."""
 
     start: int
     end: int

@@ -115,7 +115,7 @@ def test_without_a_file_the_defaults_are_checked(check: Check) -> None:
         ("[deepgram]\nca_file = '/etc/passwd'", 'ca_file = "/etc/passwd" holds no certificate in PEM form'),
         ("[deepgram]\nca_file = '/'", 'ca_file = "/" can\'t be read: Is a directory'),
         ("[capture]\ndevice = 'bogus_pcm'", "no ALSA device is called bogus_pcm: correct capture.device"),
-        ("[capture]\nsource = 'wav'", 'source = "wav" needs path: which recording to play'),
+        ("[capture]\nsource = 'wav'", 'source = "wav" needs path: the recording to play'),
         ("[capture]\nsource = 'wav'\npath = '/absent.wav'", "/absent.wav can't be read: No such file"),
         ("[capture]\nsource = 'wav'\npath = '/'", "/ can't be read: Is a directory"),
         ("[capture]\nsource = 'wav'\npath = '/etc/passwd'", "/etc/passwd is not a WAV file"),
@@ -275,10 +275,10 @@ def test_a_place_that_this_user_cannot_write_is_a_warning(check: Check) -> None:
 
 def test_plain_text_on_the_network_is_a_warning_when_allowed(check: Check) -> None:
     url = "deepgram.url=ws://192.168.7.7/v1/listen"
-    assert "leaves this machine without encryption" in check("", url).problems[0]
+    assert "to another machine without encryption" in check("", url).problems[0]
     done = check("", url, "deepgram.allow_plaintext=true")
     assert done.status == 0
-    assert any("can be read by anybody" in warning for warning in done.warnings)
+    assert any("anyone on the way can read" in warning for warning in done.warnings)
 
 
 def test_plain_text_that_is_refused_is_said_once(check: Check) -> None:

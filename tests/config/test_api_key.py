@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edged.config.api_key import CREDENTIAL, MOST_KEY_BYTES, ApiKey, read_key
+from edged.config.api_key import CREDENTIAL, MAX_KEY_BYTES, ApiKey, read_key
 from edged.config.settings import DeepgramSettings, Settings
 from edged.model.errors import ConfigurationError
 
@@ -68,7 +68,7 @@ def test_the_newline_that_editors_put_behind_it_is_not_part_of_it(ending: str, t
         (SECRET.encode() + b"\xc3\xa9", "beyond ASCII"),
         (b"\xef\xbb\xbf" + SECRET.encode(), "beyond ASCII"),
         (b"\xff\xfe", "beyond ASCII"),
-        (b"DEEPGRAM_API_KEY=" + SECRET.encode(), "has DEEPGRAM_API_KEY= in front"),
+        (b"DEEPGRAM_API_KEY=" + SECRET.encode(), "begins with DEEPGRAM_API_KEY="),
         (SECRET.encode() * 1000, "is too long to be one"),
     ],
 )
@@ -90,7 +90,7 @@ def test_the_environment_is_held_to_the_same(text: str) -> None:
 
 
 def test_a_key_of_the_longest_length_is_a_key() -> None:
-    key = read_key(Settings(), {"DEEPGRAM_API_KEY": "e" * MOST_KEY_BYTES})
+    key = read_key(Settings(), {"DEEPGRAM_API_KEY": "e" * MAX_KEY_BYTES})
     assert key is not None
 
 

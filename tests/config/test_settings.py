@@ -46,10 +46,19 @@ def test_numbers_have_bounds_on_both_sides_and_the_bounds_hold(option: Option) -
             msgspec.convert(int(outside) if whole else outside, option.type)
 
 
-def test_units_stand_in_the_names_of_times() -> None:
-    times = [option for option in ALL if re.search(r"how long|how often|silence that ends|wait", option.text)]
-    assert times
-    assert [option.name for option in times if not option.key.endswith(("_s", "_ms"))] == []
+UNITS = {"milliseconds": "_ms", "seconds": "_s", "hours": "_h", "megabytes": "_mb"}
+
+
+@pytest.mark.parametrize(("unit", "suffix"), UNITS.items())
+def test_a_unit_in_the_help_text_stands_in_the_name_too(unit: str, suffix: str) -> None:
+    names = [option.name for option in ALL if re.search(rf"\b{unit}\b", option.text)]
+    assert names
+    assert [name for name in names if not name.endswith(suffix)] == []
+
+
+@pytest.mark.parametrize(("unit", "suffix"), UNITS.items())
+def test_a_unit_in_the_name_stands_in_the_help_text_too(unit: str, suffix: str) -> None:
+    assert [option.name for option in ALL if option.key.endswith(suffix) and unit not in option.text] == []
 
 
 def test_names_that_others_rely_on() -> None:

@@ -22,7 +22,8 @@ def test_the_defaults_have_neither() -> None:
 
 
 REFUSED = {
-    "capture.channel=1": "channel = 1 is not there with channels = 1: they count from 0, so channel may be at most 0",
+    "capture.channel=1": "channel = 1 does not exist with channels = 1: channels are numbered from 0, so "
+    "channel may be at most 0",
     "capture.channels=2 capture.channel=2": "channel may be at most 1",
     "capture.source=wav": "needs path",
     "capture.buffer_ms=199": "buffer_ms = 199 is too short for period_ms = 100: "
@@ -45,7 +46,7 @@ REFUSED = {
     "deepgram.inflight_s=200": "inflight_s = 200 is more than [replay] max_s = 120",
     "transcripts.sinks=['file','journal','file']": 'sinks = ["file", "journal", "file"] names file twice',
     "spool.directory=/run/edged": 'are both "/run/edged"',
-    "spool.directory=~/edged": "directory begins with ~, which only a shell understands",
+    "spool.directory=~/edged": "directory begins with ~, which only a shell expands",
     'capture.device="plughw:a\\u0000"': "device contains a NUL",
     "capture.source=wav capture.path=~/a.wav": "path begins with ~",
     "deepgram.ca_file=~/ca.pem": "ca_file begins with ~",
@@ -117,8 +118,8 @@ URLS = {
     "wss://api.deepgram.com:99999/v1/listen": "its host or port can't be read",
     "wss://api.deepgram.com:port/v1/listen": "its host or port can't be read",
     "wss://[::1/v1/listen": "its host or port can't be read",
-    "wss://api..deepgram.com/v1/listen": "names no host that can be",
-    f"wss://{'a' * 64}.example/v1/listen": "names no host that can be",
+    "wss://api..deepgram.com/v1/listen": "names an impossible host",
+    f"wss://{'a' * 64}.example/v1/listen": "names an impossible host",
     "wss://api.deepgram.com/v1/lis ten": "contains a space",
     "wss://api.deepgram.com/v1/listen\n": "contains a space or a control character",
     "wss://api.deepgram.com/v1/listen#x": "contains a fragment",
@@ -128,11 +129,11 @@ URLS = {
     "wss://api.deepgram.com/v1/listen?keyterm=": "sets keyterm in its query: use deepgram.keyterms",
     f"wss://api.deepgram.com/v1/listen?token={SECRET}": "sets token in its query: a key never goes into the settings",
     f"wss://api.deepgram.com/v1/listen?a=1&key={SECRET}": "sets key in its query: a key never goes into the settings",
-    "ws://api.deepgram.com/v1/listen": "leaves this machine without encryption, and the key with it: "
+    "ws://api.deepgram.com/v1/listen": "sends the key and the speech to another machine without encryption: "
     "use wss://, or set allow_plaintext = true",
-    "ws://localhost.example/v1/listen": "leaves this machine",
-    "ws://127.0.0.1.example/v1/listen": "leaves this machine",
-    "ws://128.0.0.1/v1/listen": "leaves this machine",
+    "ws://localhost.example/v1/listen": "to another machine without encryption",
+    "ws://127.0.0.1.example/v1/listen": "to another machine without encryption",
+    "ws://128.0.0.1/v1/listen": "to another machine without encryption",
 }
 
 
@@ -154,10 +155,10 @@ def test_several_contradictions_come_together() -> None:
 CAUTIOUS = {
     "capture.path=/a.wav": '[capture] path is not used: source is "alsa"',
     "transcripts.sinks=[]": "sinks is empty",
-    "deepgram.url=ws://10.0.0.1/ deepgram.allow_plaintext=true": "can be read by anybody",
+    "deepgram.url=ws://10.0.0.1/ deepgram.allow_plaintext=true": "anyone on the way can read",
     "deepgram.url=ws://127.0.0.1/ deepgram.ca_file=/ca.pem": "ca_file is not used",
     "deepgram.finalize=off deepgram.endpointing_ms=500": "endpointing_ms = 500 is longer than the 400 ms of silence",
-    "spool.directory=spool": 'directory = "spool" depends on the directory edged is started in',
+    "spool.directory=spool": 'directory = "spool" depends on the directory that edged is started in',
 }
 
 

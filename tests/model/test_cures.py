@@ -29,7 +29,7 @@ def failure(number: int) -> OSError:
         (errno.EROFS, "Read-only file system: remount it writable"),
         (errno.ENOLCK, "No locks available: this file system has no locks"),
         (errno.EIO, "Input/output error: the disk or its connection fails"),
-        (errno.EACCES, "Permission denied: let this user have access"),
+        (errno.EACCES, "Permission denied: give this user access"),
         (errno.ENOENT, "No such file or directory"),
     ],
 )
@@ -56,7 +56,7 @@ def test_an_error_without_a_known_number_is_told_as_it_is(error: Exception) -> N
         (sqlite3.SQLITE_IOERR_FSYNC, "the disk or its connection fails"),
         (sqlite3.SQLITE_IOERR_LOCK, "this file system has no locks"),
         (sqlite3.SQLITE_READONLY_DIRECTORY, "remount it writable"),
-        (sqlite3.SQLITE_CANTOPEN_NOTEMPDIR, "let this user have access"),
+        (sqlite3.SQLITE_CANTOPEN_NOTEMPDIR, "give this user access"),
         (sqlite3.SQLITE_BUSY, "end what else has it open"),
         (sqlite3.SQLITE_RANGE, None),
     ],
