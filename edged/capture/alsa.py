@@ -127,11 +127,11 @@ class AlsaSource:
             logger.warning("%s", text)
         while not thread.cancelled.is_set():
             self.counters.heartbeat_s = time.monotonic()
-            fingerprint, away = cards.fingerprint(), False
+            fingerprint, unavailable = cards.fingerprint(), False
             try:
                 self._capture(thread, reason)
             except SourceError as error:
-                away, lost = isinstance(error, SourceAwayError), SourceLost(str(error), error.message_id)
+                unavailable, lost = isinstance(error, SourceAwayError), SourceLost(str(error), error.message_id)
             except Exception as error:  # a bug of ours: going on is better than a daemon that captures no more
                 logger.exception("capture failed")
                 lost = SourceLost(f"capture failed ({type(error).__name__}); retrying")
@@ -139,7 +139,7 @@ class AlsaSource:
                 reason = OpenReason.SIGNAL_FAULT
                 continue
             if self._report_loss(thread, lost):
-                self._retry.record_failure(time.monotonic(), away=away)
+                self._retry.record_failure(time.monotonic(), unavailable=unavailable)
                 self._wait_until_due(thread, fingerprint)
             reason = OpenReason.NOT_OPEN
 

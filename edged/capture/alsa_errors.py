@@ -61,12 +61,12 @@ def explain(error: Exception, device: str, messages: Sequence[str] = ()) -> Sour
     text = str(error).split(" [", 1)[0]
     number = NUMBERS.get(text)
     if number == errno.EBUSY:
-        held = cards.find_holder(device) or "another process"
-        busy = SourceAwayError(f"{device} is held by {held}; edged uses it as soon as it is free")
+        holder = cards.find_holder(device) or "another process"
+        busy = SourceAwayError(f"{device} is held by {holder}; edged uses it as soon as it is free")
         return busy.with_message_id(MessageId.MICROPHONE_BUSY)
     if number in FORBIDDEN:
         return _forbidden(device)
-    if number in ABSENT and _is_away(number, device, messages):
+    if number in ABSENT and _is_card_absent(number, device, messages):
         return _absent(device, messages)
     cause = messages[0] if messages else text
     incomplete = number in ABSENT or (number == errno.EINVAL and messages)
@@ -76,7 +76,7 @@ def explain(error: Exception, device: str, messages: Sequence[str] = ()) -> Sour
     return SourceError(f"{device} fails: {cause}; {cure.text}").with_message_id(cure.message_id)
 
 
-def _is_away(number: int, device: str, messages: Sequence[str]) -> bool:
+def _is_card_absent(number: int, device: str, messages: Sequence[str]) -> bool:
     """Return whether the card is gone, rather than something that the definition of the device needs."""
     if messages:
         return messages[0].startswith(NO_CARD)

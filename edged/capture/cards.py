@@ -155,13 +155,13 @@ def fingerprint() -> frozenset[object]:
 
     The value is only compared with another one.
     """
-    found: set[object] = {NODES.exists()}
+    traits: set[object] = {NODES.exists()}
     for card in capture_cards():
-        found.add(card)
-        found.update((card.number, device, *_owner_threads(card, device)) for device in card.devices)
+        traits.add(card)
+        traits.update((card.number, device, *_owner_threads(card, device)) for device in card.devices)
         for node in (f"controlC{card.number}", *(f"pcmC{card.number}D{device}c" for device in card.devices)):
-            found.add((node, *_permissions(NODES / node)))
-    return frozenset(found)
+            traits.add((node, *_permissions(NODES / node)))
+    return frozenset(traits)
 
 
 def _owner_threads(card: Card, device: int, subdevice: int | None = None) -> list[int]:

@@ -33,13 +33,13 @@ def list_devices() -> list[CaptureDevice]:
 
 
 def _describe(card: cards.Card) -> CaptureDevice:
-    held = cards.find_holder(card.name)
+    holder = cards.find_holder(card.name)
     try:
-        possible = "in use" if held else capabilities(card.name.removeprefix("plug"))
+        possible = "in use" if holder else capabilities(card.name.removeprefix("plug"))
     except SourceError as error:
         possible = str(error)
     title, warning = card_title(card.number) or card.id, cards.ambiguity_warning(card.name)
-    return CaptureDevice(card.name, title, possible, str(held) if held else None, warning)
+    return CaptureDevice(card.name, title, possible, str(holder) if holder else None, warning)
 
 
 def converter_warning() -> str | None:

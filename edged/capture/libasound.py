@@ -73,12 +73,12 @@ def configuration_fault(device: str) -> str | None:
 
 def _defines(base: bytes, name: bytes | None) -> bool:
     """Return whether the configuration, once read, has a compound `base`, or a definition `name` in it."""
-    whole, found = ctypes.c_void_p.in_dll(library, "snd_config"), ctypes.c_void_p()
+    root, definition = ctypes.c_void_p.in_dll(library, "snd_config"), ctypes.c_void_p()
     if name is None:
-        return bool(library.snd_config_search(whole, base, None) == 0)
-    error = library.snd_config_search_definition(whole, base, name, ctypes.byref(found))
-    if found:
-        library.snd_config_delete(found)
+        return bool(library.snd_config_search(root, base, None) == 0)
+    error = library.snd_config_search_definition(root, base, name, ctypes.byref(definition))
+    if definition:
+        library.snd_config_delete(definition)
     return bool(error != -errno.ENOENT)
 
 
@@ -95,7 +95,7 @@ class _Location(ctypes.Structure):
 
 def path() -> Path | None:
     """Return the path of the library, or None. The loader knows it, so this works without /proc."""
-    found = _Location()
-    if not _libc.dladdr(ctypes.cast(library.snd_pcm_open, ctypes.c_void_p), ctypes.byref(found)) or not found.file:
+    info = _Location()
+    if not _libc.dladdr(ctypes.cast(library.snd_pcm_open, ctypes.c_void_p), ctypes.byref(info)) or not info.file:
         return None
-    return Path(os.fsdecode(found.file))
+    return Path(os.fsdecode(info.file))

@@ -47,13 +47,13 @@ class Timeline:
         if not self._anchors or after_hole:
             at_s = max(at_s, self.at_s(position - 1)) if self._anchors else at_s
             return self._add_anchor(_Anchor(position, at_s, 1 / self._rate))
-        since_s = (position - self._anchors[-1].position) / self._rate
-        if since_s < SLEW_S - MEASURE_S:
+        elapsed_s = (position - self._anchors[-1].position) / self._rate
+        if elapsed_s < SLEW_S - MEASURE_S:
             return None
         # Scheduling makes stamps late, never early: the smallest error is the best measurement.
         error_s = at_s - self.at_s(position)
         self._min_error_s = error_s if self._min_error_s is None else min(error_s, self._min_error_s)
-        if since_s < SLEW_S:
+        if elapsed_s < SLEW_S:
             return None
         # At a steady drift the remaining error is that of one SLEW_S: 6 ms at 100 ppm.
         max_slew = MAX_SLEW if abs(self._min_error_s) < GROSS_ERROR_S else MAX_GROSS_SLEW

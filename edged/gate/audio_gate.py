@@ -201,22 +201,22 @@ class _Listener:
     def __init__(self, detector: SecondDetector, kept_pcm: Callable[[int, int], bytes], rate: int) -> None:
         self._detector = detector
         self._kept_pcm = kept_pcm
-        self._since: int | None = None
+        self._listening_since: int | None = None
         self._fed_to = 0
         chunks = max(1, round(AVERAGED_MS * rate / 1000 / detector.chunk_samples))
         self._likelihoods: deque[float] = deque(maxlen=chunks)
         self.last = 0.0
 
-    def __call__(self, since: int, end: int) -> float:
+    def __call__(self, start: int, end: int) -> float:
         """Return the likelihood of speech just before `end`; implements `second_opinion.Ask`.
 
         The detector takes whole chunks only: what is left before `end` comes with the next call.
         """
         size = self._detector.chunk_samples
-        if since != self._since:
+        if start != self._listening_since:
             self._detector.reset()
             self._likelihoods.clear()
-            self._since, self._fed_to, self.last = since, since, 0.0
+            self._listening_since, self._fed_to, self.last = start, start, 0.0
         while self._fed_to + size <= end:
             pcm = self._kept_pcm(self._fed_to, self._fed_to + size)
             if len(pcm) == size * BYTES_PER_SAMPLE:  # otherwise the run begins or a hole lies within it

@@ -30,8 +30,8 @@ FULL_PATIENCE_MS: Final = 1000
 """Certain speech that earns the whole of `patience_ms`; a bark or a slammed door earns next to none of it."""
 
 Ask = Callable[[int, int], float]
-"""`ask(since, end)` returns the likelihood, 0 to 1, of speech just before `end`, by a detector that has heard all from
-`since` on."""
+"""`ask(start, end)` returns the likelihood, 0 to 1, of speech just before `end`, by a detector that has heard all from
+`start` on."""
 
 
 class SecondOpinion:
