@@ -17,7 +17,7 @@ from edged.stream.backoff import Backoff
 from edged.stream.connection import Connection, ConnectionClosedError, Secret
 from edged.stream.connection_churn import ConnectionChurn
 from edged.stream.connection_limiter import ConnectionLimiter
-from edged.stream.events import Learned, SenderEvent
+from edged.stream.events import Learned, Resumed, SenderEvent
 from edged.stream.happy_eyeballs import SuspectAddresses
 from edged.stream.sender import Sender
 from edged.stream.session import Hangup, SendMessage, Session
@@ -310,5 +310,7 @@ class ReconnectingClient:
                     pass
                 case Learned(text):
                     log.info("recogniser: %s", text)
+                case Resumed(_, reason, resent_samples):
+                    log.log(self._level, "resuming %.1f s back: %s", resent_samples / self._lane.rate, reason.value)
                 case _:
                     self._on_effect(effect)

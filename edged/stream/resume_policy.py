@@ -1,18 +1,19 @@
-"""Where a lane goes on after a break, and when it has tried often enough. Pure.
+"""Where the sender resumes after a break, and when it stops retrying. Pure.
 
-The law:
-- It goes on from the middle of the last pause behind a word of the finals that are not recorded; without one from the
-  draft's start; from there a second time, from the widest gap between two words beyond it. (Not from the last final's
-  end: forced finals end in mid-word. In 170 simulated minutes of breaks in mid-sentence that lost 31 of 13,160 words.)
-- What a server says as it ends the stream, all of a segment having been sent, is recorded: nothing goes back behind it.
-- A session that covered nothing new is no reason to go back further.
-- What the server has flushed twice without a word is silence; what has ended three sessions that otherwise gave
-  results is set aside.
+Rules:
+- The sender resumes from the middle of the last pause after a word of the finals that are not recorded yet. Without a
+  pause it resumes from the draft's start. From the same place a second time, it resumes from the widest gap between two
+  words beyond it. (Not from the end of the last final: forced finals end in mid-word. In 170 simulated minutes of
+  breaks in mid-sentence that lost 31 of 13,160 words.)
+- What a server says while it ends the stream is recorded if all of the segment was sent: nothing resumes before it.
+- A session that covered nothing new is no reason to resume further back.
+- Audio that the server has flushed twice without a word is silence. Audio that has ended three sessions that gave
+  results is quarantined.
 """
 
 from typing import Final, NamedTuple
 
-from edged.stream.events import AudioQuarantined
+from edged.stream.events import AudioQuarantined, ResumeReason
 from edged.stream.pending_audio import PendingAudio
 from edged.stream.quarantine import Quarantine
 from edged.stream.server_traits import CloseKind
@@ -20,102 +21,124 @@ from edged.stream.transcript_assembler import TranscriptAssembler, UtteranceRead
 
 BREAKS_WITHOUT_PROGRESS: Final = 2
 FLUSHES_BEFORE_SILENCE: Final = 2
-SESSIONS_BEFORE_ASIDE: Final = 3
+SESSIONS_BEFORE_QUARANTINE: Final = 3
 
 
 class SessionOutcome(NamedTuple):
-    """What an ended session came to."""
+    """The result of an ended session, as far as the resume policy needs it."""
 
     cursor: int
-    """It sent what waited before this position."""
-    sent: bool
-    """It sent audio."""
-    answered: bool
-    """It gave results, and was not ended by us."""
+    """The session sent the pending audio before this position."""
+    has_sent: bool
+    """The session sent audio."""
+    has_results: bool
+    """The session gave results, and we did not end it."""
     ending: CloseKind
 
 
-class ResumePolicy:
-    """Counts the breaks at one place. It outlives the sessions that end there."""
+class ResumeDecision(NamedTuple):
+    """The reason of the next session's start, and the records and events that the break causes."""
 
-    def __init__(self, account: PendingAudio, scribe: TranscriptAssembler, aside: Quarantine, pause: int) -> None:
-        """`pause`, in samples: nobody speaks for so long."""
-        self._account = account
-        self._scribe = scribe
-        self._aside = aside
-        self._pause = pause
+    reason: ResumeReason | None
+    """None if nothing that was sent is pending."""
+    events: list[UtteranceReady | AudioQuarantined]
+
+
+class ResumePolicy:
+    """Count of the breaks at one place: it outlives the sessions that end there."""
+
+    def __init__(
+        self, pending: PendingAudio, assembler: TranscriptAssembler, quarantine: Quarantine, pause_samples: int
+    ) -> None:
+        """Create a policy. Nobody speaks in a gap of `pause_samples` or more."""
+        self._pending = pending
+        self._assembler = assembler
+        self._quarantine = quarantine
+        self._pause_samples = pause_samples
         self._tried_from: int | None = None
-        """The pause or the draft's start from which it went on before."""
-        self._went_on: int | None = None
-        self._count = 0
-        self._ended_here = 0
-        """Sessions that gave results, and still ended at this point."""
-        self._flushed_here = 0
-        """Sessions on which the server has said all there is, and nothing of this."""
+        """The pause or the draft's start from which an earlier session resumed."""
+        self._resumed_at: int | None = None
+        self._breaks = 0
+        self._sessions_ended_here = 0
+        """Number of sessions that gave results, and still ended at this position."""
+        self._flushes_here = 0
+        """Number of sessions that the server ended completely without a word about this position."""
 
     def reset(self) -> None:
-        """What was set aside is tried again: count anew."""
-        self._count = self._ended_here = self._flushed_here = 0
+        """Clear the counts, because quarantined audio is tried again."""
+        self._breaks = self._sessions_ended_here = self._flushes_here = 0
 
-    def decide(self, ended: SessionOutcome, now: float) -> list[UtteranceReady | AudioQuarantined]:
-        """Decide where the next session goes on: what was drafted beyond that is discarded."""
-        scribe, cursor = self._scribe, ended.cursor
-        going_on = self._account.segment_at(cursor - 1)  # a word may have begun in it
-        whole = going_on is None or (going_on.closed and cursor >= going_on.end)
-        # What it said while it ended the stream is all that it will say: that is no break to go back behind.
-        effects: list[UtteranceReady | AudioQuarantined] = (
-            [*scribe.record_draft()] if whole and self._has_said_all(ended) else []
+    def decide(self, outcome: SessionOutcome, now: float) -> ResumeDecision:
+        """Decide where the next session starts, and discard the draft beyond that position."""
+        cursor = outcome.cursor
+        segment = self._pending.segment_at(cursor - 1)  # a word may have begun in it
+        is_whole = segment is None or (segment.closed and cursor >= segment.end)
+        # What the server says while it ends the stream is all that it will say: no reason to resume before that.
+        events: list[UtteranceReady | AudioQuarantined] = (
+            [*self._assembler.record_draft()] if is_whole and self._has_said_all(outcome) else []
         )
-        first = self._aside.next(self._account, 0, 1)
-        at = self._place(first[0] if first else None)
-        if at is None:
-            return effects
-        if at != self._went_on:
-            self._went_on, self._ended_here, self._flushed_here = at, 0, 0
-        sent = ended.sent and cursor > at
-        self._ended_here += sent and ended.answered
-        self._flushed_here += sent and ended.ending in (CloseKind.USUAL, CloseKind.FLUSHED)
-        if sent and self._is_silence(ended):
-            effects += scribe.record_draft()
-            self._account.release(at, cursor if whole or not going_on else going_on.start, "silence")
-        elif self._ended_here >= SESSIONS_BEFORE_ASIDE:
-            effects += self._set_aside(at, cursor, now)
-        return effects
+        first = self._quarantine.next(self._pending, 0, 1)
+        choice = self._choose(first[0] if first else None)
+        if choice is None:
+            return ResumeDecision(None, events)
+        position, reason = choice
+        if position != self._resumed_at:
+            self._resumed_at, self._sessions_ended_here, self._flushes_here = position, 0, 0
+        has_sent = outcome.has_sent and cursor > position
+        self._sessions_ended_here += has_sent and outcome.has_results
+        self._flushes_here += has_sent and outcome.ending in (CloseKind.USUAL, CloseKind.FLUSHED)
+        if has_sent and self._is_silence(outcome):
+            events += self._assembler.record_draft()
+            self._pending.release(position, cursor if is_whole or not segment else segment.start, "silence")
+            reason = ResumeReason.OLDEST
+        elif self._sessions_ended_here >= SESSIONS_BEFORE_QUARANTINE:
+            quarantined = self._add_to_quarantine(position, cursor, now)
+            events += quarantined
+            reason = ResumeReason.OLDEST if quarantined else reason
+        return ResumeDecision(reason, events)
 
-    def _has_said_all(self, ended: SessionOutcome) -> bool:
-        draft = self._scribe.draft
-        if draft is None or not draft.words or ended.ending is CloseKind.BROKEN:
+    def _has_said_all(self, outcome: SessionOutcome) -> bool:
+        draft = self._assembler.draft
+        if draft is None or not draft.words or outcome.ending is CloseKind.BROKEN:
             return False
-        return ended.ending is CloseKind.FLUSHED or not self._account.has_voice(draft.end, ended.cursor)
+        return outcome.ending is CloseKind.FLUSHED or not self._pending.has_voice(draft.end, outcome.cursor)
 
-    def _is_silence(self, ended: SessionOutcome) -> bool:
-        if ended.ending is CloseKind.FLUSHED:
-            return self._count >= BREAKS_WITHOUT_PROGRESS
-        return ended.ending is CloseKind.USUAL and self._flushed_here >= FLUSHES_BEFORE_SILENCE
+    def _is_silence(self, outcome: SessionOutcome) -> bool:
+        if outcome.ending is CloseKind.FLUSHED:
+            return self._breaks >= BREAKS_WITHOUT_PROGRESS
+        return outcome.ending is CloseKind.USUAL and self._flushes_here >= FLUSHES_BEFORE_SILENCE
 
-    def _set_aside(self, at: int, cursor: int, now: float) -> list[UtteranceReady | AudioQuarantined]:
-        account = self._account
-        upto = account.next_pause(cursor, self._pause, beyond=at)
-        if upto <= at:
+    def _add_to_quarantine(self, start: int, cursor: int, now: float) -> list[UtteranceReady | AudioQuarantined]:
+        pending = self._pending
+        end = pending.next_pause(cursor, self._pause_samples, beyond=start)
+        if end <= start:
             return []
-        uttered = self._scribe.record_draft()
-        account.split(upto)  # when the rest of the segment is answered, this is not
-        self._aside.add(at, upto, now)
-        return [*uttered, AudioQuarantined(sum(b - a for a, b in account.waiting.within(at, upto)))]
+        records = self._assembler.record_draft()
+        pending.split(end)  # when the rest of the segment is transcribed, this is not
+        self._quarantine.add(start, end, now)
+        return [*records, AudioQuarantined(sum(b - a for a, b in pending.waiting.within(start, end)))]
 
-    def _place(self, first: int | None) -> int | None:
-        scribe = self._scribe
-        at = scribe.resume_point() if scribe.draft else first
-        covered = scribe.draft.end if scribe.draft else first
-        if at is None:
+    def _choose(self, first: int | None) -> tuple[int, ResumeReason] | None:
+        """Return where to resume and why; `first` is the first position that is pending and not quarantined."""
+        assembler = self._assembler
+        draft = assembler.draft
+        start = assembler.resume_point() if draft else first
+        covered = draft.end if draft else first
+        if start is None:
             return None
-        if covered == self._went_on:
-            self._count += 1
-            return covered
-        if at != self._tried_from:
-            self._tried_from, self._count = at, 1
+        reason = ResumeReason.PAUSE
+        if draft is None:
+            reason = ResumeReason.OLDEST
+        elif start == draft.start:
+            reason = ResumeReason.RECORD_START
+        if covered is not None and covered == self._resumed_at:
+            self._breaks += 1
+            return covered, ResumeReason.NO_PROGRESS
+        if start != self._tried_from:
+            self._tried_from, self._breaks = start, 1
         else:
-            self._count = BREAKS_WITHOUT_PROGRESS
-            at = scribe.quietest_gap(max(at, self._went_on or 0)) if scribe.draft else at
-        scribe.truncate(at)
-        return at
+            self._breaks = BREAKS_WITHOUT_PROGRESS
+            if draft:
+                start, reason = assembler.quietest_gap(max(start, self._resumed_at or 0)), ResumeReason.WORD_GAP
+        assembler.truncate(start)
+        return start, reason

@@ -20,7 +20,14 @@ from edged.stream import deepgram
 from edged.stream.backoff import End, Hold
 from edged.stream.buffer_limits import BufferLimits
 from edged.stream.draft import PAUSE_MS
-from edged.stream.events import BacklogHandedOver, InterimText, Learned, SenderEvent
+from edged.stream.events import (
+    BacklogHandedOver,
+    InterimText,
+    Learned,
+    Resumed,
+    ResumeReason,
+    SenderEvent,
+)
 from edged.stream.finalize_tracker import FinalizeTracker
 from edged.stream.pending_audio import PendingAudio, SpeechSegment
 from edged.stream.quarantine import Quarantine
@@ -102,6 +109,8 @@ class Sender:
         )
         self._aside = Quarantine()
         self._breaks = ResumePolicy(self.pending, self._scribe, self._aside, self._pause)
+        self._retries_quarantine = False
+        """The next session sends audio from the quarantine."""
         self._answered_before = 0
         """Speech that was answered before this connection."""
         self._hold = Hold()
@@ -190,6 +199,9 @@ class Sender:
             raise RuntimeError("a lane has one session at a time")
         self._look_aside(now)
         effects = self._part()
+        if self._retries_quarantine:
+            self._retries_quarantine = False
+            effects += self._resumed(ResumeReason.QUARANTINE, self._sent_to)
         self.session = Session(self._settings, self.rate, now, may_finalize=self._traits.may_finalize(now))
         self._answered_before = self._answered
         self.parked = False
@@ -271,10 +283,13 @@ class Sender:
             effects += [Learned(learned)] if learned else []
         ending = self._traits.ending(code, draining=draining, flushed=self._flushed)
         ended = SessionOutcome(self._cursor, session.map.sent_samples > 0, session.results > 0 and not given_up, ending)
-        effects += self._breaks.decide(ended, now)
+        decision = self._breaks.decide(ended, now)
+        effects += decision.events
         for segment in list(self.pending.segments):
             if segment.is_over and (self._gated or segment.end <= self._cursor):
                 effects += self._scribe.settle_silence(segment)
+        if decision.reason:
+            effects += self._resumed(decision.reason, self._cursor)
         self._scribe.discard_interims()
         self.end = End(
             ours=ours,
@@ -286,6 +301,14 @@ class Sender:
         )
         self.parked = self.parked or not self._hold.after(self.end)
         return self._told(effects)
+
+    def _resumed(self, reason: ResumeReason, sent_to: int) -> list[Resumed]:
+        """Return the event that explains a replay: nothing if the next session begins with audio not sent yet."""
+        following = self._next(self._start())
+        if following is None or following[0] >= sent_to:
+            return []
+        start = following[0]
+        return [Resumed(start, reason, sum(b - a for a, b in self.pending.waiting.within(start, sent_to)))]
 
     def mark_sent_before(self, position: int) -> None:
         """What lies before a position was sent once, by another lane: what this one sends of it is a replay."""
@@ -396,6 +419,7 @@ class Sender:
         if last_thing or self._aside.is_due(now):
             self._aside.clear()
             self._breaks.reset()
+            self._retries_quarantine = True
 
     def _told(self, effects: list[SenderEvent]) -> list[SenderEvent]:
         """With what left the account meanwhile, behind the records that released it."""

@@ -9,7 +9,7 @@ from typing import Any
 from edged.config.settings import DeepgramSettings
 from edged.gate.audio_gate import SegmentAudio
 from edged.gate.gate import SegmentClosed, SegmentOpened
-from edged.stream.events import AudioEvicted, AudioQuarantined, Learned, SenderEvent
+from edged.stream.events import AudioEvicted, AudioQuarantined, Learned, Resumed, SenderEvent
 from edged.stream.sender import Sender
 from edged.stream.session import Hangup, SendMessage, ServerNotice
 from edged.stream.transcript_assembler import UtteranceReady
@@ -87,6 +87,7 @@ class Bench:
         self.hangups: list[str] = []
         self.noted: list[str] = []
         self.learned: list[str] = []
+        self.resumed: list[Resumed] = []
         self.evicted = self.aside = 0
 
     @property
@@ -202,6 +203,8 @@ class Bench:
                     self.noted.append(kind)
                 case Learned(text):
                     self.learned.append(text)
+                case Resumed():
+                    self.resumed.append(effect)
                 case _:
                     pass
         account = self.lane.pending

@@ -13,7 +13,7 @@ from edged.stream import client
 from edged.stream.client import ReconnectingClient
 from edged.stream.connection import Connection, ConnectionClosedError
 from edged.stream.connection_limiter import ConnectionLimiter
-from edged.stream.events import SenderEvent
+from edged.stream.events import Resumed, ResumeReason, SenderEvent
 from edged.stream.session import Hangup, SendMessage
 from edged.stream.transcript_assembler import UtteranceReady
 from tests.stream.some import Bench, final
@@ -97,3 +97,15 @@ def test_what_keeps_both_connections_away_is_told_once(caplog: pytest.LogCapture
         "recogniser: no credit is left; trying again in 1.0 s",
         "recogniser: the server's name can't be looked up; trying again in 1.0 s",
     ]
+
+
+def test_the_reason_for_a_replay_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The daemon gets no event for it, so that nobody logs it a second time."""
+    caplog.set_level(logging.INFO, "edged.stream.client")
+    received: list[SenderEvent] = []
+    one = ReconnectingClient(Settings(), Bench().lane, None, None, ConnectionLimiter(1), received.append)
+    one._do([Resumed(2200, ResumeReason.PAUSE, 1200)])
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "resuming 1.2 s back: last pause both sides agree on"),
+    ]
+    assert received == []
