@@ -1,6 +1,6 @@
-"""Opens a connection to a server, directly or through an HTTP proxy, up to where the server's protocol begins. A shell.
+"""Opens a connection to a server: TCP, HTTP proxy and TLS, up to where the server's protocol begins. A shell.
 
-Raises what asyncio raises, NotHttpError and ProxyRefusedError; `Dialer.stage` tells where that happened.
+Errors are those of asyncio, NotHttpError and ProxyRefusedError; `Dialer.stage` says in which stage one occurred.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from edged.stream.proxy import Proxy
 from edged.stream.tcp import ConnectRace
 
 BODY_TIMEOUT_S: Final = 2.0
-"""For the body of a refusal, which often explains it. Some servers never end it."""
+"""Time limit for the body of a refusal, which often explains it. Some servers never end it."""
 
 
 class ProxyRefusedError(Exception):
-    """The proxy makes no tunnel; `response` is its answer."""
+    """The proxy refused the tunnel; `response` is its response to CONNECT."""
 
     def __init__(self, response: HttpResponse) -> None:
         super().__init__(response.status)
@@ -28,7 +28,7 @@ class ProxyRefusedError(Exception):
 
 
 class DialStage(Enum):
-    """What a dialer is at, in this order; the proxy's stages only with a proxy."""
+    """The stages of opening a connection, in order; those of the proxy only apply with a proxy."""
 
     LOOK_UP = "look-up"
     CONNECT = "connect"
@@ -39,79 +39,84 @@ class DialStage(Enum):
 
 
 class HttpExchange(asyncio.Protocol):
-    """One request and one response at a time, before the connection is handed to the protocol that it is for."""
+    """The HTTP part of a connection, one request and response at a time, before another protocol takes it over."""
 
     def __init__(self) -> None:
         self._response = HttpResponse()
         self._ended = False
-        self._fault: Exception | None = None
-        self._arrived = asyncio.Event()
-        self._lost: Exception | None = None
+        self._parse_error: NotHttpError | None = None
+        self._data_event = asyncio.Event()
+        self._connection_error: Exception | None = None
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
+        """Implement `asyncio.Protocol`: add data to the response."""
         try:
             self._response.feed(data)
         except NotHttpError as error:
-            self._fault = error
-        self._arrived.set()
+            self._parse_error = error
+        self._data_event.set()
 
     def eof_received(self) -> None:
-        """See `asyncio.Protocol`."""
-        self._ended = self._response.ended = True
-        self._arrived.set()
+        """Implement `asyncio.Protocol`: end the response."""
+        self._ended = True
+        self._response.feed_eof()
+        self._data_event.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
-        self._lost = exc
+        """Implement `asyncio.Protocol`: keep the error and end the response."""
+        self._connection_error = exc
         self.eof_received()
 
     async def request(self, transport: asyncio.WriteTransport, request: bytes) -> HttpResponse:
-        """Send a request; return when the response's head is there, and after it what has come by then.
+        """Send a request and return its response as soon as its head is complete; the body may still be arriving.
 
-        Raises NotHttpError, also if the connection ends before.
+        Raises NotHttpError, also if the connection ends before the head does, or the error that ended it.
         """
         self._response = HttpResponse()
-        self._response.ended = self._ended
+        if self._ended:
+            self._response.feed_eof()
         transport.write(request)
         while not self._response.status:
             await self._wait_for_data()
         return self._response
 
     async def read_body(self) -> None:
-        """Wait for the body of the response, for as long as that is worth it."""
+        """Wait for the body of the response, at most `BODY_TIMEOUT_S`."""
         with suppress(TimeoutError, NotHttpError, OSError):
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 while not self._response.complete:
                     await self._wait_for_data()
 
     async def _wait_for_data(self) -> None:
-        self._arrived.clear()
-        if not (self._fault or self._response.ended):
-            await self._arrived.wait()
-        if self._fault:
-            raise self._fault
+        self._data_event.clear()
+        if not (self._parse_error or self._response.ended):
+            await self._data_event.wait()
+        if self._parse_error:
+            raise self._parse_error
         if self._response.ended and not self._response.status:
-            raise self._lost or NotHttpError
+            raise self._connection_error or NotHttpError
 
 
 class Dialer:
-    """One opening. `stage` tells how far it came, for whoever says why it failed."""
+    """One attempt to open a connection. `stage` says how far it got, for explaining a failure."""
 
-    def __init__(self, doubts: SuspectAddresses) -> None:
-        self._doubts = doubts
+    def __init__(self, suspects: SuspectAddresses) -> None:
+        self._suspects = suspects
         self.stage = DialStage.LOOK_UP
         self.error: OSError | None = None
-        """What one of several addresses said, while others said nothing."""
+        """Error of one address while other addresses did not respond."""
         self._address: Address | None = None
-        """Where it is connected to: the server or the proxy."""
+        """Address of the server or the proxy that is connected."""
 
     async def dial(
         self, host: str, port: int, tls: ssl.SSLContext | None, proxy: Proxy | None, user_agent: str
     ) -> tuple[asyncio.Transport, HttpExchange]:
-        """Connect. What is written to the transport next reaches the server."""
-        connected = await (self._connect(proxy.host, proxy.port) if proxy else self._connect(host, port))
-        transport, exchange = await asyncio.get_running_loop().create_connection(HttpExchange, sock=connected)
+        """Connect to the server. Whatever is written to the returned transport reaches it.
+
+        Raises OSError, ssl.SSLError, NotHttpError, ProxyRefusedError, or UnicodeError for a name that can't exist.
+        """
+        tcp_socket = await (self._connect(proxy.host, proxy.port) if proxy else self._connect(host, port))
+        transport, exchange = await asyncio.get_running_loop().create_connection(HttpExchange, sock=tcp_socket)
         try:
             if proxy:
                 transport = await self._tunnel(
@@ -139,34 +144,34 @@ class Dialer:
         return transport
 
     def mark_suspect(self) -> None:
-        """What it connected to gave no answer, or takes nothing any more: its address is tried last from now on."""
+        """Note that the connected address hangs: it is tried last from now on."""
         if self._address:
-            self._doubts.add(self._address)
+            self._suspects.add(self._address)
 
     def mark_working(self) -> None:
-        """What it connected to answers."""
+        """Note that the connected address responds."""
         if self._address:
-            self._doubts.remove(self._address)
+            self._suspects.remove(self._address)
 
     async def _connect(self, host: str, port: int) -> socket.socket:
-        def found() -> None:
+        def on_address() -> None:
             self.stage = DialStage.CONNECT
 
-        race = ConnectRace(host, port, self._doubts, found)
+        race = ConnectRace(host, port, self._suspects, on_address)
         try:
-            connected, self._address = await race.run()
+            tcp_socket, self._address = await race.run()
         finally:
             self.error = race.error
-        return connected
+        return tcp_socket
 
 
 async def _start_tls(
     transport: asyncio.Transport, exchange: HttpExchange, context: ssl.SSLContext, host: str
 ) -> asyncio.Transport:
-    if transport.is_closing():  # asyncio would wait for ever
+    if transport.is_closing():  # start_tls would wait for ever
         raise ConnectionResetError
     loop = asyncio.get_running_loop()
     secured = await loop.start_tls(transport, exchange, context, server_hostname=host)
-    if secured is None:  # the connection ended in the middle of it
+    if secured is None:  # the connection ended during the TLS handshake
         raise ConnectionResetError
     return secured

@@ -1,6 +1,7 @@
-"""An HTTP response, read leniently: whatever a server or a proxy refuses with, its status must reach people. Pure.
+"""A lenient parser of HTTP responses: the status of any refusal by a server or proxy must reach the user. Pure.
 
-Taken: HTTP/1.0, a missing reason phrase, bare line feeds, header lines that are none, a body that ends early or never.
+The parser accepts HTTP/1.0, a missing reason phrase, bare line feeds, malformed header lines, and a body that ends
+early or never.
 """
 
 import re
@@ -10,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 MAX_RESPONSE_BYTES: Final = 64 * 1024
-"""Of head and body together: a login page may be long, and nothing is read from that."""
+"""Limit of head and body together. Login pages may be longer, but nothing in them is of use."""
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/\d+(?:\.\d+)? +(\d{3})(?: .*)?")
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
@@ -22,27 +23,27 @@ UPGRADE_HEADERS: Final = (
     *("upgrade", "connection"),
     *("sec-websocket-accept", "sec-websocket-extensions", "sec-websocket-protocol"),
 )
-"""What the handshake is checked by (RFC 6455, section 4.1)."""
+"""Headers that the client checks in the opening handshake (RFC 6455, section 4.1)."""
 
 
 class NotHttpError(Exception):
-    """What answered does not speak HTTP."""
+    """The peer does not speak HTTP."""
 
 
 class HttpResponse:
-    """`feed` it what arrives, set `ended` with the connection; its head is complete once there is a `status`."""
+    """One HTTP response, parsed as it arrives. `feed` takes data, `feed_eof` the end; `status` is set with the head."""
 
     def __init__(self) -> None:
         self._buffer = b""
         self.ended = False
-        """The connection has ended: no more comes."""
+        """Whether the connection has ended, so that no more data arrives."""
         self.status = 0
-        """0 until the head is complete."""
+        """HTTP status; 0 until the head is complete."""
         self.headers: dict[str, str] = {}
-        """Names in lower case."""
+        """Headers by their names in lower case."""
 
     def feed(self, data: bytes) -> None:
-        """More bytes of it. Raises NotHttpError."""
+        """Parse more data. Raises NotHttpError if it is not HTTP."""
         self._buffer += data
         while not self.status and (head := _HEAD_END.search(self._buffer)):
             self._read_head(self._buffer[: head.start()])
@@ -50,19 +51,23 @@ class HttpResponse:
         if not self.status and not _may_become_head(self._buffer):
             raise NotHttpError
 
+    def feed_eof(self) -> None:
+        """Note that the connection has ended."""
+        self.ended = True
+
     @property
     def complete(self) -> bool:
-        """Whether the body is all there, or as much of it as is read."""
+        """Whether the whole body has arrived, or as much of it as is read."""
         return self.ended or len(self._buffer) >= MAX_RESPONSE_BYTES or self._body()[1]
 
     @property
     def body(self) -> bytes:
-        """What is there of it."""
+        """The part of the body that has arrived."""
         return self._body()[0]
 
     @property
     def upgrade_bytes(self) -> bytes:
-        """An answer of 101 as a strict parser wants it, and what came after its head."""
+        """A 101 response rewritten for a strict parser, followed by the data after its head."""
         kept = [f"{name}: {self.headers[name]}\r\n" for name in UPGRADE_HEADERS if name in self.headers]
         return f"HTTP/1.1 {self.status} Switching Protocols\r\n{''.join(kept)}\r\n".encode("latin-1") + self._buffer
 
@@ -73,7 +78,7 @@ class HttpResponse:
             raise NotHttpError
         status = int(match[1])
         if 100 <= status < 200 and status != SWITCHING_PROTOCOLS:
-            return  # 100 Continue, 103 Early Hints: the answer follows
+            return  # 100 Continue, 103 Early Hints: the final response follows
         self.status = status
         for line in lines:
             name, colon, value = line.decode("latin-1").partition(":")
@@ -82,7 +87,7 @@ class HttpResponse:
                 self.headers[name.strip().lower()] = ", ".join(values)
 
     def _body(self) -> tuple[bytes, bool]:
-        """What is there of it, and whether that is all."""
+        """Return the part of the body that has arrived, and whether that is all of it."""
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
             return _dechunk(self._buffer)
         if length := _LENGTH.fullmatch(self.headers.get("content-length", "")):
@@ -91,13 +96,13 @@ class HttpResponse:
 
 
 def _may_become_head(buffer: bytes) -> bool:
-    """Whether this may be the beginning of a response's head."""
+    """Tell whether the data may be the beginning of a response's head."""
     begins = buffer[:5] == b"HTTP/"[: len(buffer)]
     return begins and len(buffer) < MAX_RESPONSE_BYTES
 
 
 def _dechunk(buffer: bytes) -> tuple[bytes, bool]:
-    """The content of chunks as far as they are there, and whether the last one is."""
+    """Return the content of the chunks that have arrived, and whether the last one has."""
     body, at = b"", 0
     while match := _CHUNK.match(buffer, at):
         size = int(match[1], 16)
@@ -110,13 +115,13 @@ def _dechunk(buffer: bytes) -> tuple[bytes, bool]:
 
 
 MAX_TRUSTED_WAIT_S: Final = 3600.0
-"""A wait that this machine's clock makes longer than this more likely comes from a clock that is not set yet."""
+"""Longest wait computed with this machine's clock. A longer one more likely means that the clock is not set yet."""
 
 
 def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """The seconds that `Retry-After` asks for, as a number or as a date (RFC 9110, section 10.2.3).
+    """Return the seconds that `Retry-After` asks for, as a number or a date (RFC 9110, section 10.2.3); None without.
 
-    A date is compared with the server's own `Date`, if it sends one, and else with `now_s`, Unix time by this machine.
+    A date is compared with the server's own `Date` if it sends one, otherwise with `now_s`, this machine's Unix time.
     """
     value = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):
@@ -128,7 +133,7 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
 
 
 def _unix_s(date: str) -> float | None:
-    """Of a date in any of HTTP's three forms, all of them in UTC."""
+    """Convert a date in any of HTTP's three formats, all in UTC, to Unix time; None if it is invalid."""
     try:
         return parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
     except (ValueError, OverflowError):

@@ -1,6 +1,6 @@
-"""JSON of others, read as leniently as their other clients read it. Pure.
+"""A lenient JSON reader for servers' messages: accepts what their other clients accept. Pure.
 
-A value of the wrong type is never an error: each function returns what can be made of it, or a default.
+A value of the wrong type is never an error: each function converts it, or returns a default.
 """
 
 import json
@@ -13,17 +13,17 @@ import msgspec
 from edged.model.record import encodable
 
 MAX_INTEGER_DIGITS: Final = 18
-"""Of a number that is read as an integer; Python takes quadratic time for long ones, and refuses those over 4,300."""
+"""Most digits of a number to read as an integer. Python takes quadratic time for long ones and refuses 4,300 digits."""
 
 IGNORED_AROUND_JSON: Final = "\ufeff\0 \t\r\n"
-"""A byte order mark, a terminator or white space around the text is no part of it."""
+"""Characters to ignore around a JSON text: byte order mark, terminator and white space."""
 
 
 def decode(text: str | bytes) -> Any:
-    """Decode one JSON text, with the liberties that Python's `json` and browsers take. Raises ValueError.
+    """Decode one JSON text as liberally as Python's `json` and browsers do. Raises ValueError.
 
-    Those are NaN and infinities, numbers too large, lone surrogates, control characters in strings, and what `AROUND`
-    names. Bytes are UTF-8; what is not is replaced.
+    Accepts NaN and infinities, huge numbers, lone surrogates, control characters in strings, and what
+    `IGNORED_AROUND_JSON` names. Decodes bytes as UTF-8 and replaces invalid ones.
     """
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
@@ -38,30 +38,30 @@ def decode(text: str | bytes) -> Any:
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """An object; anything else is an empty one."""
+    """Return an object as it is, and an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
 def as_array(value: Any) -> list[Any]:
-    """An array; anything else is an empty one."""
+    """Return an array as it is, and an empty one for anything else."""
     return value if isinstance(value, list) else []
 
 
 def as_bool(value: Any) -> bool:
-    """A boolean, also as a number or in words; anything else is false."""
+    """Return a boolean, also from 1, "1" or "true"; False for anything else."""
     return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in ("true", "1"))
 
 
 def as_string(value: Any) -> str:
-    """A text without white space around it, or a number as one; anything else is empty. It can always be encoded."""
+    """Return a stripped string that can be encoded, also from a number; an empty one for anything else."""
     if isinstance(value, str):
         return value.strip() if value.isascii() else encodable(value).strip()
     return "" if as_number(value) is None else str(value)
 
 
 def as_number(value: Any) -> float | None:
-    """A finite number, also written as a text; None for anything else."""
-    if type(value) is float and isfinite(value):  # nearly always, and at once
+    """Return a finite number, also from a string; None for anything else."""
+    if type(value) is float and isfinite(value):  # the usual case, without conversion
         return value
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
@@ -73,7 +73,7 @@ def as_number(value: Any) -> float | None:
 
 
 def one_line(value: str) -> str:
-    """A text as one printable line."""
+    """Return a text as one printable line."""
     return " ".join(re.sub(r"\s", " ", "".join(c if c.isprintable() else " " for c in value)).split())
 
 

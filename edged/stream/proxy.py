@@ -1,4 +1,4 @@
-"""The proxy that the environment names for the recogniser, by the usual variables, and what is said to it. Pure."""
+"""The HTTP proxy that the environment names for the recogniser, and the request and refusal of its tunnel. Pure."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ VARIABLES: Final = {
     "wss": ("wss_proxy", "https_proxy", "all_proxy", "socks_proxy"),
     "ws": ("ws_proxy", "https_proxy", "http_proxy", "all_proxy", "socks_proxy"),
 }
-"""For each scheme, what counts most first: RFC 6455 prefers HTTPS' proxy even for ws://, and the last two may be meant
-for programs that speak SOCKS."""
+"""Variables by scheme, in order of precedence. RFC 6455 prefers the proxy of HTTPS even for ws://; the last two may be
+meant for programs that speak SOCKS."""
 
 HTTP_PORT: Final = 80
 HTTPS_PORT: Final = 443
@@ -24,42 +24,43 @@ PROXY_AUTHENTICATION_REQUIRED: Final = 407
 
 
 class Proxy(NamedTuple):
-    """An HTTP proxy."""
+    """An HTTP proxy, and the environment variable that names it."""
 
     variable: str
-    """Which one names it."""
+    """Environment variable that names the proxy."""
     host: str
     port: int
     tls: bool = False
-    """Whether it is spoken to over TLS, whatever goes through it."""
+    """Whether the connection to the proxy itself uses TLS."""
     user_and_password: bytes | None = None
-    """For connecting only; never shown."""
+    """Credentials for connecting; never logged."""
 
     def connect_request(self, host: str, port: int, user_agent: str) -> bytes:
-        """The request for a tunnel to this host."""
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}", f"User-Agent: {user_agent}"]
+        """Return the CONNECT request for a tunnel to a host."""
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", f"User-Agent: {user_agent}"]
         if self.user_and_password is not None:
             lines.append(f"Proxy-Authorization: Basic {b64encode(self.user_and_password).decode()}")
         return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
     def refusal_error(self, status: int, retry_after_s: float | None) -> UnreachableError:
-        """What it means that this proxy answers with this status."""
+        """Return the error for a tunnel that this proxy refused with a status."""
         if status != PROXY_AUTHENTICATION_REQUIRED:
             cure = (
                 f"let the one that {self.variable} names allow CONNECT to this server, or name the server in no_proxy"
             )
         elif self.user_and_password is None:
-            cure = f"it wants a password: {self.variable}=http://USER:PASSWORD@..."
+            cure = f"it requires a password: set {self.variable}=http://USER:PASSWORD@..."
         else:
             cure = f"the user or password in {self.variable} is wrong"
         return UnreachableError(f"the proxy refuses: HTTP {status}: {cure}", retry_after_s=retry_after_s)
 
 
 def find_proxy(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """What to connect through; never for a server on this machine: over http the key would leave it in plain text.
+    """Return the proxy to connect through, if any.
 
-    Raises Refused for one that can't be used.
+    Returns None for a server on this machine: a proxy would take the key off it, over ws:// in plain text.
+    Raises RefusedError for a proxy that can't be used.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (HTTPS_PORT if parts.scheme == "wss" else HTTP_PORT)
@@ -72,15 +73,15 @@ def find_proxy(url: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _lookup(environ: Mapping[str, str], variable: str) -> str:
-    """Lower case counts more than upper case, empty too."""
+    """Return the value of a variable. The lower-case name has precedence, even if it is empty."""
     return environ.get(variable, environ.get(variable.upper(), "")).strip()
 
 
 def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
-    """Whether `no_proxy` names this host, a domain or a subnet that it is in, or everything.
+    """Tell whether `no_proxy` names this host, a domain or a subnet that it is in, or everything.
 
-    As curl and Go read it: separated by commas or spaces, `*.example.com` as `.example.com`, IPv6 with brackets or not.
-    No name is looked up: a subnet exempts hosts that are given by address.
+    The syntax is that of curl and Go: commas or spaces separate entries, `*.example.com` means `.example.com`, and IPv6
+    addresses may have brackets. Names are not looked up: a subnet exempts only hosts that are given by address.
     """
     host = host.rstrip(".")
     for entry in no_proxy.lower().replace(",", " ").split():
@@ -91,7 +92,7 @@ def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:
-    """The host of an entry, and the port that it is limited to."""
+    """Split an entry of `no_proxy` into its host and the port that it is limited to."""
     name, colon, port = entry.rpartition(":")
     if colon and port.isdecimal() and (":" not in name or name.endswith("]")):
         return name.strip("[]"), int(port[:6])
@@ -104,7 +105,7 @@ def _is_in_domain(host: str, name: str) -> bool:
 
 
 def _is_same_address(host: str, name: str) -> bool:
-    """Whether the host is this address, or in this subnet, however either is spelled."""
+    """Tell whether the host is this address or in this subnet, however they are written."""
     try:
         address, subnet = ip_address(host), ip_network(name, strict=False)
     except ValueError:  # one of them is a name
@@ -115,12 +116,12 @@ def _is_same_address(host: str, name: str) -> bool:
 
 
 def _parse(address: str, variable: str) -> Proxy:
-    """Raises Refused."""
+    """Parse the address of a proxy. Raises RefusedError."""
     address = address if "://" in address else f"http://{address}"
     try:
         parts = urlsplit(address)
-        whole = parts.port != 0 and is_host(parts.hostname or "")
-        whole = whole and (parts.username is None) == (parts.password is None)
+        valid = parts.port != 0 and is_host(parts.hostname or "")
+        valid = valid and (parts.username is None) == (parts.password is None)
     except ValueError:
         raise _unusable(variable) from None
     if parts.scheme.startswith("socks") or variable == "socks_proxy":
@@ -128,7 +129,7 @@ def _parse(address: str, variable: str) -> Proxy:
             f"{variable} in the environment names a SOCKS proxy, which edged does not speak: "
             "name an HTTP proxy in https_proxy, or unset it"
         ).with_message_id(MessageId.NETWORK)
-    if not whole or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.fragment:
+    if not valid or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.fragment:
         raise _unusable(variable)
     tls = parts.scheme == "https"
     port = parts.port or (HTTPS_PORT if tls else HTTP_PORT)
@@ -136,15 +137,15 @@ def _parse(address: str, variable: str) -> Proxy:
 
 
 def _user_and_password(parts: SplitResult) -> bytes | None:
-    """As they are meant: `%40` is `@`, and bytes that the locale can't read are those bytes."""
+    """Return the decoded credentials: `%40` is `@`, and bytes that the locale can't decode stay as they are."""
     if parts.username is None or parts.password is None:
         return None
-    user, password = (each.encode(errors="surrogateescape") for each in (parts.username, parts.password))
+    user, password = (part.encode(errors="surrogateescape") for part in (parts.username, parts.password))
     return unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
 
 
 def _unusable(variable: str) -> RefusedError:
-    """The address itself is not said: it may have a password."""
+    """Return the error for an invalid address. The address itself may hold a password, so the text omits it."""
     return RefusedError(
         f"{variable} in the environment names no proxy that can be used: it must look like http://proxy.example:3128"
     ).with_message_id(MessageId.NETWORK)

@@ -1,4 +1,4 @@
-"""Takes a key out of what a server says, before any of that reaches a log or a record: some say it back. Pure."""
+"""Redaction of the API key: some servers echo it in messages that reach the log or a record. Pure."""
 
 import re
 from base64 import b64encode
@@ -6,27 +6,27 @@ from collections.abc import Callable
 from typing import Final
 
 PLACEHOLDER = "<key>"
-"""What stands in its place."""
+"""Text that replaces the key."""
 
 _ESCAPES: Final = re.compile(r"\\(?:[^\w\s]|u00[2-7]|x[2-7])|%[2-7]", re.IGNORECASE)
-"""What may stand for a printable ASCII character. Letters beyond that are often escaped, and then it is not there."""
+"""Escapes that may stand for a printable ASCII character. Escapes of other letters can't hide a key."""
 
 MIN_BASE64_CHARACTERS: Final = 12
-"""Less of a key than so many characters of base64 may be a part of any word."""
+"""Shortest part of a key in base64 to replace. A shorter one may occur in any text."""
 
 
 def redactor(key: str) -> Callable[[str], str]:
-    r"""Return what replaces a key in a text, in capitals or small letters.
+    r"""Return a function that replaces a key in a text, in upper or lower case.
 
-    Any of its characters may be written as in JSON (`\u0053`, `\/`), also in a JSON text within another, or as in a URL
-    (`%53`); or the key may be part of something in base64.
+    Any character of the key may be escaped as in JSON (`\u0053`, `\/`), also in a JSON text within another, or as in a
+    URL (`%53`). The key may also be part of a base64 text.
     """
     plain = key.lower()
     pattern = re.compile("".join(map(_spellings, key)), re.IGNORECASE)
     parts = _base64_parts(key)
 
     def may_hold(text: str) -> bool:
-        """Many times as fast as the pattern."""
+        """Tell whether a text may hold the key, much faster than the pattern does."""
         return plain in text.lower() or (("\\" in text or "%" in text) and bool(_ESCAPES.search(text)))
 
     def redact(text: str) -> str:
@@ -40,7 +40,7 @@ def redactor(key: str) -> Callable[[str], str]:
 
 
 def _spellings(character: str) -> str:
-    """A pattern for how a character of a key may be written; escapes may have been escaped twice."""
+    """Return a pattern for all spellings of a character of the key; escapes may be escaped up to twice."""
     code = f"{ord(character):02x}"
     if character == "\\":
         return rf"(?:\\{{1,8}}(?:u00{code}|x{code})?|%(?:25){{0,2}}{code})"
@@ -48,7 +48,7 @@ def _spellings(character: str) -> str:
 
 
 def _base64_parts(key: str) -> list[str]:
-    """What a key is in base64, with nothing, one or two bytes before it, as far as these and what follows leave it."""
+    """Return the base64 characters that a key determines, for each alignment: after 0, 1 or 2 other bytes."""
     parts = [
         b64encode(bytes(before) + key.encode()).decode()[(4 * before + 2) // 3 : (before + len(key)) * 4 // 3]
         for before in range(3)

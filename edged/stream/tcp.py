@@ -1,4 +1,4 @@
-"""Opens a TCP connection to a name, at whichever of its addresses answers first. A shell around `HappyEyeballs`."""
+"""Opens a TCP connection to whichever address of a host responds first. A shell around `HappyEyeballs`."""
 
 import asyncio
 import errno
@@ -16,30 +16,30 @@ UNREACHABLE_ERRNOS: Final = frozenset(
         *(errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT),
     }
 )
-"""Errors of addresses that this network has no way to: another's error tells more."""
+"""Errors of addresses that this network has no route to. The error of another address says more."""
 NO_ADDRESS_ERRNOS: Final = frozenset({getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")})
-"""Errors of a name without an address of this family, where the C library has them: the other look-up's tells more."""
+"""Errors of a name without an address of this family, if the C library has them. The other lookup's says more."""
 
 T = TypeVar("T")
 
 
 class ConnectRace:
-    """One race for one name."""
+    """One race for a connection to one host: lookups and attempts for both address families, side by side."""
 
-    def __init__(self, host: str, port: int, doubts: SuspectAddresses, on_address: Callable[[], None]) -> None:
+    def __init__(self, host: str, port: int, suspects: SuspectAddresses, on_address: Callable[[], None]) -> None:
         self._host, self._port = host, port
         self._on_address = on_address
-        self._eyeballs = HappyEyeballs(doubts)
+        self._eyeballs = HappyEyeballs(suspects)
         self._loop = asyncio.get_running_loop()
         self._lookups: dict[asyncio.Task[list[Address]], AddressFamily] = {}
         self._attempts: dict[asyncio.Task[socket.socket], Address] = {}
         self._errors: list[OSError] = []
 
     async def run(self) -> tuple[socket.socket, Address]:
-        """The first connection that is made; all others are closed.
+        """Return the first connection that is established, and its address; close all others.
 
-        Raises the most telling of the errors: `socket.gaierror` if the name has no address, `OSError` if none can be
-        reached, `UnicodeError` for a name that can be none.
+        Raises the most informative error: `socket.gaierror` if the name has no address, `OSError` if no address can be
+        reached, `UnicodeError` for a name that can't exist.
         """
         try:
             for family in AddressFamily:
@@ -54,7 +54,7 @@ class ConnectRace:
 
     @property
     def error(self) -> OSError | None:
-        """The most telling error so far, if there is one."""
+        """The most informative error so far; None without any."""
         return min(self._errors, key=_sort_key, default=None)
 
     def _begin_attempts(self) -> None:
@@ -63,14 +63,14 @@ class ConnectRace:
             self._on_address()
 
     async def _step(self) -> tuple[socket.socket, Address] | None:
-        """Wait for the next thing to happen, and take it in."""
+        """Wait until a lookup or an attempt ends, or an attempt is due; return a connection once there is one."""
         deadline_s = self._eyeballs.next_attempt_at_s()
         wait_s = None if deadline_s is None else max(0.0, deadline_s - self._loop.time())
         tasks: list[asyncio.Task[list[Address]] | asyncio.Task[socket.socket]] = [*self._lookups, *self._attempts]
         await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        for look_up in [task for task in self._lookups if task.done()]:
-            family = self._lookups.pop(look_up)
-            self._eyeballs.add_addresses(family, self._result(look_up) or [], self._loop.time())
+        for lookup in [task for task in self._lookups if task.done()]:
+            family = self._lookups.pop(lookup)
+            self._eyeballs.add_addresses(family, self._result(lookup) or [], self._loop.time())
         for attempt in [task for task in self._attempts if task.done()]:
             if connected := self._result(attempt):
                 return connected, self._attempts.pop(attempt)
@@ -79,7 +79,7 @@ class ConnectRace:
         return None
 
     def _result(self, task: asyncio.Task[T]) -> T | None:
-        """None if it failed."""
+        """Return the result of a task; None if it failed, after keeping its error."""
         try:
             return task.result()
         except OSError as error:
@@ -93,7 +93,7 @@ class ConnectRace:
         return [cast("Address", address) for *_, address in found]
 
     async def _discard(self) -> None:
-        """End all that still runs."""
+        """Cancel all lookups and attempts, and close connections that they established."""
         tasks = [*self._lookups, *self._attempts]
         for task in tasks:
             task.cancel()
@@ -103,17 +103,17 @@ class ConnectRace:
 
 
 async def _connect(address: Address) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+    tcp_socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
     try:
-        made.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(made, address)
+        tcp_socket.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(tcp_socket, address)
     except BaseException:
-        made.close()
+        tcp_socket.close()
         raise
-    return made
+    return tcp_socket
 
 
 def _sort_key(error: OSError) -> tuple[bool, bool]:
-    """What to sort errors by: the least says most."""
-    looking_up = isinstance(error, socket.gaierror)
-    return looking_up, error.errno in (NO_ADDRESS_ERRNOS if looking_up else UNREACHABLE_ERRNOS)
+    """Return the sort key of an error: the smallest is the most informative."""
+    in_lookup = isinstance(error, socket.gaierror)
+    return in_lookup, error.errno in (NO_ADDRESS_ERRNOS if in_lookup else UNREACHABLE_ERRNOS)

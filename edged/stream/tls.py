@@ -1,4 +1,4 @@
-"""Which certificates are trusted."""
+"""TLS contexts: the certificates that edged trusts."""
 
 import ssl
 from pathlib import Path
@@ -10,12 +10,15 @@ from edged.model.files import open_regular_file
 
 
 def tls_context(settings: DeepgramSettings) -> ssl.SSLContext | None:
-    """Verifying always; None for ws://. Raises ConfigurationError if `ca_file` can't be used."""
+    """Return the TLS context for the server, which always verifies; None for ws://.
+
+    Raises ConfigurationError if `ca_file` can't be used.
+    """
     return verifying_context(settings.ca_file) if settings.url.lower().startswith("wss:") else None
 
 
 def verifying_context(ca_file: str | None) -> ssl.SSLContext:
-    """What this file vouches for, or what the system trusts. Raises ConfigurationError."""
+    """Return a context that trusts the certificates in a file, or those of the system. Raises ConfigurationError."""
     try:
         if ca_file:
             open_regular_file(Path(ca_file)).close()  # OpenSSL would wait for a pipe

@@ -118,7 +118,7 @@ async def test_a_certificate_of_another_time(stage: Stage, begins: str, ends: st
 async def test_tls_to_a_plain_server(stage: Stage) -> None:
     """`wss://` where `ws://` is spoken."""
     server = await stage.recogniser(SCRIPT)
-    await fails(stage, server.url.replace("ws:", "wss:"), "is wss:// what is spoken there?")
+    await fails(stage, server.url.replace("ws:", "wss:"), "does the server speak wss://?")
 
 
 async def test_plain_to_a_tls_server(stage: Stage) -> None:

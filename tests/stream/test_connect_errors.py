@@ -174,8 +174,8 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     [
         ("ws://127.0.0.1:1/v1/listen", "connection refused: nothing listens at the address of the server"),
         ("wss://recogniser.invalid/v1/listen", "the server's name can't be looked up"),
-        ("wss://recogniser..invalid/v1/listen", "the address of the server can't be used"),
-        (f"wss://{'a' * 64}.invalid/v1/listen", "the address of the server can't be used"),
+        ("wss://recogniser..invalid/v1/listen", "the address of the server is not valid"),
+        (f"wss://{'a' * 64}.invalid/v1/listen", "the address of the server is not valid"),
     ],
 )
 def test_no_server_at_all(url: str, reason: str) -> None:

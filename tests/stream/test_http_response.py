@@ -11,7 +11,8 @@ def read(*parts: bytes, ended: bool = False) -> HttpResponse:
     response = HttpResponse()
     for part in parts:
         response.feed(part)
-    response.ended = ended
+    if ended:
+        response.feed_eof()
     return response
 
 
@@ -73,7 +74,7 @@ def test_an_informational_response_is_not_the_answer() -> None:
 def test_the_body_as_far_as_it_is_there(headers: bytes, content: bytes, body: bytes, complete: bool) -> None:
     response = read(b"HTTP/1.1 403 No\r\n" + headers + b"\r\n", content)
     assert (response.body, response.complete) == (body, complete)
-    response.ended = True
+    response.feed_eof()
     assert (response.body, response.complete) == (body, True)
 
 

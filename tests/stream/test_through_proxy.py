@@ -130,12 +130,12 @@ def test_user_and_password_are_sent_as_they_are_meant(environment: pytest.Monkey
         (b"HTTP/1.1 200 OK\r\n", "the proxy that http_proxy names accepts connections but does not answer"),
         (
             b"HTTP/1.1 200 OK\r\n\r\n",
-            "the proxy that http_proxy names made a way to the server, but nothing comes back",
+            "the proxy that http_proxy names opened a tunnel to the server, but nothing comes back",
         ),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "the proxy that http_proxy names closed the connection, or does not speak HTTP"),
         (
             b"HTTP/1.1 407 \r\n\r\n",
-            "the proxy refuses: HTTP 407: it wants a password: http_proxy=http://USER:PASSWORD@",
+            "the proxy refuses: HTTP 407: it requires a password: set http_proxy=http://USER:PASSWORD@",
         ),
         (b"HTTP/1.0 403 Forbidden\r\n\r\n", "the proxy refuses: HTTP 403: let the one that http_proxy names allow"),
         (b"HTTP/1.1 502\r\n\r\n", "the proxy refuses: HTTP 502"),

@@ -101,6 +101,6 @@ def test_tls_where_none_is_spoken() -> None:
     async def main() -> None:
         async with serve(forever, "127.0.0.1", 0) as server:
             port = next(iter(server.sockets)).getsockname()[1]
-            assert "is wss:// what is spoken there?" in await unreachable(settings(port, "wss"))
+            assert "does the server speak wss://?" in await unreachable(settings(port, "wss"))
 
     asyncio.run(main())
