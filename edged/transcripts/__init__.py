@@ -1,1 +1,1 @@
-"""From answers to transcripts: records, the outbox and the sinks."""
+"""Transcripts: record building, the outbox, delivery to sinks, and reconciliation after a crash."""

@@ -1,4 +1,4 @@
-"""Files and directories that must outlive a power cut, and what to tell people when the disk says no."""
+"""Files and directories that survive a power cut, locks between processes, and advice about errors of the disk."""
 
 import errno
 import fcntl
@@ -16,12 +16,13 @@ from edged.model.files import UnsafeFileError, open_private
 log = logging.getLogger(__name__)
 
 DIRECTORY_MODE = 0o750
-"""Transcripts are private: their owner writes, a group (adm) may read."""
+"""Mode of new directories: transcripts are private, their owner writes and a group (adm) may read."""
 
 LOCK_WAIT_S: Final = 2.0
-"""Another edged holds a lock for as long as it writes: a sync on a slow card. Shorter than a stop gives the sinks."""
+"""Longest wait for a lock, in seconds. A process holds it while it writes and syncs; a stop gives the sinks longer."""
 
 LOCK_TRY_S: Final = 0.02
+"""Seconds between attempts to take a lock."""
 
 ADVICE = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -35,11 +36,11 @@ ADVICE = {
     errno.ENOTDIR: "a part of the path is a file, not a directory",
     errno.EIO: "the disk fails (input/output error)",
 }
-"""What to do about an error."""
+"""Advice about writing transcripts, by error number."""
 
 
 def explain(error: OSError, path: Path) -> str:
-    """One line: which file, what is wrong with it, what to do."""
+    """Describe an error in one line: the file, what is wrong with it, and what to do."""
     advice = ADVICE.get(error.errno or 0)
     if isinstance(error, UnsafeFileError):
         advice = f"{error.strerror}: remove it, or choose another transcripts.file.path"
@@ -47,11 +48,11 @@ def explain(error: OSError, path: Path) -> str:
 
 
 def make_directory(directory: Path, *, sync: bool) -> None:
-    """Make the directory and what is missing above it, each with `DIRECTORY_MODE` whatever the umask."""
+    """Make a directory and its missing parents, each with `DIRECTORY_MODE` whatever the umask."""
     if directory.is_dir():
         return
     make_directory(directory.parent, sync=sync)
-    with suppress(FileExistsError):  # somebody was faster, or it is a file: opening says so
+    with suppress(FileExistsError):  # another process was faster, or it is a file: opening reports that
         os.mkdir(directory, DIRECTORY_MODE)
         os.chmod(directory, DIRECTORY_MODE)
     if sync:
@@ -59,7 +60,7 @@ def make_directory(directory: Path, *, sync: bool) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Have the names in it on disk: without that a power cut takes a new file away, however often it was synced."""
+    """Sync a directory, so that a power cut does not remove a new file in it: syncing the file itself is not enough."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -68,49 +69,49 @@ def sync_directory(directory: Path) -> None:
 
 
 class Lock:
-    """Keeps two processes that write one file out of each other's repairs.
+    """A lock that keeps two processes from repairing the same file at once.
 
-    It is a file of its own beside that one: a lock (flock) on the transcripts themselves could be held by whoever may
-    read them. Where it can't be made, nothing is locked.
+    The lock is on a separate file beside it: anyone who may read the transcripts could hold a lock (flock) on the
+    transcripts themselves. Where the lock file can't be made, nothing is locked.
     """
 
     def __init__(self, path: Path) -> None:
-        """`path`: of what is locked."""
+        """Make a lock for the file `path`, without opening anything."""
         self._path = path.with_name(path.name + ".lock")
         self._fd = -1
-        self._told = False
+        self._failure_logged = False
 
     def open(self) -> None:
-        """Make or open the file, if it is not open and can be."""
+        """Open the lock file, or make it, if it is not open. Logs the first failure and goes on without a lock."""
         if self._fd >= 0:
             return
         try:
             self._fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             level = logging.INFO if error.errno == errno.EACCES else logging.WARNING
-            if not self._told:
+            if not self._failure_logged:
                 log.log(level, "%s can't be used (%s): no other edged may write there", self._path, with_cure(error))
-            self._told = True
+            self._failure_logged = True
 
     def close(self) -> None:
-        """Let go of it, and remove it if nobody else has it."""
+        """Close the lock file, and remove it if no other process uses it."""
         if self._fd < 0:
             return
         with suppress(OSError):
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(self._fd).st_nlink:
                 self._path.unlink()
-        self._let_go()
+        self._close_file()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Alone with the file, among those who ask. Raises OSError if another process has it for `LOCK_WAIT_S`."""
+        """Hold the lock within a `with` block. Raises OSError if another process holds it for `LOCK_WAIT_S`."""
         self.open()
         while self._fd >= 0:
-            self._take()
+            self._acquire()
             if os.fstat(self._fd).st_nlink:
                 break
-            self._let_go()  # removed by another one at its end: what is locked now would be a file that nobody finds
+            self._close_file()  # another process removed the file when it closed: nobody else would find this lock
             self.open()
         try:
             yield
@@ -118,17 +119,19 @@ class Lock:
             if self._fd >= 0:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def _let_go(self) -> None:
+    def _close_file(self) -> None:
         fd, self._fd = self._fd, -1
         os.close(fd)
 
-    def _take(self) -> None:
-        until_s = time.monotonic() + LOCK_WAIT_S
+    def _acquire(self) -> None:
+        deadline_s = time.monotonic() + LOCK_WAIT_S
         while True:
             try:
                 return fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() >= until_s:
-                    why = f"another process has held it for {LOCK_WAIT_S:g} s: stop the other edged that writes there"
-                    raise OSError(errno.EWOULDBLOCK, why, str(self._path)) from None
+                if time.monotonic() >= deadline_s:
+                    reason = (
+                        f"another process has held it for {LOCK_WAIT_S:g} s: stop the other edged that writes there"
+                    )
+                    raise OSError(errno.EWOULDBLOCK, reason, str(self._path)) from None
             time.sleep(LOCK_TRY_S)

@@ -20,17 +20,17 @@ CHUNK_BYTES: Final = 65_536
 """Bytes of one read when a file is read backwards: some hundred records."""
 
 LOOK_BACK_BYTES: Final = 64 << 20
-"""How far back a file is searched for ids: `max_pending` (10,000) long records (6 kB, 30 s of fast speech)."""
+"""Bytes of a file that are searched for ids: `max_pending` (10,000) long records (6 kB, 30 s of fast speech)."""
 
 LONGEST_LINE_BYTES: Final = 1 << 20
 """Longer lines are not read into memory: no record comes near this."""
 
 RANGES_BYTES: Final = 2 << 20
-"""How far back a file and its predecessors are searched for ranges: 1,500 records of 10 words, four hours of speech
+"""Bytes of a file and its predecessors that are searched for ranges: 1,500 records of 10 words, four hours of speech
 without a pause. A lost commit is seconds old, and the microphone waits for the search: 0.1 s on a Pi."""
 
 ROTATED: Final = r"(\.1|-\d{8}[-\d]*)"
-"""How logrotate names the previous file, without and with `dateext`."""
+"""Suffix that logrotate gives the previous file, without and with `dateext`."""
 
 MAX_ROTATED_FILES: Final = 2
 """Previous files that are searched: a rotation may fall between two crashes."""

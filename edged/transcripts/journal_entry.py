@@ -1,4 +1,4 @@
-"""How a record is written as a journal entry with native fields, and how it is read back. Pure."""
+"""Conversion between records and journal entries with native fields. Pure."""
 
 from collections.abc import Iterator, Mapping
 

@@ -15,7 +15,7 @@ MAX_ENTRIES_PER_RUN: Final = 1500
 """Entries of one run that are read for ranges: some four hours of speech without a pause."""
 
 JOURNAL_DIRECTORIES: Final = ("/var/log/journal", "/run/log/journal")
-"""Where journald keeps its files: on disk, and in memory."""
+"""Directories of journald's files: on disk, and in memory."""
 
 
 def find_in_journal(query: ReadbackQuery) -> SinkContents | None:

@@ -18,11 +18,11 @@ class ReadbackQuery(NamedTuple):
     ids: frozenset[str]
     """Ids of records that may be there."""
     ranges: Mapping[str, Ranges]
-    """By run, sample ranges: find every record that transcribes any of these samples."""
+    """Sample ranges by run: find every record that transcribes any of these samples."""
 
 
 class SinkContents(NamedTuple):
-    """What a sink holds of a `ReadbackQuery`."""
+    """Contents of a sink that match a `ReadbackQuery`."""
 
     ids: frozenset[str]
     """The ids of the query that are there."""
@@ -31,10 +31,10 @@ class SinkContents(NamedTuple):
 
 
 class Reconciliation(NamedTuple):
-    """What to do so that every sink has every record once."""
+    """Steps after which every sink has every record once."""
 
     delivered: dict[str, set[str]]
-    """By sink, the ids of pending records that it has already: mark them delivered."""
+    """Ids of pending records that a sink has already, by sink: mark them delivered."""
     adopted: list[tuple[Record, tuple[str, ...]]]
     """Records that the spool does not know, with the sinks that have them: commit them, and release their audio."""
     to_deliver: list[tuple[Record, tuple[str, ...]]]

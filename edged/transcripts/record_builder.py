@@ -1,6 +1,6 @@
-"""From an utterance to a record: positions become wall-clock times at the moment of writing, not before.
+"""Builds records from utterances: converts positions to wall-clock times when the record is written, not before.
 
-So a clock that is set meanwhile dates right what was said before it was set.
+A clock that is set meanwhile therefore gives the right times to words that were spoken before it was set.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from edged.transcripts.text import text_of
 
 
 class CaptureTimes(Protocol):
-    """Positions to seconds of CLOCK_BOOTTIME."""
+    """Capture times of samples, by position."""
 
     def at_s(self, position: int) -> float:
-        """When the sample at `position` was captured."""
+        """Return when the sample at `position` was captured, in seconds of CLOCK_BOOTTIME."""
 
 
 class RecordBuilder:
-    """Makes the records of one run. `device` and `channel` are what its audio came from."""
+    """Builds the records of one run. `device` and `channel` name the source of its audio."""
 
     def __init__(
         self,
@@ -42,7 +42,13 @@ class RecordBuilder:
         self.channel = settings.capture.channel
 
     def build(self, utterance: Utterance, now_s: float, wall_offset_s: float) -> Record:
-        """`now_s` is CLOCK_BOOTTIME, `wall_offset_s` what makes it wall time. The utterance has at least one word."""
+        """Build the record of an utterance, which has at least one word.
+
+        Args:
+            utterance: Words and samples of the record.
+            now_s: Present time, in seconds of CLOCK_BOOTTIME.
+            wall_offset_s: Wall-clock time minus CLOCK_BOOTTIME, in seconds.
+        """
         at_s = self._times.at_s
         begins_s = at_s(utterance.words[0].start)
         ends_s = max(at_s(word.end) for word in utterance.words)
@@ -72,7 +78,7 @@ class RecordBuilder:
             delayed_s=round(max(0.0, now_s - ends_s), 3),
             clock=self._clock_state(),
             device=encodable(self.device),
-            host=encodable(self._host),  # the kernel takes any bytes for a name
+            host=encodable(self._host),  # the kernel accepts any bytes as a host name
             run=self._run,
             from_=utterance.start,
             to=utterance.end,

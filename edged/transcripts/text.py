@@ -1,4 +1,4 @@
-"""The text of transcripts: what is punctuation, and how each script puts words together. Pure."""
+"""The text of transcripts: recognises punctuation, and joins words as each script does. Pure."""
 
 import re
 import unicodedata
@@ -13,14 +13,14 @@ _UNSPACED: Final = re.compile(
     "\u3000-\u312f\u31a0-\u9fff\ua000-\ua4cf\uf900-\ufaff\uff00-\uff9f"  # Chinese and Japanese, their punctuation; Yi
     "\U00020000-\U0003ffff]"  # rare Chinese characters
 )
-"""Characters of scripts that put no spaces between words. Korean does."""
+"""Characters of scripts that put no spaces between words. Korean puts spaces, so it is not included."""
 
 _SPOKEN: Final = frozenset("&%‰@#*/\\§_＆％＠＃＊／")
-"""Punctuation to Unicode, words to speakers ("and", "per cent"); stars stand for a word that a filter hides."""
+"""Characters that Unicode counts as punctuation but people speak as words; stars replace a word that a filter hides."""
 
 
 def joined(texts: Iterable[str]) -> str:
-    """The texts with spaces between them, except beside a script that has none."""
+    """Join texts with spaces, except next to a script that puts no spaces between words."""
     whole = ""
     for text in texts:
         spaced = whole and text and not _UNSPACED.match(whole[-1]) and not _UNSPACED.match(text)
@@ -29,19 +29,19 @@ def joined(texts: Iterable[str]) -> str:
 
 
 def is_punctuation(text: str) -> bool:
-    """Whether it holds no word."""
+    """Return whether a text contains no word."""
     if text[:1].isalnum():  # nearly always
         return False
     return all(unicodedata.category(each)[0] in "PZC" and each not in _SPOKEN for each in text)
 
 
 def is_opening(text: str) -> bool:
-    """Whether it is punctuation that belongs to the word after it: a bracket, a quotation mark."""
+    """Return whether a text is punctuation that belongs to the next word, such as an opening bracket."""
     return all(unicodedata.category(each) in ("Ps", "Pi") or each in "¿¡" for each in text)
 
 
 def bare(text: str) -> str:
-    """A word as servers give it beside its punctuated form: lower case, without punctuation around it."""
+    """Return a word in lower case and without punctuation around it, as servers give it beside its punctuated form."""
     start, end = 0, len(text)
     while start < end and is_punctuation(text[start]):
         start += 1
@@ -51,11 +51,11 @@ def bare(text: str) -> str:
 
 
 def text_of(words: Iterable[PlacedWord]) -> str:
-    """In the server's own text where all words of a final are there, else word by word."""
+    """Join words to a text. Where all words of one final result are present, use the server's own text of it."""
     parts: list[str] = []
     for _, group in groupby(words, key=lambda word: id(word.passage)):
-        together = list(group)
-        passage = together[0].passage
-        whole = passage and passage.words == len(together)
-        parts += [passage.text] if passage and whole else [word.text for word in together]
+        members = list(group)
+        passage = members[0].passage
+        whole = passage and passage.words == len(members)
+        parts += [passage.text] if passage and whole else [word.text for word in members]
     return joined(parts)

@@ -34,7 +34,7 @@ def test_the_credential_comes_first_then_the_file_then_the_environment(tmp_path:
     assert found(None, environ) == ("third", "environment variable DEEPGRAM_API_KEY")
 
 
-def test_without_any_there_is_none_and_that_is_no_error() -> None:
+def test_an_absent_key_is_no_error() -> None:
     """The service starts without a key: it captures and says what to do."""
     assert read_key(Settings(), {}) is None
     assert read_key(Settings(), {"CREDENTIALS_DIRECTORY": "/nonexistent"}) is None
@@ -72,7 +72,7 @@ def test_the_newline_that_editors_put_behind_it_is_not_part_of_it(ending: str, t
         (SECRET.encode() * 1000, "is too long to be one"),
     ],
 )
-def test_what_can_be_no_key_is_refused_by_origin_and_never_shown(content: bytes, why: str, tmp_path: Path) -> None:
+def test_an_invalid_key_is_rejected_by_its_origin_and_never_shown(content: bytes, why: str, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(content)
     with pytest.raises(ConfigurationError) as raised:
@@ -84,12 +84,12 @@ def test_what_can_be_no_key_is_refused_by_origin_and_never_shown(content: bytes,
 
 
 @pytest.mark.parametrize("text", ["", f"{SECRET}\nX-Header: 1", f"{SECRET} "])
-def test_the_environment_is_held_to_the_same(text: str) -> None:
+def test_a_key_in_the_environment_is_checked_too(text: str) -> None:
     with pytest.raises(ConfigurationError, match="environment variable DEEPGRAM_API_KEY"):
         read_key(Settings(), {"DEEPGRAM_API_KEY": text})
 
 
-def test_a_key_of_the_longest_length_is_a_key() -> None:
+def test_the_longest_permitted_key_is_accepted() -> None:
     key = read_key(Settings(), {"DEEPGRAM_API_KEY": "e" * MAX_KEY_BYTES})
     assert key is not None
 
@@ -123,7 +123,7 @@ def test_a_file_that_every_user_can_read_gets_a_warning(mode: int, warned: bool,
     assert SECRET not in (key.warning or "")
 
 
-def test_only_reveal_gives_it_away() -> None:
+def test_only_reveal_shows_the_key() -> None:
     key = ApiKey(SECRET, "file /etc/edged/key")
     for shown in (repr(key), str(key), f"{key}", f"{key!s:>50}", f"{key:}", repr([key]), repr({"key": key})):
         assert SECRET not in shown

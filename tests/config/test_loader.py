@@ -26,7 +26,9 @@ def problems(text: str | bytes, tmp_path: Path, *overrides: str) -> list[str]:
     return [problem.removeprefix(str(file)).lstrip(":, ") for problem in found]
 
 
-def test_without_a_file_at_the_default_place_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_file_in_the_default_place_the_defaults_apply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loader, "DEFAULT_PATH", tmp_path / "absent.toml")
     loaded = load()
     assert loaded.settings == Settings()
@@ -34,14 +36,14 @@ def test_without_a_file_at_the_default_place_the_defaults_hold(tmp_path: Path, m
     assert loaded.warnings == []
 
 
-def test_a_file_at_the_default_place_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_default_place_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "edged.toml"
     file.write_text("[capture]\nrate = 8000\n")
     monkeypatch.setattr(loader, "DEFAULT_PATH", file)
     assert load().settings.capture.rate == 8000
 
 
-def test_the_command_line_comes_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "kiosk.toml"
     file.write_text("[capture]\nrate = 8000\nchannels = 2\n[transcripts.file]\npath = '/a'\n")
     loaded = load(file, ["capture.rate=48000", "transcripts.file.fsync=never"])
@@ -51,7 +53,7 @@ def test_the_command_line_comes_over_the_file_and_the_file_over_the_defaults(tmp
     assert origins == ["--set", "file kiosk.toml", "default"]
 
 
-def test_an_instance_has_places_of_its_own_by_the_name_of_its_file(
+def test_an_instance_has_its_own_directories_named_after_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that its service and `edged spool` mean the same ones. What the file says counts more; elsewhere a name tells
@@ -90,7 +92,9 @@ def test_an_instance_has_places_of_its_own_by_the_name_of_its_file(
         ('deepgram.options={replace=["a:b", "c:d"]}', "deepgram", "options", {"replace": ["a:b", "c:d"]}),
     ],
 )
-def test_a_value_on_the_command_line_is_toml_or_else_text(override: str, section: str, key: str, value: object) -> None:
+def test_a_value_on_the_command_line_is_toml_or_plain_text(
+    override: str, section: str, key: str, value: object
+) -> None:
     settings = load(Path("/dev/null"), [override]).settings
     assert getattr(getattr(settings, section), key) == value
 
@@ -107,7 +111,7 @@ def test_free_options_of_file_and_command_line_are_joined(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "override", ["", "rate", "rate=1", "capture.rate", ".rate=1", "capture.=1", "=", "capture..rate=1"]
 )
-def test_an_override_that_is_none_is_a_usage_error(override: str) -> None:
+def test_an_invalid_override_is_a_usage_error(override: str) -> None:
     with pytest.raises(UsageError, match=r"section\.key=value"):
         load(Path("/dev/null"), [override])
 
@@ -178,7 +182,7 @@ def test_a_wrong_setting_gets_its_section_key_value_and_what_is_allowed(
     assert problems(text, tmp_path)[0] == problem
 
 
-def test_all_that_is_wrong_is_said_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = "\n".join(
         [
             "[gate]",
@@ -205,7 +209,7 @@ def test_all_that_is_wrong_is_said_at_once_in_the_order_of_the_file(tmp_path: Pa
     assert len(raised.value.problems) == len(found)
 
 
-def test_a_contradiction_names_where_its_options_are_from(tmp_path: Path) -> None:
+def test_a_contradiction_names_the_sources_of_its_options(tmp_path: Path) -> None:
     """As every other problem does; an option at its default is from nowhere."""
     file = tmp_path / "edged.toml"
     file.write_text("[deepgram]\nstall_s = 30\n[deepgram.options]\nmodel = 'a'")
@@ -240,14 +244,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("text", "place"), BROKEN.items(), ids=range(len(BROKEN)))
-def test_bad_toml_gets_line_column_and_plain_words(text: str, place: tuple[int, int, str], tmp_path: Path) -> None:
+def test_a_syntax_error_has_line_column_and_plain_words(text: str, place: tuple[int, int, str], tmp_path: Path) -> None:
     line, column, words = place
     [problem] = problems(text, tmp_path)
     assert problem.startswith(f"line {line}, column {column}: ")
     assert words in problem
 
 
-def test_bad_toml_does_not_show_what_stands_there(tmp_path: Path) -> None:
+def test_a_syntax_error_does_not_show_the_text_in_its_place(tmp_path: Path) -> None:
     problems(f"[deepgram]\napi_key = {SECRET}", tmp_path)
     problems(f"[deepgram]\n{SECRET}", tmp_path)
     problems(f'[deepgram]\n"{SECRET}', tmp_path)
@@ -272,7 +276,7 @@ def test_a_key_that_was_put_in_the_wrong_place_is_not_shown(text: str, tmp_path:
 
 
 @pytest.mark.parametrize("override", ["@", "@=1", "x.@", "deepgram.options=@"])
-def test_nor_from_the_command_line(override: str) -> None:
+def test_a_key_on_the_command_line_is_not_shown_either(override: str) -> None:
     try:
         told = " ".join(read(Path("/dev/null"), [override.replace("@", SECRET)]).problems)
     except UsageError as error:
@@ -289,11 +293,11 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     assert problems(b"\xef\xbb\xbf[capture]\r\nrate = 8000\r\n", tmp_path) == []
 
 
-def test_a_number_without_end_is_no_fault_of_ours(tmp_path: Path) -> None:
+def test_an_endless_number_is_an_error_of_the_file(tmp_path: Path) -> None:
     assert problems("[gate]\nx = " + "9" * 5000, tmp_path) == ["a number has too many digits"]
 
 
-def test_brackets_without_end_are_no_fault_of_ours(tmp_path: Path) -> None:
+def test_endless_brackets_are_an_error_of_the_file(tmp_path: Path) -> None:
     [problem] = problems("[gate]\nx = " + "[" * 100_000, tmp_path)
     assert "nested too deeply" in problem or "not closed" in problem or "not TOML" in problem
 
@@ -329,7 +333,7 @@ def test_turning_interim_results_off_turns_off_what_needs_them_unless_asked_for(
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_sets_options_and_what_is_set_itself_counts_more(preset: str, tmp_path: Path) -> None:
+def test_a_preset_sets_options_and_an_explicit_value_overrides_it(preset: str, tmp_path: Path) -> None:
     """Wherever it is set, and in whatever order."""
     file = tmp_path / "edged.toml"
     file.write_text("[gate]\nopens_at = 0.9\n")
@@ -340,7 +344,7 @@ def test_a_preset_sets_options_and_what_is_set_itself_counts_more(preset: str, t
     assert loaded.origins["gate.hangover_ms"] == "--set"
 
 
-def test_the_normal_preset_is_what_holds_without_any() -> None:
+def test_the_normal_preset_equals_the_defaults() -> None:
     gate = Settings().gate
     assert {key: getattr(gate, key) for key in PRESETS[gate.preset]} == PRESETS[gate.preset]
 

@@ -20,17 +20,17 @@ def uncommented() -> str:
     return re.sub(r"^#(?! )", "", sample(), flags=re.MULTILINE)
 
 
-def test_the_file_is_what_the_code_says() -> None:
+def test_the_sample_file_is_what_the_code_generates() -> None:
     assert SAMPLE.read_text() == sample(), "run: edged check --sample > config/edged.toml"
 
 
-def test_as_it_stands_it_changes_nothing() -> None:
+def test_the_sample_as_it_is_changes_nothing() -> None:
     loaded = load(SAMPLE)
     assert loaded.settings == Settings()
     assert set(loaded.origins.values()) == {"default"} | {loaded.origins["deepgram.options"]}
 
 
-def test_uncommented_it_holds_every_option_at_its_default(tmp_path: Path) -> None:
+def test_the_uncommented_sample_has_every_option_at_its_default(tmp_path: Path) -> None:
     """Options without a default have an example there: all others load as they are without the file."""
     file = tmp_path / "edged.toml"
     file.write_text(uncommented())
@@ -53,14 +53,14 @@ def test_each_option_can_be_uncommented_alone(tmp_path: Path) -> None:
             load(file)
 
 
-def test_each_option_stands_right_below_its_explanation() -> None:
+def test_each_option_is_right_below_its_help_text() -> None:
     text = " ".join(line.lstrip("# ") for line in sample().splitlines())
     for option in options():
         start = text.index(option.text)
         assert option.key in text[start + len(option.text) :][:250], option.name
 
 
-def test_it_fits_a_terminal() -> None:
+def test_the_sample_fits_a_terminal() -> None:
     assert max(map(len, sample().splitlines())) <= WIDTH
 
 
@@ -72,7 +72,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text(), VALUES, max_size=3))
-def test_what_is_written_reads_back_the_same(table: dict[str, object]) -> None:
+def test_a_written_value_reads_back_the_same(table: dict[str, object]) -> None:
     text = "".join(f"{toml_key(key)} = {toml(value)}\n" for key, value in table.items())
     assert repr(tomli.loads(text)) == repr(table)  # repr: nan is not equal to itself
     assert all(c.isprintable() or c == "\n" for c in text if c.isascii())
@@ -93,11 +93,11 @@ def test_what_is_written_reads_back_the_same(table: dict[str, object]) -> None:
         ("transcripts.sinks", 'a list [...] of "journal", "file" or "console"'),
     ],
 )
-def test_what_is_allowed_is_said_in_words(name: str, words: str) -> None:
+def test_permitted_values_are_described_in_words(name: str, words: str) -> None:
     assert allowed(next(option.type for option in options() if option.name == name)) == words
 
 
-def test_only_numbers_that_can_be_false_are_taken_for_those() -> None:
+def test_only_numbers_that_can_be_false_are_recognised_as_such() -> None:
     assert [option.name for option in options() if number_or_false(option.type)] == [
         "deepgram.endpointing_ms",
         "deepgram.utterance_end_ms",

@@ -16,7 +16,7 @@ def found(*overrides: str) -> list[str]:
     return read(Path("/dev/null"), overrides).problems
 
 
-def test_the_defaults_have_neither() -> None:
+def test_the_defaults_have_no_contradictions_and_no_cautions() -> None:
     assert find_contradictions(Settings()) == []
     assert find_cautions(Settings()) == []
 
@@ -65,7 +65,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("overrides", "text"), REFUSED.items())
-def test_what_breaks_is_one_line(overrides: str, text: str) -> None:
+def test_a_contradiction_is_one_line(overrides: str, text: str) -> None:
     [problem] = found(*overrides.split())
     assert text in problem
     assert SECRET not in problem
@@ -97,7 +97,7 @@ NEIGHBOURS = [
 
 
 @pytest.mark.parametrize("overrides", NEIGHBOURS)
-def test_what_works_is_let_through(overrides: str) -> None:
+def test_settings_that_work_are_accepted(overrides: str) -> None:
     assert found(*overrides.split()) == []
 
 
@@ -138,7 +138,7 @@ URLS = {
 
 
 @pytest.mark.parametrize(("url", "text"), URLS.items(), ids=range(len(URLS)))
-def test_a_url_that_cannot_work_says_what_is_meant(url: str, text: str, tmp_path: Path) -> None:
+def test_a_url_that_cannot_work_gets_a_suggestion(url: str, text: str, tmp_path: Path) -> None:
     file = tmp_path / "edged.toml"
     file.write_text("[deepgram]\nurl = " + '"' + url.replace("\n", "\\n") + '"')
     problems = read(file).problems
@@ -148,7 +148,7 @@ def test_a_url_that_cannot_work_says_what_is_meant(url: str, text: str, tmp_path
     assert "\n" not in problems[0]
 
 
-def test_several_contradictions_come_together() -> None:
+def test_several_contradictions_are_found_together() -> None:
     assert len(found("capture.channel=3", "deepgram.url=http://192.168.1.1", "deepgram.stall_s=40")) == 3
 
 
@@ -163,6 +163,6 @@ CAUTIOUS = {
 
 
 @pytest.mark.parametrize(("overrides", "text"), CAUTIOUS.items())
-def test_what_is_unwise_is_a_warning(overrides: str, text: str) -> None:
+def test_an_unwise_setting_is_a_caution(overrides: str, text: str) -> None:
     [warning] = load(Path("/dev/null"), overrides.split()).warnings
     assert text in warning

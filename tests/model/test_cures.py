@@ -33,19 +33,19 @@ def failure(number: int) -> OSError:
         (errno.ENOENT, "No such file or directory"),
     ],
 )
-def test_an_error_is_told_with_its_cure(number: int, cure: str) -> None:
+def test_an_error_comes_with_advice(number: int, cure: str) -> None:
     said = with_cure(failure(number))
     assert said.startswith(cure)
     assert "Errno" not in said
     assert "\n" not in said
 
 
-def test_an_error_of_our_own_kind_says_itself_what_is_wrong() -> None:
+def test_an_error_of_our_own_class_keeps_its_text() -> None:
     assert with_cure(UnsafeFileError(errno.EPERM, "it is a symbolic link")) == "it is a symbolic link"
 
 
 @pytest.mark.parametrize("error", [OSError(), OSError("odd"), OSError(4095, "unknown"), ValueError("odd")])
-def test_an_error_without_a_known_number_is_told_as_it_is(error: Exception) -> None:
+def test_an_error_without_a_known_number_keeps_its_text(error: Exception) -> None:
     assert with_cure(error) in ("OSError", "odd", "unknown")
 
 
@@ -61,7 +61,7 @@ def test_an_error_without_a_known_number_is_told_as_it_is(error: Exception) -> N
         (sqlite3.SQLITE_RANGE, None),
     ],
 )
-def test_an_error_of_the_database_is_told_with_its_cure(code: int, cure: str | None) -> None:
+def test_an_error_of_the_database_comes_with_advice(code: int, cure: str | None) -> None:
     error = sqlite3.OperationalError("what SQLite says")
     error.sqlite_errorcode = code
     said = explain(error)
@@ -104,6 +104,6 @@ WITH_CURES_OF_THEIR_OWN = {
 }
 
 
-def test_no_other_file_tells_people_an_error_of_the_system_as_it_is() -> None:
+def test_no_other_file_shows_people_an_error_of_the_system_without_advice() -> None:
     files = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if "strerror" in path.read_text()}
     assert files == WITH_CURES_OF_THEIR_OWN

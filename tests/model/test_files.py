@@ -13,7 +13,7 @@ from edged.model.files import UnsafeFileError, open_private, open_regular_file, 
 NOBODY = 65534
 
 
-def test_files_and_the_empty_one_are_read(tmp_path: Path) -> None:
+def test_regular_files_and_dev_null_are_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"text")
     (tmp_path / "link").symlink_to("file")
     for path, text in ((tmp_path / "link", b"text"), (Path("/dev/null"), b"")):
@@ -31,7 +31,7 @@ def test_files_and_the_empty_one_are_read(tmp_path: Path) -> None:
         ("absent", "No such file or directory"),
     ],
 )
-def test_what_is_no_file_is_refused_at_once(name: str, why: str, tmp_path: Path) -> None:
+def test_a_path_that_is_no_regular_file_is_rejected_at_once(name: str, why: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     before = os.listdir("/proc/self/fd")
     with pytest.raises(OSError, match=why) as raised:
@@ -80,7 +80,7 @@ PREPARED = pytest.mark.parametrize(
 
 @PREPARED
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_RDWR | os.O_CREAT])
-def test_a_private_file_that_was_prepared_is_refused_at_once(
+def test_a_private_file_that_another_user_prepared_is_rejected_at_once(
     make: Callable[[Path], None], why: str, flags: int, tmp_path: Path
 ) -> None:
     other, path = tmp_path / "other", tmp_path / "file"

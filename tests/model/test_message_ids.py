@@ -14,7 +14,7 @@ CATALOG = (ROOT / "systemd" / "edged.catalog").read_text()
 ENTRIES = dict(re.findall(r"^-- ([0-9a-f]{32})\n(.*?)(?=^-- |\Z)", CATALOG, re.MULTILINE | re.DOTALL))
 
 
-def test_each_trouble_is_explained_and_nothing_else() -> None:
+def test_the_catalog_explains_each_message_id_and_nothing_else() -> None:
     assert ENTRIES.keys() == {str(each) for each in MessageId}
     assert MESSAGE_ID not in ENTRIES, "transcripts are no trouble"
 
@@ -29,13 +29,13 @@ def test_an_explanation_has_a_subject_pages_and_a_text_for_a_terminal(message_id
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_the_settings_it_names_exist() -> None:
+def test_the_settings_that_the_catalog_names_exist() -> None:
     sections = {option.section for option in options()}
     named = {word for word in re.findall(r"\b[a-z_.]+\.[a-z_]+\b", CATALOG) if word.rpartition(".")[0] in sections}
     assert named
     assert named <= {option.name for option in options()}
 
 
-def test_each_trouble_is_told_somewhere() -> None:
+def test_each_message_id_is_used_somewhere() -> None:
     code = "".join(file.read_text() for file in (ROOT / "edged").rglob("*.py"))
     assert [each.name for each in MessageId if f"MessageId.{each.name}" not in code] == []

@@ -28,7 +28,7 @@ def built(steps: list[tuple[str, tuple[int, int]]]) -> tuple[Ranges, set[int]]:
 
 
 @given(st.lists(STEP, max_size=30))
-def test_they_hold_what_a_set_of_numbers_would_hold(steps: list[tuple[str, tuple[int, int]]]) -> None:
+def test_ranges_hold_what_a_set_of_numbers_would_hold(steps: list[tuple[str, tuple[int, int]]]) -> None:
     ranges, numbers = built(steps)
     assert {n for start, end in ranges for n in range(start, end)} == numbers
     assert ranges.total == len(numbers)
@@ -37,7 +37,7 @@ def test_they_hold_what_a_set_of_numbers_would_hold(steps: list[tuple[str, tuple
 
 
 @given(st.lists(STEP, max_size=30))
-def test_they_are_sorted_disjoint_and_joined(steps: list[tuple[str, tuple[int, int]]]) -> None:
+def test_ranges_are_sorted_disjoint_and_joined(steps: list[tuple[str, tuple[int, int]]]) -> None:
     ranges, _ = built(steps)
     assert all(start < end for start, end in ranges)
     assert all(before[1] < after[0] for before, after in pairwise(ranges))
@@ -45,7 +45,7 @@ def test_they_are_sorted_disjoint_and_joined(steps: list[tuple[str, tuple[int, i
 
 
 @given(st.lists(STEP, max_size=30), SPAN)
-def test_a_span_is_parted_into_what_is_within_and_the_gaps(
+def test_a_span_consists_of_what_is_within_and_the_gaps(
     steps: list[tuple[str, tuple[int, int]]], span: tuple[int, int]
 ) -> None:
     ranges, numbers = built(steps)
@@ -75,16 +75,16 @@ def test_the_order_of_adding_makes_no_difference(spans: list[tuple[int, int]]) -
     assert Ranges(spans) == Ranges(reversed(spans))
 
 
-def test_neighbours_are_joined() -> None:
+def test_adjacent_ranges_are_joined() -> None:
     assert list(Ranges([(0, 10), (10, 20)])) == [(0, 20)]
 
 
-def test_within_nothing_is_nothing() -> None:
+def test_an_empty_span_contains_nothing() -> None:
     assert Ranges([(0, 10)]).within(5, 5) == []
     assert Ranges([(0, 10)]).within(7, 3) == []
 
 
-def test_the_middle_can_be_taken_out() -> None:
+def test_the_middle_of_a_range_can_be_removed() -> None:
     ranges = Ranges([(0, 30)])
     assert ranges.remove(10, 20) == 10
     assert list(ranges) == [(0, 10), (20, 30)]
@@ -98,7 +98,7 @@ def test_a_loop_may_change_what_it_loops_over() -> None:
     assert ranges.total == 0
 
 
-def test_they_show_themselves_and_are_no_key() -> None:
+def test_ranges_have_a_readable_repr_and_no_hash() -> None:
     assert repr(Ranges([(1, 2)])) == "Ranges([(1, 2)])"
     with pytest.raises(TypeError):
         hash(Ranges())

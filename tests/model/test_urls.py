@@ -40,14 +40,14 @@ def test_a_url_is_shown_without_what_may_be_secret(url: str, shown: str) -> None
 @pytest.mark.parametrize(
     "name", ["api.deepgram.com", "api.deepgram.com.", "localhost", "m\u00fcller.example", "::1", "10.0.0.1", "a" * 63]
 )
-def test_a_name_that_a_name_server_could_know(name: str) -> None:
+def test_a_valid_host_name(name: str) -> None:
     assert is_host(name)
 
 
 @pytest.mark.parametrize(
     "name", ["", "api..deepgram.com", ".deepgram.com", "a" * 64, "\u00fc" * 60, "a\u202eb.example"]
 )
-def test_a_name_that_none_can(name: str) -> None:
+def test_an_impossible_host_name(name: str) -> None:
     assert not is_host(name)
 
 
@@ -68,7 +68,7 @@ def test_the_name_of_a_secret(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HARMLESS.split())
-def test_a_name_that_is_none_of_a_secret(name: str) -> None:
+def test_a_name_that_is_not_that_of_a_secret(name: str) -> None:
     """Deepgram's own parameters above all."""
     assert not may_be_secret(name)
 
@@ -81,5 +81,5 @@ def test_a_value_that_looks_like_a_key(value: str) -> None:
 @pytest.mark.parametrize(
     "value", ["linear16", "1" * 40, "a" * 40, "/var/lib/edged-2/transcripts.jsonl", "plughw:CARD=Device,DEV=0"]
 )
-def test_a_value_that_looks_like_none(value: str) -> None:
+def test_a_value_that_does_not_look_like_a_key(value: str) -> None:
     assert not may_hold_secret(value)

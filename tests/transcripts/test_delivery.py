@@ -19,40 +19,40 @@ from edged.transcripts.delivery import (
 )
 from edged.transcripts.outbox import SinkCounts
 from edged.transcripts.sinks.file import FileSink
-from tests.transcripts.shelf import SOON_S, Screen, Shelf, has, ids, until
+from tests.transcripts.fake_sinks import SOON_S, FakeConsole, FakeSink, has, ids, until
 from tests.transcripts.some import record, records
 
 
-def test_records_reach_every_sink_in_order_in_threads_of_their_own_and_events_tell() -> None:
+def test_records_reach_every_sink_in_order_in_its_own_thread_and_events_report_it() -> None:
     async def main() -> None:
-        file, journal = Shelf(), Shelf()
+        file, journal = FakeSink(), FakeSink()
         events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file, "journal": journal}, 10, events.append)
         delivery.start()
         for each in records(1, 5):
             delivery.submit(each)
         assert await delivery.close(5) == {}
-        assert file.has == journal.has == ids(1, 5)
+        assert file.ids == journal.ids == ids(1, 5)
         assert (file.thread, journal.thread) == ("sink file", "sink journal")
         assert file.calls[0] == "reopen"
         assert file.calls[-1] == "close"
         for sink in ("file", "journal"):
-            told = [
+            reported = [
                 id_
                 for event in events
                 if isinstance(event, RecordsDelivered) and event.sink == sink
                 for id_ in event.ids
             ]
-            assert told == ids(1, 5)
+            assert reported == ids(1, 5)
         assert delivery.counts()["file"] == SinkCounts(pending=0, delivered=5, undelivered=0)
 
     asyncio.run(main())
 
 
-def test_events_come_in_the_event_loop() -> None:
+def test_events_arrive_in_the_event_loop() -> None:
     async def main() -> None:
         threads: list[threading.Thread] = []
-        delivery = Delivery({"file": Shelf()}, 10, lambda _: threads.append(threading.current_thread()))
+        delivery = Delivery({"file": FakeSink()}, 10, lambda _: threads.append(threading.current_thread()))
         delivery.start()
         delivery.submit(record(1))
         await delivery.close(5)
@@ -61,24 +61,24 @@ def test_events_come_in_the_event_loop() -> None:
     asyncio.run(main())
 
 
-def test_what_was_handed_in_before_the_start_goes_to_the_sinks_that_lack_it() -> None:
+def test_records_submitted_before_the_start_go_to_the_sinks_that_lack_them() -> None:
     async def main() -> None:
-        file, journal = Shelf(), Shelf()
+        file, journal = FakeSink(), FakeSink()
         delivery = Delivery({"file": file, "journal": journal}, 10, lambda _: None)
         delivery.submit(record(1), lacking=["journal"])
         delivery.submit(record(2))
         delivery.start()
         await delivery.close(5)
-        assert (file.has, journal.has) == (ids(2, 2), ids(1, 2))
+        assert (file.ids, journal.ids) == (ids(2, 2), ids(1, 2))
 
     asyncio.run(main())
 
 
-def test_a_sink_that_fails_gets_each_record_once_and_is_spoken_of_twice(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sink_that_fails_gets_each_record_once_and_is_logged_twice(caplog: pytest.LogCaptureFixture) -> None:
     """WARNING at first, DEBUG for repeats, INFO when it works again, with how many waited."""
 
     async def main() -> None:
-        file = Shelf()
+        file = FakeSink()
         file.fail(times=3, delivered=1)
         events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 100, events.append, retry_waits_s=SOON_S)
@@ -87,7 +87,7 @@ def test_a_sink_that_fails_gets_each_record_once_and_is_spoken_of_twice(caplog: 
         delivery.start()
         await until(lambda: SinkWorking("file") in events)
         await delivery.close(5)
-        assert file.has == ids(1, 10)
+        assert file.ids == ids(1, 10)
         assert events == [
             *(
                 event
@@ -108,7 +108,7 @@ def test_a_sink_that_fails_gets_each_record_once_and_is_spoken_of_twice(caplog: 
 
 def test_waits_grow_and_a_new_record_does_not_shorten_them() -> None:
     async def main() -> None:
-        file = Shelf()
+        file = FakeSink()
         file.fail(times=100)
         delivery = Delivery({"file": file}, 100, lambda _: None, retry_waits_s=(0.01, 0.02, 1000))
         delivery.submit(record(0))
@@ -123,9 +123,9 @@ def test_waits_grow_and_a_new_record_does_not_shorten_them() -> None:
     asyncio.run(main())
 
 
-def test_a_signal_reopens_and_tries_at_once() -> None:
+def test_a_signal_reopens_a_failing_sink_and_tries_it_at_once() -> None:
     async def main() -> None:
-        file = Shelf()
+        file = FakeSink()
         file.fail(times=1)
         events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 100, events.append, retry_waits_s=(1000,))
@@ -140,9 +140,9 @@ def test_a_signal_reopens_and_tries_at_once() -> None:
     asyncio.run(main())
 
 
-def test_a_sink_that_cannot_be_opened_is_looked_at_again_without_any_record() -> None:
+def test_a_sink_that_cannot_be_opened_is_tried_again_without_any_record() -> None:
     async def main() -> None:
-        file = Shelf()
+        file = FakeSink()
         file.fail_to_open(times=2)
         events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 100, events.append, retry_waits_s=SOON_S)
@@ -158,7 +158,7 @@ def test_opening_a_full_disk_does_not_count_as_working() -> None:
     """Otherwise a disk that can be opened but not written would be reported as an outage over and over."""
 
     async def main() -> None:
-        file = Shelf()
+        file = FakeSink()
         file.fail(times=3)
         events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 100, events.append, retry_waits_s=(1000,))
@@ -182,7 +182,7 @@ def test_opening_a_full_disk_does_not_count_as_working() -> None:
 
 def test_a_sink_that_stalls_holds_up_neither_the_loop_nor_another_sink() -> None:
     async def main() -> None:
-        file, journal = Shelf(), Shelf()
+        file, journal = FakeSink(), FakeSink()
         file.stall()
         delivery = Delivery({"file": file, "journal": journal}, 1000, lambda _: None)
         delivery.start()
@@ -190,20 +190,20 @@ def test_a_sink_that_stalls_holds_up_neither_the_loop_nor_another_sink() -> None
         await asyncio.to_thread(file.stalled.wait, 5)
         for each in records(1, 500):
             delivery.submit(each)
-        await until(lambda: len(journal.has) == 501)
-        assert file.has == []
-        file.go_on()
+        await until(lambda: len(journal.ids) == 501)
+        assert file.ids == []
+        file.resume()
         assert await delivery.close(5) == {}
-        assert file.has == ids(0, 500)
+        assert file.ids == ids(0, 500)
 
     asyncio.run(main())
 
 
-def test_at_the_bound_the_oldest_are_lost_counted_and_told_while_the_loop_goes_on(
+def test_at_the_bound_the_oldest_records_are_lost_counted_and_reported_while_the_loop_runs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
-        file = Shelf()
+        file = FakeSink()
         file.fail(times=1)
         events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file}, 10, events.append, retry_waits_s=(1000,))
@@ -214,7 +214,7 @@ def test_at_the_bound_the_oldest_are_lost_counted_and_told_while_the_loop_goes_o
             delivery.submit(each)
         delivery.reopen()
         await until(lambda: SinkWorking("file") in events)
-        assert file.has == ids(6, 15)
+        assert file.ids == ids(6, 15)
         assert [event.id for event in events if isinstance(event, RecordEvicted)] == ids(1, 5)
         assert delivery.counts()["file"] == SinkCounts(pending=0, delivered=10, undelivered=5)
         await delivery.close(5)
@@ -227,7 +227,7 @@ def test_at_the_bound_the_oldest_are_lost_counted_and_told_while_the_loop_goes_o
 
 def test_a_stall_that_lost_records_is_reported_too(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        file = Shelf()
+        file = FakeSink()
         file.stall()
         delivery = Delivery({"file": file}, 10, lambda _: None)
         delivery.start()
@@ -235,9 +235,9 @@ def test_a_stall_that_lost_records_is_reported_too(caplog: pytest.LogCaptureFixt
         await asyncio.to_thread(file.stalled.wait, 5)
         for each in records(2, 15):
             delivery.submit(each)
-        file.go_on()
+        file.resume()
         await delivery.close(5)
-        assert file.has == ["id-1", *ids(6, 15)]
+        assert file.ids == ["id-1", *ids(6, 15)]
         assert delivery.counts()["file"] == SinkCounts(pending=0, delivered=11, undelivered=4)
 
     asyncio.run(main())
@@ -246,9 +246,9 @@ def test_a_stall_that_lost_records_is_reported_too(caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize("bug", [ZeroDivisionError("ours"), SystemExit(3)])
-def test_a_thread_that_dies_of_a_bug_is_told_and_the_others_go_on(bug: BaseException) -> None:
+def test_a_thread_that_dies_of_a_bug_is_reported_and_the_others_continue(bug: BaseException) -> None:
     async def main() -> None:
-        file, journal = Shelf(), Shelf()
+        file, journal = FakeSink(), FakeSink()
         file.die(bug)
         events: list[DeliveryEvent] = []
         delivery = Delivery({"file": file, "journal": journal}, 10, events.append)
@@ -257,14 +257,14 @@ def test_a_thread_that_dies_of_a_bug_is_told_and_the_others_go_on(bug: BaseExcep
         await until(lambda: SinkDied("file", bug) in events)
         delivery.submit(record(2))
         assert await delivery.close(5) == {"file": 2}
-        assert journal.has == ids(1, 2)
+        assert journal.ids == ids(1, 2)
 
     asyncio.run(main())
 
 
-def test_the_latest_interim_is_shown_where_it_can_be_and_none_that_is_older_than_a_record() -> None:
+def test_only_the_latest_interim_is_shown_and_none_that_is_older_than_a_record() -> None:
     async def main() -> None:
-        console, file = Screen(), Shelf()
+        console, file = FakeConsole(), FakeSink()
         console.stall()
         delivery = Delivery({"console": console, "file": file}, 10, lambda _: None)
         delivery.start()
@@ -274,18 +274,18 @@ def test_the_latest_interim_is_shown_where_it_can_be_and_none_that_is_older_than
         delivery.submit(record(2))
         delivery.show_interim("turn")
         delivery.show_interim("turn the")
-        console.go_on()
+        console.resume()
         await until(lambda: "interim turn the" in console.calls)
         await delivery.close(5)
         assert console.calls == ["reopen", "deliver 1", "deliver 1", "interim turn the", "close"]
-        assert file.has == ids(1, 2)
+        assert file.ids == ids(1, 2)
 
     asyncio.run(main())
 
 
 def test_an_interim_that_fails_is_no_outage() -> None:
     async def main() -> None:
-        console = Screen()
+        console = FakeConsole()
         events: list[DeliveryEvent] = []
         delivery = Delivery({"console": console}, 10, events.append)
         delivery.start()
@@ -298,9 +298,9 @@ def test_an_interim_that_fails_is_no_outage() -> None:
     asyncio.run(main())
 
 
-def test_an_id_that_waits_already_is_refused() -> None:
+def test_an_id_that_is_pending_already_is_rejected() -> None:
     async def main() -> None:
-        delivery = Delivery({"file": Shelf()}, 10, lambda _: None)
+        delivery = Delivery({"file": FakeSink()}, 10, lambda _: None)
         delivery.submit(record(1))
         with pytest.raises(ValueError, match="already"):
             delivery.submit(record(1))
@@ -308,8 +308,8 @@ def test_an_id_that_waits_already_is_refused() -> None:
     asyncio.run(main())
 
 
-def test_a_loop_that_is_gone_disturbs_no_thread_that_was_left_behind() -> None:
-    file = Shelf()
+def test_a_thread_that_was_left_behind_survives_a_closed_loop() -> None:
+    file = FakeSink()
     file.stall()
 
     async def main() -> None:
@@ -321,13 +321,13 @@ def test_a_loop_that_is_gone_disturbs_no_thread_that_was_left_behind() -> None:
 
     asyncio.run(main())
     left_behind = next(thread for thread in threading.enumerate() if thread.name == "sink file")
-    file.go_on()
+    file.resume()
     left_behind.join(5)
     assert not left_behind.is_alive()
     assert file.calls[-1] == "close"
 
 
-def test_with_a_real_file_a_directory_in_its_place_is_an_outage_that_ends(tmp_path: Path) -> None:
+def test_a_directory_in_place_of_a_real_file_is_an_outage_that_ends(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.mkdir()
 

@@ -45,7 +45,7 @@ def test_an_id_inside_a_text_is_no_id(path: Path) -> None:
     assert find_in_file(path, by_id(2, 3)).ids == set()
 
 
-def test_records_that_answer_any_of_these_samples_are_found_whole_and_in_order(path: Path) -> None:
+def test_records_that_transcribe_any_of_these_samples_are_found_complete_and_in_order(path: Path) -> None:
     """Of this run; one that only touches them does not."""
     deliver(path, *seconds(0, 9), second(3, run="run-2"), record(77, run="run-3"))
     held = find_in_file(path, by_range(2 * 16_000 + 1, 5 * 16_000))
@@ -53,14 +53,14 @@ def test_records_that_answer_any_of_these_samples_are_found_whole_and_in_order(p
     assert held.ids == set(), "nobody asked for one"
 
 
-def test_ids_and_samples_are_looked_for_together(path: Path) -> None:
+def test_ids_and_samples_are_searched_together(path: Path) -> None:
     deliver(path, *seconds(0, 5))
     held = find_in_file(path, ReadbackQuery(frozenset({"id-0", "id-8"}), {"run-1": Ranges([(64_000, 64_001)])}))
     assert held.ids == {"id-0"}
     assert numbers(held) == [4]
 
 
-def test_lines_that_are_no_records_are_passed_over(path: Path) -> None:
+def test_lines_that_are_no_records_are_skipped(path: Path) -> None:
     """A newer version's too: it has an id, but can't be delivered elsewhere."""
     deliver(path, second(1))
     with path.open("ab") as file:
@@ -71,7 +71,7 @@ def test_lines_that_are_no_records_are_passed_over(path: Path) -> None:
 
 
 @pytest.mark.parametrize("rotated", ["t.jsonl.1", "t.jsonl-20261120", "t.jsonl-20261120-1763600000"])
-def test_the_rotated_predecessor_is_looked_into(path: Path, rotated: str) -> None:
+def test_the_rotated_predecessor_is_searched(path: Path, rotated: str) -> None:
     deliver(path.with_name(rotated), second(1))
     assert find_in_file(path, by_id(1)).ids == {"id-1"}
     deliver(path, second(2))
@@ -80,20 +80,18 @@ def test_the_rotated_predecessor_is_looked_into(path: Path, rotated: str) -> Non
 
 
 @pytest.mark.parametrize("other", ["t.jsonl.torn", "t.jsonl.1.gz", "other.jsonl.1", "t.jsonl.11"])
-def test_other_files_are_not(path: Path, other: str) -> None:
+def test_other_files_are_not_searched(path: Path, other: str) -> None:
     deliver(path.with_name(other), second(1))
     assert find_in_file(path, ReadbackQuery(by_id(1).ids, by_range(0, 99_000).ranges)) == SinkContents(frozenset(), ())
 
 
-def test_looking_back_for_ids_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_for_ids_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deliver(path, *records(1, 9))
     monkeypatch.setattr(file_readback, "LOOK_BACK_BYTES", len(encode(record(9))) + 10)
     assert find_in_file(path, by_id(1, 9)).ids == {"id-9"}
 
 
-def test_looking_back_for_samples_is_bounded_for_all_files_together(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_search_for_samples_is_bounded_for_all_files_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line_bytes = len(encode(second(1))) + 1
     deliver(path.with_name("t.jsonl.1"), *seconds(1, 4))
     deliver(path, *seconds(5, 6))
@@ -117,7 +115,7 @@ def test_no_more_is_read_than_is_needed(path: Path, monkeypatch: pytest.MonkeyPa
     assert len(read) <= 4, "a newline at the end, two records, and one to see that it is enough"
 
 
-def test_a_line_is_passed_over_whatever_is_wrong_with_it(path: Path) -> None:
+def test_a_broken_line_is_skipped_whatever_is_wrong_with_it(path: Path) -> None:
     """One flipped bit in an id or a text, brackets without end, a number that has none."""
     flipped = bytearray(encode(second(2)))
     flipped[flipped.index(b"id-2")] |= 0x80
@@ -143,7 +141,7 @@ def test_a_line_is_passed_over_whatever_is_wrong_with_it(path: Path) -> None:
         {"to": 1 << 70},
     ],
 )
-def test_a_record_that_can_not_be_true_answers_nothing(path: Path, changed: dict[str, object]) -> None:
+def test_an_impossible_record_is_skipped(path: Path, changed: dict[str, object]) -> None:
     """It would release speech that waits, or end the sink that it is delivered to."""
     deliver(path, second(1), record(2, **{"from_": 32_000, "to": 48_000} | changed))
     assert numbers(find_in_file(path, by_range(0, 160_000))) == [1]
@@ -161,7 +159,7 @@ def test_a_line_without_end_costs_no_more_than_its_reading(path: Path) -> None:
 
 
 @pytest.mark.parametrize("as_predecessor", ["pipe", "device"])
-def test_a_predecessor_that_is_no_file_is_passed_over_at_once(path: Path, as_predecessor: str) -> None:
+def test_a_predecessor_that_is_no_regular_file_is_skipped_at_once(path: Path, as_predecessor: str) -> None:
     deliver(path, second(1))
     deliver(path.with_name("t.jsonl.1"), second(2))
     other = path.with_name("t.jsonl-20261120")
@@ -175,10 +173,10 @@ def test_a_pipe_in_the_files_place_is_an_error_at_once(path: Path) -> None:
         find_in_file(path, by_id(1))
 
 
-def test_nothing_there_holds_nothing(tmp_path: Path) -> None:
+def test_an_absent_file_holds_nothing(tmp_path: Path) -> None:
     assert find_in_file(tmp_path / "absent" / "t.jsonl", by_id(1)).ids == set()
 
 
-def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="it is a directory"):
         find_in_file(tmp_path, by_id(1))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edged.transcripts import journal_checks, journal_readback
-from edged.transcripts.journal_checks import LEAST_BURST, journal_cautions, journald_settings, most_at_once
+from edged.transcripts.journal_checks import MIN_BURST_MESSAGES, burst_limit, journal_cautions, journald_settings
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def storage(root: Path) -> str | None:
     return journald_settings(root).get("Storage")
 
 
-def test_a_machine_without_journald_is_named(tmp_path: Path) -> None:
+def test_a_machine_without_journald_gets_a_warning(tmp_path: Path) -> None:
     [caution] = journal_cautions(tmp_path)
     assert "no journald runs here" in caution
 
@@ -46,7 +46,7 @@ def test_persistent_storage_needs_no_directory(root: Path) -> None:
     assert list(journal_cautions(root)) == []
 
 
-def test_what_raspberry_pi_os_ships_is_seen(root: Path) -> None:
+def test_the_drop_in_of_raspberry_pi_os_is_seen(root: Path) -> None:
     (root / "var/log/journal").mkdir(parents=True)
     conf(root, "usr/lib/systemd/journald.conf.d/40-rpi-volatile-storage.conf", "volatile")
     [caution] = journal_cautions(root)
@@ -57,13 +57,13 @@ def test_what_raspberry_pi_os_ships_is_seen(root: Path) -> None:
     assert list(journal_cautions(root)) == [], "what it advises helps"
 
 
-def test_a_journal_that_stores_nothing_is_named(root: Path) -> None:
+def test_a_journal_that_stores_nothing_gets_a_warning(root: Path) -> None:
     conf(root, "etc/systemd/journald.conf", "none")
     [caution] = journal_cautions(root)
     assert "stores nothing" in caution
 
 
-def test_drop_ins_come_over_the_main_file_by_name_and_etc_over_usr_for_the_same_name(root: Path) -> None:
+def test_drop_ins_override_the_main_file_by_name_and_etc_overrides_usr(root: Path) -> None:
     assert storage(root) is None
     conf(root, "usr/lib/systemd/journald.conf", "none")
     assert storage(root) == "none"
@@ -93,21 +93,21 @@ def test_drop_ins_come_over_the_main_file_by_name_and_etc_over_usr_for_the_same_
         (["RateLimitIntervalSec=1h"], None),
     ],
 )
-def test_a_rate_limit_is_told_of_if_an_hours_records_are_beyond_it(
+def test_a_rate_limit_below_the_records_of_an_hour_gets_a_warning(
     root: Path, lines: list[str], most: int | None
 ) -> None:
     """The default is far from that."""
     conf(root, "etc/systemd/journald.conf", "persistent", *lines)
-    assert most_at_once(journald_settings(root)) == most
+    assert burst_limit(journald_settings(root)) == most
     assert [f"no more than {most} messages" in each for each in journal_cautions(root)] == [True] * (most is not None)
 
 
-def test_a_rate_limit_that_takes_them_is_none_to_tell_of(root: Path) -> None:
-    conf(root, "etc/systemd/journald.conf", "persistent", f"RateLimitBurst={LEAST_BURST}")
+def test_a_rate_limit_that_accepts_them_gets_no_warning(root: Path) -> None:
+    conf(root, "etc/systemd/journald.conf", "persistent", f"RateLimitBurst={MIN_BURST_MESSAGES}")
     assert list(journal_cautions(root)) == []
 
 
-def test_a_journal_of_its_own_has_its_own_settings_and_is_persistent_by_default(root: Path) -> None:
+def test_a_namespace_has_its_own_settings_and_is_persistent_by_default(root: Path) -> None:
     """And is not read back."""
     conf(root, "etc/systemd/journald.conf", "volatile")
     assert list(journal_cautions(root, "edged")) == []
@@ -117,7 +117,7 @@ def test_a_journal_of_its_own_has_its_own_settings_and_is_persistent_by_default(
 
 
 @pytest.mark.parametrize(("namespace", "told"), [(None, "this user can't read back"), ("edged", "does not read back")])
-def test_a_journal_that_is_not_read_back_is_named(
+def test_a_journal_that_can_not_be_read_back_gets_a_warning(
     root: Path, monkeypatch: pytest.MonkeyPatch, namespace: str | None, told: str
 ) -> None:
     conf(root, "etc/systemd/journald.conf", "persistent")
@@ -136,7 +136,7 @@ def test_a_journal_that_is_not_read_back_is_named(
         (0, True, "edged", False),
     ],
 )
-def test_who_can_open_the_systems_journal_may_read_it(
+def test_a_process_that_can_open_the_systems_journal_may_read_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, readable: bool, namespace: str | None, may: bool
 ) -> None:
     """Whatever its groups are called: in the service's sandbox none but its own has a number."""

@@ -37,7 +37,7 @@ def test_ids_and_samples_are_found(journald: Journald, monkeypatch: pytest.Monke
     assert numbers(find_in_journal(by_range(0, 90_000))) == [3, 4]
 
 
-def test_who_may_not_read_it_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_permission_gets_no_contents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr(journal_readback, "JOURNAL_DIRECTORIES", ())
     assert find_in_journal(by_id(1)) is None

@@ -35,7 +35,7 @@ def as_directory(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [as_pipe, as_link, as_directory])
-def test_a_torn_line_that_can_not_be_kept_aside_stays_and_the_sink_goes_on(
+def test_a_torn_line_that_can_not_be_moved_away_stays_and_the_sink_continues(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "t.jsonl"
@@ -61,7 +61,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("torn", UNREADABLE.values(), ids=UNREADABLE)
-def test_a_last_line_is_set_aside_whatever_is_wrong_with_it(tmp_path: Path, torn: bytes) -> None:
+def test_an_unreadable_last_line_is_moved_away_whatever_is_wrong_with_it(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "t.jsonl"
     path.write_bytes(encode(record(1)) + b"\n" + torn)
     file = sink(path)
@@ -71,7 +71,7 @@ def test_a_last_line_is_set_aside_whatever_is_wrong_with_it(tmp_path: Path, torn
     assert (tmp_path / "t.jsonl.torn").read_bytes() == torn + b"\n"
 
 
-def test_the_lock_is_given_back_after_an_error(tmp_path: Path) -> None:
+def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     file = sink(path)
     with largest_file(10), pytest.raises(SinkError):
@@ -80,7 +80,7 @@ def test_the_lock_is_given_back_after_an_error(tmp_path: Path) -> None:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_who_may_only_read_the_file_can_not_hold_the_sink_up(tmp_path: Path) -> None:
+def test_a_user_who_may_only_read_the_file_can_not_block_the_sink(tmp_path: Path) -> None:
     """A lock of theirs on the transcripts changes nothing, and the sink's own they can't open."""
     path = tmp_path / "t.jsonl"
     file = sink(path)
@@ -133,7 +133,7 @@ def test_another_edged_that_holds_the_lock_is_an_error_within_seconds(
 
 
 @pytest.mark.parametrize("make", [as_pipe, as_link, as_directory])
-def test_a_lock_that_others_prepared_is_not_used_and_told_of_once(
+def test_a_lock_file_that_others_prepared_is_not_used_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "t.jsonl"
@@ -186,7 +186,7 @@ def test_a_predecessor_that_another_user_prepared_holds_nothing(tmp_path: Path) 
         assert find_in_file(path, ReadbackQuery(frozenset({"id-1", "id-2"}), {})).ids == {"id-1"}
 
 
-def test_a_file_of_another_user_in_a_directory_that_only_its_owner_writes_to_is_what_somebody_wanted(
+def test_a_file_of_another_user_is_used_in_a_directory_that_only_its_owner_writes_to(
     tmp_path: Path,
 ) -> None:
     """Root made it so, for instance."""

@@ -20,27 +20,27 @@ def test_each_sink_has_a_cursor_of_its_own() -> None:
     assert ids(outbox, "journal", 2) == ["id-1", "id-2"]
 
 
-def test_a_record_leaves_when_every_sink_has_it() -> None:
+def test_a_record_leaves_when_every_required_sink_has_it() -> None:
     outbox = Outbox(["file", "journal"], 10)
     outbox.add(record(1))
     assert outbox.mark_delivered("file", ["id-1"]) == []
     assert outbox.mark_delivered("journal", ["id-1"]) == ["id-1"]
 
 
-def test_a_loose_sink_holds_nothing_back_and_still_gets_everything() -> None:
+def test_an_optional_sink_holds_no_record_back_and_still_gets_all_of_them() -> None:
     outbox = Outbox(["file", "console"], 10, optional=["console"])
     outbox.add(record(1))
     assert outbox.mark_delivered("file", ["id-1"]) == ["id-1"]
     assert ids(outbox, "console") == ["id-1"]
 
 
-def test_where_only_a_loose_sink_exists_it_counts() -> None:
+def test_where_all_sinks_are_optional_they_count_as_required() -> None:
     outbox = Outbox(["console"], 10, optional=["console"])
     outbox.add(record(1))
     assert outbox.mark_delivered("console", ["id-1"]) == ["id-1"]
 
 
-def test_at_the_bound_the_oldest_goes_for_the_sink_that_lacks_it_and_is_counted() -> None:
+def test_at_the_bound_the_oldest_record_is_evicted_for_that_sink_only_and_counted() -> None:
     outbox = Outbox(["file", "journal"], 2)
     outbox.add(record(1))
     outbox.mark_delivered("journal", ["id-1"])
@@ -51,7 +51,7 @@ def test_at_the_bound_the_oldest_goes_for_the_sink_that_lacks_it_and_is_counted(
     assert outbox.counts("journal") == SinkCounts(pending=2, delivered=1, undelivered=0)
 
 
-def test_a_record_evicted_while_on_its_way_was_delivered_after_all() -> None:
+def test_a_record_evicted_while_it_is_written_counts_as_delivered() -> None:
     outbox = Outbox(["file"], 1)
     outbox.add(record(1))
     outbox.pending("file", 1)
@@ -67,13 +67,13 @@ def test_a_record_from_a_spool_goes_only_to_the_sinks_that_lack_it() -> None:
     assert outbox.mark_delivered("journal", ["id-1"]) == ["id-1"]
 
 
-def test_ids_that_a_sink_does_not_lack_are_passed_over() -> None:
+def test_ids_that_a_sink_does_not_lack_are_ignored() -> None:
     outbox = Outbox(["file"], 10)
     assert outbox.mark_delivered("file", ["id-9"]) == []
     assert outbox.counts("file") == SinkCounts(0, 0, 0)
 
 
-def test_what_is_illegal_raises_and_changes_nothing() -> None:
+def test_an_invalid_call_raises_and_changes_nothing() -> None:
     outbox = Outbox(["file", "journal"], 10)
     outbox.add(record(1))
     outbox.mark_delivered("file", ["id-1"])
@@ -89,7 +89,7 @@ def test_what_is_illegal_raises_and_changes_nothing() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["file", "journal", "console"]), st.integers(0, 8)), max_size=30))
-def test_the_whole_is_bounded_however_differently_the_sinks_lag(history: list[tuple[str, int]]) -> None:
+def test_the_outbox_is_bounded_however_differently_the_sinks_lag(history: list[tuple[str, int]]) -> None:
     sinks = ["file", "journal", "console"]
     outbox = Outbox(sinks, 5, optional=["console"])
     for number, (sink, most) in enumerate(history):

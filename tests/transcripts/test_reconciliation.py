@@ -38,7 +38,7 @@ ONE, TWO, THREE = answer(1, 0, 10), answer(2, 10, 20), answer(3, 20, 30)
         ),
     ],
 )
-def test_what_is_pending_goes_to_the_sinks_that_do_not_have_it(
+def test_a_pending_record_goes_to_the_sinks_that_do_not_have_it(
     held: dict[str, SinkContents], delivered: dict[str, set[str]], again: list[tuple[Record, tuple[str, ...]]]
 ) -> None:
     assert reconcile([(ONE, SINKS)], [], held, SINKS, ("journal",)) == Reconciliation(delivered, [], again)
@@ -51,7 +51,7 @@ def test_a_sink_is_asked_only_for_what_it_lacks() -> None:
     )
 
 
-def test_a_record_whose_samples_a_sink_has_in_others_is_delivered() -> None:
+def test_a_record_whose_samples_a_sink_has_in_other_records_is_delivered() -> None:
     """A power cut undid their commit, the audio was recognised again: these are the same words."""
     again = answer(9, 2, 18)
     settled = reconcile([(again, ("file",))], [], {"file": holding(ONE, TWO)}, ("file",), ())
@@ -60,25 +60,25 @@ def test_a_record_whose_samples_a_sink_has_in_others_is_delivered() -> None:
 
 
 @pytest.mark.parametrize("other", [answer(9, 1, 10), answer(9, 0, 9), answer(9, 0, 10, run="run-2")])
-def test_a_record_of_which_a_sink_has_but_a_part_is_not(other: Record) -> None:
+def test_a_record_of_which_a_sink_has_only_a_part_is_not_delivered(other: Record) -> None:
     settled = reconcile([(ONE, ("file",))], [], {"file": holding(other)}, ("file",), ())
     assert settled.delivered == {}
     assert settled.to_deliver[0] == (ONE, ("file",))
 
 
-def test_what_only_sinks_know_is_adopted() -> None:
+def test_a_record_that_only_sinks_know_is_adopted() -> None:
     """Its commit was lost, or it was never committed: it is stored again, and does not go to who has it."""
     settled = reconcile([], [], {"file": holding(ONE, TWO), "journal": holding(ONE, TWO)}, SINKS, ("journal",))
     assert settled == Reconciliation({}, [(ONE, SINKS), (TWO, SINKS)], [])
 
 
-def test_what_one_sink_has_and_another_has_not_is_delivered_there_word_for_word() -> None:
+def test_a_record_that_one_sink_has_and_another_lacks_is_delivered_there_word_for_word() -> None:
     settled = reconcile([], [], {"file": holding(ONE, TWO), "journal": holding(TWO, THREE)}, SINKS, ("journal",))
     assert settled.adopted == [(ONE, ("file",)), (TWO, SINKS), (THREE, ("journal",))]
     assert settled.to_deliver == [(ONE, ("journal",)), (THREE, ("file",))]
 
 
-def test_two_sinks_that_have_the_same_samples_by_other_records_get_nothing_more() -> None:
+def test_two_sinks_that_have_the_same_samples_in_different_records_get_nothing_more() -> None:
     """A double that is there cannot be undone; it is not made worse."""
     other = answer(9, 0, 20)
     settled = reconcile([], [], {"file": holding(ONE, TWO), "journal": holding(other)}, SINKS, ("journal",))
@@ -86,7 +86,7 @@ def test_two_sinks_that_have_the_same_samples_by_other_records_get_nothing_more(
     assert {each.id for each, _ in settled.adopted} == {"id-1", "id-2", "id-9"}
 
 
-def test_what_is_in_the_outbox_is_not_adopted() -> None:
+def test_a_record_in_the_outbox_is_not_adopted() -> None:
     settled = reconcile(
         [(ONE, SINKS)],
         [TWO],
@@ -105,7 +105,7 @@ def test_what_is_in_the_outbox_is_not_adopted() -> None:
         ({"file": NOTHING}, []),
     ],
 )
-def test_what_a_journal_took_and_lost_is_delivered_to_it_again(
+def test_a_record_that_a_journal_accepted_and_lost_is_delivered_to_it_again(
     held: dict[str, SinkContents], again: list[tuple[Record, tuple[str, ...]]]
 ) -> None:
     """It stores minutes after it accepts. A file keeps what it took; a journal that can't be read is not asked."""

@@ -28,7 +28,7 @@ OH = PlacedWord(902_400, 902_800, "off", "off.", 0.97, 1)
 UTTERANCE = Utterance(902_000, 903_000, (AH, OH), "request-1", replayed=False)
 
 
-def test_a_record_says_what_was_said_when_and_which_samples_it_answers() -> None:
+def test_a_record_has_the_text_its_times_and_the_samples_it_transcribes() -> None:
     record = maker(capture=CaptureSettings(device="plughw:CARD=Device")).build(UTTERANCE, 903.2, BOOTED)
     assert record.text == "Turn off."
     assert (record.start, record.end) == ("2026-11-20T09:15:02.120Z", "2026-11-20T09:15:02.800Z")
@@ -54,7 +54,7 @@ def test_words_are_timed_from_the_records_start() -> None:
     ]
 
 
-def test_its_confidence_is_that_of_its_words_on_average() -> None:
+def test_the_confidence_is_the_mean_of_the_words() -> None:
     assert maker().build(UTTERANCE, 903.2, BOOTED).confidence == 0.98
 
 
@@ -67,7 +67,7 @@ def test_a_delay_is_never_negative() -> None:
     assert maker().build(UTTERANCE, 902.7, BOOTED).delayed_s == 0.0
 
 
-def test_a_clock_that_was_set_meanwhile_dates_right_what_was_said_before() -> None:
+def test_a_clock_that_was_set_meanwhile_gives_earlier_words_the_right_times() -> None:
     """Nothing of the wall clock is taken but at the moment of writing."""
     one = maker()
     assert one.build(UTTERANCE, 903.2, 0.0).start == "1970-01-01T00:15:02.120Z"
@@ -92,7 +92,7 @@ def test_model_language_and_channel_are_those_of_the_settings() -> None:
     assert (record.model, record.language, record.channel) == ("nova-2", "de", 1)
 
 
-def test_the_clocks_state_is_asked_for_at_the_writing() -> None:
+def test_the_state_of_the_clock_is_read_when_the_record_is_built() -> None:
     states = iter(["unsynchronized", "synchronized"])
     one = RecordBuilder(Settings(), "run1", "kiosk-7", Times(), lambda: next(states), lambda: "id")
     assert [one.build(UTTERANCE, 903.2, BOOTED).clock for _ in range(2)] == ["unsynchronized", "synchronized"]

@@ -29,7 +29,7 @@ def test_punctuation_is_no_word(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["a.", "5", "%", "&", "@", "****", "♪", "€", "は", "กำ"])
-def test_what_is_said_is_one(text: str) -> None:
+def test_spoken_symbols_are_words(text: str) -> None:
     """Stars stand for a word that the server hides."""
     assert not is_punctuation(text)
 
@@ -58,7 +58,7 @@ ONE = final("Costs $50 — now.", "Costs", "50", "now.")
 OTHER = final("Or never.", "Or", "never.", at=10)
 
 
-def test_a_whole_final_is_told_in_the_servers_own_text() -> None:
+def test_a_complete_final_keeps_the_servers_own_text() -> None:
     assert text_of(ONE) == "Costs $50 — now."
     assert text_of(ONE + OTHER) == "Costs $50 — now. Or never."
     assert (
@@ -67,11 +67,11 @@ def test_a_whole_final_is_told_in_the_servers_own_text() -> None:
     )
 
 
-def test_a_part_of_one_is_told_word_by_word() -> None:
+def test_a_part_of_a_final_is_joined_word_by_word() -> None:
     assert text_of(ONE[1:] + OTHER) == "50 now. Or never."
 
 
-def test_finals_that_say_the_same_are_two() -> None:
+def test_finals_with_the_same_text_stay_separate() -> None:
     assert text_of(final("No!", "no") + final("No!", "no")) == "No! No!"
 
 

@@ -1,4 +1,4 @@
-"""What a sink is: the methods that delivery calls, and the properties by which the rest of edged treats it. Pure."""
+"""The sink interface: methods that delivery calls, and properties that the rest of edged asks for. Pure."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ Readback = Callable[[ReadbackQuery], SinkContents | None]
 
 
 class SinkProperties(NamedTuple):
-    """How the rest of edged treats a sink. Other files ask for these, never for a sink's name."""
+    """Properties that decide how the rest of edged treats a sink. Other files ask for them, never for a sink's name."""
 
     required: bool = True
     """A record stays in the outbox and in the spool until this sink has it. False: the sink holds no record back."""
@@ -26,12 +26,12 @@ class SinkProperties(NamedTuple):
 
 
 class SinkFindings(NamedTuple):
-    """What `edged check` reports about a sink on this machine, one line each."""
+    """Problems and warnings that `edged check` reports about a sink on this machine, one line each."""
 
     problems: list[str]
-    """What keeps the sink from working."""
+    """Faults that keep the sink from working."""
     warnings: list[str]
-    """What may be intended, may pass, or weakens what the sink promises."""
+    """Conditions that may be intended or may pass, and those that weaken the sink's promises."""
 
 
 class Sink(ABC):

@@ -1,7 +1,7 @@
 """The `console` sink: transcripts for people.
 
-On a terminal what somebody is just saying stands in the last line and is overwritten as it grows; each record then
-becomes a line above it. Anywhere else (a pipe, a file, TERM=dumb) there are plain lines of records only.
+On a terminal the last line shows the words that are being spoken, and is overwritten as they grow; each record becomes
+a line above it. Anywhere else (a pipe, a file, TERM=dumb) the sink writes plain lines of records only.
 
     09:15:02  Turn the lights off.
     09:15:40  And the heating.  [replayed, 2 min 5 s late]
@@ -23,13 +23,13 @@ from edged.service.standard_streams import STDOUT, reader_is_gone, write_all
 from edged.transcripts.sinks.base import Sink, SinkProperties
 
 LATE_S = 10.0
-"""A record that comes this long after the speech is marked: the usual delay is below 2 s."""
+"""Delay after the speech, in seconds, from which a record is marked as late: the usual delay is below 2 s."""
 
 DEFAULT_COLUMNS = 80
-"""Of a terminal that doesn't know its width."""
+"""Width assumed for a terminal that does not report one."""
 
-GONE = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO}
-"""A pipe without a reader, a terminal that was closed, a closed descriptor, a device that was taken away."""
+GONE_ERRORS = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO}
+"""Errors of a destination that is gone: a pipe without a reader, a closed terminal or descriptor, a removed device."""
 
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
@@ -46,22 +46,22 @@ class ConsoleSink(Sink):
         self._encoding = encoding or sys.stdout.encoding or "utf-8"
         self._live = os.isatty(fd) and environment.get("TERM") != "dumb"
         self._colour = self._live and not environment.get("NO_COLOR")
-        self._interim = False
-        """An interim stands in the last line."""
+        self._shows_interim = False
+        """Whether the last line shows an interim."""
 
     def deliver(self, records: Sequence[Record]) -> None:
-        """A line for each. Raises SinkError, with how many were written before."""
+        """Write one line per record. Raises SinkError, with the number of records that were written."""
         for done, record in enumerate(records):
             try:
                 self._write(self._erase() + self._line(record) + "\n")
             except OSError as error:
-                raise _explained(error, delivered=done) from error
-            self._interim = False
+                raise _sink_error(error, delivered=done) from error
+            self._shows_interim = False
 
     def show_interim(self, text: str) -> None:
-        """Replace what is being said; empty erases it. Does nothing where lines can't be overwritten. Raises SinkError.
+        """Show an interim in place of the previous one; an empty text erases it. Raises SinkError.
 
-        It is one line wide at most; of a longer one the end is shown, as that is what was just said.
+        Does nothing where lines can't be overwritten. A text wider than the line is cut to its end, the latest words.
         """
         if not self._live:
             return
@@ -69,17 +69,17 @@ class ConsoleSink(Sink):
         try:
             self._write(self._erase() + self._dim(shown))
         except OSError as error:
-            raise _explained(error) from error
-        self._interim = bool(shown)
+            raise _sink_error(error) from error
+        self._shows_interim = bool(shown)
 
     def reopen(self) -> None:
-        """Only look whether somebody reads it. Raises SinkGoneError."""
+        """Check that the output still has a reader. Raises SinkGoneError."""
         if reader_is_gone(self._fd):
             raise SinkGoneError("nobody reads the console")
 
     def close(self) -> None:
-        """Leave a clean last line."""
-        if self._interim:
+        """Erase the interim, if there is one."""
+        if self._shows_interim:
             self.show_interim("")
 
     def _line(self, record: Record) -> str:
@@ -88,12 +88,12 @@ class ConsoleSink(Sink):
             "replayed" if record.replayed else "",
             f"{duration(record.delayed_s)} late" if record.delayed_s >= LATE_S else "",
         ]
-        told = ", ".join(filter(None, marks))
+        notes = ", ".join(filter(None, marks))
         line = f"{self._dim(f'{when:%H:%M:%S}')}  {printable(record.text)}"
-        return f"{line}  {self._dim(f'[{told}]')}" if told else line
+        return f"{line}  {self._dim(f'[{notes}]')}" if notes else line
 
     def _erase(self) -> str:
-        return ERASE if self._interim else ""
+        return ERASE if self._shows_interim else ""
 
     def _dim(self, text: str) -> str:
         return f"{DIM}{text}{NORMAL}" if self._colour and text else text
@@ -108,13 +108,13 @@ class ConsoleSink(Sink):
         write_all(self._fd, text.encode(self._encoding, "replace"))
 
 
-def _explained(error: OSError, delivered: int = 0) -> SinkError:
-    kind = SinkGoneError if error.errno in GONE else SinkError
+def _sink_error(error: OSError, delivered: int = 0) -> SinkError:
+    kind = SinkGoneError if error.errno in GONE_ERRORS else SinkError
     return kind(f"can't write to the console: {with_cure(error)}", delivered=delivered)
 
 
 def printable(text: str) -> str:
-    """What may go to a terminal: no control characters, no line breaks, nothing that turns the rest around."""
+    """Return text that is safe for a terminal: without control characters, line breaks and changes of direction."""
     return "".join(map(_printable, text)).strip()
 
 
@@ -130,7 +130,7 @@ def _printable(character: str) -> str:
 
 
 def width(text: str) -> int:
-    """Columns that a terminal takes for it: wide characters two, combining ones none."""
+    """Return how many columns a terminal uses for a text: two for wide characters, none for combining ones."""
     return sum(map(_columns, text))
 
 
@@ -143,7 +143,7 @@ def _columns(character: str) -> int:
 
 
 def fit(text: str, columns: int) -> str:
-    """The end of the text, after an ellipsis if it was cut, in at most `columns`."""
+    """Return the end of a text in at most `columns` columns, after an ellipsis if the text was cut."""
     if width(text) <= columns:
         return text
     if columns < 1:
@@ -154,5 +154,5 @@ def fit(text: str, columns: int) -> str:
         room -= taken
         begin -= 1
     while begin < len(text) and _columns(text[begin]) == 0:
-        begin += 1  # a combining character without what it belongs to
+        begin += 1  # a combining character without its base character
     return "…" + text[begin:]

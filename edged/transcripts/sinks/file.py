@@ -1,12 +1,12 @@
 """The `file` sink: JSON Lines that survive full disks, power cuts and logrotate.
 
-A record is one `write` of one line to a file opened with O_APPEND. Every line in the file is whole: what a failed
-write left behind is cut off before anything else is written, and what a power cut left behind is moved to
-`<path>.torn` when the file is opened. A lock, `<path>.lock`, keeps two processes with the same file out of each other's
-repairs.
+Each record is one `write` of one line to a file opened with O_APPEND. Every line in the file is complete: the sink
+truncates what a failed write left behind before it writes anything else, and moves what a power cut left behind to
+`<path>.torn` when it opens the file. A lock file, `<path>.lock`, keeps two processes that share the file from
+interfering with each other's repairs.
 
-With `fsync = "record"` a record counts as delivered when fdatasync has returned; the directory is synced too when
-something was made in it.
+With `fsync = "record"` a record counts as delivered when fdatasync has returned. The sink also syncs the directory when
+it has made a file there.
 """
 
 import errno
@@ -32,28 +32,28 @@ from edged.transcripts.sinks.base import Readback, Sink, SinkFindings
 log = logging.getLogger(__name__)
 
 FILE_MODE = 0o640
-"""Transcripts are private: their owner writes, a group (adm) may read. Given when a file is made, never changed."""
+"""Mode of a new file: the owner writes, a group (adm) may read. An existing file keeps its mode."""
 
 
-class _Torn(NamedTuple):
-    """What failed and is still in the file."""
+class _FailedWrite(NamedTuple):
+    """Bytes of a failed write that are still in the file."""
 
-    whole_bytes: int
-    """Up to here the file is right."""
+    valid_bytes: int
+    """Length of the file up to which its contents are valid."""
     end_bytes: int | None = None
-    """It was this long when cutting failed; longer since means that somebody else has written."""
+    """Length of the file when truncating it failed. If it has grown since, another process has written to it."""
 
 
 class FileSink(Sink):
-    """Writes records to one file. Use it from one thread; every call may block as long as the disk does."""
+    """Writes records to one file. Every call may block for as long as the disk does."""
 
     def __init__(self, settings: FileSinkSettings) -> None:
         self._path = Path(settings.path)
         self._sync = settings.fsync == "record"
         self._fd = -1
         self._lock = Lock(self._path)
-        self._torn: _Torn | None = None
-        """Set while something that failed is not cut off yet."""
+        self._failed_write: _FailedWrite | None = None
+        """Set while the remains of a failed write are not truncated yet."""
 
     @classmethod
     def from_settings(cls, settings: TranscriptsSettings) -> Self:
@@ -71,11 +71,11 @@ class FileSink(Sink):
         return check_path(Path(settings.file.path))
 
     def deliver(self, records: Sequence[Record]) -> None:
-        """Write them, in order. Raises SinkError; `delivered` of them are in the file then, and of the rest nothing."""
+        """Write the records in order. After a SinkError the file holds `delivered` of them, and nothing of the rest."""
         done = 0
-        with self._explained():
-            self._cutlocked()
-            self._follow()
+        with self._sink_errors():
+            self._truncate_under_lock()
+            self._open_current()
             with self._lock.held():
                 start_bytes = os.fstat(self._fd).st_size
                 sizes_bytes = []
@@ -86,88 +86,88 @@ class FileSink(Sink):
                     except OSError as error:
                         failure = error
                         break
-                self._settle(start_bytes)
+                self._finish(start_bytes)
                 done = len(sizes_bytes)
         if failure:
             raise SinkError(explain(failure, self._path), delivered=done) from failure
 
     def reopen(self) -> None:
         """Open the file (again), after logrotate moved it or at start. Raises SinkError."""
-        with self._explained():
-            self._cutlocked()
+        with self._sink_errors():
+            self._truncate_under_lock()
             self._close()
             self._open()
 
     def close(self) -> None:
         """Close the file; the next delivery opens it again."""
-        with suppress(OSError):  # what can't be cut off now is repaired at the next opening
-            self._cutlocked()
+        with suppress(OSError):  # what can't be truncated now is repaired when the file is opened again
+            self._truncate_under_lock()
         self._close()
 
     def _close(self) -> None:
-        fd, self._fd, self._torn = self._fd, -1, None
+        fd, self._fd, self._failed_write = self._fd, -1, None
         self._lock.close()
         if fd >= 0:
             os.close(fd)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Nothing was delivered if an OSError gets this far."""
+    def _sink_errors(self) -> Iterator[None]:
+        """Turn an OSError into a SinkError that says that nothing was delivered."""
         try:
             yield
         except OSError as error:
             raise SinkError(explain(error, self._path)) from error
 
     def _append(self, line: bytes) -> int:
-        """One line, whole or not at all: with an OSError `_torn` says what is to be cut off."""
-        self._torn = _Torn(os.fstat(self._fd).st_size)
+        """Append a line, and return its length. After an OSError `_failed_write` says what must be truncated."""
+        self._failed_write = _FailedWrite(os.fstat(self._fd).st_size)
         written = os.write(self._fd, line)
-        while written < len(line):  # the disk filled up on the way, so this says why
+        while written < len(line):  # the disk filled up meanwhile: this call raises the cause
             written += os.write(self._fd, line[written:])
-        self._torn = None
+        self._failed_write = None
         return written
 
-    def _settle(self, start_bytes: int) -> None:
-        """Cut off a line that failed, and see to it that the lines before it are on disk.
+    def _finish(self, start_bytes: int) -> None:
+        """Truncate a failed line, and sync the lines before it to disk.
 
-        If that fails, nothing since `start_bytes` can be relied on, and all of it goes: after a failed fdatasync the
-        kernel takes lost pages for written.
+        If that fails, everything after `start_bytes` is truncated: after a failed fdatasync the kernel treats lost
+        pages as written, so that nothing can be relied on.
         """
         try:
-            self._cut()
+            self._truncate()
             if self._sync:
                 os.fdatasync(self._fd)
         except OSError:
-            self._torn = _Torn(start_bytes)
-            with suppress(OSError):  # the first error is the one to report; the next delivery tries to cut again
-                self._cut()
+            self._failed_write = _FailedWrite(start_bytes)
+            with suppress(OSError):  # report the first error; the next delivery tries to truncate again
+                self._truncate()
             raise
 
-    def _cutlocked(self) -> None:
-        if self._torn:
+    def _truncate_under_lock(self) -> None:
+        if self._failed_write:
             with self._lock.held():
-                self._cut()
+                self._truncate()
 
-    def _cut(self) -> None:
-        if not self._torn:
+    def _truncate(self) -> None:
+        if not self._failed_write:
             return
         size_bytes = os.fstat(self._fd).st_size
-        if self._torn.end_bytes in (None, size_bytes):
-            self._torn = self._torn._replace(end_bytes=size_bytes)
-            os.ftruncate(self._fd, self._torn.whole_bytes)
-        else:  # another process has written behind it since: its records are worth more than a clean file
+        if self._failed_write.end_bytes in (None, size_bytes):
+            self._failed_write = self._failed_write._replace(end_bytes=size_bytes)
+            os.ftruncate(self._fd, self._failed_write.valid_bytes)
+        else:  # another process has appended since: its records are worth more than a clean file
             log.warning("%s: a line that failed stays in it, as somebody else wrote behind it", self._path)
-        self._torn = None
+        self._failed_write = None
 
-    def _follow(self) -> None:
-        """Have the file open that the path names now: it may have been moved or deleted without a SIGHUP."""
+    def _open_current(self) -> None:
+        """Open the file that the path names now: it may have been moved or deleted without a SIGHUP."""
         if self._fd >= 0:
             try:
                 named = os.stat(self._path)
             except FileNotFoundError:
                 named = None
-            ours = os.fstat(self._fd)
-            if named is None or (named.st_dev, named.st_ino) != (ours.st_dev, ours.st_ino):
+            opened = os.fstat(self._fd)
+            if named is None or (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
                 log.info("%s was moved or deleted: opening it again", self._path)
                 self._close()
         if self._fd < 0:
@@ -176,13 +176,13 @@ class FileSink(Sink):
     def _open(self) -> None:
         make_directory(self._path.parent, sync=self._sync)
         self._lock.open()
-        flags, made = os.O_RDWR | os.O_APPEND, False
+        flags, created = os.O_RDWR | os.O_APPEND, False
         try:
             fd = open_trusted(self._path, flags)
         except FileNotFoundError:
-            fd, made = open_trusted(self._path, flags | os.O_CREAT, FILE_MODE), True
+            fd, created = open_trusted(self._path, flags | os.O_CREAT, FILE_MODE), True
         try:
-            if made:
+            if created:
                 os.fchmod(fd, FILE_MODE)  # whatever the umask
                 if self._sync:
                     sync_directory(self._path.parent)
@@ -194,11 +194,11 @@ class FileSink(Sink):
         self._fd = fd
 
     def _repair(self, fd: int) -> None:
-        """See to it that the file ends with a whole line.
+        """Make the file end with a complete line.
 
-        A last line that lacks nothing but its newline is a record, and is given it. Any other is moved to `.torn`,
-        which is on disk before the line is cut off here. Where there can be no such file, it stays as a line that is no
-        record: readers pass over it.
+        A last line that lacks only its newline is a record, and gets the newline. Any other is moved to `.torn`, which
+        is synced to disk before the line is truncated here. If `.torn` can't be written, the line stays, ended by a
+        newline: it is no record, so that readers skip it.
         """
         size_bytes = os.fstat(fd).st_size
         begin_bytes = _after_last_newline(fd, size_bytes)
@@ -209,20 +209,22 @@ class FileSink(Sink):
             os.write(fd, b"\n")
             log.warning("%s ended without a newline: added it", self._path)
             return
-        aside = self._path.with_name(self._path.name + ".torn")
+        torn_path = self._path.with_name(self._path.name + ".torn")
         try:
-            aside_fd = open_trusted(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+            torn_fd = open_trusted(torn_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
         except OSError as error:
             os.write(fd, b"\n")
             text = "%s ended in mid-line (a power cut?): its last %d bytes stay, as they can't be moved to %s: %s"
-            log.warning(text, self._path, torn_bytes, aside, with_cure(error))
+            log.warning(text, self._path, torn_bytes, torn_path, with_cure(error))
             return
         try:
-            _copy(fd, begin_bytes, size_bytes, aside_fd)
+            _copy(fd, begin_bytes, size_bytes, torn_fd)
         finally:
-            os.close(aside_fd)
+            os.close(torn_fd)
         os.ftruncate(fd, begin_bytes)
-        log.warning("%s ended in mid-line (a power cut?): moved the last %d bytes to %s", self._path, torn_bytes, aside)
+        log.warning(
+            "%s ended in mid-line (a power cut?): moved the last %d bytes to %s", self._path, torn_bytes, torn_path
+        )
 
 
 def _is_record(fd: int, begin_bytes: int, length_bytes: int) -> bool:
@@ -235,13 +237,13 @@ def _is_record(fd: int, begin_bytes: int, length_bytes: int) -> bool:
     return True
 
 
-def _copy(fd: int, begin_bytes: int, end_bytes: int, aside_fd: int) -> None:
-    """A part of one file, as a line behind the other."""
-    os.fchmod(aside_fd, FILE_MODE)
+def _copy(fd: int, begin_bytes: int, end_bytes: int, torn_fd: int) -> None:
+    """Append a part of one file to another, as a line of its own, and sync it."""
+    os.fchmod(torn_fd, FILE_MODE)
     for at_bytes in range(begin_bytes, end_bytes, CHUNK_BYTES):
-        _write(aside_fd, os.pread(fd, min(CHUNK_BYTES, end_bytes - at_bytes), at_bytes))
-    _write(aside_fd, b"\n")
-    os.fsync(aside_fd)
+        _write(torn_fd, os.pread(fd, min(CHUNK_BYTES, end_bytes - at_bytes), at_bytes))
+    _write(torn_fd, b"\n")
+    os.fsync(torn_fd)
 
 
 def _write(fd: int, data: bytes) -> None:
@@ -250,7 +252,7 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _after_last_newline(fd: int, size_bytes: int) -> int:
-    """Where the last line begins. Raises OSError if it is longer than `LOOK_BACK_BYTES`."""
+    """Return where the last line begins. Raises OSError if the line is longer than `LOOK_BACK_BYTES`."""
     at_bytes = size_bytes
     while at_bytes > 0:
         begin_bytes = max(0, at_bytes - CHUNK_BYTES)

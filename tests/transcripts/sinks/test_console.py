@@ -112,7 +112,7 @@ def test_an_interim_is_one_line_wide_at_most_also_after_the_terminal_was_resized
         assert line == "…had he married a more amiable woman"[0] + "had he married a more amiable woman"[-columns + 2 :]
 
 
-def test_marks_tell_what_came_late_or_twice(terminal: Terminal) -> None:
+def test_marks_show_which_records_are_late_or_replayed(terminal: Terminal) -> None:
     console = ConsoleSink(terminal.inside, "utf-8", {**TERMINAL, "NO_COLOR": "1"})
     console.deliver(
         [
@@ -137,7 +137,7 @@ def test_no_color_is_honoured_while_interims_stay(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("where", ["pipe", "dumb terminal"])
-def test_elsewhere_there_are_plain_lines_without_interims_and_escape_codes(terminal: Terminal, where: str) -> None:
+def test_outside_a_terminal_lines_are_plain_without_interims_and_escape_codes(terminal: Terminal, where: str) -> None:
     reading, writing = os.pipe()
     console = (
         ConsoleSink(writing, "utf-8", TERMINAL)
@@ -202,12 +202,12 @@ def test_width_counts_wide_and_combining_characters_as_terminals_do(text: str, c
         ("abc", 0, ""),
     ],
 )
-def test_what_is_too_long_is_shown_from_its_end(text: str, columns: int, fitted: str) -> None:
+def test_a_text_that_is_too_wide_is_cut_to_its_end(text: str, columns: int, fitted: str) -> None:
     assert fit(text, columns) == fitted
 
 
 @given(st.text(max_size=40), st.integers(1, 30))
-def test_what_is_fitted_fits_and_is_an_end_of_the_text(text: str, columns: int) -> None:
+def test_a_fitted_text_fits_and_is_an_end_of_the_text(text: str, columns: int) -> None:
     fitted = fit(text, columns)
     assert width(fitted) <= columns
     assert text.endswith(fitted.removeprefix("…")) or fitted == text

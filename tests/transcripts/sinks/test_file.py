@@ -127,7 +127,7 @@ def test_with_fsync_never_nothing_is_synced(tmp_path: Path) -> None:
     assert traced(path, "never") == ["mkdir", f"write {path}", f"write {path}"]
 
 
-def test_a_line_torn_at_any_byte_is_kept_aside_and_the_file_goes_on_with_whole_lines(tmp_path: Path) -> None:
+def test_a_line_torn_at_any_byte_is_moved_away_and_the_file_continues_with_complete_lines(tmp_path: Path) -> None:
     lines = [encode(record(number)) + b"\n" for number in (1, 2)]
     whole = b"".join(lines)
     for length in range(len(whole) + 1):
@@ -180,7 +180,7 @@ def test_a_full_disk_is_an_error_that_says_how_many_are_in_the_file_and_leaves_n
         file.close()
 
 
-def test_a_line_cut_short_at_any_byte_by_the_kernel_comes_whole_and_once(tmp_path: Path) -> None:
+def test_a_line_that_the_kernel_writes_in_part_is_completed_and_written_once(tmp_path: Path) -> None:
     first, second = (encode(record(number)) + b"\n" for number in (1, 2))
     path = tmp_path / "t.jsonl"
     for room in range(0, len(second), 7):
@@ -208,7 +208,7 @@ def append_only(path: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("then", ["deliver", "reopen"])
 @pytest.mark.parametrize("missing", [1, 50])
-def test_what_a_failed_write_left_is_cut_off_later_if_it_could_not_be_at_once(
+def test_the_remains_of_a_failed_write_are_truncated_later_if_not_at_once(
     tmp_path: Path, then: str, missing: int
 ) -> None:
     """Also a line that lacks only its newline: it was not delivered, will be again, and must not stand there twice."""
@@ -231,7 +231,7 @@ def test_what_a_failed_write_left_is_cut_off_later_if_it_could_not_be_at_once(
     assert not (tmp_path / "t.jsonl.torn").exists()
 
 
-def test_what_others_wrote_behind_a_failed_write_is_never_cut_off(
+def test_lines_that_others_appended_to_a_failed_write_are_never_truncated(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "t.jsonl"
@@ -339,7 +339,7 @@ def test_a_path_through_a_file_gives_one_clear_line(tmp_path: Path) -> None:
         sink(tmp_path / "file" / "t.jsonl").reopen()
 
 
-def test_a_place_that_is_not_ours_gives_one_clear_line(tmp_path: Path) -> None:
+def test_a_directory_without_permission_gives_one_clear_line(tmp_path: Path) -> None:
     if os.geteuid():
         directory = tmp_path / "closed"
         directory.mkdir(mode=0o500)

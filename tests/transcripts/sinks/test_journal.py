@@ -118,7 +118,7 @@ def test_an_entry_of_300_kb_goes_whole_through_a_memory_file(journald: Journald)
     assert journald.wait_for(1, "EDGED_ID=after")
 
 
-def test_a_journald_that_does_not_run_is_an_error_and_a_restarted_one_is_found(journald: Journald) -> None:
+def test_a_stopped_journald_is_an_error_and_a_restarted_one_is_used_at_once(journald: Journald) -> None:
     sink = JournalSink(journald.socket)
     sink.deliver([record(1, id="r-1")])
     journald.wait_for(1, "EDGED_ID=r-1")

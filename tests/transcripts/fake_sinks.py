@@ -1,4 +1,4 @@
-"""Sinks that do what a test says, for the tests of the delivery beside this."""
+"""Fake sinks with faults on order, for the tests of delivery."""
 
 import asyncio
 import threading
@@ -13,11 +13,11 @@ from edged.transcripts.sinks.base import Sink, SinkProperties
 SOON_S = (0.01,)
 
 
-class Shelf(Sink):
-    """A sink with faults as verbs."""
+class FakeSink(Sink):
+    """A sink that keeps the ids of its records, and fails, stalls or dies when a test says so."""
 
     def __init__(self) -> None:
-        self.has: list[str] = []
+        self.ids: list[str] = []
         self.calls: list[str] = []
         self.stalled = threading.Event()
         self.thread = ""
@@ -37,7 +37,7 @@ class Shelf(Sink):
     def stall(self) -> None:
         self._go.clear()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self._go.set()
 
     def die(self, bug: BaseException) -> None:
@@ -54,9 +54,9 @@ class Shelf(Sink):
         if self._failures:
             self._failures -= 1
             done = records[: self._delivered]
-            self.has += [each.id for each in done]
+            self.ids += [each.id for each in done]
             raise SinkError("no room", delivered=len(done))
-        self.has += [each.id for each in records]
+        self.ids += [each.id for each in records]
 
     def reopen(self) -> None:
         self.calls.append("reopen")
@@ -68,7 +68,7 @@ class Shelf(Sink):
         self.calls.append("close")
 
 
-class Screen(Shelf):
+class FakeConsole(FakeSink):
     """A sink that shows interims and holds no record back."""
 
     PROPERTIES: ClassVar = SinkProperties(required=False, shows_interims=True)
