@@ -126,7 +126,7 @@ class _SettingsBuilder:
         self.origins = {option.name: "default" for option in options()}
         self._values: dict[str, Any] = {}
         self._wheres: dict[str, str] = {}
-        """Where each option was set, for those that were."""
+        """Source of each option that was set."""
 
     def add_table(self, kind: type[Section], name: str, table: Any, source: _ValueSource) -> None:
         """Add the values of a table of the section `kind`."""

@@ -1,4 +1,4 @@
-"""The API key: where it is looked for, what can be one, and that nothing but `reveal()` ever shows it."""
+"""The API key: where edged looks for it, what a valid key is, and that only `reveal()` ever shows it."""
 
 import traceback
 from pathlib import Path

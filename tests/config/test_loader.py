@@ -1,4 +1,4 @@
-"""Reading settings: all that is wrong is said at once, each in one line that helps, and nothing secret with it."""
+"""The loader reports all errors at once, each in one helpful line that contains nothing secret."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ SECRET = "0123456789abcdef0123456789abcdef01234567"
 
 
 def problems(text: str | bytes, tmp_path: Path, *overrides: str) -> list[str]:
-    """What is wrong with a file of this text, without the file's name."""
+    """Return the problems of a file with this text, without the file's name."""
     file = tmp_path / "edged.toml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     try:
@@ -118,7 +118,7 @@ def test_an_invalid_override_is_a_usage_error(override: str) -> None:
 
 @pytest.mark.parametrize("override", ["deepgram.model=n\udcff", "deepgram.mo\udcffdel=nova-3"])
 def test_an_override_that_is_not_utf8_is_a_usage_error(override: str) -> None:
-    """It could not be put into a URL."""
+    """Such text can't be put into a URL."""
     with pytest.raises(UsageError, match=r"--set deepgram\.mo.*: not UTF-8 text"):
         load(Path("/dev/null"), [override])
 
@@ -210,7 +210,7 @@ def test_all_errors_are_reported_at_once_in_the_order_of_the_file(tmp_path: Path
 
 
 def test_a_contradiction_names_the_sources_of_its_options(tmp_path: Path) -> None:
-    """As every other problem does; an option at its default is from nowhere."""
+    """Options at their defaults have no source."""
     file = tmp_path / "edged.toml"
     file.write_text("[deepgram]\nstall_s = 30\n[deepgram.options]\nmodel = 'a'")
     overrides = ["capture.channel=1", "reconnect.initial_s=9", "reconnect.max_s=8", "deepgram.options.tag=x"]

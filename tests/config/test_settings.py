@@ -1,4 +1,4 @@
-"""Every option can be written in TOML, is explained, and is right at its default."""
+"""Every option can be written in TOML, has a help text, and has a valid default."""
 
 import re
 

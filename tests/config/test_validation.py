@@ -1,4 +1,4 @@
-"""Settings that are each allowed and don't go together: what breaks is refused, what is only unwise is said."""
+"""Contradictions between settings are rejected; unwise settings get a warning."""
 
 from pathlib import Path
 

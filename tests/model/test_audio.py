@@ -1,4 +1,4 @@
-"""A block knows where it ends."""
+"""The end of an audio block."""
 
 from edged.model.audio import Block
 

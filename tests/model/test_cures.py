@@ -1,4 +1,4 @@
-"""What the system calls an error is followed by what to do about it, wherever that is not plain from its name."""
+"""The system's text of an error is followed by advice, unless the text itself says what to do."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""What people name as a file is opened without waiting, or refused with a reason."""
+"""Files that people name are opened without waiting, or rejected with a reason."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The message catalogue: what `journalctl -x` shows below a line of edged's."""
+"""The message catalog, which `journalctl -x` shows below the log lines of edged."""
 
 import re
 from pathlib import Path

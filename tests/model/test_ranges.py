@@ -1,4 +1,4 @@
-"""Ranges are a set of positions: whatever is done to them, they hold what a set of numbers would hold."""
+"""Ranges are a set of positions: after any operation they hold what a set of numbers would hold."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Where a URL leads, what of it may be shown, and which names are those of keys and passwords."""
+"""URLs: which machine they lead to, what is safe to show, and which names are those of secrets."""
 
 import pytest
 

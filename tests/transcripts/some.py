@@ -37,7 +37,7 @@ def record(number: int = 0, **changes: Any) -> Record:
 
 
 def records(first: int, last: int) -> list[Record]:
-    """With these numbers, both included."""
+    """Return the records with the numbers `first` to `last`, both included."""
     return [record(number) for number in range(first, last + 1)]
 
 

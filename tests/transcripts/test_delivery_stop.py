@@ -82,7 +82,7 @@ def test_a_sink_that_fails_to_close_ends_normally(error: Exception) -> None:
 
 
 def test_a_sink_that_is_gone_is_dropped_with_one_line_and_lacks_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """It is neither tried again nor waited for; the others get everything."""
+    """Delivery does not try it again or wait for it; the other sinks get all records."""
 
     class Broken(FakeSink):
         def deliver(self, records: object) -> None:

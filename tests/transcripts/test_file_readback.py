@@ -46,7 +46,7 @@ def test_an_id_inside_a_text_is_no_id(path: Path) -> None:
 
 
 def test_records_that_transcribe_any_of_these_samples_are_found_complete_and_in_order(path: Path) -> None:
-    """Of this run; one that only touches them does not."""
+    """Records of another run, and those that only touch the range, are not found."""
     deliver(path, *seconds(0, 9), second(3, run="run-2"), record(77, run="run-3"))
     held = find_in_file(path, by_range(2 * 16_000 + 1, 5 * 16_000))
     assert held.records == tuple(seconds(2, 4))
@@ -142,7 +142,7 @@ def test_a_broken_line_is_skipped_whatever_is_wrong_with_it(path: Path) -> None:
     ],
 )
 def test_an_impossible_record_is_skipped(path: Path, changed: dict[str, object]) -> None:
-    """It would release speech that waits, or end the sink that it is delivered to."""
+    """Otherwise it would release waiting speech, or end the sink that it is delivered to."""
     deliver(path, second(1), record(2, **{"from_": 32_000, "to": 48_000} | changed))
     assert numbers(find_in_file(path, by_range(0, 160_000))) == [1]
 

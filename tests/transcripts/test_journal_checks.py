@@ -1,4 +1,4 @@
-"""What the journal sink promises depends on journald's own settings, which are found where journald finds them."""
+"""Warnings about journald's settings, which are read from the same places as journald reads them."""
 
 import re
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_a_rate_limit_that_accepts_them_gets_no_warning(root: Path) -> None:
 
 
 def test_a_namespace_has_its_own_settings_and_is_persistent_by_default(root: Path) -> None:
-    """And is not read back."""
+    """Its records are not read back."""
     conf(root, "etc/systemd/journald.conf", "volatile")
     assert list(journal_cautions(root, "edged")) == []
     conf(root, "etc/systemd/journald@edged.conf", "volatile")

@@ -1,4 +1,4 @@
-"""What others do to the transcript file, or prepare beside it, does not stop the sink."""
+"""Other users and processes can't stop the file sink, whatever they do to its file or prepare beside it."""
 
 import fcntl
 import os
@@ -175,7 +175,7 @@ def test_transcripts_do_not_go_into_a_file_that_another_user_prepared(tmp_path: 
 
 
 def test_a_predecessor_that_another_user_prepared_holds_nothing(tmp_path: Path) -> None:
-    """It would release speech that nobody has transcribed."""
+    """Its records would release speech that has no transcript."""
     with shared(tmp_path) as directory:
         path = directory / "t.jsonl"
         sink(path).deliver([record(1)])

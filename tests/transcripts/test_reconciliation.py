@@ -1,4 +1,4 @@
-"""After a crash the spool and the sinks become one: what one sink holds is answered, and each sink gets it once."""
+"""Reconciliation after a crash: audio of a record that any sink holds is released, and every sink gets it once."""
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_a_record_of_which_a_sink_has_only_a_part_is_not_delivered(other: Record
 
 
 def test_a_record_that_only_sinks_know_is_adopted() -> None:
-    """Its commit was lost, or it was never committed: it is stored again, and does not go to who has it."""
+    """A record whose commit was lost is committed again, and not delivered to sinks that have it."""
     settled = reconcile([], [], {"file": holding(ONE, TWO), "journal": holding(ONE, TWO)}, SINKS, ("journal",))
     assert settled == Reconciliation({}, [(ONE, SINKS), (TWO, SINKS)], [])
 
@@ -108,5 +108,5 @@ def test_a_record_in_the_outbox_is_not_adopted() -> None:
 def test_a_record_that_a_journal_accepted_and_lost_is_delivered_to_it_again(
     held: dict[str, SinkContents], again: list[tuple[Record, tuple[str, ...]]]
 ) -> None:
-    """It stores minutes after it accepts. A file keeps what it took; a journal that can't be read is not asked."""
+    """journald stores minutes after it accepts. A file keeps its records; an unreadable journal gets nothing again."""
     assert reconcile([], [ONE], held, SINKS, ("journal",)).to_deliver == again

@@ -1,4 +1,4 @@
-"""From an utterance to a record: positions become wall-clock times when it is written."""
+"""Record building: positions become wall-clock times when the record is written."""
 
 from itertools import count
 
@@ -80,7 +80,7 @@ def test_every_record_has_an_id_of_its_own() -> None:
 
 
 def test_the_end_is_that_of_the_word_that_ends_last() -> None:
-    """Where people talk at once the last word to begin may not be it."""
+    """When people talk at once, the last word to begin may not be the last to end."""
     long = AH._replace(end=902_900)
     assert maker().build(UTTERANCE._replace(words=(long, OH)), 903.2, BOOTED).end == "2026-11-20T09:15:02.900Z"
 

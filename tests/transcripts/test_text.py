@@ -1,4 +1,4 @@
-"""What is punctuation, and how each script puts words together."""
+"""Punctuation, and how words are joined in each script."""
 
 import pytest
 
