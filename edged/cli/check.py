@@ -1,4 +1,4 @@
-"""`edged check`: all that is wrong at once; else the settings that hold, where each comes from, and what to look at."""
+"""`edged check`: list every problem at once, or print the effective settings with their origins."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from edged.cli.common import add_configuration
-from edged.cli.machine_checks import look
+from edged.cli.machine_checks import check_machine
 from edged.cli.messages import say
 from edged.config.api_key import ApiKey, may_be_named
 from edged.config.loader import LoadedSettings, read
@@ -15,14 +15,17 @@ from edged.model.errors import ConfigurationError, ExitStatus
 from edged.model.urls import without_secrets
 
 DESCRIPTION = """\
-Look at the settings, and at what they meet on this machine: files, certificates, the source of audio, the spool's
-directories, the journal.
-If something is wrong, all of it is listed, a line each, with what is allowed instead. If nothing is, the settings that
-hold are printed, as TOML, with the origin of each; of the API key only whether there is one. Nothing is changed or
-connected; the microphone is opened for a moment, to see what it can do.
+Validate the settings, and check what they need on this machine: files,
+certificates, the audio source, the spool directories and the journal.
+
+If there are problems, all of them are listed, one per line, with the allowed
+values. Otherwise the effective settings are printed as TOML with the origin of
+each; of the API key only whether there is one. Nothing is changed, and no
+connection is opened. The microphone is opened briefly to see what it supports.
 """
 EPILOG = """\
-exit status: 0 all is well, perhaps with warnings; 64 usage; 78 something is wrong.
+exit status: 0 no problems, perhaps warnings; 64 the command line is wrong;
+  78 problems were found.
 A microphone that is absent or busy is a warning: edged waits for it.
 
 examples:
@@ -41,35 +44,34 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_configuration(parser)
-    parser.add_argument("--sample", action="store_true", help="print a configuration file with every option, and stop")
+    parser.add_argument("--sample", action="store_true", help="print a configuration file with every option and exit")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Raises ConfigurationError with every problem there is."""
+    """Print the effective settings. Raises ConfigurationError with every problem that was found."""
     if arguments.sample:
         sys.stdout.write(sample())
         return ExitStatus.OK
     loaded = read(arguments.config, arguments.set)
-    around = look(loaded.settings, os.environ, ignore=loaded.refused)
-    for warning in [*loaded.warnings, *around.warnings]:
+    machine = check_machine(loaded.settings, os.environ, ignore=loaded.refused)
+    for warning in [*loaded.warnings, *machine.warnings]:
         say(f"warning: {warning}")
-    if problems := [*loaded.problems, *around.problems]:
+    if problems := [*loaded.problems, *machine.problems]:
         raise ConfigurationError(*problems)
-    print("\n".join(effective(loaded, around.key)))
+    print("\n".join(effective(loaded, machine.key)))
     return ExitStatus.OK
 
 
 def effective(loaded: LoadedSettings, key: ApiKey | None) -> list[str]:
-    """Lines of TOML that mean these settings, each with its origin, and whether there is a key."""
+    """Return the settings as lines of TOML, each with its origin, and whether there is a key."""
     lines = [f"# API key: {f'there is one, from {key.origin}' if key else 'none'}"]
     for name, kind in sections():
         lines += ["", f"[{name}]"]
         values = loaded.settings
         for part in name.split("."):
             values = getattr(values, part)
-        own = options(kind, name)
-        for option in sorted(own, key=lambda each: each.is_table):
+        for option in sorted(options(kind, name), key=lambda option: option.is_table):
             value = getattr(values, option.key)
             if option.is_table:
                 lines += ["", f"[{option.name}]"]

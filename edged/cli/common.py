@@ -1,4 +1,4 @@
-"""What several commands take on the command line."""
+"""Options that several commands share."""
 
 import argparse
 from pathlib import Path
@@ -7,18 +7,18 @@ from edged.config.loader import DEFAULT_PATH
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
-    """`--config FILE` (as `arguments.config`, or `None`) and `--set section.key=value` (as `arguments.set`, a list)."""
+    """Add `--config FILE` (`arguments.config`, or None) and `--set SECTION.KEY=VALUE` (`arguments.set`, a list)."""
     parser.add_argument(
         "--config",
         metavar="FILE",
         type=Path,
-        help=f"the settings (default: {DEFAULT_PATH}; without that file the defaults hold)",
+        help=f"settings file (default: {DEFAULT_PATH}; without that file the defaults apply)",
     )
     parser.add_argument(
         "--set",
         metavar="SECTION.KEY=VALUE",
         action="append",
         default=[],
-        help="one setting, over what the file says, with its value as in the file (quotes around text may be left "
-        "out); can be repeated",
+        help="override one setting; the value is written as in the file (quotes around text are optional); "
+        "can be repeated",
     )

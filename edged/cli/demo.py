@@ -1,4 +1,4 @@
-"""`edged demo`: see it work, without microphone, key or network."""
+"""`edged demo`: try edged without a microphone, key or network."""
 
 import argparse
 import asyncio
@@ -32,28 +32,37 @@ from edged.transcripts.sinks.console import DIM, NORMAL
 PLUGIN = Path(edged.__file__).parents[1] / ".cache" / "libasound_module_pcm_edged.so"
 """Where script/setup puts the virtual microphone: it is made for the demo and tests, and not installed."""
 CUT_IN = 2
-"""The sentence, counted from 0, in the middle of which the connection is cut: before and after go undisturbed."""
+"""Index of the sentence in whose middle the connection breaks; those before and after stay undisturbed."""
 LISTEN_S = 60.0
-"""To a real microphone."""
+"""Default duration with a real microphone."""
 KEYS = ("DEEPGRAM_API_KEY", "CREDENTIALS_DIRECTORY")
-"""In the environment: a recogniser on this machine is handed no key."""
+"""Environment variables with a key, which a recogniser on this machine must not get."""
 
 DESCRIPTION = """\
-Shows edged at work on this machine alone: five recorded sentences come from a virtual ALSA microphone with silence
-between them; `edged run` captures them, sends what is speech to a local `edged recognizer` with PocketSphinx, loses
-the connection once in mid-sentence, and writes down what was said. It takes 70 s; no sound card, key or network is
-needed. At the end stands what each sentence became, and what the same recogniser makes of it without edged.
+Show edged at work on this machine alone, in 70 s, without sound card, key or
+network. A virtual ALSA microphone plays five recorded sentences with silence
+between them. `edged run` captures them, sends the speech to a local
+`edged recognizer` with PocketSphinx, loses the connection once in mid-sentence,
+and writes the transcript. The end compares each sentence with its transcript,
+and with what the same recogniser makes of the recording without edged.
 
-With --device it listens to a microphone instead. With --url or --api-key-file it sends to another recogniser: what is
-heard goes there, and no connection is cut.
+With --device it listens to a real microphone. With --url or --api-key-file it
+sends the audio to another recogniser, and breaks no connection.
 """
 EPILOG = """\
 examples:
-  edged demo --device plughw:CARD=Device         your own voice (`edged devices` lists microphones); still all local
+  edged demo --device plughw:CARD=Device
+      your own voice, still all local (`edged devices` lists microphones)
   edged demo --device plughw:CARD=Device --api-key-file deepgram-api-key
-                                                 and Deepgram: the audio goes there, and is paid for
-exit status: 0 every sentence gave a transcript (with --device: all speech was transcribed), 75 not so, or nothing was
-  captured, 64 the command line can't be followed, 78 something is missing (the line says what), 130 interrupted
+      your own voice and Deepgram, which charges for the audio
+
+exit status:
+  0    every sentence has a transcript (with --device: all speech was
+       transcribed)
+  64   the command line is wrong
+  75   a transcript is missing, or nothing was captured
+  78   something is missing (the message says what)
+  130  interrupted
 """
 
 
@@ -61,31 +70,35 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     """Add the command to `edged`."""
     parser = subparsers.add_parser(
         "demo",
-        help="see it work, without microphone, key or network",
+        help="try edged without a microphone, key or network",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--device", metavar="NAME", help="listen to this microphone, e.g. plughw:CARD=Device, or auto")
-    parser.add_argument("--seconds", type=float, metavar="N", help=f"with --device: for so long; default: {LISTEN_S:g}")
-    parser.add_argument("--url", help="send to this recogniser instead of a local one; default with a key: Deepgram's")
-    parser.add_argument("--api-key-file", metavar="FILE", type=Path, help="holds the key for that")
+    parser.add_argument(
+        "--device", metavar="NAME", help="listen to this microphone, such as plughw:CARD=Device or auto"
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="N", help=f"with --device: duration in seconds (default: {LISTEN_S:g})"
+    )
+    parser.add_argument("--url", help="use this recogniser instead of a local one (default with a key: Deepgram)")
+    parser.add_argument("--api-key-file", metavar="FILE", type=Path, help="file with the API key for it")
     parser.add_argument(
         "--keep",
         metavar="DIR",
         type=Path,
-        help="leave everything there: the recording, configuration, transcripts, logs, summary",
+        help="keep the recording, configuration, transcripts, logs and summary there",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns the demo's exit status."""
+    """Run the demo and return its exit status."""
     if arguments.seconds is not None and not (arguments.device and arguments.seconds > 0):
-        raise UsageError("--seconds goes with --device, and is more than 0")
+        raise UsageError("--seconds needs --device and a number above 0")
     local = arguments.url is None and arguments.api_key_file is None
     known = arguments.device is None
-    problems = [*_missing(local=local, known=known), *_elsewhere(arguments.url, arguments.api_key_file)]
+    problems = [*_missing(local=local, known=known), *_remote_problems(arguments.url, arguments.api_key_file)]
     if problems:
         raise ConfigurationError(*problems)
     with ExitStack() as stack:
@@ -95,14 +108,14 @@ def run(arguments: argparse.Namespace) -> int:
         plan, heard = _plan(arguments, directory, local=local)
         _introduce(heard, arguments.device, plan.listen_s, arguments.url, local=local)
         try:
-            played = asyncio.run(play(plan, _say))
+            played = asyncio.run(play(plan, _print_event))
         except asyncio.CancelledError:  # a second Ctrl-C
             return ExitStatus.INTERRUPTED
         status = _report(played, heard, arguments.device)
     if arguments.keep:
-        _print(f"Everything is in {directory}.")
+        _print(f"All files are in {directory}.")
     if status == ExitStatus.OK:
-        _go_on(known=known, local=local)
+        _suggest_next(known=known, local=local)
     return status
 
 
@@ -120,8 +133,8 @@ def _missing(*, local: bool, known: bool) -> list[str]:
     return problems
 
 
-def _elsewhere(url: str | None, key_file: Path | None) -> list[str]:
-    """What is wrong with the recogniser that was named."""
+def _remote_problems(url: str | None, key_file: Path | None) -> list[str]:
+    """Return what is wrong with the recogniser that the options name."""
     settings = Settings(
         deepgram=DeepgramSettings(url=url or DeepgramSettings().url, api_key_file=str(key_file) if key_file else None)
     )
@@ -146,7 +159,7 @@ def _directory(keep: Path | None) -> Path | None:
 
 
 def _plan(arguments: argparse.Namespace, directory: Path, *, local: bool) -> tuple[Plan, DemoRecording | None]:
-    """What to play, and what is said in it if that is known."""
+    """Return what to play, and the recording if its words are known."""
     environment = {name: value for name, value in os.environ.items() if not (local and name in KEYS)}
     if local:
         environment["no_proxy"] = "*"  # which stands between this machine and others, not between it and itself
@@ -179,25 +192,25 @@ def _introduce(
     heard: DemoRecording | None, device: str | None, listen_s: float, url: str | None, *, local: bool
 ) -> None:
     if heard:
-        _paragraph(
-            f"Recorded: {len(heard.sentences)} sentences that a volunteer of LibriVox read from Jane Austen (public "
-            f"domain). A virtual ALSA microphone plays them, with a room's silence between them: {listen_s:.0f} s."
+        _print_paragraph(
+            f"{len(heard.sentences)} sentences from Jane Austen, read by a LibriVox volunteer (public domain). A "
+            f"virtual ALSA microphone plays them with a quiet room's silence between them: {listen_s:.0f} s."
         )
     else:
-        _paragraph(f"Listening to {device} for {listen_s:.0f} s: speak. Ctrl-C ends it earlier.")
+        _print_paragraph(f"Listening to {device} for {listen_s:.0f} s: please speak. Ctrl-C stops earlier.")
     if local:
-        _paragraph(
-            "Local: everything. The recogniser is PocketSphinx, on this machine: small, from before neural networks, "
-            "and wrong about many words."
+        _print_paragraph(
+            "Local: everything. The recogniser is PocketSphinx, a small one that predates neural networks and gets "
+            "many words wrong."
         )
     else:
-        _paragraph(f"Not local: what is heard is sent to {without_secrets(url or DeepgramSettings().url)}.")
-    _paragraph("Real: `edged run`, its capture through ALSA, its gate, its WebSocket connection, its transcripts.")
+        _print_paragraph(f"Not local: the audio is sent to {without_secrets(url or DeepgramSettings().url)}.")
+    _print_paragraph("Real: `edged run` with its ALSA capture, its gate, its WebSocket connection and its transcripts.")
     _print("")
 
 
 def _report(played: DemoResult, heard: DemoRecording | None, device: str | None) -> int:
-    """Show what came of it; returns the exit status."""
+    """Print the result and return the exit status."""
     status = (
         ExitStatus.INTERRUPTED if played.interrupted else played.status if played.status >= 0 else ExitStatus.OUR_FAULT
     )
@@ -210,8 +223,8 @@ def _report(played: DemoResult, heard: DemoRecording | None, device: str | None)
         _print(line)
     if not played.summary.captured_s:
         _print("")
-        _paragraph(
-            f"Nothing was captured: {device} has given no sound. `{command(Path.cwd())} devices` lists microphones."
+        _print_paragraph(
+            f"Nothing was captured: {device} delivered no audio. `{command(Path.cwd())} devices` lists microphones."
         )
         return status or ExitStatus.SPEECH_LEFT
     if heard is None:
@@ -226,10 +239,10 @@ def _report(played: DemoResult, heard: DemoRecording | None, device: str | None)
         ]
         whole = by_sentence(ranges, spans)
     lines = [report.ReportLine(s.text, a, b) for s, a, b in zip(heard.sentences, through, whole, strict=True)]
-    _paragraph(
-        "What was said, what came through edged, and what the same recogniser makes of the recording without edged:"
+    _print_paragraph(
+        "What was said, its transcript through edged, and what the same recogniser makes of it without edged:"
         if played.whole is not None
-        else "What was said, and what came through edged:"
+        else "What was said, and its transcript through edged:"
     )
     for line in report.comparison(lines, _columns()):
         _print(line)
@@ -241,21 +254,21 @@ def _report(played: DemoResult, heard: DemoRecording | None, device: str | None)
     return status
 
 
-def _go_on(*, known: bool, local: bool) -> None:
+def _suggest_next(*, known: bool, local: bool) -> None:
     edged = command(Path.cwd())
-    _print("To go on:")
+    _print("Next:")
     if known:
         _print(f"  {edged} demo --device auto")
-        _print(f"      your own microphone; `{edged} devices` lists them")
+        _print(f"      your own microphone (`{edged} devices` lists them)")
     if local:
         _print(f"  {edged} demo --device auto --api-key-file FILE")
-        _print("      and Deepgram: audio goes there, and is paid for")
+        _print("      the same with Deepgram, which charges for the audio")
     _print(f"  {edged} check --sample")
-    _print(f"      all settings, for `{edged} run`, the daemon itself")
+    _print(f"      all settings of `{edged} run`, the daemon itself")
 
 
 def command(directory: Path) -> str:
-    """How edged is called by somebody in `directory` (absolute): `edged` if that is this one, else with its path."""
+    """Return the command that starts this edged from `directory` (absolute): `edged`, or a path."""
     program = Path(sysconfig.get_path("scripts"), "edged")
     found = shutil.which("edged")
     if found and program.exists() and Path(found).samefile(program):
@@ -269,7 +282,7 @@ def _columns() -> int:
     return min(shutil.get_terminal_size().columns, report.WIDEST)
 
 
-def _paragraph(text: str) -> None:
+def _print_paragraph(text: str) -> None:
     _print(textwrap.fill(text, _columns(), break_on_hyphens=False))
 
 
@@ -277,8 +290,8 @@ def _print(text: str) -> None:
     print(text, flush=True)
 
 
-def _say(text: str) -> None:
-    """An event: over the words that are just being said, which come back by themselves with the next of them."""
+def _print_event(text: str) -> None:
+    """Print an event over the interim transcript on a terminal, which reappears with its next update."""
     if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         _print(text)
     elif os.environ.get("NO_COLOR"):

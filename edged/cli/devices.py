@@ -1,4 +1,4 @@
-"""`edged devices`: which microphones there are, what they can do, and who holds them."""
+"""`edged devices`: list the microphones, what they support, and which process uses them."""
 
 import argparse
 
@@ -8,20 +8,21 @@ from edged.capture.libasound import configuration_fault
 from edged.model.errors import ExitStatus
 
 DESCRIPTION = """\
-List the cards that capture: the name for capture.device, what the card can do by itself (plughw: converts the rest),
-and the process that holds it. Cards that nobody holds are opened for a moment.
+List the sound cards that can capture: the name for capture.device, the formats
+that the card supports natively (plughw: converts the others), and the process
+that uses it. Cards that are free are opened briefly.
 """
 EPILOG = """\
-exit status: 0, also if there is none; 64 the command line can't be followed
+exit status: 0, also without a microphone; 64 the command line is wrong
 
 examples:
   edged devices
-  edged run --set capture.device=plughw:CARD=Device      with a name from the list
+  edged run --set capture.device=plughw:CARD=Device    (a name from the list)
 """
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the command."""
+    """Add the command to `edged`."""
     parser = subparsers.add_parser(
         "devices",
         help="list the microphones",
@@ -33,7 +34,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints them; no microphone is no error."""
+    """Print the list. Finding no microphone is not an error."""
     found = list_devices()
     for device in found:
         print(f"{device.name}\n    {device.title}\n    {device.capabilities}")
@@ -46,13 +47,11 @@ def run(args: argparse.Namespace) -> int:
     elif not found:
         print('No microphone is there. Plug one in, or transcribe a recording: capture.source = "wav".')
         if not NODES.exists():
-            print(
-                f"{NODES} is absent too: no sound driver is loaded, or this is a container without `--device {NODES}`."
-            )
+            print(f"{NODES} is absent too: no sound driver is loaded, or this container lacks `--device {NODES}`.")
     elif len(found) == 1:
-        print('\nIt is what capture.device = "auto" uses.')
+        print('\ncapture.device = "auto" uses this one.')
     else:
-        print(f'\nSeveral: choose one, e.g. under [capture]: device = "{found[0].name}"')
+        print(f'\nThere are several: choose one under [capture], such as device = "{found[0].name}"')
     if warning := converter_warning():
         print(f"\nWarning: {warning}.")
     return ExitStatus.OK

@@ -1,4 +1,4 @@
-"""What signals do before the daemon handles them: on a small machine its imports alone take a second."""
+"""Signal handlers until the daemon installs its own: on a small machine its imports alone take a second."""
 
 import os
 import signal
@@ -9,14 +9,15 @@ from edged.service.terminal import Terminal
 
 
 def settle_signals(errors: BackgroundWriter) -> None:
-    """SIGTERM and SIGINT end the process: nothing has been captured yet, so nothing is left. So does SIGHUP if the
-    terminal was closed; else it does nothing. What says so goes to `errors`.
+    """Let SIGTERM and SIGINT end the process at once, and SIGHUP too if its terminal was closed.
+
+    Nothing has been captured yet, so nothing is lost. The message about it goes to `errors`.
     """
     terminal = Terminal()
 
     def leave(status: ExitStatus) -> None:
-        """At once, wherever the program is: an exception may come while something is imported, where it is no help."""
-        errors.write(b"edged: stopped before it has listened\n")
+        """End without an exception: within an import it would not reach the top."""
+        errors.write(b"edged: stopped before capture began\n")
         errors.drain(DRAIN_S)
         os._exit(status)
 

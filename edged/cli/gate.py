@@ -1,4 +1,4 @@
-"""`edged gate`: what the gate would do with a recording, or in this room."""
+"""`edged gate`: show what the gate would do with recordings, or calibrate it to this room."""
 
 import argparse
 import json
@@ -19,58 +19,60 @@ from edged.model.cures import with_cure
 from edged.model.errors import ExitStatus, UsageError
 
 DESCRIPTION = """\
-Show what the gate would do with recordings: how much of each it would send, and in how many pieces.
+Show how much of each recording the gate would send, and in how many segments.
 
   edged gate FILE...               a table
-  edged gate FILE --plot OUT.png   a picture that explains itself
-  edged gate FILE... --compare     several settings beside each other
-  edged gate --calibrate 60        listen to this room for a minute, and recommend a preset
+  edged gate FILE --plot OUT.png   a picture of levels, voice and sent audio
+  edged gate FILE... --compare     several settings side by side
+  edged gate --calibrate 60        listen for a minute and recommend a preset
 
-WAV files are read as they are; FLAC, Ogg and MP3 need flac, ffmpeg or sox. Nothing is sent anywhere.
+WAV files are read directly; FLAC, Ogg and MP3 need flac, ffmpeg or sox.
+Nothing is sent anywhere.
 """
 EPILOG = """\
-exit status: 0 done; 64 usage, or a file that can't be read; 78 the settings are wrong.
+exit status: 0 done; 64 the command line is wrong, or a file can't be read;
+  78 the settings are wrong.
 
 examples:
   edged gate *.wav --json
   edged gate kitchen.wav --set gate.preset=noisy --plot kitchen.png
-  edged gate *.flac --compare normal noisy second_opinion=none hangover_ms=800,opens_at=0.5
+  edged gate *.flac --compare normal noisy hangover_ms=800,opens_at=0.5
   edged gate --calibrate 60 --write --config /etc/edged/edged.toml
 """
 
 BAR: Final = 30
 """Columns of the progress bar."""
 LONG_S: Final = 120
-"""From here on there is one: a Pi takes seconds."""
+"""Shortest recording that gets a progress bar: a Pi needs seconds for it."""
 
 MIN_RECORDING_S: Final = 0.03
 """Shortest recording, which is the longest frame that the settings allow."""
 
 COMPARED = (*PRESETS, "second_opinion=none", "second_opinion=micro")
-"""What `--compare` compares if nothing is named."""
+"""Settings that `--compare` compares by default."""
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the command."""
+    """Add the command to `edged`."""
     parser = subparsers.add_parser(
         "gate",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", metavar="FILE", nargs="*", type=Path, help="a recording")
+    parser.add_argument("files", metavar="FILE", nargs="*", type=Path, help="recording to examine")
     output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="one JSON object a file, a line each")
-    output.add_argument("--plot", metavar="OUT.png", type=Path, help="a picture; needs Pillow, and takes one FILE")
+    output.add_argument("--json", action="store_true", help="print one JSON object per file, one per line")
+    output.add_argument("--plot", metavar="OUT.png", type=Path, help="draw a picture of one FILE (needs Pillow)")
     output.add_argument(
         "--compare",
         metavar="SETTINGS",
         nargs="*",
-        help="presets, or options of [gate] as KEY=VALUE[,KEY=VALUE]; behind the files (default: what there is)",
+        help="presets, or [gate] options as KEY=VALUE[,KEY=VALUE]; after the files (default: every preset)",
     )
-    output.add_argument("--calibrate", metavar="SECONDS", type=_seconds, help="listen to the room, while nobody speaks")
+    output.add_argument("--calibrate", metavar="SECONDS", type=_seconds, help="listen to the room while nobody speaks")
     parser.add_argument(
-        "--write", action="store_true", help="with --calibrate: write what it recommends to the settings"
+        "--write", action="store_true", help="with --calibrate: write the recommendation to the settings"
     )
     add_configuration(parser)
     parser.set_defaults(run=run)
@@ -87,10 +89,10 @@ def _seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Raises UsageError and ConfigurationError."""
+    """Run the chosen variant. Raises UsageError and ConfigurationError."""
     if arguments.calibrate is not None:
         if arguments.files:
-            raise UsageError("--calibrate listens to the microphone: it takes no FILE")
+            raise UsageError("--calibrate listens to the microphone and takes no FILE")
         from edged.cli.gate_calibration import calibrate
 
         progress = _progress("listening")
@@ -108,8 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _plot(arguments.files, arguments.plot, settings.gate, settings.capture.channel)
     widest = max(len(file.name) for file in arguments.files)
     totals = list[float]()
-    for file, recording in (readable := _Readable(arguments.files, settings.capture.channel)):
-        heard = _heard(file, recording, settings.gate)
+    for file, recording in (readable := _ReadableFiles(arguments.files, settings.capture.channel)):
+        heard = _preview(file, recording, settings.gate)
         if arguments.json:
             print(json.dumps(as_json(file, heard)), flush=True)
             continue
@@ -123,22 +125,22 @@ def run(arguments: argparse.Namespace) -> int:
         if len(arguments.files) > 1:
             print(_row("all", widest, totals))
         print(
-            "\nvoice: what webrtcvad takes for one; speech: from the first voice to the last that holds the gate open"
+            "\nvoice: webrtcvad detects a voice; speech: from the first voice to the last one that keeps the gate open"
         )
     return readable.status
 
 
-class _Readable:
-    """The recordings among several files; those that can't be read are told, and passed over.
+class _ReadableFiles:
+    """Iterator over the recordings that can be read; the others are reported and skipped.
 
-    A single one raises UsageError.
+    A single file that can't be read raises UsageError.
     """
 
     def __init__(self, files: Sequence[Path], channel: int) -> None:
         self._files = files
         self._channel = channel
         self.status = ExitStatus.OK
-        """What the command ends with."""
+        """Exit status of the command."""
 
     def __iter__(self) -> Iterator[tuple[Path, Recording]]:
         for file in self._files:
@@ -164,7 +166,7 @@ def _read(file: Path, channel: int) -> Recording:
     return recording
 
 
-def _heard(file: Path, recording: Recording, gate: GateSettings) -> GatePreview:
+def _preview(file: Path, recording: Recording, gate: GateSettings) -> GatePreview:
     rate = recording.rate
     progress = _progress(file.name) if recording.duration_s >= LONG_S else lambda done, total: None
     detector, second = webrtc(gate.aggressiveness, rate), second_detector(gate, rate)
@@ -172,7 +174,7 @@ def _heard(file: Path, recording: Recording, gate: GateSettings) -> GatePreview:
 
 
 def as_json(file: Path, heard: GatePreview) -> dict[str, object]:
-    """For programs: seconds, to the millisecond."""
+    """Return the figures of one file for `--json`, in seconds with millisecond precision."""
     return {
         "file": str(file),
         "duration_s": round(heard.samples / heard.rate, 3),
@@ -182,7 +184,7 @@ def as_json(file: Path, heard: GatePreview) -> dict[str, object]:
 
 
 def figures(heard: GatePreview) -> list[float]:
-    """Seconds of it all, of voice, of speech, and sent."""
+    """Return seconds in total, of voice, of speech, and sent."""
     samples = (
         heard.samples,
         heard.frame * sum(frame.voiced for frame in heard.frames),
@@ -209,7 +211,7 @@ def _plot(files: list[Path], out: Path, gate: GateSettings, channel: int) -> int
         how = "sudo apt install python3-pil" if pip_refuses() else f"{sys.executable} -m pip install pillow"
         raise UsageError(f"--plot needs Pillow: run `{how}`") from None
     recording = _read(files[0], channel)
-    heard = _heard(files[0], recording, gate)
+    heard = _preview(files[0], recording, gate)
     try:
         Picture(files[0].name, recording.pcm, heard, gate, effective_second_opinion(gate)).save(out)
     except ValueError:  # Pillow's, for a name that ends in nothing it knows
@@ -225,22 +227,22 @@ def _compare(arguments: argparse.Namespace) -> int:
     wanted = arguments.compare or [
         name for name in COMPARED if name != "second_opinion=micro" or not why_unavailable("micro")
     ]
-    chosen_gates = [(name, _with(arguments, name)) for name in wanted]
+    chosen_gates = [(name, _gate_settings(arguments, name)) for name in wanted]
     channel = loader.load(arguments.config, arguments.set).settings.capture.channel
-    files = list(readable := _Readable(arguments.files, channel))
+    files = list(readable := _ReadableFiles(arguments.files, channel))
     widest = max(len("settings"), *(len(name) for name in wanted))
     print(f"{'settings':<{widest}} {'seconds':>8} {'voice':>8} {'speech':>8} {'sent':>8}        {'pieces':>7}")
     for name, gate in chosen_gates:
         totals, pieces = [0.0] * 4, 0
         for file, recording in files:
-            heard = _heard(file, recording, gate)
+            heard = _preview(file, recording, gate)
             totals = [a + b for a, b in zip(totals, figures(heard), strict=True)]
             pieces += len(heard.segments)
         print(_row(name, widest, totals, pieces), flush=True)
     return readable.status
 
 
-def _with(arguments: argparse.Namespace, name: str) -> GateSettings:
+def _gate_settings(arguments: argparse.Namespace, name: str) -> GateSettings:
     if name in PRESETS:
         more = [f"gate.preset={name}"]
     elif "=" in name:
@@ -251,7 +253,7 @@ def _with(arguments: argparse.Namespace, name: str) -> GateSettings:
 
 
 def _progress(name: str) -> Callable[[float, float], None]:
-    """A bar on a terminal, nothing elsewhere; it is gone when all is done."""
+    """Return a progress bar for a terminal, which disappears at the end; elsewhere a function that does nothing."""
     if not sys.stderr.isatty():
         return lambda done, total: None
 

@@ -1,6 +1,6 @@
-"""What the settings meet on this machine: the key, files, the source of audio, the spool's room, the journal.
+"""Checks of what the settings need on this machine: the key, files, the audio source, the spool and the journal.
 
-Changes nothing. The microphone is opened for a moment: there is no other way to know what it can do.
+They change nothing. The microphone is opened briefly, as nothing else shows what it supports.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,88 +20,88 @@ from edged.transcripts.sinks.registry import check_sinks
 
 
 class MachineChecks(NamedTuple):
-    """What was found."""
+    """Results of the checks."""
 
     key: ApiKey | None
     problems: list[str]
-    """Lines about what keeps edged from working, however often it is started."""
+    """Messages about what prevents edged from working, however often it starts."""
     warnings: list[str]
-    """Lines about what may be so on purpose, may pass, or keeps less than it promises."""
+    """Messages about what may be intended, may pass, or weakens a promise."""
 
 
-def look(settings: Settings, environ: Mapping[str, str], ignore: Collection[str] = ()) -> MachineChecks:
-    """Look at everything these settings name, but for the options (`section.key`) in `ignore`."""
-    seen = MachineChecks(None, [], [])
+def check_machine(settings: Settings, environ: Mapping[str, str], ignore: Collection[str] = ()) -> MachineChecks:
+    """Check everything that the settings name, except the options (`section.key`) in `ignore`."""
+    checks = MachineChecks(None, [], [])
     if "deepgram.api_key_file" not in ignore:
-        seen = seen._replace(key=_key(settings, environ, seen))
+        checks = checks._replace(key=_key(settings, environ, checks))
     if "deepgram.ca_file" not in ignore:
-        _certificates(settings, seen)
+        _certificates(settings, checks)
     if "deepgram.url" not in ignore:
-        _proxy(settings, environ, seen)
-    if not any(option.startswith("capture.") for option in ignore):  # what is left of them was not asked for
-        _source(settings, seen)
-    seen.problems.extend(spool_problems(settings.spool))
-    seen.warnings.extend(spool_cautions(settings.spool, settings.capture.rate))
-    _detectors(settings, seen)
+        _proxy(settings, environ, checks)
+    if not any(option.startswith("capture.") for option in ignore):  # or it would check what nobody asked for
+        _source(settings, checks)
+    checks.problems.extend(spool_problems(settings.spool))
+    checks.warnings.extend(spool_cautions(settings.spool, settings.capture.rate))
+    _detectors(settings, checks)
     sinks = check_sinks(settings.transcripts, environ)
-    seen.problems.extend(sinks.problems)
-    seen.warnings.extend(sinks.warnings)
-    return seen
+    checks.problems.extend(sinks.problems)
+    checks.warnings.extend(sinks.warnings)
+    return checks
 
 
-def _key(settings: Settings, environ: Mapping[str, str], seen: MachineChecks) -> ApiKey | None:
+def _key(settings: Settings, environ: Mapping[str, str], checks: MachineChecks) -> ApiKey | None:
     try:
         key = read_key(settings, environ)
     except ConfigurationError as error:
-        seen.problems.extend(error.problems)
+        checks.problems.extend(error.problems)
         return None
     if key is None and not is_local_host(settings.deepgram.url):
-        seen.warnings.append(NO_KEY)
+        checks.warnings.append(NO_KEY)
     if key is not None and key.warning:
-        seen.warnings.append(key.warning)
+        checks.warnings.append(key.warning)
     return key
 
 
-def _certificates(settings: Settings, seen: MachineChecks) -> None:
+def _certificates(settings: Settings, checks: MachineChecks) -> None:
     if file := settings.deepgram.ca_file:
         try:
             verifying_context(file)
         except ConfigurationError as error:
-            seen.problems.extend(error.problems)
+            checks.problems.extend(error.problems)
 
 
-def _proxy(settings: Settings, environ: Mapping[str, str], seen: MachineChecks) -> None:
+def _proxy(settings: Settings, environ: Mapping[str, str], checks: MachineChecks) -> None:
     try:
         find_proxy(settings.deepgram.url, environ)
     except RefusedError as error:  # as a warning: the service's environment may be another
-        seen.warnings.append(str(error))
+        checks.warnings.append(str(error))
 
 
-def _source(settings: Settings, seen: MachineChecks) -> None:
+def _source(settings: Settings, checks: MachineChecks) -> None:
     try:
         missing = open_source(settings.capture, lambda _: None).check()
     except ConfigurationError as error:
-        seen.problems.extend(error.problems)
+        checks.problems.extend(error.problems)
         return
     except SourceMismatchError as error:
-        seen.problems.append(str(error))
+        checks.problems.append(str(error))
         return
     if missing:
         proven = missing.message_id is MessageId.ALSA
-        (seen.problems if proven else seen.warnings).append(missing.reason)
+        (checks.problems if proven else checks.warnings).append(missing.reason)
     if settings.capture.source == "alsa":
         from edged.capture.devices import converter_warning  # it needs ALSA: a machine without may play recordings
 
-        seen.warnings.extend(filter(None, (converter_warning(), ambiguity_warning(settings.capture.device))))
+        checks.warnings.extend(filter(None, (converter_warning(), ambiguity_warning(settings.capture.device))))
 
 
-def _detectors(settings: Settings, seen: MachineChecks) -> None:
+def _detectors(settings: Settings, checks: MachineChecks) -> None:
     from edged.gate.detectors import second_detector, why_unavailable  # `check --sample` needs none of it
 
     try:
         second_detector(settings.gate, settings.capture.rate)
     except ConfigurationError as error:
-        seen.problems.extend(error.problems)
+        checks.problems.extend(error.problems)
         return
     if settings.gate.enabled and settings.gate.second_opinion == "auto" and (why := why_unavailable("silero")):
-        seen.warnings.append(f"[gate] second_opinion is none, so that loud noise is sent, and paid for: {why}")
+        checks.warnings.append(f"[gate] second_opinion is none, so loud noise is sent and paid for: {why}")

@@ -18,14 +18,14 @@ from edged.model.message_ids import MessageId
 from edged.service.standard_streams import set_up
 
 COMMANDS = {
-    "run": ("edged.cli.run", "listen, transcribe and write down, until stopped"),
-    "check": ("edged.cli.check", "what is wrong with the settings, or which of them hold"),
-    "devices": ("edged.cli.devices", "list the microphones, with the names to use for them"),
-    "recognizer": ("edged.cli.recognizer", "a recogniser on this machine, without an account"),
-    "demo": ("edged.cli.demo", "see it work, without microphone, key or network"),
-    "gate": ("edged.cli.gate", "what would be sent of a recording, or in this room"),
-    "spool": ("edged.cli.spool", "speech that waits: show it, copy it out, delete it"),
-    "service": ("edged.cli.service", "put the systemd service in place, or take it away"),
+    "run": ("edged.cli.run", "capture, transcribe and write records until stopped"),
+    "check": ("edged.cli.check", "validate the settings and show the effective ones"),
+    "devices": ("edged.cli.devices", "list the microphones and their names for capture.device"),
+    "recognizer": ("edged.cli.recognizer", "serve Deepgram's live protocol on this machine"),
+    "demo": ("edged.cli.demo", "try edged without a microphone, key or network"),
+    "gate": ("edged.cli.gate", "show what the gate would send, or calibrate it to this room"),
+    "spool": ("edged.cli.spool", "show, export or delete speech that waits for a transcript"),
+    "service": ("edged.cli.service", "install or uninstall the systemd service"),
 }
 """Each command: the module that holds it, and its line in `edged --help`. The module is imported when it is used, and
 has `add(subparsers)`, which adds a parser that sets `run`: a function of the arguments that gives the exit status."""
@@ -34,28 +34,28 @@ EPILOG = """\
 commands:
 {commands}
 
-`edged COMMAND --help` tells more about each.
+`edged COMMAND --help` describes each command.
 
 exit status:
   0    done
-  64   the command line can't be followed
-  70   a fault of edged (a traceback tells where), or output can't be written
-  75   stopped while captured speech was not yet transcribed
-  78   the settings are wrong; starting again won't help
+  64   the command line is wrong
+  70   a bug in edged (with a traceback), or output can't be written
+  75   stopped before all captured speech was transcribed
+  78   the settings are wrong; restarting does not help
   130  interrupted from the keyboard
 
 files:
-  /etc/edged/edged.toml  the settings; without this file the defaults hold
+  /etc/edged/edged.toml  the settings; without this file the defaults apply
 
-the API key, from the first of these that there is:
+the API key comes from the first of these that exists:
   $CREDENTIALS_DIRECTORY/deepgram-api-key (systemd), the file that deepgram.api_key_file names, $DEEPGRAM_API_KEY
 
 examples:
-  edged devices          which microphones there are
-  edged check --sample   every option, with its default and what it means
-  edged check            what is wrong, all of it at once
+  edged devices          list the microphones
+  edged check --sample   print every option, its default and its meaning
+  edged check            list every problem with the settings
   edged run --set 'transcripts.sinks=["console"]'
-                         transcribe, and show it here
+                         transcribe and show the transcript here
 """
 
 
@@ -109,7 +109,7 @@ def _guarded(argv: list[str]) -> int:
         return ExitStatus.INTERRUPTED
     except Exception:  # noqa: BLE001  the last line of defence: nothing else may decide the exit status
         traceback.print_exc()
-        say("this is a fault of edged, not of your settings: please report the lines above")
+        say("this is a bug in edged, not in your settings: please report the lines above")
         return ExitStatus.OUR_FAULT
 
 
@@ -130,7 +130,9 @@ def whole_parser(commands: Collection[str] = COMMANDS.keys()) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", help="one of those below", dest="command", required=True)
+    subparsers = parser.add_subparsers(
+        metavar="COMMAND", help="one of the commands below", dest="command", required=True
+    )
     for name, (module, _) in COMMANDS.items():
         if name in commands:
             import_module(module).add(subparsers)

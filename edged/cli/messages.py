@@ -1,8 +1,8 @@
-"""How commands speak to people beside their output."""
+"""Messages of the commands on standard error."""
 
 import sys
 
 
 def say(text: str) -> None:
-    """One line of edged's on standard error, kept to one line whatever a file in it is called."""
+    """Print a message on standard error, with control characters escaped so that it stays one line."""
     print("edged: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text), file=sys.stderr)

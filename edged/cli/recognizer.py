@@ -1,4 +1,4 @@
-"""`edged recognizer`: a recogniser of one's own, speaking Deepgram's live protocol."""
+"""`edged recognizer`: a local server of Deepgram's live protocol."""
 
 import argparse
 import asyncio
@@ -20,31 +20,46 @@ from edged.recognizer.quirks import Quirks
 from edged.recognizer.server import Server
 
 DESCRIPTION = """\
-Serve Deepgram's live protocol on this machine, so that edged, and any other Deepgram client, runs without an account.
-Point edged at it with the line that it prints:  edged run --set deepgram.url=ws://127.0.0.1:8700/v1/listen
+Serve Deepgram's live protocol on this machine, so that edged and other Deepgram
+clients run without an account. It prints the URL to use:
+  edged run --set deepgram.url=ws://127.0.0.1:8700/v1/listen
 
 engines:
-  pocketsphinx  real recognition (US English, 16000 Hz); needs the Python package pocketsphinx
-  script        a recording with known words (--script): each word is answered when exactly its audio has arrived
+  pocketsphinx  real recognition (US English, 16000 Hz); needs the Python
+                package pocketsphinx
+  script        a recording with known words (--script): returns each word
+                exactly when its audio has arrived
 """
 EPILOG = """\
-faults, for trying out what a client makes of them:  --fault VERB[:ARGUMENT...][@WHEN][*TIMES], any number
-  refuse[:STATUS[:RETRY_AFTER]]  answer the handshake with this HTTP status (503)
+faults, for testing clients: --fault FAULT[:ARGUMENT...][@WHEN][*TIMES]
+  refuse[:STATUS[:RETRY_AFTER]]  refuse the handshake with an HTTP status (503)
   portal[:html|redirect]         answer the handshake like a captive portal
   hang                           never answer the handshake
-  reset                          break the TCP connection
+  reset                          reset the TCP connection
   close[:CODE[:REASON]]          close with this code (1011)
-  black_hole                     take everything, answer nothing any more, not even pings
-  stall[:forever|until_close]    give no results any more; until_close: they all come after CloseStream
-  garbage                        say senseless things once
-  tear                           send only half of the next final that has words
+  black_hole                     accept everything and answer nothing, not even
+                                 pings
+  stall[:forever|until_close]    stop sending results; until_close: send them
+                                 all after CloseStream
+  garbage                        send invalid messages once
+  tear                           send only half of the next final with words
   slow[:RATE]                    read at this many times real time (0.5)
-  WHEN: 12.5 - seconds of audio received over all connections; t10 - seconds since the start;
-        word7 - half of the script's word 7 (from 0) has come. Handshakes: t10 only. Without it: at once.
-  e.g.  --fault refuse:503*3  --fault reset@12.5  --fault 'close:1011:going away@word7*2'
+  WHEN is one of
+    12.5   seconds of audio received over all connections
+    t10    seconds since the start; the only form for handshakes
+    word7  half of the script's word 7 (counted from 0) has arrived
+  Without WHEN the fault strikes at once. --fault can be repeated:
+    --fault refuse:503*3 --fault reset@12.5
+    --fault 'close:1011:going away@word7*2'
 
-It has no limit on who may connect but --api-key-file: listen on other addresses in networks you trust only.
-Exit status: 0 stopped by SIGTERM or Ctrl-C, 64 the command line can't be followed.
+Only --api-key-file restricts who may connect: listen on other addresses in
+trusted networks only.
+
+exit status: 0 stopped by SIGTERM or Ctrl-C; 64 the command line is wrong
+
+examples:
+  edged recognizer
+  edged recognizer --script speech.wav --fault reset@12.5
 """
 
 
@@ -52,54 +67,61 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     """Add the command to `edged`."""
     parser = subparsers.add_parser(
         "recognizer",
-        help="a local recogniser that speaks Deepgram's live protocol",
+        help="serve Deepgram's live protocol on this machine",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--engine", choices=("pocketsphinx", "script"), help="default: script with --script, else pocketsphinx"
+        "--engine", choices=("pocketsphinx", "script"), help="default: script with --script, otherwise pocketsphinx"
     )
     parser.add_argument(
         "--script",
         metavar="FILE.wav",
         type=Path,
-        help='the recording (16-bit mono); its words are in FILE.json beside it, [{"word", "start", "end"}, ...],'
-        " whole numbers are samples, others seconds",
+        help='recording (16-bit mono), with its words in FILE.json beside it: [{"word", "start", "end"}, ...], where '
+        "whole numbers are samples, and others seconds",
     )
-    parser.add_argument("--listen", metavar="ADDRESS", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=8700, help="0 takes a free one; default: %(default)s")
     parser.add_argument(
-        "--api-key-file", metavar="FILE", type=Path, help="holds the key that clients must have; default: any will do"
+        "--listen", metavar="ADDRESS", default="127.0.0.1", help="address to listen on (default: %(default)s)"
     )
-    parser.add_argument("--cert", metavar="FILE", type=Path, help="serve TLS with this certificate (PEM); needs --key")
-    parser.add_argument("--key", metavar="FILE", type=Path, help="its private key (PEM)")
+    parser.add_argument(
+        "--port", type=int, default=8700, help="port to listen on; 0 for any free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--api-key-file",
+        metavar="FILE",
+        type=Path,
+        help="file with the key that clients must send (default: accept any)",
+    )
+    parser.add_argument("--cert", metavar="FILE", type=Path, help="certificate for TLS (PEM); needs --key")
+    parser.add_argument("--key", metavar="FILE", type=Path, help="private key of the certificate (PEM)")
     parser.add_argument(
         "--max-rate",
         metavar="N",
         type=float,
         default=1.25,
-        help="audio is processed at so many times real time at most; default: %(default)s, like Deepgram",
+        help="fastest processing, in times of real time (default: %(default)s, as Deepgram)",
     )
-    parser.add_argument("--fault", action="append", default=[], metavar="ORDER", help="see below")
+    parser.add_argument("--fault", action="append", default=[], metavar="FAULT", help="inject a fault (see below)")
     parser.add_argument(
         "--unkind",
         action="store_true",
-        help="behave as a recogniser may: finals that end in mid-word, uneven word times (80 ms), Finalize late or not"
-        " answered, other punctuation each time",
+        help="show the irregularities of real recognisers: finals that end in mid-word, word times off by up to 80 ms, "
+        "late or ignored Finalize, changing punctuation",
     )
-    parser.add_argument("--seed", type=int, default=0, help="draws the unkindness; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of --unkind (default: %(default)s)")
     parser.add_argument(
         "--compatible",
         action="store_true",
-        help="behave as other compatible servers do: Finalize closes with 4400, Metadata on open, times from words,"
-        " no empty interims, confidence 0, 30 s idle limit",
+        help="behave like other compatible servers: Finalize closes with 4400, Metadata on open, times from words, "
+        "no empty interims, confidence 0, idle limit 30 s",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT; raises an `EdgedError` for what the user has to change."""
+    """Serve until SIGTERM or SIGINT. Raises an `EdgedError` for what the user must change."""
     server = _server(args)
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -159,7 +181,7 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     if cert is None and key is None:
         return None
     if cert is None or key is None:
-        raise UsageError("--cert and --key belong together")
+        raise UsageError("--cert and --key need each other")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(cert, key)
@@ -176,7 +198,7 @@ def _key(path: Path) -> str:
         why = with_cure(error) if isinstance(error, OSError) else "not a text file"
         raise UsageError(f"--api-key-file {path}: {why}") from error
     if not key or any(character.isspace() for character in key):
-        raise UsageError(f"--api-key-file {path}: holds no key (one word, nothing else)")
+        raise UsageError(f"--api-key-file {path}: must hold a key: one word and nothing else")
     return key
 
 

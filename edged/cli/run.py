@@ -1,4 +1,4 @@
-"""`edged run`: listen, transcribe and write down, until stopped."""
+"""`edged run`: capture, transcribe and write records until stopped."""
 
 import argparse
 import faulthandler
@@ -22,41 +22,48 @@ from edged.service import log
 from edged.transcripts.sinks import registry
 
 DESCRIPTION = """\
-Listen, transcribe and write down, in the foreground, until stopped. The log goes to standard error.
+Capture, transcribe and write records in the foreground until stopped.
+The log goes to standard error.
 
-SIGTERM and SIGINT (Ctrl-C) wait for the last words, daemon.stop_s at most, and end it; a second one ends it at once.
-SIGHUP opens the transcript file again (for logrotate); the SIGHUP of a terminal that was closed stops it.
+SIGTERM or SIGINT (Ctrl-C) stops edged after waiting up to daemon.stop_s for
+final results; a second one stops it at once. SIGHUP reopens the transcript
+file (for logrotate), or stops edged if its terminal was closed.
 """
 EPILOG = """\
-exit status: 0 stopped, or the recording has ended, and all is transcribed and written; 64 the command line can't be
-  followed; 70 a fault of edged itself; 75 stopped while captured speech was not yet transcribed or written;
-  78 the settings are wrong, starting again won't help; 130 interrupted with Ctrl-C, all is transcribed and written
+exit status:
+  0    stopped, or the recording ended; everything is transcribed and written
+  64   the command line is wrong
+  70   a bug in edged
+  75   stopped before all captured speech was transcribed and written
+  78   the settings are wrong; restarting does not help
+  130  interrupted with Ctrl-C; everything is transcribed and written
 
 examples:
   edged run
   edged run --config kiosk.toml --summary summary.json
-  edged run --set 'transcripts.sinks=["console"]' --set capture.device=plughw:CARD=Device
+  edged run --set 'transcripts.sinks=["console"]' \\
+            --set capture.device=plughw:CARD=Device
 """
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the command."""
+    """Add the command to `edged`."""
     parser = subparsers.add_parser(
         "run",
-        help="listen, transcribe and write down, until stopped",
+        help="capture, transcribe and write records until stopped",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_configuration(parser)
     parser.add_argument(
-        "--summary", metavar="FILE", type=Path, help="at the end, write to FILE what the run came to, as JSON"
+        "--summary", metavar="FILE", type=Path, help="write the run's totals to FILE as JSON at the end"
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns the daemon's exit status."""
+    """Run the daemon and return its exit status."""
     if arguments.summary:
         _try_to_write(arguments.summary)
     loaded = loader.load(arguments.config, arguments.set)
@@ -79,14 +86,14 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 with open(arguments.summary, "wb", opener=_at_once) as file:
                     file.write(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
-            except OSError as error:  # the run is over: what it came to stays its status
+            except OSError as error:  # the run is over, and keeps its exit status
                 logger.warning("the summary can't be written to %s: %s", arguments.summary, with_cure(error))
 
     return ExitStatus(process.run(settings, key, on_end))
 
 
 def _try_to_write(file: Path) -> None:
-    """Raises UsageError if it can't be written, now and not after a day; leaves no empty file."""
+    """Raise UsageError if the file can't be written: now, not after a day. Leaves no empty file behind."""
     try:
         there = file.exists()
         open(file, "ab", opener=_at_once).close()
@@ -97,5 +104,5 @@ def _try_to_write(file: Path) -> None:
 
 
 def _at_once(name: str, flags: int) -> int:
-    """Open without waiting: a pipe that nobody reads is an error."""
+    """Open without blocking, so that a pipe without a reader is an error."""
     return os.open(name, flags | os.O_NONBLOCK, 0o666)

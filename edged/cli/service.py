@@ -1,4 +1,4 @@
-"""`edged service install` and `uninstall`: the systemd service, for an edged that came by pip."""
+"""`edged service install` and `uninstall`: the systemd service of an edged that pip installed."""
 
 import argparse
 import grp
@@ -33,46 +33,50 @@ FILES = {
     "edged.logrotate": "etc/logrotate.d/edged",
     "edged.catalog": "usr/local/lib/systemd/catalog/edged.catalog",
 }
-"""What is put in place, and where."""
+"""Files to install, by the name of their template."""
 
 COMMAND = "usr/local/bin/edged"
-"""A link to the program: in everybody's path, and in the one that sudo has."""
+"""Link to the program, in the search path of every user and of sudo."""
 
 PACKAGED = ("usr/lib/systemd/system/edged.service", "lib/systemd/system/edged.service")
-"""Where a distribution's package has its unit."""
+"""Places of the unit that a distribution's package installs."""
 
 HIDDEN = ("home", "root", "run/user", "tmp", "var/tmp")
-"""What the service can't see: ProtectHome= and PrivateTmp= in the unit."""
+"""Directories that ProtectHome= and PrivateTmp= in the unit hide from the service."""
 
 FIXED_PATH = re.compile(r"[A-Za-z0-9/._+@-]+")
-"""What needs no quoting in a unit file."""
+"""A path that needs no quoting in a unit file."""
 
 ENVIRONMENT = "/opt/edged"
-"""Where an environment for the service is to be made."""
+"""Directory of the virtual environment to recommend for the service."""
 
 EXTRA = "[silero]" if sys.maxsize > 1 << 32 else ""
-"""What pip is to bring beside edged: the second opinion, which 32-bit machines can't have."""
+"""Extra for pip to install with edged: the second opinion, which 32-bit machines can't run."""
 
 USER = "edged"
-"""The service's user, and his group; as in the units."""
+"""User and group of the service, as in the units."""
 
 READERS = "adm"
-"""The group that may read transcripts; as in the units."""
+"""Group that may read transcripts, as in the units."""
 
 DESCRIPTION = f"""\
-install: puts edged.service and edged@.service in place, to run this very edged, makes its user, and the sample
-  configuration if there is none. What an edged in a terminal has left in /etc/edged and /var/log/edged it lets the
-  service use, and says so. Nothing is started. It refuses an edged in a home directory, which the service can't
-  see, and prints the commands for one in {ENVIRONMENT}.
+install: add edged.service and edged@.service, which run this installation of
+  edged, create the service's user, and write a sample configuration if there
+  is none. Files that edged left in /etc/edged and /var/log/edged when it ran in
+  a terminal become accessible to the service; each is listed. Nothing is
+  started. An installation in a home directory is refused, as the service can't
+  see it; the commands for one in {ENVIRONMENT} are printed instead.
 
-uninstall: stops the services and takes away what install has put in place. The configuration, the key, transcripts and
-  speech that is not yet transcribed stay; it says where.
+uninstall: stop the services and remove what install added. The configuration,
+  the key, transcripts and speech without a transcript stay; their places are
+  printed.
 
 Both need root and systemd. The Debian package does all of this by itself.
 """
 
 EPILOG = """\
-exit status: 0 done; 64 not root, or usage; 78 something stands in the way (the line says what)
+exit status: 0 done; 64 not root, or the command line is wrong; 78 something
+  prevents it (the message says what)
 
 examples:
   sudo "$(command -v edged)" service install
@@ -81,10 +85,10 @@ examples:
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the command."""
+    """Add the command to `edged`."""
     parser = subparsers.add_parser(
         "service",
-        help="put the systemd service in place, or take it away",
+        help="install or uninstall the systemd service",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -94,53 +98,53 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns the exit status. Raises UsageError, or ConfigurationError for what stands in the way."""
-    if arguments.action == "install" and (reason := packaged(Path("/"))):
+    """Install or uninstall. Raises UsageError, or ConfigurationError for what prevents it."""
+    if arguments.action == "install" and (reason := find_package(Path("/"))):
         raise ConfigurationError(reason)
     if os.geteuid():
         raise UsageError(f"this needs root: sudo {sys.executable} -m edged service {arguments.action}")
     if arguments.action == "uninstall":
         return _uninstall(Path("/"))
     me = Installation.this()
-    if reason := me.unseen():
+    if reason := me.obstacle():
         say(reason)
-        print("\n".join(me.way_out()))
+        print("\n".join(me.instructions()))
         return ExitStatus.CONFIGURATION
     return _install(Path("/"), me)
 
 
 class Installation(NamedTuple):
-    """Where an edged is: what of it the service must be able to see."""
+    """Places of an installation of edged that the service must be able to see."""
 
     program: Path
-    """What `ExecStart=` runs."""
+    """Program that `ExecStart=` runs."""
     needs: tuple[Path, ...]
-    """The places of its interpreter, libraries and code."""
+    """Paths of its interpreter, libraries and code."""
     checkout: Path | None = None
-    """Where its source is, if it runs from there."""
+    """Source directory, if edged runs from one."""
 
     @classmethod
     def this(cls) -> "Installation":
-        """The edged that is running."""
+        """Return the installation that is running."""
         code = Path(edged.__file__).resolve().parent
         needs = (Path(sys.executable).absolute(), Path(sys.executable).resolve(), Path(sys.base_prefix).resolve(), code)
         source = code.parent if (code.parent / "pyproject.toml").exists() else None
         return cls(Path(sysconfig.get_path("scripts"), "edged"), needs, source)
 
-    def unseen(self) -> str | None:
-        """Why the service could not run it, in a line; None if it can."""
+    def obstacle(self) -> str | None:
+        """Return why the service could not run it, in one line, or None if it can."""
         for place in (self.program, *self.needs):
             hidden = next((each for each in HIDDEN if place.is_relative_to(f"/{each}")), None)
             if hidden:
-                return f"{place} is below /{hidden}, where the service can't see it; make an edged for it with:"
+                return f"{place} is below /{hidden}, which the service can't see; install edged for the service with:"
             if not FIXED_PATH.fullmatch(str(place)):
-                return f"{place} has characters that a unit file can't take as they are; make an edged for it with:"
+                return f"{place} has characters that a unit file can't contain; install edged for the service with:"
         if not os.access(self.program, os.X_OK):
-            return f"{self.program} is not there, so there is nothing to start; make an edged for the service with:"
+            return f"{self.program} does not exist, so there is nothing to start; install edged for the service with:"
         return None
 
-    def way_out(self) -> list[str]:
-        """Commands that make one which the service can see."""
+    def instructions(self) -> list[str]:
+        """Return the commands that make an installation which the service can see."""
         what = f"{self.checkout}{EXTRA}" if self.checkout else f"edged{EXTRA}=={edged.__version__}"
         return [
             f"  sudo python3 -m venv {ENVIRONMENT}",
@@ -150,49 +154,49 @@ class Installation(NamedTuple):
 
 
 def templates() -> Path:
-    """The directory with the files of `FILES`: in a wheel's data, or beside the code in a checkout."""
+    """Return the directory with the templates: in a wheel's data, or beside the code in a checkout."""
     installed = Path(sysconfig.get_path("data"), "share/edged/systemd")
     return installed if installed.is_dir() else Path(edged.__file__).parents[1] / "systemd"
 
 
-def made_for(program: Path, text: str) -> str:
-    """A file of `FILES` for an edged at `program`, marked as ours. The manual pages are the package's."""
+def render(program: Path, text: str) -> str:
+    """Return a template for `program`, marked as ours and without the package's manual pages."""
     text = re.sub("^Documentation=.*\n", "", text, flags=re.MULTILINE)
     return f"{OURS}\n{text.replace('ExecStart=/usr/bin/edged ', f'ExecStart={program} ')}"
 
 
-def packaged(root: Path) -> str | None:
-    """A line if a distribution's package has brought the service already."""
+def find_package(root: Path) -> str | None:
+    """Return a message if a distribution's package has installed the service already."""
     unit = next((root / each for each in PACKAGED if (root / each).exists()), None)
-    return None if unit is None else f"the package edged is installed ({unit}), and brings its service along"
+    return None if unit is None else f"the package edged is installed ({unit}) and has its own service"
 
 
-def in_the_way(root: Path) -> list[str]:
-    """A line for each file that is not ours; `root` is `/`."""
-    problems = list(filter(None, [packaged(root)]))
+def find_obstacles(root: Path) -> list[str]:
+    """Return a message for each file in the way that is not ours; `root` is `/`."""
+    problems = list(filter(None, [find_package(root)]))
     for place in FILES.values():
         if (file := root / place).exists() and not is_ours(file):
-            problems.append(f"{file} is not by `edged service install`: move it away")
+            problems.append(f"{file} was not written by `edged service install`: move it away")
     return problems
 
 
-def runs(root: Path) -> bool:
-    """Whether systemd runs, as sd_booted(3) finds out; in an image that is being made it doesn't, and needn't."""
+def systemd_runs(root: Path) -> bool:
+    """Whether systemd runs, as sd_booted(3) decides it. While an image is being built it does not, and need not."""
     return (root / "run/systemd/system").is_dir()
 
 
 def is_ours(file: Path) -> bool:
-    """Whether `install` put it there."""
+    """Whether `install` wrote the file."""
     with file.open(errors="replace") as stream:
         return stream.readline().rstrip("\n") == OURS
 
 
 def _install(root: Path, me: Installation) -> int:
-    if problems := in_the_way(root):
+    if problems := find_obstacles(root):
         raise ConfigurationError(*problems)
     try:
         for name, place in FILES.items():
-            _write(root / place, made_for(me.program, (templates() / name).read_text()))
+            _write(root / place, render(me.program, (templates() / name).read_text()))
         configuration = root / DEFAULT_PATH.relative_to("/")
         if not configuration.exists():
             _write(configuration, sample(FOR_THE_SERVICE))
@@ -201,35 +205,34 @@ def _install(root: Path, me: Installation) -> int:
             (root / COMMAND).symlink_to(me.program)
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {with_cure(error)}") from None
-    _call("systemd-sysusers", str(root / FILES["edged.sysusers"]))
-    for line in _hand_over(root):
+    _run_systemd("systemd-sysusers", str(root / FILES["edged.sysusers"]))
+    for line in _grant_access(root):
         print(line)
-    for line in _unfit(configuration):
+    for line in _configuration_problems(configuration):
         say(f"warning: {line}")
-    _call("journalctl", "--update-catalog")
-    if runs(root):
-        _call("systemctl", "daemon-reload")
+    _run_systemd("journalctl", "--update-catalog")
+    if systemd_runs(root):
+        _run_systemd("systemctl", "daemon-reload")
     store = f"/etc/credstore/{CREDENTIAL}"
     print(
-        f"In place, and not yet started. Now:\n"
+        f"Installed, but not started. Next:\n"
         f"  sudo install -D -m 0600 FILE-WITH-THE-KEY {store}\n"
-        f"  {me.program} devices            # and, if it is not the only microphone, capture.device in {DEFAULT_PATH}\n"
+        f"  {me.program} devices            # with several microphones, set capture.device in {DEFAULT_PATH}\n"
         f"  sudo systemctl enable --now edged\n"
         f"  systemctl status edged\n"
-        f"Other microphones: /etc/edged/NAME.toml and sudo systemctl enable --now edged@NAME"
+        f"For another microphone: /etc/edged/NAME.toml and sudo systemctl enable --now edged@NAME"
     )
     return ExitStatus.OK
 
 
-def _hand_over(root: Path) -> list[str]:
-    """Let the service use what an edged in a terminal has left; a line for what that took. systemd gives it the spool.
-
-    Raises ConfigurationError.
+def _grant_access(root: Path) -> list[str]:
+    """Give the service what edged left behind in a terminal, and return a line for each change. systemd hands over the
+    spool. Raises ConfigurationError.
     """
     try:
         user, readers = pwd.getpwnam(USER), grp.getgrnam(READERS).gr_gid
     except KeyError as error:
-        raise ConfigurationError(f"systemd-sysusers has not made it: {error.args[0]}") from None
+        raise ConfigurationError(f"systemd-sysusers did not create it: {error.args[0]}") from None
     settings = _changed(root / "etc/edged", "*.toml", lambda fd: _let_read(fd, user.pw_gid))
     transcripts = [
         each
@@ -237,16 +240,16 @@ def _hand_over(root: Path) -> list[str]:
         for each in _changed(directory, "*.jsonl*", lambda fd: _give(fd, user.pw_uid, readers))
     ]
     lines = {
-        f"The group {USER} may read now: ": settings,
-        f"Belongs to {USER} now, for the group {READERS} to read: ": transcripts,
+        f"Readable by the group {USER} now: ": settings,
+        f"Owned by {USER} now, readable by the group {READERS}: ": transcripts,
     }
     return [what + ", ".join(map(str, places)) for what, places in lines.items() if places]
 
 
 def _changed(directory: Path, pattern: str, change: Callable[[int], bool]) -> list[Path]:
-    """Change a directory, and what it has of a kind; what that took anything for.
+    """Apply `change` to a directory and its files that match `pattern`; return the paths that it changed.
 
-    Links are left out: whoever may write there is not root. Raises ConfigurationError.
+    Symbolic links are skipped, as others than root may write there. Raises ConfigurationError.
     """
     changed = []
     for place in (directory, *sorted(directory.glob(pattern))):
@@ -286,8 +289,8 @@ def _give(fd: int, user: int, group: int) -> bool:
     return True
 
 
-def _unfit(configuration: Path) -> list[str]:
-    """Lines about what keeps the service from starting with this configuration, or is not for it."""
+def _configuration_problems(configuration: Path) -> list[str]:
+    """Return messages about what prevents the service from starting, or does not suit it."""
     try:
         loaded = read(configuration)
     except ConfigurationError as error:
@@ -295,7 +298,7 @@ def _unfit(configuration: Path) -> list[str]:
     lines = loaded.problems
     on_stdout = sinks_on_stdout(loaded.settings.transcripts.sinks)
     return lines + [
-        f"{configuration}: {sink} in sinks puts all that is said into the service's log: take it out"
+        f"{configuration}: {sink} in sinks writes every transcript into the service's log: remove it"
         for sink in on_stdout
     ]
 
@@ -306,12 +309,12 @@ def _uninstall(root: Path) -> int:
     linked = command.is_symlink() and _starts(root / FILES["edged.service"], command.readlink())
     units = [name for name in ours if name.endswith(".service")]
     if not ours:
-        say("there is nothing here by `edged service install`")
+        say("there is nothing that `edged service install` has put here")
         return ExitStatus.OK
-    if units and runs(root):
-        _call("systemctl", "stop", *(unit.replace("@", "@*") for unit in units))
+    if units and systemd_runs(root):
+        _run_systemd("systemctl", "stop", *(unit.replace("@", "@*") for unit in units))
     if units:
-        _call("systemctl", "disable", *units)
+        _run_systemd("systemctl", "disable", *units)
     try:
         for name in ours:
             (root / FILES[name]).unlink()
@@ -320,13 +323,13 @@ def _uninstall(root: Path) -> int:
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {with_cure(error)}") from None
     if "edged.catalog" in ours:
-        _call("journalctl", "--update-catalog")
-    if runs(root):
-        _call("systemctl", "daemon-reload")
+        _run_systemd("journalctl", "--update-catalog")
+    if systemd_runs(root):
+        _run_systemd("systemctl", "daemon-reload")
     print(
-        "Taken away. What stays, and how to delete it:\n"
+        "Uninstalled. What remains, and how to delete it:\n"
         "  sudo rm -r /var/log/edged*                        # transcripts\n"
-        "  sudo rm -r /var/lib/edged* /run/edged*            # speech that is not yet transcribed\n"
+        "  sudo rm -r /var/lib/edged* /run/edged*            # speech without a transcript\n"
         f"  sudo rm -r /etc/edged /etc/credstore/{CREDENTIAL}  # configuration and key\n"
         "  sudo userdel edged"
     )
@@ -339,7 +342,7 @@ def _starts(unit: Path, program: Path) -> bool:
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all, readable by all: there is nothing secret in it."""
+    """Write a file atomically, readable by all: it holds no secret."""
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_name(f".{file.name}.new")
     new.write_text(text)
@@ -347,15 +350,15 @@ def _write(file: Path, text: str) -> None:
     new.replace(file)
 
 
-def _call(*command: str) -> None:
-    """Run a program of systemd's. Raises ConfigurationError."""
+def _run_systemd(*command: str) -> None:
+    """Run one of systemd's programs. Raises ConfigurationError."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise ConfigurationError(f"{command[0]} is not there: this machine does not run systemd") from None
+        raise ConfigurationError(f"{command[0]} is missing: this machine does not run systemd") from None
     if done.returncode:
         raise ConfigurationError(f"{' '.join(command)}: {_last_line(done.stderr.splitlines())}")
 
 
 def _last_line(lines: Sequence[str]) -> str:
-    return lines[-1] if lines else "failed, without a word"
+    return lines[-1] if lines else "failed without a message"

@@ -1,4 +1,4 @@
-"""`edged spool`: what waits to be transcribed, its audio as files, and dropping what is too old to matter."""
+"""`edged spool`: show, export or delete speech that waits for a transcript."""
 
 import argparse
 import json
@@ -16,27 +16,30 @@ from edged.service.log import duration
 from edged.spool.inspection import Progress, SpoolSnapshot, drop, export, look, older_than
 
 DESCRIPTION = """\
-Speech that is not transcribed yet lies in the spool: in spool.runtime_directory for some seconds, in spool.directory
-when it waits longer. All of this works while edged runs.
+Show, export or delete speech that waits for a transcript. The spool keeps it in
+spool.runtime_directory for some seconds, and in spool.directory when it waits
+longer. Every action works while edged runs.
 
-  edged spool status                 how much waits, since when, and how much space it takes
-  edged spool export DIR             write it as WAV files named by time, with an index.json
-  edged spool drop --older-than 2d   forget what has waited longer; asks before it does
+  edged spool status                 how much waits, since when, and its size
+  edged spool export DIR             write it as WAV files, with an index.json
+  edged spool drop --older-than 2d   delete what has waited longer (asks first)
 """
 EPILOG = """\
-Age is elapsed time, as far as it is known: audio from before a reboot whose clock was never set counts as no older than
-this boot.
-exit status: 0 done, also with nothing to do; 64 usage, or the answer was no; 70 the spool can't be read; 78 settings.
+Age is elapsed time as far as it is known: audio from before a reboot whose
+clock was never set counts as no older than this boot.
+
+exit status: 0 done, also with nothing to do; 64 the command line is wrong, or
+  the answer was no; 70 the spool can't be read; 78 the settings are wrong.
 """
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 BAR: Final = 30
-"""Columns."""
+"""Width of the progress bar, in columns."""
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the command."""
+    """Add the command to `edged`."""
     parser = subparsers.add_parser(
         "spool",
         description=DESCRIPTION,
@@ -44,22 +47,26 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    status = actions.add_parser("status", help="how much waits", description="How much waits, and since when.")
+    status = actions.add_parser(
+        "status", help="show how much waits", description="Show how much speech waits, and since when."
+    )
     status.set_defaults(run=_status)
     exporting = actions.add_parser(
         "export",
         help="write it as WAV files",
-        description="Write what waits as WAV files named by time (UTC), and an index.json that tells what is in each.",
+        description="Write the waiting speech as WAV files named by time (UTC), and an index.json that describes them.",
     )
-    exporting.add_argument("directory", metavar="DIR", type=Path, help="empty, or made if absent")
+    exporting.add_argument("directory", metavar="DIR", type=Path, help="empty directory; created if absent")
     exporting.set_defaults(run=_export)
     dropping = actions.add_parser(
-        "drop", help="forget some of it", description="Forget what has waited longer than a time; asks before it does."
+        "drop",
+        help="delete what has waited too long",
+        description="Delete speech that has waited longer than AGE; asks first.",
     )
     dropping.add_argument(
         "--older-than", metavar="AGE", required=True, type=_age_s, help="such as 90s, 30m, 12h, 2d or 1w"
     )
-    dropping.add_argument("--yes", action="store_true", help="do not ask")
+    dropping.add_argument("--yes", action="store_true", help="delete without asking")
     dropping.set_defaults(run=_drop)
     for each in (status, exporting, dropping):
         add_configuration(each)
@@ -81,7 +88,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def report(seen: SpoolSnapshot) -> list[str]:
-    """What `status` prints."""
+    """Return the lines that `status` prints."""
     lines = []
     for store in seen.stores:
         held_bytes = 2 * sum(store.audio.samples_by_run.values())
@@ -92,12 +99,12 @@ def report(seen: SpoolSnapshot) -> list[str]:
         )
     records = [entry for store in seen.stores for entry in store.outbox.list_entries()]
     undelivered = sum(not entry.done for entry in records)
-    lines.append(f"{'outbox':<10} {len(records):6} records, {undelivered} of them not delivered everywhere yet")
+    lines.append(f"{'outbox':<10} {len(records):6} records, {undelivered} of them not yet delivered to every sink")
     for path in sorted(path for directory in seen.paths for path in directory.glob("*.bad-*")):
         if not path.name.endswith(("-wal", "-shm")):
-            lines.append(f"{'damaged':<10} {path.stat().st_size / 1e6:9.2f} MB set aside: {path}")
+            lines.append(f"{'damaged':<10} {path.stat().st_size / 1e6:9.2f} MB moved aside: {path}")
     if not seen.backlogs:
-        return [*lines, "nothing waits to be transcribed"]
+        return [*lines, "nothing waits for a transcript"]
     lines += ["", f"{'run':<14}{'from (UTC)':<26}{'waits':>12}{'MB':>10}{'pieces':>8}   oldest"]
     for backlog in seen.backlogs:
         first = backlog.stretches[0].start
@@ -110,7 +117,7 @@ def report(seen: SpoolSnapshot) -> list[str]:
             f"{len(backlog.stretches):>8}   {duration(backlog.age_s)}"
         )
     total_s = sum(backlog.seconds for backlog in seen.backlogs)
-    return [*lines, f"{duration(total_s)} of speech wait in all"]
+    return [*lines, f"{duration(total_s)} of speech wait in total"]
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -143,7 +150,7 @@ def _drop(arguments: argparse.Namespace) -> int:
     question = f"{duration(seconds)} of speech of {len(old)} run{'s'[: len(old) != 1]} will never be transcribed."
     if not arguments.yes:
         if not sys.stdin.isatty():
-            raise UsageError(f"{question} Say --yes if that is meant: there is nobody to ask")
+            raise UsageError(f"{question} Pass --yes to confirm: standard input is not a terminal")
         if input(f"{question} Drop it? [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing was dropped")
             return ExitStatus.USAGE
@@ -154,7 +161,7 @@ def _drop(arguments: argparse.Namespace) -> int:
 
 
 def _progress() -> Progress:
-    """A bar on a terminal, nothing elsewhere."""
+    """Return a progress bar for a terminal; elsewhere a function that does nothing."""
     if not sys.stderr.isatty():
         return lambda done, total: None
 

@@ -1,4 +1,4 @@
-"""What the spool's two directories are on this machine: can they be written, are they in memory, is there room."""
+"""Checks of the spool's two directories: writable or not, in memory or on disk, and their free space."""
 
 import os
 import re
@@ -15,15 +15,15 @@ from edged.service.mounts import MOUNTS, file_system
 from edged.spool.directories import prepared
 
 SERVICES_OWN: Final = re.compile(r"/(run|var/lib)/edged[^/]*")
-"""systemd makes these for the service; in a terminal only root can."""
+"""Directories that systemd creates for the service; in a terminal only root can."""
 
 MB: Final = 1_000_000
 AUDIO_MB_H: Final = 2 * 3600 / MB
-"""Of speech, for each sample a second."""
+"""MB per hour of speech, for each sample per second."""
 
 
 def spool_problems(settings: SpoolSettings) -> Iterator[str]:
-    """What keeps edged from starting, however often it is tried."""
+    """Yield messages about what prevents edged from starting, however often it tries."""
     for name, directory in _directories(settings):
         place = nearest_existing(directory)
         if not place.is_dir():
@@ -31,7 +31,7 @@ def spool_problems(settings: SpoolSettings) -> Iterator[str]:
 
 
 def spool_cautions(settings: SpoolSettings, rate: int, mounts: Path = MOUNTS) -> Iterator[str]:
-    """What keeps less than the spool promises, or may; `mounts` is what the kernel says is mounted where."""
+    """Yield messages about what weakens the spool's promises, or may. `mounts` is the kernel's table of mounts."""
     rooms_mb = {"runtime_directory": settings.runtime_max_mb, "directory": settings.max_mb}
     options = {"runtime_directory": "runtime_max_mb", "directory": "max_mb"}
     for name, directory in _directories(settings):
@@ -43,32 +43,32 @@ def spool_cautions(settings: SpoolSettings, rate: int, mounts: Path = MOUNTS) ->
         if not os.access(place, os.W_OK | os.X_OK):
             if systemd_makes_it:
                 make = f'sudo install -d -m 0750 -o "$USER" {directory}'
-                yield f"{shown} is absent: the service makes it; before `edged run` in a terminal: {make}"
+                yield f"{shown} is absent: the service creates it; before `edged run` in a terminal: {make}"
             else:
-                yield f"{shown}: {place} can't be written by the user who runs this check; can edged's?"
+                yield f"{shown}: {place} is not writable by the user who runs this check; is it by edged's user?"
         if place == directory:
             yield from _prepared(shown, directory)
         on = file_system(place, mounts)
         if name == "runtime_directory" and on and not on.in_memory:
             yield (
-                f"{shown} is not in memory but on {on.kind}: all speech is written there, {AUDIO_MB_H * rate:.0f} MB "
-                "an hour; choose a directory on a tmpfs, such as /run"
+                f"{shown} is on {on.kind}, not in memory: all speech is written there, {AUDIO_MB_H * rate:.0f} MB "
+                "per hour; choose a directory on a tmpfs, such as /run"
             )
         if name == "directory" and on and on.in_memory:
-            yield f"{shown} is in memory ({on.kind}): what waits there is gone after a reboot; choose one on a disk"
-        free_mb = _room_mb(place, directory)
+            yield f"{shown} is in memory ({on.kind}): a reboot loses waiting speech; choose a directory on a disk"
+        free_mb = _available_mb(place, directory)
         if free_mb < rooms_mb[name]:
             yield (
-                f"{shown} has room for {free_mb:.0f} MB, less than {options[name]} = {rooms_mb[name]:g}: when it is "
-                f"full, speech that waits is kept in memory only; make room, or lower {options[name]}"
+                f"{shown} has {free_mb:.0f} MB of space, less than {options[name]} = {rooms_mb[name]:g}: when it is "
+                f"full, waiting speech stays in memory only; free some space, or lower {options[name]}"
             )
 
 
 def _prepared(shown: str, directory: Path) -> Iterator[str]:
-    """What other users may do there, or have prepared."""
+    """Yield messages about what other users may do there, or have put there."""
     with suppress(OSError):  # not ours to read: only edged's user can tell
         if directory.stat().st_mode & stat.S_IWOTH:
-            yield f"{shown} can be written by every user, who may delete speech that waits: chmod o-w {directory}"
+            yield f"{shown} is writable by every user, who may delete waiting speech: chmod o-w {directory}"
         for path, why in prepared(directory):
             yield f"{path}: {why}: remove it before edged starts"
 
@@ -79,8 +79,8 @@ def _directories(settings: SpoolSettings) -> Iterator[tuple[str, Path]]:
         yield "directory", Path(settings.directory)
 
 
-def _room_mb(place: Path, directory: Path) -> float:
-    """What is free, and what edged has taken of it itself."""
+def _available_mb(place: Path, directory: Path) -> float:
+    """Return the space that edged can use: what is free, and what it already occupies."""
     disk = os.statvfs(place)
     own = 0
     if place == directory:

@@ -1,6 +1,6 @@
 """Faults that can be ordered of the server, and when they strike. Pure.
 
-On the command line: `VERB[:ARGUMENT...][@WHEN][*TIMES]`, e.g. `reset@12.5`, `close:1011:going away@word7*2`,
+On the command line: `FAULT[:ARGUMENT...][@WHEN][*TIMES]`, e.g. `reset@12.5`, `close:1011:going away@word7*2`,
 `refuse:503*3`, `slow:0.5@t10`.
 """
 
@@ -155,20 +155,20 @@ class FaultSchedule:
         return fault
 
 
-ORDER = re.compile(r"(?P<verb>[a-z_]+)(:(?P<args>[^@*]*))?(@(?P<when>[^*]+))?(\*(?P<times>[1-9]\d*))?")
+ORDER = re.compile(r"(?P<kind>[a-z_]+)(:(?P<args>[^@*]*))?(@(?P<when>[^*]+))?(\*(?P<times>[1-9]\d*))?")
 
 
 def parse_fault(text: str) -> Fault:
     """An order as the command line gives it; raises `UsageError`."""
     match = ORDER.fullmatch(text)
     if match is None:
-        raise UsageError(f"--fault {text}: expected VERB[:ARGUMENT...][@WHEN][*TIMES]")
+        raise UsageError(f"--fault {text}: expected FAULT[:ARGUMENT...][@WHEN][*TIMES]")
     try:
-        fault = _arguments(Fault(FaultKind(match["verb"])), match["args"].split(":") if match["args"] else [])
+        fault = _arguments(Fault(FaultKind(match["kind"])), match["args"].split(":") if match["args"] else [])
         return _when(replace(fault, times=int(match["times"] or 1)), match["when"])
     except ValueError as error:
-        verbs = ", ".join(FaultKind)
-        raise UsageError(f"--fault {text}: {error}; the verbs are {verbs}") from error
+        kinds = ", ".join(FaultKind)
+        raise UsageError(f"--fault {text}: {error}; the faults are {kinds}") from error
 
 
 def _arguments(fault: Fault, given: list[str]) -> Fault:

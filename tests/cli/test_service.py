@@ -20,9 +20,9 @@ from edged.cli.service import (
     OURS,
     PACKAGED,
     Installation,
-    in_the_way,
+    find_obstacles,
     is_ours,
-    made_for,
+    render,
     templates,
 )
 from edged.config.loader import read
@@ -46,29 +46,29 @@ def at(program: str, *needs: str) -> Installation:
 )
 def test_what_the_service_cannot_see_is_refused(installation: Installation) -> None:
     """The program, its interpreter, or what that is a link to."""
-    reason = installation.unseen()
+    reason = installation.obstacle()
     assert reason
-    assert "where the service can't see it" in reason
+    assert "which the service can't see" in reason
 
 
 def test_what_is_not_there_or_needs_quoting_is_refused(tmp_path: Path) -> None:
-    assert "is not there" in (at("/opt/nowhere/bin/edged").unseen() or "")
-    assert "characters" in (at("/opt/my edged/bin/edged").unseen() or "")
-    assert at(str(HERE), "/usr/bin/python3", "/usr/lib/python3.13").unseen() is None
+    assert "does not exist" in (at("/opt/nowhere/bin/edged").obstacle() or "")
+    assert "characters" in (at("/opt/my edged/bin/edged").obstacle() or "")
+    assert at(str(HERE), "/usr/bin/python3", "/usr/lib/python3.13").obstacle() is None
 
 
 def test_a_directory_that_only_begins_like_a_hidden_one_is_seen() -> None:
-    assert "can't see" not in (at("/homes/bin/edged").unseen() or "")
+    assert "can't see" not in (at("/homes/bin/edged").obstacle() or "")
 
 
 def test_the_way_out_is_three_commands_for_an_environment_in_opt() -> None:
     from_source = at("/home/x")._replace(checkout=Path("/home/pi/edged"))
-    assert from_source.way_out() == [
+    assert from_source.instructions() == [
         "  sudo python3 -m venv /opt/edged",
         f"  sudo /opt/edged/bin/pip install '/home/pi/edged{EXTRA}'",
         "  sudo /opt/edged/bin/edged service install",
     ]
-    assert f"install 'edged{EXTRA}=={edged.__version__}'" in at("/home/x").way_out()[1]
+    assert f"install 'edged{EXTRA}=={edged.__version__}'" in at("/home/x").instructions()[1]
 
 
 @pytest.mark.skipif(sys.maxsize <= 1 << 32, reason="32-bit machines can't have it")
@@ -86,7 +86,7 @@ def test_this_installation_names_this_interpreter_and_this_code() -> None:
 def test_a_unit_runs_the_edged_that_put_it_there(unit: str) -> None:
     """And is otherwise the packaged one, marked as ours, without the manual pages that only the package brings."""
     original = (templates() / unit).read_text()
-    made = made_for(PROGRAM, original)
+    made = render(PROGRAM, original)
     assert made.startswith(f"{OURS}\n")
     assert re.findall(r"(?m)^ExecStart=(\S+)", made) == [str(PROGRAM)]
     assert "man:" in original
@@ -98,15 +98,15 @@ def test_what_is_not_ours_is_never_overwritten(tmp_path: Path) -> None:
     for place in FILES.values():
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text("[Unit]\n")
-    assert len(in_the_way(tmp_path)) == len(FILES)
+    assert len(find_obstacles(tmp_path)) == len(FILES)
     for place in FILES.values():
-        (tmp_path / place).write_text(made_for(PROGRAM, "[Unit]\n"))
+        (tmp_path / place).write_text(render(PROGRAM, "[Unit]\n"))
         assert is_ours(tmp_path / place)
-    assert in_the_way(tmp_path) == []
+    assert find_obstacles(tmp_path) == []
     package = tmp_path / "usr/lib/systemd/system/edged.service"
     package.parent.mkdir(parents=True)
     package.write_text("[Unit]\n")
-    (problem,) = in_the_way(tmp_path)
+    (problem,) = find_obstacles(tmp_path)
     assert "the package edged is installed" in problem
 
 
@@ -141,14 +141,14 @@ def test_install_and_uninstall_undo_each_other_but_for_what_is_the_users(
     assert configuration.read_text() == "# mine\n"
     said = capsys.readouterr()
     assert "/etc/credstore/deepgram-api-key" in said.out
-    assert (said.out[:9], said.err) == ("In place,", ""), "there was nothing to hand over"
+    assert (said.out.partition(",")[0], said.err) == ("Installed", ""), "there was nothing to hand over"
 
     assert service._uninstall(root) == 0
     left = [str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()]
     assert left == ["etc/edged/edged.toml"]
     assert "/var/log/edged" in capsys.readouterr().out
     assert service._uninstall(root) == 0
-    assert "nothing here" in capsys.readouterr().err
+    assert "there is nothing that" in capsys.readouterr().err
     installing = [
         f"systemd-sysusers {root}/etc/sysusers.d/edged.conf",
         "journalctl --update-catalog",
@@ -208,11 +208,11 @@ def test_what_a_terminal_has_left_becomes_the_services(
     assert modes(transcripts, said, torn) == [0o2750, 0o640, 0o640]
     told = capsys.readouterr()
     assert told.out.splitlines()[:2] == [
-        f"The group edged may read now: {settings}, {configuration}",
-        f"Belongs to edged now, for the group adm to read: {transcripts}, {said}, {torn}",
+        f"Readable by the group edged now: {settings}, {configuration}",
+        f"Owned by edged now, readable by the group adm: {transcripts}, {said}, {torn}",
     ]
     assert told.err == (
-        f"edged: warning: {configuration}: console in sinks puts all that is said into the service's log: take it out\n"
+        f"edged: warning: {configuration}: console in sinks writes every transcript into the service's log: remove it\n"
     )
 
 
@@ -279,7 +279,7 @@ def test_a_user_that_was_not_made_is_one_line(
         raise KeyError(f"getpwnam(): name not found: {name!r}")
 
     monkeypatch.setattr(pwd, "getpwnam", getpwnam)
-    with pytest.raises(ConfigurationError, match=r"systemd-sysusers has not made it: .*'edged'"):
+    with pytest.raises(ConfigurationError, match=r"systemd-sysusers did not create it: .*'edged'"):
         service._install(tmp_path, at(str(PROGRAM)))
 
 
@@ -287,7 +287,7 @@ def test_install_stops_before_the_first_file_if_one_is_in_the_way(tmp_path: Path
     other = tmp_path / FILES["edged.logrotate"]
     other.parent.mkdir(parents=True)
     other.write_text("# by hand\n")
-    with pytest.raises(ConfigurationError, match="not by `edged service install`"):
+    with pytest.raises(ConfigurationError, match="not written by `edged service install`"):
         service._install(tmp_path, at(str(PROGRAM)))
     assert not (tmp_path / FILES["edged.service"]).exists()
 
@@ -318,8 +318,8 @@ def test_the_command_refuses_and_prints_the_way_out(
 
 def test_with_the_package_there_is_nothing_to_install(tmp_path: Path) -> None:
     """Asked for before root is, which would not help."""
-    assert service.packaged(tmp_path) is None
+    assert service.find_package(tmp_path) is None
     unit = tmp_path / PACKAGED[0]
     unit.parent.mkdir(parents=True)
     unit.write_text("[Unit]\n")
-    assert "the package edged is installed" in (service.packaged(tmp_path) or "")
+    assert "the package edged is installed" in (service.find_package(tmp_path) or "")

@@ -53,11 +53,11 @@ def test_status_tells_runs_seconds_bytes_and_the_oldest(
     out = capsys.readouterr().out
     assert re.search(r"^in memory +0\.03 MB of speech in \d+\.\d\d MB of space: .*/runtime/spool.db$", out, re.M)
     assert re.search(r"^on disk +0\.08 MB of speech", out, re.M)
-    assert re.search(r"^outbox +1 records, 1 of them not delivered", out, re.M)
+    assert re.search(r"^outbox +1 records, 1 of them not yet delivered", out, re.M)
     assert re.search(r"^damaged .*spool.db.bad-20261120T091502Z$", out, re.M)
     assert re.search(r"^old +\d{4}-\d\d-\d\dT[\d:.]+Z +2\.4 s +0\.08 +2   1 h 0 min$", out, re.M)
     assert re.search(r"^new .* 1\.0 s +0\.03 +1   \d+\.\d s$", out, re.M)
-    assert "3.4 s of speech wait in all" in out
+    assert "3.4 s of speech wait in total" in out
     bench.close()
     assert edged(tmp_path, "status") == 0, "without a daemon too"
 
@@ -130,7 +130,7 @@ def test_drop_forgets_what_is_older_and_leaves_the_rest(
 def test_drop_asks_and_needs_somebody_to_ask(tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull) as nobody:
         monkeypatch.setattr(sys, "stdin", nobody)
-        with pytest.raises(UsageError, match=r"2\.4 s of speech of 1 run will never be transcribed\. Say --yes"):
+        with pytest.raises(UsageError, match=r"2\.4 s of speech of 1 run will never be transcribed\. Pass --yes"):
             edged(tmp_path, "drop", "--older-than", "30m")
     assert bench.waiting("old").total == 38_400
     bench.close()

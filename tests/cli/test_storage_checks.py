@@ -41,8 +41,8 @@ def test_where_all_is_well_nothing_is_told_and_nothing_made(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("memory", "disk", "says"),
     [
-        ("ext4", "ext4", "runtime_directory = .* is not in memory but on ext4: all speech is written there, 115 MB an"),
-        ("ramfs", "tmpfs", r"directory = .* is in memory .tmpfs.: what waits there is gone after a reboot"),
+        ("ext4", "ext4", "runtime_directory = .* is on ext4, not in memory: all speech is written there, 115 MB per"),
+        ("ramfs", "tmpfs", r"directory = .* is in memory .tmpfs.: a reboot loses waiting speech"),
     ],
 )
 def test_each_belongs_where_it_keeps_what_it_promises(tmp_path: Path, memory: str, disk: str, says: str) -> None:
@@ -55,7 +55,7 @@ def test_each_belongs_where_it_keeps_what_it_promises(tmp_path: Path, memory: st
     [
         (
             {"max_mb": 1_000_000_000},
-            "less than max_mb = 1e+09: when it is full, speech that waits is kept in memory",
+            "less than max_mb = 1e+09: when it is full, waiting speech stays in memory",
         ),
         ({"runtime_max_mb": 1_000_000_000}, "less than runtime_max_mb = 1e+09"),
     ],
@@ -80,7 +80,7 @@ def test_what_the_spool_has_taken_already_is_room_for_it(tmp_path: Path, monkeyp
 def test_a_directory_that_this_user_cannot_write_is_told(tmp_path: Path) -> None:
     """/proc takes no files, not even root's."""
     [caution] = told(spool(tmp_path, directory="/proc/sys/kernel/spool", max_mb=0))
-    assert "/proc/sys/kernel can't be written by the user who runs this check; can edged's?" in caution
+    assert "/proc/sys/kernel is not writable by the user who runs this check; is it by edged's user?" in caution
 
 
 @pytest.mark.parametrize("directory", ["/run/edged", "/run/edged-kitchen", "/var/lib/edged"])
@@ -91,7 +91,7 @@ def test_what_systemd_makes_for_the_service_is_to_be_made_for_a_terminal(
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(storage_checks, "nearest_existing", lambda _: tmp_path)
     [told_of] = [each for each in told(spool(tmp_path, directory=directory)) if f'"{directory}"' in each]
-    says = 'is absent: the service makes it; before `edged run` in a terminal: sudo install -d -m 0750 -o "$USER" '
+    says = 'is absent: the service creates it; before `edged run` in a terminal: sudo install -d -m 0750 -o "$USER" '
     assert told_of == f'[spool] directory = "{directory}" {says}{directory}'
 
 
@@ -100,7 +100,7 @@ def test_what_systemd_has_made_is_the_services(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(storage_checks, "SERVICES_OWN", re.compile(".*/disk/edged"))
     (tmp_path / "disk/edged").mkdir(parents=True)
     [_, told_of] = told(spool(tmp_path, directory=str(tmp_path / "disk/edged")))
-    assert "can't be written by the user who runs this check; can edged's?" in told_of
+    assert "is not writable by the user who runs this check; is it by edged's user?" in told_of
 
 
 def test_a_directory_below_a_file_is_a_problem(tmp_path: Path) -> None:

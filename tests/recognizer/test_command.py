@@ -79,7 +79,7 @@ def test_a_port_in_use_is_one_line(script: Path) -> None:
         (["--script", "absent.wav"], "absent.wav: No such file"),
         (["--script", "{script}", "--port", "70000"], "--port 70000"),
         (["--script", "{script}", "--max-rate", "0"], "--max-rate"),
-        (["--script", "{script}", "--cert", "x.pem"], "belong together"),
+        (["--script", "{script}", "--cert", "x.pem"], "need each other"),
         (["--script", "{script}", "--cert", "x.pem", "--key", "y.pem"], "No such file"),
         (["--script", "{script}", "--api-key-file", "absent"], "--api-key-file absent: No such file"),
         (["--script", "{script}", "--api-key-file", "{script}"], "--api-key-file .*: not a text file"),
@@ -96,7 +96,7 @@ def test_what_can_not_be_followed_is_one_line(script: Path, arguments: list[str]
 def test_a_key_file_holds_one_word(script: Path, text: str) -> None:
     key = script.with_name("key")
     key.write_text(text)
-    with pytest.raises(UsageError, match="holds no key"):
+    with pytest.raises(UsageError, match="must hold a key"):
         recognizer.run(parse("--script", script, "--api-key-file", key))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from edged.cli.machine_checks import look
+from edged.cli.machine_checks import check_machine
 from edged.config.settings import DeepgramSettings, Settings
 from edged.model.errors import ConfigurationError
 from edged.stream.connection import Connection
@@ -45,7 +45,7 @@ def test_a_ca_file_that_cant_be_used(tmp_path: Path, content: str | None, reason
     with pytest.raises(ConfigurationError) as error:
         tls_context(wanted)
     assert str(error.value) == f'[deepgram] ca_file = "{file}" {reason}'
-    assert str(error.value) in look(Settings(deepgram=wanted), {}).problems
+    assert str(error.value) in check_machine(Settings(deepgram=wanted), {}).problems
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ LAST_S = 8.0
 CATCH_UP_S = 180.0
 """For all that waits at the end."""
 
-NOTHING_WAITS = "nothing waits to be transcribed"
+NOTHING_WAITS = "nothing waits for a transcript"
 """The last line of `edged spool status`."""
 
 
