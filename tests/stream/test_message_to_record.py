@@ -11,7 +11,7 @@ from edged.config.settings import Settings
 from edged.model.record import Record, decode, encode
 from edged.transcripts.record_builder import RecordBuilder
 from tests.stream.some import Bench
-from tests.stream.test_messages import ANY_JSON, MESSAGE, WORD
+from tests.stream.test_message_bounds import ANY_JSON, MESSAGE, WORD
 
 
 class Times:
