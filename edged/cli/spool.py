@@ -13,7 +13,7 @@ from edged.model.cures import with_cure
 from edged.model.errors import ExitStatus, UsageError
 from edged.service.clock import timestamp
 from edged.service.log import duration
-from edged.spool.inspection import Progress, SpoolSnapshot, drop, export, look, older_than
+from edged.spool.inspection import Progress, SpoolSnapshot, drop, export, find_older_than, look
 
 DESCRIPTION = """\
 Show, export or delete speech that waits for a transcript. The spool keeps it in
@@ -107,14 +107,14 @@ def report(seen: SpoolSnapshot) -> list[str]:
         return [*lines, "nothing waits for a transcript"]
     lines += ["", f"{'run':<14}{'from (UTC)':<26}{'waits':>12}{'MB':>10}{'pieces':>8}   oldest"]
     for backlog in seen.backlogs:
-        first = backlog.stretches[0].start
+        first = backlog.ranges[0].start
         wall_s = seen.wall_s(backlog, first)
         doubt = "" if backlog.boot and backlog.boot.synchronized else "?"
         since = "unknown" if wall_s is None else timestamp(wall_s) + doubt
-        samples = sum(each.end - each.start for each in backlog.stretches)
+        samples = sum(each.end - each.start for each in backlog.ranges)
         lines.append(
             f"{backlog.run.run:<14}{since:<26}{duration(backlog.seconds):>12}{2 * samples / 1e6:>10.2f}"
-            f"{len(backlog.stretches):>8}   {duration(backlog.age_s)}"
+            f"{len(backlog.ranges):>8}   {duration(backlog.age_s)}"
         )
     total_s = sum(backlog.seconds for backlog in seen.backlogs)
     return [*lines, f"{duration(total_s)} of speech wait in total"]
@@ -142,7 +142,7 @@ def _export(arguments: argparse.Namespace) -> int:
 def _drop(arguments: argparse.Namespace) -> int:
     settings = loader.load(arguments.config, arguments.set).settings.spool
     with look(settings) as seen:
-        old = older_than(seen, arguments.older_than)
+        old = find_older_than(seen, arguments.older_than)
         seconds = sum((end - start) / backlog.run.rate for backlog, ranges in old for start, end in ranges)
     if not old:
         print("nothing has waited that long")

@@ -12,7 +12,7 @@ from edged.config.options import toml
 from edged.config.settings import SpoolSettings
 from edged.model.files import nearest_existing
 from edged.service.mounts import MOUNTS, file_system
-from edged.spool.directories import prepared
+from edged.spool.directories import find_unsafe_files
 
 SERVICES_OWN: Final = re.compile(r"/(run|var/lib)/edged[^/]*")
 """Directories that systemd creates for the service; in a terminal only root can."""
@@ -69,7 +69,7 @@ def _prepared(shown: str, directory: Path) -> Iterator[str]:
     with suppress(OSError):  # not ours to read: only edged's user can tell
         if directory.stat().st_mode & stat.S_IWOTH:
             yield f"{shown} is writable by every user, who may delete waiting speech: chmod o-w {directory}"
-        for path, why in prepared(directory):
+        for path, why in find_unsafe_files(directory):
             yield f"{path}: {why}: remove it before edged starts"
 
 

@@ -146,7 +146,7 @@ class Persistence:
         """It comes near a bound of the spool, where the oldest is lost."""
         if self._spool is None:
             return False
-        bounds, waits = self._settings.spool, self._spool.backlog()
+        bounds, waits = self._settings.spool, self._spool.counters()
         aged = (waits.oldest_s or 0.0) / (bounds.max_age_h * HOUR_S)
         return max(aged, waits.bytes_on_disk / (bounds.max_mb * MB)) > NEAR
 
@@ -175,8 +175,8 @@ class Persistence:
         await self._make_ring(spool)
 
     async def _make_ring(self, spool: Spool) -> None:
-        if await self._ring.make(spool.boot_id):
-            spool.gather()
+        if await self._ring.create(spool.boot_id):
+            spool.start_gathering()
 
     def _begin_run(self, spool: Spool) -> None:
         capture = self._settings.capture
@@ -204,13 +204,13 @@ class Persistence:
         self._tasks = [task for task in self._tasks if not task.done()]
         for task in ended:
             task.result()
-        if self._ring.absent and not self._tasks:
+        if self._ring.is_absent and not self._tasks:
             self._tasks.append(asyncio.get_running_loop().create_task(self._make_ring(spool)))
         spool.tick(now_s)
         offset_s = wall_offset_s()
         if now_s >= self._boot_at_s + BOOT_EVERY_S or abs(offset_s - self._boot_offset_s) > CLOCK_STEP_S:
             self._boot_at_s, self._boot_offset_s = now_s, offset_s
-            spool.boot(offset_s, synchronized=self._clock() == "synchronized")
+            spool.put_boot(offset_s, synchronized=self._clock() == "synchronized")
 
     # -- audio --------------------------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Persistence:
         """What was captured from these positions on is dated anew; see `Timeline.shift`."""
         if self._spool:
             for position, at_s in anchors:
-                self._spool.anchor(self._run, position, at_s)
+                self._spool.put_anchor(self._run, position, at_s)
 
     def captured(self, block: Block, anchor_s: float | None, let_to: int) -> None:
         """A block was captured; the gate has let through up to `let_to`. `anchor_s`: the timeline begins or bends."""
@@ -227,7 +227,7 @@ class Persistence:
             kept_from = let_to if unstored is None else min(let_to, unstored)
             self._ring.write(block, kept_from)
         if self._spool and anchor_s is not None:
-            self._spool.anchor(self._run, block.position, anchor_s)
+            self._spool.put_anchor(self._run, block.position, anchor_s)
 
     def let(self, event: SegmentEvent) -> None:
         """The gate of this run let something through."""
@@ -237,11 +237,11 @@ class Persistence:
     def _store(self, spool: Spool, run: str, event: SegmentEvent) -> None:
         match event:
             case SegmentOpened(at):
-                spool.segment_open(run, at)
+                spool.open_segment(run, at)
             case SegmentAudio(position, pcm, voiced):
-                spool.audio(run, position, pcm, voiced)
+                spool.put_audio(run, position, pcm, voiced)
             case SegmentClosed(at, continues):
-                spool.segment_close(run, at, continues=continues)
+                spool.close_segment(run, at, continues=continues)
 
     async def load(self, run: str, start: int, end: int) -> list[tuple[int, bytes]]:
         """Stored audio of a run, for backfill."""
@@ -285,9 +285,9 @@ class Persistence:
             case delivery.SinkDied(_, error):
                 raise error
             case delivery.RecordsDelivered(sink, ids) if self._spool and sink in self._keeping:
-                self._spool.delivered(sink, ids)
+                self._spool.mark_delivered(sink, ids)
             case delivery.RecordEvicted(sink, id_) if self._spool and sink in self._keeping:
-                self._spool.delivered(sink, [id_])
+                self._spool.mark_delivered(sink, [id_])
 
     def _commit(self, record: Record) -> None:
         self.counts.utterances += 1
@@ -332,8 +332,8 @@ class Persistence:
                     self._give_again(ranges)
             case model.DatabaseReplaced() | model.FilesRecreated() | model.RowsRepaired():
                 repair_log.log_repair(event)
-                if isinstance(event, model.FilesRecreated) and event.where == "runtime":
-                    self._ring.forget()
+                if isinstance(event, model.FilesRecreated) and event.tier == "runtime":
+                    self._ring.discard()
             case model.BacklogFound(recovered):
                 self._tasks.append(asyncio.get_running_loop().create_task(self._take_up(recovered)))
 
@@ -344,13 +344,15 @@ class Persistence:
         for start, end in ranges:
             at = start
             while (piece := self._account.read(at, self._rate)) and piece[0] < end:
-                self._spool.audio(self._run, *piece)
+                self._spool.put_audio(self._run, *piece)
                 at = piece[0] + len(piece[1]) // 2
 
     async def _take_up(self, recovered: RecoveredState) -> None:
         """Deliver what a sink may lack, and have transcribed what waits."""
-        if recovered.unreadable:
-            log.error("%d records in the spool can't be read by this version and stay there", recovered.unreadable)
+        if recovered.unreadable_records:
+            log.error(
+                "%d records in the spool can't be read by this version and stay there", recovered.unreadable_records
+            )
         answered = await self._deliver_again(recovered)
         for backlog in recovered.backlogs:
             run = backlog.run
@@ -376,9 +378,9 @@ class Persistence:
             return answered
         held = await held_by_sinks(self._settings.transcripts, recovered)
         accept_first = sinks_that_accept_before_storing(self._keeping)
-        settled = reconcile(recovered.pending, recovered.kept, held, self._keeping, accept_first)
+        settled = reconcile(recovered.undelivered, recovered.delivered, held, self._keeping, accept_first)
         for sink, ids in settled.delivered.items():
-            spool.delivered(sink, ids)
+            spool.mark_delivered(sink, ids)
         for record, sinks in settled.adopted:
             spool.adopt(record, sinks)
             answered[record.run].add(record.from_, record.to)
@@ -399,7 +401,7 @@ class Persistence:
         if rest is None:
             return recovered
         spool.begin_run(rest.run, live=False)
-        spool.anchor(kept.run, *rest.anchors[0])
+        spool.put_anchor(kept.run, *rest.anchors[0])
         for event in let:
             self._store(spool, kept.run, event)
         return joined(recovered, rest)

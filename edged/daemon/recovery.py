@@ -20,7 +20,7 @@ from edged.model.ranges import Range, Ranges
 from edged.service.clock import boottime_s
 from edged.spool.capture_time import Anchor, age_s
 from edged.spool.model import RecoveredState, RunBacklog, RunInfo, StoredRange
-from edged.spool.ring import RingContents, recover
+from edged.spool.ring import RingContents, read_ring
 from edged.stream.events import BacklogRange
 from edged.transcripts.reconciliation import ReadbackQuery, SinkContents
 from edged.transcripts.sinks.registry import readbacks, sinks_that_accept_before_storing
@@ -38,7 +38,7 @@ beginning itself."""
 def left_behind(ring: Path) -> RingContents | None:
     """What was captured before a kill and not decided yet; blocks."""
     try:
-        kept = recover(ring)
+        kept = read_ring(ring)
         if kept is None and ring.exists():
             log.warning("%s makes no sense, or is another version's: what was undecided in it is lost", ring)
     except OSError as error:
@@ -53,7 +53,7 @@ def judged_again(kept: RingContents, settings: GateSettings, after: int = 0) -> 
     What lies before `after` is known from elsewhere.
     """
     gate = replace(settings, onset_ms=settings.frame_ms)
-    start = max(kept.position, kept.let_to, after)
+    start = max(kept.position, kept.passed_to, after)
     begins = (start - kept.position) * BYTES_PER_SAMPLE
     detector = webrtc(gate.aggressiveness, kept.rate)
     warm, frame = round(WARM_S * kept.rate) * BYTES_PER_SAMPLE, gate.frame_ms * kept.rate // 1000 * BYTES_PER_SAMPLE
@@ -73,8 +73,8 @@ def judged_again(kept: RingContents, settings: GateSettings, after: int = 0) -> 
 
 def known_to(recovered: RecoveredState, run: str) -> int:
     """Up to where the spool knows the run's audio: it is taken in order, so that what lies before was dealt with."""
-    ends = [stretch.end for backlog in recovered.backlogs if backlog.run.run == run for stretch in backlog.stretches]
-    records = [*(pending.record for pending in recovered.pending), *recovered.kept]
+    ends = [stretch.end for backlog in recovered.backlogs if backlog.run.run == run for stretch in backlog.ranges]
+    records = [*(pending.record for pending in recovered.undelivered), *recovered.delivered]
     return max([*ends, *(record.to for record in records if record.run == run)], default=0)
 
 
@@ -99,14 +99,14 @@ def joined(recovered: RecoveredState, rest: RunBacklog) -> RecoveredState:
     """With more that waits, of a run that is there or of another one."""
     backlogs = {backlog.run.run: backlog for backlog in recovered.backlogs}
     known = backlogs.get(rest.run.run)
-    backlogs[rest.run.run] = dataclasses.replace(known, stretches=known.stretches + rest.stretches) if known else rest
+    backlogs[rest.run.run] = dataclasses.replace(known, ranges=known.ranges + rest.ranges) if known else rest
     return recovered._replace(backlogs=tuple(backlogs.values()))
 
 
 def stretches(backlog: RunBacklog, answered: Ranges) -> tuple[BacklogRange, ...]:
     """What waits of a run and is not `answered`; neighbours as one: a word may lie across their border."""
     found: list[BacklogRange] = []
-    for each in backlog.stretches:
+    for each in backlog.ranges:
         for start, end in answered.gaps(each.start, each.end):
             voiced = tuple(Ranges(each.voiced).within(start, end))
             if found and start == found[-1].end:
@@ -135,15 +135,15 @@ async def held_by_sinks(transcripts: TranscriptsSettings, recovered: RecoveredSt
     """What each sink that can be read has of the records that are pending, and of what waits."""
     ranges: dict[str, Ranges] = defaultdict(Ranges)
     for backlog in recovered.backlogs:
-        for stretch in backlog.stretches:
+        for stretch in backlog.ranges:
             ranges[backlog.run.run].add(stretch.start, stretch.end)
-    for record, _ in recovered.pending:
+    for record, _ in recovered.undelivered:
         ranges[record.run].add(record.from_, record.to)
     held = {}
     for sink, look in readbacks(transcripts).items():
-        ids = {record.id for record, lacking in recovered.pending if sink in lacking}
+        ids = {record.id for record, lacking in recovered.undelivered if sink in lacking}
         if sinks_that_accept_before_storing([sink]):
-            ids |= {record.id for record in recovered.kept}
+            ids |= {record.id for record in recovered.delivered}
         if not (ids or ranges):
             continue
         try:

@@ -43,7 +43,7 @@ class RunRecordBuilders:
         """Records of an earlier run will be made; `here`: it was in this boot."""
         run, boot = backlog.run, backlog.boot
         known = "unknown" if boot is None else "synchronized" if boot.synchronized else "unsynchronized"
-        maker = self._maker(run.run, backlog.line, self._clock if here else lambda: known)
+        maker = self._maker(run.run, backlog.clock, self._clock if here else lambda: known)
         maker.device, maker.channel = run.device, run.channel
         offset_s = None if here else boot.wall_offset_s if boot else 0.0
         self._ledgers[run.run] = _RunBuilder(maker, run.rate, offset_s)

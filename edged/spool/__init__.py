@@ -1,1 +1,1 @@
-"""What outlives the process: speech that is not answered yet, and records that are not delivered yet."""
+"""What outlives the process: speech without a transcript, and records that a sink lacks."""

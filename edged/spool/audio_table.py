@@ -114,8 +114,8 @@ class AudioTable:
     ) -> None:
         """Store at most `MAX_ROW_SAMPLES` samples, except those that are stored here already, or `elsewhere`."""
         end = position + len(pcm) // BYTES_PER_SAMPLE
-        here = Ranges([*self.ranges(run, position, end), *elsewhere])
-        for low, high in here.gaps(position, end):
+        stored = Ranges([*self.ranges(run, position, end), *elsewhere])
+        for low, high in stored.gaps(position, end):
             self._insert(run, position, low, high, voiced, pcm, stored_s)
 
     def _insert(

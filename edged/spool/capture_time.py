@@ -1,8 +1,8 @@
-"""When spooled audio was captured, and how old it is at least.  Pure.
+"""When spooled audio was captured, and its minimum age.  Pure.
 
-Positions lie on a run's line of anchors in boot time; a boot's offset makes that wall time. Boot time dies with the
-boot, and the offset of a boot that never had a set clock is worth nothing: so the age of audio is elapsed time, as far
-as it can be proved.
+Anchors map the positions of a run to boot time. The boot's offset maps boot time to wall time. Boot time ends with the
+boot, and the offset of a boot whose clock was never set is useless. So the age of audio is elapsed time as far as that
+can be proved.
 """
 
 from bisect import bisect_right
@@ -18,47 +18,47 @@ class Anchor(NamedTuple):
 
 
 class Boot(NamedTuple):
-    """What makes a boot's time wall time. `synchronized`: the clock was set when this was last looked at."""
+    """The offset from a boot's time to wall time; `synchronized` if the clock was set when the offset was measured."""
 
     boot_id: str
     wall_offset_s: float
     synchronized: bool
 
 
-def later(known: Boot | None, told: Boot) -> Boot:
-    """What holds of one boot when `told` follows on what is `known`: what was ever synchronised stays so."""
-    return known if known and known.synchronized and not told.synchronized else told
+def later(known: Boot | None, update: Boot) -> Boot:
+    """Return the better of two offsets of one boot: the update, unless only the known one is synchronized."""
+    return known if known and known.synchronized and not update.synchronized else update
 
 
 class PositionClock:
-    """Positions of one run to seconds of its CLOCK_BOOTTIME: each anchor holds until the next.
+    """Maps positions of one run to seconds of CLOCK_BOOTTIME: each anchor holds until the next.
 
-    Anchors a minute apart bound the error by what a card drifts meanwhile, 6 ms at 100 ppm; the first audio after a
-    hole needs one.
+    Anchors a minute apart bound the error to the drift of the sound card: 6 ms at 100 ppm. The first audio after a hole
+    needs an anchor.
     """
 
     def __init__(self, anchors: Sequence[Anchor], rate: int) -> None:
-        """`anchors` in order of their positions, at least one."""
+        """Takes at least one anchor, in the order of their positions."""
         if not anchors:
-            raise ValueError("a line needs an anchor")
+            raise ValueError("a position clock needs an anchor")
         self._anchors = anchors
         self._rate = rate
 
     def at_s(self, position: int) -> float:
-        """When the sample at `position` was captured."""
+        """Return when the sample at `position` was captured."""
         i = max(0, bisect_right(self._anchors, position, key=lambda anchor: anchor.position) - 1)
         anchor = self._anchors[i]
         return anchor.at_s + (position - anchor.position) / self._rate
 
 
-def age_s(at_s: float, captured: Boot | None, here: Boot, now_s: float) -> float:
-    """How long ago `at_s` (boot time of the boot `captured`, `None`: another one, not known) was, at least.
+def age_s(at_s: float, captured: Boot | None, this_boot: Boot, now_s: float) -> float:
+    """Return the minimum age of audio that was captured at `at_s` of the boot `captured`, at `now_s` of this boot.
 
-    `here` is this boot and `now_s` its time. In one boot this is exact. Across boots wall times count only where both
-    clocks were set; otherwise all that is known is that it was before this boot.
+    `captured` is None if that boot is unknown. The age is exact within one boot. Across boots, wall times count only
+    if both clocks were set. Otherwise the audio is known only to be older than this boot.
     """
-    if captured is not None and captured.boot_id == here.boot_id:
+    if captured is not None and captured.boot_id == this_boot.boot_id:
         return max(0.0, now_s - at_s)
-    if captured is not None and captured.synchronized and here.synchronized:
-        return max(now_s, now_s + here.wall_offset_s - at_s - captured.wall_offset_s)
+    if captured is not None and captured.synchronized and this_boot.synchronized:
+        return max(now_s, now_s + this_boot.wall_offset_s - at_s - captured.wall_offset_s)
     return now_s

@@ -1,6 +1,7 @@
-"""What the event loop asks the spool's thread to do, as values. All but `Load` may be carried out again.
+"""What the event loop asks the spool's thread to do, as values.
 
-`compressed` is what a queue becomes when it can't be worked off: what is answered stays answered, audio is left out.
+Every command except `LoadAudio` may be repeated without harm. `compact` bounds a queue that can't be written: it drops
+audio and keeps releases.
 """
 
 from collections import defaultdict
@@ -18,60 +19,60 @@ from edged.spool.outbox_table import OutboxEntry
 from edged.spool.tiered_store import TieredStore
 
 ROW_BYTES = 16_000
-"""0.5 s at 16 kHz: five blocks in the time of one; and an answer that ends in the middle of a row copies little."""
+"""Size of a row of audio: 0.5 s at 16 kHz. Five blocks take the time of one, and a partial release copies little."""
 
 
 @dataclass(frozen=True, slots=True)
 class BeginRun:
-    """Whose audio follows; not `live`: an earlier one's, found in a ring."""
+    """Store a run before its audio. A run that is not `live` is an earlier one, of which a ring held audio."""
 
     run: RunInfo
     live: bool = True
 
-    def apply(self, pair: TieredStore, now_s: float) -> None:
-        """Within a transaction of the runtime database, as all of these."""
-        pair.runtime.runs.put_run(self.run)
+    def apply(self, tiers: TieredStore, now_s: float) -> None:
+        """Apply the command within a transaction of the runtime database."""
+        tiers.runtime.runs.put_run(self.run)
         if self.live:
-            pair.run = self.run
+            tiers.run = self.run
 
 
 @dataclass(frozen=True, slots=True)
 class PutAnchor:
-    """When a position was captured."""
+    """Store when a position was captured."""
 
     run: str
     anchor: Anchor
 
-    def apply(self, pair: TieredStore, now_s: float) -> None:
-        """See `BeginRun`."""
-        pair.runtime.runs.put_anchors(self.run, [self.anchor])
+    def apply(self, tiers: TieredStore, now_s: float) -> None:
+        """Apply the command within a transaction of the runtime database."""
+        tiers.runtime.runs.put_anchors(self.run, [self.anchor])
 
 
 @dataclass(frozen=True, slots=True)
 class PutBoot:
-    """What makes this boot's time wall time."""
+    """Store the offset from this boot's time to wall time."""
 
     boot: Boot
 
-    def apply(self, pair: TieredStore, now_s: float) -> None:
-        """See `BeginRun`."""
-        pair.runtime.runs.put_boot(self.boot)
+    def apply(self, tiers: TieredStore, now_s: float) -> None:
+        """Apply the command within a transaction of the runtime database."""
+        tiers.runtime.runs.put_boot(self.boot)
 
 
 @dataclass(frozen=True, slots=True)
 class PutSegment:
-    """A segment begins or ends."""
+    """Store that a segment begins or ends."""
 
     segment: StoredSegment
 
-    def apply(self, pair: TieredStore, now_s: float) -> None:
-        """See `BeginRun`."""
-        pair.segment(self.segment)
+    def apply(self, tiers: TieredStore, now_s: float) -> None:
+        """Apply the command within a transaction of the runtime database."""
+        tiers.put_segment(self.segment)
 
 
 @dataclass(frozen=True, slots=True)
 class PutAudio:
-    """Audio waits."""
+    """Store audio that has no transcript yet."""
 
     run: str
     position: int
@@ -80,131 +81,135 @@ class PutAudio:
 
     @property
     def end(self) -> int:
-        """Position behind it."""
+        """Position behind the last sample."""
         return self.position + len(self.pcm) // BYTES_PER_SAMPLE
 
-    def apply(self, pair: TieredStore, now_s: float) -> None:
-        """See `BeginRun`."""
+    def apply(self, tiers: TieredStore, now_s: float) -> None:
+        """Apply the command within a transaction of the runtime database."""
         most = MAX_ROW_SAMPLES * BYTES_PER_SAMPLE
         for at in range(0, len(self.pcm), most):
-            pair.audio(self.run, self.position + at // BYTES_PER_SAMPLE, self.pcm[at : at + most], self.voiced, now_s)
+            tiers.put_audio(
+                self.run, self.position + at // BYTES_PER_SAMPLE, self.pcm[at : at + most], self.voiced, now_s
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class CommitRecord:
-    """A record comes, its audio goes."""
+    """Store a record and delete the audio in its range."""
 
     record: Record
     entry: OutboxEntry
 
-    def apply(self, pair: TieredStore, now_s: float) -> None:
-        """See `BeginRun`."""
-        pair.commit(self.entry)
+    def apply(self, tiers: TieredStore, now_s: float) -> None:
+        """Apply the command within a transaction of the runtime database."""
+        tiers.commit_record(self.entry)
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseAudio:
-    """Audio waits no longer."""
+    """Delete audio that needs no transcript any more."""
 
     run: str
     start: int
     end: int
 
-    def apply(self, pair: TieredStore, now_s: float) -> None:
-        """See `BeginRun`."""
-        pair.release(self.run, self.start, self.end)
+    def apply(self, tiers: TieredStore, now_s: float) -> None:
+        """Apply the command within a transaction of the runtime database."""
+        tiers.release_audio(self.run, self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
 class MarkDelivered:
-    """A sink has these records."""
+    """Store that a sink has these records."""
 
     sink: str
     ids: tuple[str, ...]
 
-    def apply(self, pair: TieredStore, now_s: float) -> None:
-        """See `BeginRun`."""
-        pair.runtime.outbox.put_marks((id_, self.sink) for id_ in self.ids)
+    def apply(self, tiers: TieredStore, now_s: float) -> None:
+        """Apply the command within a transaction of the runtime database."""
+        tiers.runtime.outbox.put_marks((id_, self.sink) for id_ in self.ids)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadAudio:
-    """Read what waits of `[start, end)`; gets the pieces, or what went wrong."""
+    """Read the stored audio in `[start, end)`; `reply` gets the pieces, or an exception."""
 
     run: str
     start: int
     end: int
-    tell: Callable[[list[tuple[int, bytes]] | Exception], None]
+    reply: Callable[[list[tuple[int, bytes]] | Exception], None]
 
 
 WriteCommand = BeginRun | PutAnchor | PutBoot | PutSegment | PutAudio | CommitRecord | ReleaseAudio | MarkDelivered
 Command = WriteCommand | LoadAudio
 
 
-def size_bytes(order: Command) -> int:
-    """What it takes in memory, about."""
-    if isinstance(order, PutAudio):
-        return len(order.pcm) + 200
-    return len(order.entry.record) + 1000 if isinstance(order, CommitRecord) else 200
+def command_bytes(command: Command) -> int:
+    """Return roughly how much memory a command takes."""
+    if isinstance(command, PutAudio):
+        return len(command.pcm) + 200
+    return len(command.entry.record) + 1000 if isinstance(command, CommitRecord) else 200
 
 
-def unanswered(orders: Sequence[WriteCommand]) -> list[WriteCommand]:
-    """The same without the audio that is answered later on in them: it need not be stored to be deleted."""
-    answered: dict[str, Ranges] = defaultdict(Ranges)
+def drop_released_audio(commands: Sequence[WriteCommand]) -> list[WriteCommand]:
+    """Return the commands without audio that a later one of them releases: it need not be stored to be deleted."""
+    released: dict[str, Ranges] = defaultdict(Ranges)
     kept: list[WriteCommand] = []
-    for order in reversed(orders):
-        match order:
+    for command in reversed(commands):
+        match command:
             case CommitRecord():
-                answered[order.entry.run].add(order.entry.start, order.entry.end)
+                released[command.entry.run].add(command.entry.start, command.entry.end)
             case ReleaseAudio():
-                answered[order.run].add(order.start, order.end)
-            case PutAudio(run, position, pcm, voiced) if answered and answered[run].overlaps(position, order.end):
-                for start, end in reversed(answered[run].gaps(position, order.end)):
+                released[command.run].add(command.start, command.end)
+            case PutAudio(run, position, pcm, voiced) if released and released[run].overlaps(position, command.end):
+                for start, end in reversed(released[run].gaps(position, command.end)):
                     kept.append(PutAudio(run, *cut(position, pcm, start, end), voiced))
                 continue
-        kept.append(order)
+        kept.append(command)
     return kept[::-1]
 
 
-def joined(orders: Iterable[WriteCommand]) -> list[WriteCommand]:
-    """The same in fewer rows: audio that follows on audio goes with it, up to a row's length."""
-    all_: list[WriteCommand] = []
-    for order in orders:
-        last = all_[-1] if all_ else None
+def join_adjacent_audio(commands: Iterable[WriteCommand]) -> list[WriteCommand]:
+    """Return the commands with adjacent audio joined, up to the size of a row."""
+    result: list[WriteCommand] = []
+    for command in commands:
+        last = result[-1] if result else None
         if (
-            isinstance(order, PutAudio)
+            isinstance(command, PutAudio)
             and isinstance(last, PutAudio)
-            and (order.run, order.position) == (last.run, last.end)
-            and len(last.pcm) + len(order.pcm) <= ROW_BYTES
+            and (command.run, command.position) == (last.run, last.end)
+            and len(last.pcm) + len(command.pcm) <= ROW_BYTES
         ):
-            all_[-1] = PutAudio(last.run, last.position, last.pcm + order.pcm, last.voiced + order.voiced)
+            result[-1] = PutAudio(last.run, last.position, last.pcm + command.pcm, last.voiced + command.voiced)
         else:
-            all_.append(order)
-    return all_
+            result.append(command)
+    return result
 
 
-def carried_out(
-    orders: Iterable[WriteCommand], pieces: list[tuple[int, bytes]], load: LoadAudio
+def apply_to_pieces(
+    commands: Iterable[WriteCommand], pieces: list[tuple[int, bytes]], load: LoadAudio
 ) -> list[tuple[int, bytes]]:
-    """What waits of a range of which `pieces` are stored, once these orders are: what can't be written can be read."""
-    for order in orders:
-        match order:
-            case PutAudio(run=load.run, position=position, pcm=pcm) if position < load.end and order.end > load.start:
+    """Return the audio of a range as it would be with these commands applied to the stored `pieces`.
+
+    So audio that can't be written yet can be read."""
+    for command in commands:
+        match command:
+            case PutAudio(run=load.run, position=position, pcm=pcm) if position < load.end and command.end > load.start:
                 position, pcm = cut(position, pcm, load.start, load.end)
                 end = position + len(pcm) // BYTES_PER_SAMPLE
-                pieces = _without(pieces, position, end)
+                pieces = _subtract_range(pieces, position, end)
                 starts = range(position, end, MAX_ROW_SAMPLES)
                 pieces += [cut(position, pcm, at, min(at + MAX_ROW_SAMPLES, end)) for at in starts]
             case ReleaseAudio(run=load.run, start=start, end=end):
-                pieces = _without(pieces, start, end)
+                pieces = _subtract_range(pieces, start, end)
             case CommitRecord(entry=entry) if entry.run == load.run:
-                pieces = _without(pieces, entry.start, entry.end)
+                pieces = _subtract_range(pieces, entry.start, entry.end)
             case _:
                 pass
     return sorted(pieces)
 
 
-def _without(pieces: Iterable[tuple[int, bytes]], start: int, end: int) -> list[tuple[int, bytes]]:
+def _subtract_range(pieces: Iterable[tuple[int, bytes]], start: int, end: int) -> list[tuple[int, bytes]]:
     kept = []
     for position, pcm in pieces:
         stop = position + len(pcm) // BYTES_PER_SAMPLE
@@ -215,31 +220,33 @@ def _without(pieces: Iterable[tuple[int, bytes]], start: int, end: int) -> list[
     return kept
 
 
-def compressed(orders: Iterable[WriteCommand], dropped: dict[str, Ranges]) -> list[WriteCommand]:
-    """The same, bounded: no audio (it goes to `dropped`), no texts (they were told as not durable)."""
+def compact(commands: Iterable[WriteCommand], dropped_audio: dict[str, Ranges]) -> list[WriteCommand]:
+    """Return the commands without audio, which goes to `dropped_audio`, and without texts of records.
+
+    Records were reported as not durable already."""
     kept: list[WriteCommand] = []
     segment: PutSegment | None = None
-    answered: dict[str, Ranges] = defaultdict(Ranges)
-    for order in orders:
-        match order:
+    released: dict[str, Ranges] = defaultdict(Ranges)
+    for command in commands:
+        match command:
             case PutAudio():
-                dropped[order.run].add(order.position, order.end)
+                dropped_audio[command.run].add(command.position, command.end)
             case CommitRecord():
-                answered[order.entry.run].add(order.entry.start, order.entry.end)
+                released[command.entry.run].add(command.entry.start, command.entry.end)
             case ReleaseAudio():
-                answered[order.run].add(order.start, order.end)
+                released[command.run].add(command.start, command.end)
             case PutSegment():
-                segment = order
+                segment = command
             case BeginRun() | PutAnchor():
-                kept.append(order)
+                kept.append(command)
             case PutBoot():
-                kept = [*(each for each in kept if not isinstance(each, PutBoot)), order]
+                kept = [*(each for each in kept if not isinstance(each, PutBoot)), command]
             case MarkDelivered():
-                pass  # it is asked again whether it has them
+                pass  # the next start asks the sink again
     if segment:
         kept.append(segment)
-    for run, ranges in answered.items():
+    for run, ranges in released.items():
         for start, end in ranges:
-            dropped[run].remove(start, end)
+            dropped_audio[run].remove(start, end)
             kept.append(ReleaseAudio(run, start, end))
     return kept

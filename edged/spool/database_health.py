@@ -1,4 +1,4 @@
-"""Keeps the two databases usable: opens them, sets damaged ones aside, counts failures, tries again."""
+"""Keeps both databases usable: opens them, replaces damaged files, and tries again after failures."""
 
 import sqlite3
 from collections import defaultdict
@@ -12,6 +12,7 @@ from edged.service.clock import boottime_s
 from edged.spool import schema
 from edged.spool.capture_time import Boot
 from edged.spool.commands import WriteCommand
+from edged.spool.consolidation import consolidate
 from edged.spool.database import SpoolDatabaseError, explain
 from edged.spool.directories import DirectoryLocks, SpoolPaths, open_store
 from edged.spool.model import (
@@ -27,24 +28,28 @@ from edged.spool.model import (
     SpoolEvent,
     Tier,
 )
-from edged.spool.recovery import recovered, resolve
 from edged.spool.store import Store
+from edged.spool.stored_state import read_recovered_state
 from edged.spool.tiered_store import TieredStore
 
-WAITS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Between tries of a database that fails; the last repeats. Sooner gains nothing, later loses trust."""
+RETRY_DELAYS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Delays between tries of a failing database; the last one repeats."""
 
 
 @dataclass
 class _DatabaseState:
+    """Failures of one database and its store."""
+
     failures: int = 0
     retry_s: float = 0.0
     store: Store | None = None
-    """Kept while it fails: most failures leave the connection whole."""
+    """The open store; kept while the database fails, since most failures leave the connection usable."""
 
 
 class DatabaseHealth:
-    """One thread at a time. `pair` has what can be used now."""
+    """Opens, watches and reopens the databases of both tiers. `tiers` has the stores that can be used now.
+
+    Not thread-safe."""
 
     def __init__(
         self,
@@ -54,204 +59,205 @@ class DatabaseHealth:
         clock: Callable[[], float] = boottime_s,
     ) -> None:
         self.clock = clock
-        self.pair = TieredStore()
-        self.here = Boot("", 0.0, False)
-        """This boot; known after `start`, and the worker keeps it up to date."""
-        self.introductions: dict[str, WriteCommand] = {}
-        """What a new runtime database has to be told: the run, its boot, a recent anchor, the open segment."""
+        self.tiers = TieredStore()
+        self.this_boot = Boot("", 0.0, False)
+        """This boot and its clock offset; known after `start`, and kept up to date by the worker."""
+        self.run_context: dict[str, WriteCommand] = {}
+        """Commands to repeat in a new runtime database: the run, its boot, a recent anchor, the last segment."""
         self._paths = paths
         self._sinks = tuple(sinks)
-        self._tell = tell
+        self._emit = tell
         self._locks = DirectoryLocks()
-        self._health: dict[Tier, _DatabaseState] = {"runtime": _DatabaseState(), "disk": _DatabaseState()}
-        self._unseen: set[Tier] = {"runtime", "disk"}
-        """What lies there from before is not known yet."""
+        self._states: dict[Tier, _DatabaseState] = {"runtime": _DatabaseState(), "disk": _DatabaseState()}
+        self._unrecovered: set[Tier] = {"runtime", "disk"}
+        """Tiers whose content from before the start was not read yet."""
 
-    def start(self, here: Callable[[], Boot]) -> RecoveredState:
-        """Lock and open what can be; make one of it. `here` is asked when the directories are there.
+    def start(self, this_boot: Callable[[], Boot]) -> RecoveredState:
+        """Lock and open both databases, make them consistent, and return what they hold.
 
-        Raises ConfigurationError if only people can help.
+        `this_boot` is called once the directories exist. Raises ConfigurationError if only the user can help.
         """
         now_s = self.clock()
         try:
-            for where in ("disk", "runtime"):
-                self._open(where, now_s)
-            self.here = here()
+            for tier in ("disk", "runtime"):
+                self._open(tier, now_s)
+            self.this_boot = this_boot()
         except ConfigurationError:
             self.close()
             raise
-        nothing = RecoveredState(self.here.boot_id, (), (), (), 0, {}, {self.here.boot_id: self.here})
-        return self._look(now_s) or nothing
+        nothing = RecoveredState(self.this_boot.boot_id, (), (), (), 0, {}, {self.this_boot.boot_id: self.this_boot})
+        return self._recover(now_s) or nothing
 
-    def available(self, where: Tier, now_s: float, *, at_once: bool = False) -> bool:
-        """Whether it can be used; tries again what failed, when it is time for that or `at_once`."""
-        store = self._health[where].store
-        if store and not store.database.file_is_in_place and (at_once or now_s >= self._health[where].retry_s):
-            self._make_again(store, now_s)
-        if self._usable(where):
+    def ensure_available(self, tier: Tier, now_s: float, *, at_once: bool = False) -> bool:
+        """Return whether a database can be used. Retries a failed one if its delay is over or `at_once` is set."""
+        store = self._states[tier].store
+        if store and not store.database.file_is_in_place and (at_once or now_s >= self._states[tier].retry_s):
+            self._recreate_files(store, now_s)
+        if self._is_usable(tier):
             return True
-        if now_s < self._health[where].retry_s and not at_once:
+        if now_s < self._states[tier].retry_s and not at_once:
             return False
         try:
-            return self._again(where, now_s)
+            return self._retry(tier, now_s)
         except ConfigurationError as error:
-            self._count(where, str(error), now_s)
+            self._schedule_retry(tier, str(error), now_s)
             return False
 
-    def retry_s(self, where: Tier) -> float:
-        """When the next try is, if it fails."""
-        return self._health[where].retry_s
+    def next_retry_s(self, tier: Tier) -> float:
+        """Return when a failing database is tried again."""
+        return self._states[tier].retry_s
 
-    def failing(self, where: Tier) -> bool:
-        """From its first failure until it has done something again."""
-        return self._health[where].failures > 0
+    def is_failing(self, tier: Tier) -> bool:
+        """Return whether a database has failed and not yet succeeded again."""
+        return self._states[tier].failures > 0
 
-    def failed(self, error: SpoolDatabaseError) -> None:
-        """It could not do something: set it aside if it is damaged, else try again later."""
+    def note_failure(self, error: SpoolDatabaseError) -> None:
+        """Record a failure: replace a damaged file at once, and otherwise schedule another try."""
         store, now_s = error.database, self.clock()
-        where = store.tier
-        self._lose(where)
+        tier = store.tier
+        self._stop_using(tier)
         if not error.is_damage:
-            self._count(where, str(error), now_s)
+            self._schedule_retry(tier, str(error), now_s)
             return
         store.close()
-        self._health[where].store = None
+        self._states[tier].store = None
         try:
-            self._tell(DatabaseReplaced(where, schema.set_aside(store.path), str(error)))
-            if self._open(where, now_s) and self.pair.run:
-                self.pair.dropped[self.pair.run.run].add(0, MAX_POSITION)
-        except (OSError, ConfigurationError) as again:
-            self._count(where, explain(again), now_s)
+            self._emit(DatabaseReplaced(tier, schema.rename_damaged(store.path), str(error)))
+            if self._open(tier, now_s) and self.tiers.run:
+                self.tiers.dropped_audio[self.tiers.run.run].add(0, MAX_POSITION)
+        except (OSError, ConfigurationError) as second_error:
+            self._schedule_retry(tier, explain(second_error), now_s)
 
-    def readable(self, where: Tier) -> Store | None:
-        """It, or None while not even reading can be tried: what is full can still be read."""
-        return self._health[where].store
+    def readable_store(self, tier: Tier) -> Store | None:
+        """Return the open store, or None. A store that can't be written, as on a full disk, may still be readable."""
+        return self._states[tier].store
 
-    def works(self, where: Tier) -> None:
-        """It did something; what was deleted does not work, though it can be written."""
-        store = self._health[where].store
-        if self.failing(where) and store and store.database.file_is_in_place:
-            self._health[where].failures = 0
-            self._tell(DatabaseWorking(where))
+    def note_success(self, tier: Tier) -> None:
+        """Record a success, and report the recovery of a failing database. A deleted file does not count as working."""
+        store = self._states[tier].store
+        if self.is_failing(tier) and store and store.database.file_is_in_place:
+            self._states[tier].failures = 0
+            self._emit(DatabaseWorking(tier))
 
-    def ask_again(self) -> None:
-        """For audio that could not be stored."""
-        pair = self.pair
-        if pair.full or not pair.dropped or pair.memory is None or self.failing("runtime"):
+    def request_dropped_audio(self) -> None:
+        """Request audio again that was not stored, once the runtime database works."""
+        tiers = self.tiers
+        if tiers.is_full or not tiers.dropped_audio or tiers.runtime_or_none is None or self.is_failing("runtime"):
             return
-        dropped, pair.dropped = pair.dropped, defaultdict(Ranges)
-        for run, ranges in dropped.items():
+        dropped_audio, tiers.dropped_audio = tiers.dropped_audio, defaultdict(Ranges)
+        for run, ranges in dropped_audio.items():
             if ranges:
-                self._tell(AudioRequested(run, tuple(ranges)))
+                self._emit(AudioRequested(run, tuple(ranges)))
 
     def close(self) -> None:
-        """Let go of everything."""
-        for health in self._health.values():
-            if health.store:
-                health.store.close()
-        self.pair.memory = self.pair.disk = None
+        """Close both databases and release the locks."""
+        for state in self._states.values():
+            if state.store:
+                state.store.close()
+        self.tiers.runtime_or_none = self.tiers.disk = None
         self._locks.release()
 
-    def _lose(self, where: Tier) -> None:
-        if where == "disk":
-            self.pair.disk = None
+    def _stop_using(self, tier: Tier) -> None:
+        if tier == "disk":
+            self.tiers.disk = None
         else:
-            self.pair.memory = None
+            self.tiers.runtime_or_none = None
 
-    def _count(self, where: Tier, text: str, now_s: float) -> None:
-        health = self._health[where]
-        health.retry_s = now_s + WAITS_S[min(health.failures, len(WAITS_S) - 1)]
-        health.failures += 1
-        self._tell(DatabaseFailing(where, text))
+    def _schedule_retry(self, tier: Tier, text: str, now_s: float) -> None:
+        state = self._states[tier]
+        state.retry_s = now_s + RETRY_DELAYS_S[min(state.failures, len(RETRY_DELAYS_S) - 1)]
+        state.failures += 1
+        self._emit(DatabaseFailing(tier, text))
 
-    def _make_again(self, store: Store, now_s: float) -> None:
-        """Its file was deleted, as by `rm -r` or a logout: it goes on in a new one, with all that it holds.
+    def _recreate_files(self, store: Store, now_s: float) -> None:
+        """Write a new file with the whole content of one that was deleted, as by `rm -r` or a logout.
 
-        Where that is impossible, memory is used on, since a stop moves it to the disk; a disk is not.
+        If that is impossible, the deleted runtime database stays in use, since a stop moves it to the disk. A deleted
+        one on disk does not.
         """
-        where = store.tier
-        self._locks.let_go(where)
+        tier = store.tier
+        self._locks.release_one(tier)
         try:
-            self._locks.take(where, self._paths.directory(where))
+            self._locks.take(tier, self._paths.directory(tier))
             if store.path.exists():
-                self._tell(
-                    DatabaseReplaced(where, schema.set_aside(store.path), "it had taken the place of one in use")
+                self._emit(
+                    DatabaseReplaced(tier, schema.rename_damaged(store.path), "it had taken the place of one in use")
                 )
             store.database.copy_to(store.path)
         except (OSError, sqlite3.Error, ConfigurationError) as error:
-            if where == "disk":
-                self._lose(where)
-            self._count(where, f"{store.path} was deleted, and can't be made again: {explain(error)}", now_s)
+            if tier == "disk":
+                self._stop_using(tier)
+            self._schedule_retry(tier, f"{store.path} was deleted, and can't be made again: {explain(error)}", now_s)
             return
-        self._lose(where)
+        self._stop_using(tier)
         store.close()
-        self._health[where].store = None
-        if self._open(where, now_s):
-            self._tell(FilesRecreated(where, store.path))
-            self.works(where)
+        self._states[tier].store = None
+        if self._open(tier, now_s):
+            self._emit(FilesRecreated(tier, store.path))
+            self.note_success(tier)
 
-    def _open(self, where: Tier, now_s: float) -> bool:
-        """Raises ConfigurationError if only people can help."""
+    def _open(self, tier: Tier, now_s: float) -> bool:
+        """Return whether the database could be opened. Raises ConfigurationError if only the user can help."""
         try:
-            self._locks.take(where, self._paths.directory(where))
-            store, event = open_store(where, self._paths.database(where))
+            self._locks.take(tier, self._paths.directory(tier))
+            store, event = open_store(tier, self._paths.database(tier))
         except (OSError, sqlite3.Error) as error:
-            self._count(where, f"{self._paths.database(where)}: {explain(error)}", now_s)
+            self._schedule_retry(tier, f"{self._paths.database(tier)}: {explain(error)}", now_s)
             return False
         if event:
-            self._tell(event)
+            self._emit(event)
         if store.database.repaired_rows:
-            self._tell(RowsRepaired(where, store.database.repaired_rows))
-        self._health[where].store = store
+            self._emit(RowsRepaired(tier, store.database.repaired_rows))
+        self._states[tier].store = store
         try:
-            self._use(store)
+            self._start_using(store)
         except SpoolDatabaseError as error:
-            self._lose(where)
-            self._count(where, str(error), now_s)
+            self._stop_using(tier)
+            self._schedule_retry(tier, str(error), now_s)
             return False
         return True
 
-    def _use(self, store: Store) -> None:
-        store.database.detect_foreign_writes()  # from now on
+    def _start_using(self, store: Store) -> None:
+        store.database.detect_foreign_writes()  # writes from now on
         if store.tier == "disk":
-            self.pair.use_disk(store)
+            self.tiers.use_disk(store)
             return
-        self.pair.memory = store
-        if self.introductions:
+        self.tiers.runtime_or_none = store
+        if self.run_context:
             with store.transaction():
-                for order in self.introductions.values():
-                    order.apply(self.pair, self.clock())
+                for command in self.run_context.values():
+                    command.apply(self.tiers, self.clock())
 
-    def _again(self, where: Tier, now_s: float) -> bool:
-        store = self._health[where].store
+    def _retry(self, tier: Tier, now_s: float) -> bool:
+        store = self._states[tier].store
         if store and not store.database.file_is_in_place:
-            return False  # what is written to it would be lost
+            return False  # writes to a deleted file would be lost
         try:
             if store:
                 store.database.probe()
-                self._use(store)
-            elif not self._open(where, now_s):
+                self._start_using(store)
+            elif not self._open(tier, now_s):
                 return False
         except SpoolDatabaseError as error:
-            self.failed(error)
+            self.note_failure(error)
             return False
-        if self.pair.memory and (found := self._look(now_s)):
-            self._tell(BacklogFound(found))
-        return self._usable(where)
+        if self.tiers.runtime_or_none and (found := self._recover(now_s)):
+            self._emit(BacklogFound(found))
+        return self._is_usable(tier)
 
-    def _usable(self, where: Tier) -> bool:
-        return any(store.tier == where for store in self.pair.stores)
+    def _is_usable(self, tier: Tier) -> bool:
+        return any(store.tier == tier for store in self.tiers.stores)
 
-    def _look(self, now_s: float) -> RecoveredState | None:
-        """Make one of what can be used; returns what was not seen of it before, if anything could be looked at."""
-        run = self.pair.run
-        while unseen := [store for store in self.pair.stores if store.tier in self._unseen]:
+    def _recover(self, now_s: float) -> RecoveredState | None:
+        """Make the usable stores consistent, and return the content of those that were not read before, if any."""
+        run = self.tiers.run
+        while unrecovered := [store for store in self.tiers.stores if store.tier in self._unrecovered]:
             try:
-                resolve(self.pair.stores, alive=run.run if run else None)
-                found = recovered(unseen, self._sinks, self.here, now_s)
-            except SpoolDatabaseError as error:  # one less to use, or a new one in its place
-                self.failed(error)
+                consolidate(self.tiers.stores, live_run=run.run if run else None)
+                found = read_recovered_state(unrecovered, self._sinks, self.this_boot, now_s)
+            except SpoolDatabaseError as error:  # now there is one store less, or a new one in its place
+                self.note_failure(error)
             else:
-                self._unseen -= {store.tier for store in unseen}
+                self._unrecovered -= {store.tier for store in unrecovered}
                 return found
         return None

@@ -1,4 +1,4 @@
-"""The two directories: made, locked, and their databases opened, whatever state they are in."""
+"""The directories of the two tiers: creation, locks, and opening their databases in whatever state they are."""
 
 import errno
 import fcntl
@@ -24,50 +24,59 @@ LOCK: Final = "spool.lock"
 RING: Final = "ring"
 BOOT: Final = "boot-id"
 
-OPTION: Final[dict[Tier, str]] = {"runtime": "spool.runtime_directory", "disk": "spool.directory"}
+SETTING: Final[dict[Tier, str]] = {"runtime": "spool.runtime_directory", "disk": "spool.directory"}
 
-_PASSING: Final = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""What may be otherwise later: the rest is for people to put right."""
+_TEMPORARY_ERRORS: Final = {
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+}
+"""Errors that may pass by themselves. The user has to correct all others."""
 
 
 class SpoolPaths(NamedTuple):
-    """Where what is."""
+    """Paths of the spool's directories and databases."""
 
     runtime: Path
     disk: Path
 
     @classmethod
     def of(cls, settings: SpoolSettings) -> "SpoolPaths":
-        """As the settings say."""
+        """Return the paths from the settings."""
         return cls(Path(settings.runtime_directory), Path(settings.directory))
 
-    def directory(self, where: Tier) -> Path:
-        """Of one database."""
-        return self.runtime if where == "runtime" else self.disk
+    def directory(self, tier: Tier) -> Path:
+        """Return the directory of a tier."""
+        return self.runtime if tier == "runtime" else self.disk
 
-    def database(self, where: Tier) -> Path:
-        """Its file."""
-        return self.directory(where) / DATABASE
+    def database(self, tier: Tier) -> Path:
+        """Return the path of a tier's database."""
+        return self.directory(tier) / DATABASE
 
 
 class DirectoryLocks:
-    """Keeps other processes from the two directories as long as this one lives."""
+    """Locks on the two directories. They keep other processes out as long as this one lives."""
 
     def __init__(self) -> None:
         self._fds: dict[Tier, int] = {}
 
-    def take(self, where: Tier, directory: Path) -> None:
-        """Make the directory if it is absent, and lock it, once.
+    def take(self, tier: Tier, directory: Path) -> None:
+        """Create the directory if necessary, and lock it unless this object holds its lock.
 
-        Raises ConfigurationError if somebody else has it or it can't be used as it is, OSError if it can't be now.
+        Raises ConfigurationError if another process has it or the user has to correct something, and OSError for
+        failures that may pass.
         """
-        if where in self._fds:
+        if tier in self._fds:
             return
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = open_private(directory / LOCK, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise _sorted(error, where, directory) from error
+            raise _classify(error, tier, directory) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -76,44 +85,44 @@ class DirectoryLocks:
             if error.errno != errno.EWOULDBLOCK:
                 raise
             raise ConfigurationError(
-                f"{OPTION[where]} = {directory} is in use by another edged (process {holder or 'unknown'}): "
+                f"{SETTING[tier]} = {directory} is in use by another edged (process {holder or 'unknown'}): "
                 "stop that one, or give this one directories of its own"
             ) from None
-        self._fds[where] = fd
-        with suppress(OSError):  # a full disk: the lock holds all the same, only nobody can say who has it
+        self._fds[tier] = fd
+        with suppress(OSError):  # on a full disk the lock holds, but its file can't name the process
             os.ftruncate(fd, 0)
             os.pwrite(fd, b"%d\n" % os.getpid(), 0)
 
-    def let_go(self, where: Tier) -> None:
-        """Of one: its file was deleted, so that others don't see the lock."""
-        if where in self._fds:
-            os.close(self._fds.pop(where))
+    def release_one(self, tier: Tier) -> None:
+        """Release one lock, whose file was deleted, so that other processes would not see it."""
+        if tier in self._fds:
+            os.close(self._fds.pop(tier))
 
     def release(self) -> None:
-        """Let others in."""
+        """Release all locks."""
         for fd in self._fds.values():
             os.close(fd)
         self._fds.clear()
 
 
-def open_store(where: Tier, path: Path) -> tuple[Store, DatabaseReplaced | None]:
-    """The database, a new one if what is there is damaged: that is set aside.
+def open_store(tier: Tier, path: Path) -> tuple[Store, DatabaseReplaced | None]:
+    """Open a tier's database. A damaged file is renamed, and a new one takes its place.
 
-    Raises ConfigurationError if it can't be used as it is; OSError or sqlite3.Error if it can't be now.
+    Raises ConfigurationError if the user has to correct something; OSError or sqlite3.Error for failures that may pass.
     """
     try:
-        return Store(where, path), None
+        return Store(tier, path), None
     except sqlite3.Error as error:
         if not schema.is_damage(error):
             raise
-        event = DatabaseReplaced(where, schema.set_aside(path), str(error))
+        event = DatabaseReplaced(tier, schema.rename_damaged(path), str(error))
     except OSError as error:
-        raise _sorted(error, where, path) from error
-    return Store(where, path), event
+        raise _classify(error, tier, path) from error
+    return Store(tier, path), event
 
 
-def prepared(directory: Path) -> Iterator[tuple[Path, str]]:
-    """Files in a spool's directory that others may have prepared, and what is wrong with each, for people.
+def find_unsafe_files(directory: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files in a spool's directory that another user may have prepared, and what is wrong with each.
 
     The directory's owner may be the user that edged runs as. Raises OSError if the directory can't be read.
     """
@@ -126,18 +135,18 @@ def prepared(directory: Path) -> Iterator[tuple[Path, str]]:
             yield path, f"{own}, and others may use it (mode {mode:04o})"
 
 
-def _sorted(error: OSError, where: Tier, path: Path) -> Exception:
-    if error.errno in _PASSING:
+def _classify(error: OSError, tier: Tier, path: Path) -> Exception:
+    if error.errno in _TEMPORARY_ERRORS:
         return error
     what = "remove it" if isinstance(error, UnsafeFileError) else "give edged's user access"
     return ConfigurationError(
-        f"{OPTION[where]}: {error.filename or path}: {error.strerror}: {what}, choose another directory, or set "
+        f"{SETTING[tier]}: {error.filename or path}: {error.strerror}: {what}, choose another directory, or set "
         "spool.enabled = false"
     )
 
 
-def this_boot(runtime_directory: Path) -> str:
-    """Identifies this boot. Where the kernel's id is hidden, as in a sandbox: drawn once, and kept in memory."""
+def identify_boot(runtime_directory: Path) -> str:
+    """Return the id of this boot. If a sandbox hides the kernel's id, a random one is kept in the runtime directory."""
     known = boot_id()
     if known:
         return known
@@ -147,5 +156,5 @@ def this_boot(runtime_directory: Path) -> str:
             return text
     drawn = uuid4().hex
     with suppress(OSError), os.fdopen(open_private(file, os.O_WRONLY | os.O_CREAT), "w") as stream:
-        stream.write(f"{drawn}\n")  # if that fails, it holds for this run only
+        stream.write(f"{drawn}\n")  # if that fails, the id holds for this run only
     return drawn

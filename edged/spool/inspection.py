@@ -1,7 +1,7 @@
-"""Looking into a spool from outside, beside the daemon: what waits, its audio as files, and dropping some of it.
+"""Inspection of a spool beside the running daemon: its backlog, its audio as files, and deletion of old audio.
 
-Nothing here keeps a transaction for longer than it takes to read a second of audio, or to delete a minute of it: the
-daemon goes on writing meanwhile, and its log can be emptied.
+No transaction lasts longer than reading a second of audio or deleting a minute of it. So the daemon can go on writing
+and truncate its log.
 """
 
 import sqlite3
@@ -19,65 +19,67 @@ from edged.model.ranges import Range
 from edged.service.clock import boottime_s, synchronization, timestamp, wall_offset_s
 from edged.spool.capture_time import Boot, age_s
 from edged.spool.database import SpoolDatabaseError
-from edged.spool.directories import SpoolPaths, this_boot
+from edged.spool.directories import SpoolPaths, identify_boot
 from edged.spool.model import RunBacklog, Tier
-from edged.spool.recovery import backlogs, known_boots
 from edged.spool.store import Store, read_all
+from edged.spool.stored_state import read_backlogs, read_boots
 
-LOADED_S: Final = 1
-"""Read at a time."""
+EXPORT_CHUNK_S: Final = 1
+"""Duration of audio that is read at a time."""
 
-DROPPED_S: Final = 60
-"""Deleted at a time: 2 MB."""
+DROP_CHUNK_S: Final = 60
+"""Duration of audio that is deleted at a time: 2 MB."""
 
 Progress = Callable[[float, float], None]
-"""Gets seconds done and seconds in all."""
+"""Callback that gets the seconds done and the seconds in total."""
 
 
 @dataclass
 class SpoolSnapshot:
-    """What there is."""
+    """Content of a spool at one time, with its databases open."""
 
     paths: SpoolPaths
     stores: list[Store]
     backlogs: list[RunBacklog]
-    here: Boot
+    this_boot: Boot
     now_s: float
 
     def wall_s(self, backlog: RunBacklog, position: int) -> float | None:
-        """When a sample was captured, in seconds since 1970; None if that was never known."""
-        return backlog.line.at_s(position) + backlog.boot.wall_offset_s if backlog.boot else None
+        """Return when a sample was captured, in seconds since 1970; None if the boot's offset is unknown."""
+        return backlog.clock.at_s(position) + backlog.boot.wall_offset_s if backlog.boot else None
 
     def age_s(self, backlog: RunBacklog, position: int) -> float:
-        """How old a sample is at least."""
-        return age_s(backlog.line.at_s(position), backlog.boot, self.here, self.now_s)
+        """Return the minimum age of a sample."""
+        return age_s(backlog.clock.at_s(position), backlog.boot, self.this_boot, self.now_s)
 
 
 @contextmanager
 def look(settings: SpoolSettings, *, to_read: bool = True) -> Iterator[SpoolSnapshot]:
-    """Open what there is of a spool. Raises EdgedError if it can't be read."""
+    """Open the databases that exist. Raises EdgedError if they can't be read."""
     paths = SpoolPaths.of(settings)
-    here = Boot(this_boot(paths.runtime), wall_offset_s(), synchronization() == "synchronized")
+    this_boot = Boot(identify_boot(paths.runtime), wall_offset_s(), synchronization() == "synchronized")
     with ExitStack() as stack:
         try:
             stores = []
             for store in _stores(paths, to_read=to_read):
                 stores.append(store)
                 stack.callback(store.close)
-            now_s, here = boottime_s(), known_boots(stores, here)[here.boot_id]
-            yield SpoolSnapshot(paths, stores, backlogs(stores, here, now_s), here, now_s)
+            now_s, this_boot = boottime_s(), read_boots(stores, this_boot)[this_boot.boot_id]
+            yield SpoolSnapshot(paths, stores, read_backlogs(stores, this_boot, now_s), this_boot, now_s)
         except (SpoolDatabaseError, sqlite3.Error) as error:
             raise EdgedError(f"the spool can't be read: {error}; are you root, or edged's user?") from error
         except (ArithmeticError, ValueError) as error:
-            raise EdgedError(f"the spool holds what can't be true ({error}): edged mends it when it starts") from error
+            raise EdgedError(
+                f"the spool holds what can't be true ({error}): edged repairs it when it starts"
+            ) from error
 
 
 def _stores(paths: SpoolPaths, *, to_read: bool) -> Iterator[Store]:
     places: tuple[Tier, ...] = ("runtime", "disk")
-    for where in places:
-        path = paths.database(where)
+    for tier in places:
+        path = paths.database(tier)
         try:
-            yield Store(where, path, read_only=to_read, owner=path.stat().st_uid)  # root may, whosever it is
+            yield Store(tier, path, read_only=to_read, owner=path.stat().st_uid)  # root may open any user's
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -85,20 +87,20 @@ def _stores(paths: SpoolPaths, *, to_read: bool) -> Iterator[Store]:
 
 
 def export(seen: SpoolSnapshot, directory: Path, progress: Progress) -> list[dict[str, Any]]:
-    """Write what waits as WAV files into a directory; returns what an index of them has to say.
+    """Write the backlog as WAV files into a directory, and return the index of the files.
 
-    What is answered meanwhile is left out: a file ends there, and another begins behind it. Raises OSError.
+    Audio that is transcribed meanwhile is left out: a file ends there, and another begins behind it. Raises OSError.
     """
     total_s = sum(backlog.seconds for backlog in seen.backlogs)
     done_s = 0.0
     index = []
     for backlog in seen.backlogs:
         rate = backlog.run.rate
-        for stretch in backlog.stretches:
+        for stored in backlog.ranges:
             writer = _Writer(seen, backlog, directory)
             try:
-                for start in range(stretch.start, stretch.end, LOADED_S * rate):
-                    end = min(start + LOADED_S * rate, stretch.end)
+                for start in range(stored.start, stored.end, EXPORT_CHUNK_S * rate):
+                    end = min(start + EXPORT_CHUNK_S * rate, stored.end)
                     for position, pcm in read_all(seen.stores, backlog.run.run, start, end):
                         writer.write(position, pcm)
                     done_s += (end - start) / rate
@@ -110,7 +112,7 @@ def export(seen: SpoolSnapshot, directory: Path, progress: Progress) -> list[dic
 
 
 class _Writer:
-    """Pieces of audio, a file for each that stands alone."""
+    """Writes pieces of audio into WAV files, one for each contiguous range."""
 
     def __init__(self, seen: SpoolSnapshot, backlog: RunBacklog, directory: Path) -> None:
         self.index: list[dict[str, Any]] = []
@@ -140,7 +142,7 @@ class _Writer:
         name = f"{(start or 'undated').replace(':', '-')}_{run.run}_{position}.wav"
         path = self._directory / name
         path.touch(mode=0o600)
-        file = self._file = wave.open(str(path), "wb")  # noqa: SIM115  `close` does
+        file = self._file = wave.open(str(path), "wb")  # noqa: SIM115  closed by `close`
         file.setnchannels(1)
         file.setsampwidth(BYTES_PER_SAMPLE)
         file.setframerate(run.rate)
@@ -152,14 +154,14 @@ class _Writer:
         return file
 
 
-def older_than(seen: SpoolSnapshot, seconds: float) -> list[tuple[RunBacklog, list[Range]]]:
-    """What has waited longer than that, as far as it can be proved."""
+def find_older_than(seen: SpoolSnapshot, seconds: float) -> list[tuple[RunBacklog, list[Range]]]:
+    """Return the ranges that are provably older than `seconds`, by run."""
     found = []
     for backlog in seen.backlogs:
         old = []
-        for stretch in backlog.stretches:
-            for start in range(stretch.start, stretch.end, backlog.run.rate):
-                end = min(start + backlog.run.rate, stretch.end)
+        for stored in backlog.ranges:
+            for start in range(stored.start, stored.end, backlog.run.rate):
+                end = min(start + backlog.run.rate, stored.end)
                 if seen.age_s(backlog, end) >= seconds:
                     old.append((start, end))
         if old:
@@ -168,16 +170,16 @@ def older_than(seen: SpoolSnapshot, seconds: float) -> list[tuple[RunBacklog, li
 
 
 def drop(seen: SpoolSnapshot, old: list[tuple[RunBacklog, list[Range]]], progress: Progress) -> None:
-    """Forget it, and leave no copy in the logs if nobody reads them now."""
+    """Delete these ranges, and truncate the logs unless another process reads them now."""
     total_s = sum(end - start for _, ranges in old for start, end in ranges)
     done = 0
     for backlog, ranges in old:
-        for i in range(0, len(ranges), DROPPED_S):
+        for i in range(0, len(ranges), DROP_CHUNK_S):
             for store in seen.stores:
                 with store.transaction():
-                    for start, end in ranges[i : i + DROPPED_S]:
+                    for start, end in ranges[i : i + DROP_CHUNK_S]:
                         store.audio.release(backlog.run.run, start, end)
-            done += sum(end - start for start, end in ranges[i : i + DROPPED_S])
+            done += sum(end - start for start, end in ranges[i : i + DROP_CHUNK_S])
             progress(done, total_s)
     for store in seen.stores:
         store.database.truncate_log()

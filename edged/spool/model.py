@@ -1,4 +1,4 @@
-"""What goes into the spool, what comes out of it, and what it tells."""
+"""What the spool stores, what it returns, and the events that it emits, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from edged.model.record import Record
 from edged.spool.capture_time import Anchor, Boot, PositionClock
 
 Tier = Literal["runtime", "disk"]
-"""Which of the two databases."""
+"""One of the two databases: in memory while all goes well, or on disk."""
 
 Bound = Literal["max_mb", "max_age_h"]
-"""What speech went at: an option of the spool."""
+"""The setting of the spool that speech was evicted for."""
 
 MAX_POSITION: Final = 1 << 62
-"""A position beyond any."""
+"""A position behind every sample."""
 
 
 class RunInfo(NamedTuple):
-    """One run of the daemon: what its positions count, and in which boot."""
+    """One run of the daemon: what its positions count, and in which boot it began."""
 
     run: str
     boot_id: str
@@ -28,92 +28,95 @@ class RunInfo(NamedTuple):
     channel: int
     device: str
     started_s: float
-    """CLOCK_BOOTTIME."""
+    """Start of the run in seconds of CLOCK_BOOTTIME."""
 
 
 class StoredRange(NamedTuple):
-    """A part of one segment that waits, in one piece."""
+    """A contiguous part of one segment that is stored and has no transcript yet."""
 
     start: int
     end: int
     chain: int
-    """Where the first piece of its segment began, if that was cut for its length only."""
+    """Start of the first of the segments that were cut only for their length, this one included."""
     continues: bool
-    """The gate was still open at the segment's end."""
+    """Whether the gate was still open at the segment's end."""
     voiced: tuple[Range, ...]
+    """Parts in which the gate heard a voice."""
 
 
 @dataclass(frozen=True)
 class RunBacklog:
-    """What waits of one run, and how to date it."""
+    """The audio of one run that has no transcript yet, and what dates it."""
 
     run: RunInfo
-    stretches: tuple[StoredRange, ...]
-    """In order."""
+    ranges: tuple[StoredRange, ...]
+    """Stored audio in the order of its positions."""
     anchors: tuple[Anchor, ...]
     boot: Boot | None
-    """Of the run's boot; None if its offset was never told."""
+    """Clock offset of the boot that the run belongs to; None if it was never stored."""
     age_s: float
-    """Of the oldest of it, at least."""
+    """Minimum age of the oldest sample."""
 
     @property
     def seconds(self) -> float:
-        """How much speech that is."""
-        return sum(each.end - each.start for each in self.stretches) / self.run.rate
+        """Duration of the audio."""
+        return sum(stored.end - stored.start for stored in self.ranges) / self.run.rate
 
     @property
-    def line(self) -> PositionClock:
-        """Positions to seconds of CLOCK_BOOTTIME of its boot; from the run's beginning if nothing better is known."""
+    def clock(self) -> PositionClock:
+        """Positions to seconds of CLOCK_BOOTTIME. Without anchors, the start of the run dates its first sample."""
         return PositionClock(self.anchors or (Anchor(0, self.run.started_s),), self.run.rate)
 
 
 class UndeliveredRecord(NamedTuple):
-    """A committed record, and which sinks don't have it."""
+    """A committed record and the sinks that do not have it yet."""
 
     record: Record
-    lacking: tuple[str, ...]
+    missing_sinks: tuple[str, ...]
 
 
 class RecoveredState(NamedTuple):
-    """What was there before."""
+    """What earlier processes left in the spool."""
 
     boot_id: str
-    """Of this boot, also where the kernel's can't be read."""
-    pending: tuple[UndeliveredRecord, ...]
-    """In the order of their commit."""
-    kept: tuple[Record, ...]
-    """Delivered everywhere, not long ago: a journal that can be read may be asked whether it still has them."""
+    """Id of this boot; drawn at random where the kernel's cannot be read."""
+    undelivered: tuple[UndeliveredRecord, ...]
+    """Records in the order of their commit."""
+    delivered: tuple[Record, ...]
+    """Records that all sinks had a short time ago. A readable journal is asked whether it still has them."""
     backlogs: tuple[RunBacklog, ...]
-    """Oldest run first; none without a stretch."""
-    unreadable: int
-    """Records in the outbox that this version can't read."""
+    """Audio without a transcript, the oldest run first. No backlog is empty."""
+    unreadable_records: int
+    """Number of records in the outbox that this version cannot decode."""
     runs: Mapping[str, RunInfo]
-    """All that is known of runs and boots, by name: a ring may hold more of one of which nothing waits here."""
+    """All stored runs by name. A ring may hold audio of a run that has no backlog."""
     boots: Mapping[str, Boot]
+    """All stored boots by id, and this boot."""
 
 
 @dataclass(frozen=True)
 class SpoolCounters:
-    """How much waits."""
+    """How much audio without a transcript is stored."""
 
     seconds: float = 0.0
     bytes_in_memory: int = 0
     bytes_on_disk: int = 0
     oldest_s: float | None = None
-    """Age of the oldest, at least, when it was counted; None if nothing waits."""
+    """Minimum age of the oldest sample at `counted_s`; None if nothing is stored."""
     counted_s: float = 0.0
-    """CLOCK_BOOTTIME."""
+    """Time of the count in seconds of CLOCK_BOOTTIME."""
 
 
 class RecordCommitted(NamedTuple):
-    """The record may be delivered. Not `durable`: it could not be stored (yet), and must not be held back for that."""
+    """A record may be delivered now."""
 
     record: Record
     durable: bool
+    """Whether the record is stored. If not, storing failed or takes too long, and delivery does not wait for it."""
 
 
 class SpeechEvicted(NamedTuple):
-    """This much, all of it in `[start, end)` of a run, went at a bound: the oldest there was."""
+    """The oldest speech, within `[start, end)` of a run, was deleted for a bound without a transcript."""
 
     run: str
     start: int
@@ -123,22 +126,23 @@ class SpeechEvicted(NamedTuple):
 
 
 class DatabaseFailing(NamedTuple):
-    """A database can't be used now; told at each failure. It is tried again."""
+    """A try to use a database failed. The spool tries again."""
 
-    where: Tier
+    tier: Tier
     text: str
+    """Cause, and what the user can do about it."""
 
 
 class DatabaseWorking(NamedTuple):
-    """It can be used again."""
+    """A database that failed works again."""
 
-    where: Tier
+    tier: Tier
 
 
 class AudioRequested(NamedTuple):
-    """Audio of a run that could not be stored, or was lost with a damaged file: give again what of it still waits.
+    """Audio of a run is not stored: give again what of it has no transcript yet.
 
-    Some of it may be there: that is no harm.
+    The spool did not store it, or lost it with a damaged file. Audio that is stored already does no harm.
     """
 
     run: str
@@ -146,29 +150,33 @@ class AudioRequested(NamedTuple):
 
 
 class DatabaseReplaced(NamedTuple):
-    """A file was damaged; it now has another name, and a new one is in its place. `Wanted` follows, if a run lives."""
+    """A damaged file was renamed to `path`, and a new one is in its place.
 
-    where: Tier
+    AudioRequested follows if a run is live.
+    """
+
+    tier: Tier
     path: Path
     text: str
+    """What is wrong with the file."""
 
 
 class FilesRecreated(NamedTuple):
-    """The file of a database was deleted while it was used: it was made again, with all that was in it."""
+    """A database's file was deleted while it was open, and was written again with its whole content."""
 
-    where: Tier
+    tier: Tier
     path: Path
 
 
 class RowsRepaired(NamedTuple):
-    """Values in a database could not be true, as after a flipped bit: these rows were put right or left out."""
+    """A database held impossible values, as after a flipped bit. Those rows were repaired or deleted."""
 
-    where: Tier
+    tier: Tier
     rows: int
 
 
 class BacklogFound(NamedTuple):
-    """The disk could not be read at the start and now can: this was on it, beside what was told then."""
+    """The disk was unreadable at the start and can be read now: what it held beside the state reported at the start."""
 
     recovered: RecoveredState
 

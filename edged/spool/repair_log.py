@@ -1,4 +1,4 @@
-"""Logs what was done about a spool's files that were damaged, deleted or held what can't be true."""
+"""Log lines about repairs of the spool: files replaced or recreated, and rows corrected."""
 
 import logging
 
@@ -9,15 +9,15 @@ log = logging.getLogger("edged")
 
 
 def log_repair(repair: DatabaseReplaced | FilesRecreated | RowsRepaired) -> None:
-    """A line for each."""
+    """Log one repair."""
     match repair:
-        case DatabaseReplaced(where, path, text):
+        case DatabaseReplaced(tier, path, text):
             log.error(
                 "the spool (%s) was damaged: %s; it is kept as %s",
-                *(where, text, path),
+                *(tier, text, path),
                 extra={"message_id": MessageId.SPOOL_DAMAGED},
             )
         case FilesRecreated(_, path):
             log.warning("%s was deleted: it is made again, with all that was in it", path)
-        case RowsRepaired(where, rows):
-            log.warning("the spool (%s) held %d rows that can't be true: some speech may be undated", where, rows)
+        case RowsRepaired(tier, rows):
+            log.warning("the spool (%s) held %d rows that can't be true: some speech may be undated", tier, rows)

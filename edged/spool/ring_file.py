@@ -1,4 +1,4 @@
-"""The ring of a run: what the gate has not decided yet, where a killed process leaves it for the next one."""
+"""The ring of a run: audio that the gate has not decided on, where the next process finds it after a kill."""
 
 import asyncio
 import logging
@@ -14,12 +14,12 @@ from edged.spool.ring import Ring
 log = logging.getLogger("edged")
 
 RING_S: Final = 30.0
-"""Longer than pre-roll, onset and what is withheld of a hangover, at their longest; and than a card stalls, in which
-time nothing is stored. A megabyte of memory."""
+"""Longer than the longest pre-roll, onset and withheld hangover, and than stalls of an SD card, during which nothing is
+stored. Takes a megabyte of memory."""
 
 
 class RingFile:
-    """A ring that may be absent: its directory can be full, read-only or deleted. Used in the event loop."""
+    """A ring that may be absent, as its directory can be full, read-only or deleted. Used in the event loop."""
 
     def __init__(self, path: Path, run: str, rate: int) -> None:
         self.path = path
@@ -29,12 +29,12 @@ class RingFile:
         self._outage = Outage(log, "ring", message_id=MessageId.SPOOL)
 
     @property
-    def absent(self) -> bool:
-        """It is to be made: the first time, or again."""
+    def is_absent(self) -> bool:
+        """Whether the ring has to be created."""
         return self._ring is None
 
-    async def make(self, boot_id: str) -> bool:
-        """Make it in place of what was there; returns whether that was possible. What keeps it is told once."""
+    async def create(self, boot_id: str) -> bool:
+        """Create the ring in place of an older file; returns whether that was possible. Logs the first failure."""
         try:
             self._ring = await asyncio.to_thread(Ring, self.path, self._run, boot_id, self._rate, RING_S)
         except OSError as error:
@@ -44,17 +44,17 @@ class RingFile:
         return True
 
     def write(self, block: Block, kept_from: int) -> None:
-        """A block was captured; what lies before `kept_from` is kept elsewhere."""
+        """Write a captured block. Audio before `kept_from` is stored elsewhere."""
         if self._ring:
             self._ring.write(block.position, block.pcm, kept_from, block.at_s)
 
-    def forget(self) -> None:
-        """Its directory was deleted: no process will find it."""
+    def discard(self) -> None:
+        """Give up a ring whose directory was deleted, so that no process would find it."""
         self._ring = None
 
     def close(self) -> None:
-        """Nothing is undecided any more: the audio goes, and the file if it can be deleted."""
-        ring, self._ring = self._ring, None  # a capture thread that did not stop in time may still deliver
+        """Erase the audio, and delete the file if possible."""
+        ring, self._ring = self._ring, None  # a capture thread that did not stop in time may still write
         try:
             if ring:
                 ring.close()

@@ -1,8 +1,8 @@
 """The spool as the event loop sees it: calls that never block, and events.
 
-What the gate let through and is not answered, and records that are not delivered, lie in two SQLite databases of one
-schema: in `runtime_directory` (memory) while things go well, moved to `directory` (disk) when they wait long or at a
-stop. See `pair` for what goes where, `recovery` for the beginning, `worker` for the thread.
+Two SQLite databases of one schema hold the speech without a transcript and the records that a sink lacks. While all
+goes well they are in `runtime_directory` (memory); they move to `directory` (disk) after a while or at a stop.
+`tiered_store` decides what is written where, `consolidation` makes both consistent at a start, `worker` is the thread.
 """
 
 import asyncio
@@ -32,20 +32,22 @@ from edged.spool.commands import (
     ReleaseAudio,
 )
 from edged.spool.database_health import DatabaseHealth
-from edged.spool.directories import SpoolPaths, this_boot
+from edged.spool.directories import SpoolPaths, identify_boot
 from edged.spool.model import RecordCommitted, RecoveredState, RunInfo, SpoolCounters, SpoolEvent
 from edged.spool.outbox_table import OutboxEntry
 from edged.spool.worker import SpoolUnreadableError, SpoolWorker
 
 OVERDUE_S: Final = 3.0
-"""A record waits no longer for a card that stalls; most that do are back within a second or two."""
+"""Time after which a record no longer waits for a stalled SD card. Most stalls last a second or two."""
 
-GIVEN: Final = 1000
-"""Pieces: 100 s of audio that is not stored; nobody asks about more."""
+MAX_UNSTORED_PIECES: Final = 1000
+"""Number of pieces of unstored audio that are remembered: 100 s."""
 
 
 class Spool:
-    """Made and used in the event loop, but for `open`. Events come through `call_soon`, in order."""
+    """Storage for speech and records, for use in the event loop; only `open` blocks.
+
+    Events come through `call_soon`, in order."""
 
     def __init__(
         self,
@@ -53,7 +55,7 @@ class Spool:
         call_soon: Callable[[Callable[[], None]], object],
         on_event: Callable[[SpoolEvent], None],
     ) -> None:
-        """`call_soon` has a function called in the event loop, from any thread (`loop.call_soon_threadsafe`)."""
+        """`call_soon` calls a function in the event loop, from any thread (`loop.call_soon_threadsafe`)."""
         self._settings = settings
         self._call_soon = call_soon
         self._on_event = on_event
@@ -62,88 +64,92 @@ class Spool:
         self._stopped = False
         self._open_segments: dict[str, StoredSegment] = {}
         self._voiced: dict[str, Ranges] = defaultdict(Ranges)
-        """Told with a piece of audio, but of the audio that follows it."""
-        self._live = ""
-        self._given: deque[Range] = deque(maxlen=GIVEN)
-        """Audio of the living run that was not stored yet when that was last looked at."""
+        """Voiced ranges that were given with a piece of audio, but lie in the audio that follows it."""
+        self._live_run = ""
+        self._unstored: deque[Range] = deque(maxlen=MAX_UNSTORED_PIECES)
+        """Ranges of the live run that were not stored yet at the last look."""
         self._uncommitted: dict[str, tuple[Record, float]] = {}
         self.boot_id = ""
-        """Of this boot; known once it is open."""
+        """Id of this boot; known after `open`."""
 
     def open(self, sinks: Sequence[str], wall_offset_s: float = 0.0, *, synchronized: bool = False) -> RecoveredState:
-        """Lock, open and put in order what is there, and start the thread. Blocks: seconds, on a slow card.
+        """Lock and open the databases, make them consistent, start the thread, and return what was stored.
 
-        `sinks`: those that a record waits for. `wall_offset_s` makes this boot's time wall time.
-        Raises ConfigurationError if another process has a directory, if one can't be used as it is, or if a newer
-        version wrote it. A disk that fails or is damaged is an event, not an error.
+        Blocks, for seconds on a slow card. A record stays until all `sinks` have it. `wall_offset_s` is the offset from
+        this boot's time to wall time. Raises ConfigurationError if another process uses a directory, if the user has to
+        correct something, or if a newer version wrote a database. A failing or damaged disk is an event, not an error.
         """
         paths = SpoolPaths.of(self._settings)
         self._sinks = tuple(sinks)
-        keeper = DatabaseHealth(paths, sinks, self._tell)
-        recovered = keeper.start(lambda: Boot(this_boot(paths.runtime), wall_offset_s, synchronized))
+        health = DatabaseHealth(paths, sinks, self._emit)
+        recovered = health.start(lambda: Boot(identify_boot(paths.runtime), wall_offset_s, synchronized))
         self.boot_id = recovered.boot_id
-        worker = SpoolWorker(self._settings, keeper, self._tell)
+        worker = SpoolWorker(self._settings, health, self._emit)
         threading.Thread(target=worker.run, name="spool", daemon=True).start()
         self._worker = worker
-        self.boot(wall_offset_s, synchronized=synchronized)  # the first audio may go to the disk at once
+        self.put_boot(wall_offset_s, synchronized=synchronized)  # the first audio may go to the disk at once
         return recovered
 
-    def gather(self) -> None:
-        """From now on a ring holds what is not stored yet: new audio may wait for what follows, or for its answer."""
+    def start_gathering(self) -> None:
+        """Let new audio wait before it is stored, since from now on a ring holds it until then."""
         if self._worker:
-            self._worker.gather()
+            self._worker.start_gathering()
 
     # -- from the gate ------------------------------------------------------------------------------------------------
 
     def begin_run(self, run: RunInfo, *, live: bool = True) -> None:
-        """Before its first audio, and when its device changes.
+        """Store a run, before its first audio and when its device changes.
 
-        Not `live`: an earlier one, of which a ring held audio that is not known here.
+        A run that is not `live` is an earlier one, of which a ring held audio.
         """
-        self._live = run.run if live else self._live
+        self._live_run = run.run if live else self._live_run
         self._put(BeginRun(run, live))
 
-    def boot(self, wall_offset_s: float, *, synchronized: bool) -> None:
-        """What makes this boot's time wall time, as well as is known now: at the start, and when that changes."""
+    def put_boot(self, wall_offset_s: float, *, synchronized: bool) -> None:
+        """Store the present offset from this boot's time to wall time, at the start and when it changes."""
         self._put(PutBoot(Boot(self.boot_id, wall_offset_s, synchronized)))
 
-    def anchor(self, run: str, position: int, at_s: float) -> None:
-        """The sample at `position` was captured at `at_s` of CLOCK_BOOTTIME: at the start of a run, after each hole,
-        and about every minute."""
+    def put_anchor(self, run: str, position: int, at_s: float) -> None:
+        """Store that the sample at `position` was captured at `at_s` of CLOCK_BOOTTIME.
+
+        Call this at the start of a run, after each hole, and about every minute.
+        """
         self._put(PutAnchor(run, Anchor(position, at_s)))
 
-    def segment_open(self, run: str, at: int, chain: int | None = None) -> None:
-        """A segment begins; `chain`: where the first piece of it began, if it was only cut for its length."""
+    def open_segment(self, run: str, at: int, chain: int | None = None) -> None:
+        """Store that a segment begins. `chain` is the start of the first one, if earlier ones were cut for length."""
         segment = StoredSegment(run, at, None, at if chain is None else chain, False)
         self._open_segments[run] = segment
         self._put(PutSegment(segment))
 
-    def audio(self, run: str, position: int, pcm: bytes, voiced: Iterable[Range] = ()) -> None:
-        """Audio waits. `voiced`: what was heard as voice, in positions, in this audio or in what follows.
+    def put_audio(self, run: str, position: int, pcm: bytes, voiced: Iterable[Range] = ()) -> None:
+        """Store audio that the gate passed.
 
-        The same audio may be given again, as long as it waits.
+        `voiced` are ranges in this audio or the following in which the gate heard a voice.
+
+        The same audio may be given again as long as it has no transcript.
         """
         end = position + len(pcm) // BYTES_PER_SAMPLE
-        if run == self._live:
-            self._given.append((position, end))
-        told = self._voiced[run]
+        if run == self._live_run:
+            self._unstored.append((position, end))
+        pending = self._voiced[run]
         for low, high in voiced:
-            told.add(low, high)
-        self._put(PutAudio(run, position, pcm, tuple(told.within(position, end))))
-        told.remove(0, end)
+            pending.add(low, high)
+        self._put(PutAudio(run, position, pcm, tuple(pending.within(position, end))))
+        pending.remove(0, end)
 
-    def segment_close(self, run: str, end: int, *, continues: bool = False) -> None:
-        """The open segment ends; `continues`: the next begins there, as nobody was silent."""
+    def close_segment(self, run: str, end: int, *, continues: bool = False) -> None:
+        """Store that the open segment ends; `continues` if the next begins there because the speech goes on."""
         segment = self._open_segments.pop(run, None)
         if segment:
             self._put(PutSegment(segment._replace(end=end, continues=continues)))
 
-    # -- from the answers ---------------------------------------------------------------------------------------------
+    # -- from the transcripts ------------------------------------------------------------------------------------------
 
     def commit(self, record: Record) -> None:
-        """Store the record and release the audio in its range, in one transaction; `Committed` tells when.
+        """Store a record and delete the audio in its range, in one transaction. RecordCommitted follows.
 
-        Raises ValueError if this record is on its way already.
+        Raises ValueError if this record is being committed already.
         """
         if record.id in self._uncommitted:
             raise ValueError(f"record {record.id} is being committed already")
@@ -152,27 +158,27 @@ class Spool:
         self._put(CommitRecord(record, self._entry(record, now_s)))
 
     def release(self, run: str, start: int, end: int) -> None:
-        """Audio waits no longer: it is silence, or was evicted."""
+        """Delete audio that needs no transcript any more: silence, or evicted speech."""
         self._put(ReleaseAudio(run, start, end))
 
     def adopt(self, record: Record, sinks: Iterable[str]) -> None:
-        """These sinks have a record that is not here: a power cut rolled its commit back, or it was never committed.
+        """Store a record that these sinks have and the spool does not, as after a power cut, and delete its audio.
 
-        It is stored and its audio released, in one transaction, and nothing is told of it.
+        That is one transaction. No event follows.
         """
         self._put(CommitRecord(record, self._entry(record, boottime_s())))
         for sink in sinks:
-            self.delivered(sink, [record.id])
+            self.mark_delivered(sink, [record.id])
 
-    def delivered(self, sink: str, ids: Iterable[str]) -> None:
-        """The sink has these records for good (or will never get them)."""
+    def mark_delivered(self, sink: str, ids: Iterable[str]) -> None:
+        """Store that a sink has these records for good, or will never get them."""
         self._put(MarkDelivered(sink, tuple(ids)))
 
     async def load(self, run: str, start: int, end: int) -> list[tuple[int, bytes]]:
-        """What waits of `[start, end)`, as `(position, pcm)`, in order, in pieces of 1 s at most.
+        """Return the audio in `[start, end)` as pairs `(position, pcm)`, in order, in pieces of 1 s at most.
 
-        What is missing was answered or evicted. Includes all that was given before. Raises Unreadable if it can't be
-        read now.
+        Missing audio was transcribed, released or evicted. The result includes all audio given before this call.
+        Raises SpoolUnreadableError if the audio can't be read now.
         """
         if self._stopped:
             raise SpoolUnreadableError("the spool is closed")
@@ -180,7 +186,7 @@ class Spool:
         answer: asyncio.Future[list[tuple[int, bytes]]] = loop.create_future()
 
         def settle(result: list[tuple[int, bytes]] | Exception) -> None:
-            if not answer.done():  # nobody waits for it any more
+            if not answer.done():  # the caller was cancelled
                 if isinstance(result, Exception):
                     answer.set_exception(result)
                 else:
@@ -191,31 +197,32 @@ class Spool:
 
     @property
     def unstored_from(self) -> int | None:
-        """Where audio of the living run begins that a kill now would lose; None if all that was given is stored."""
-        while self._given and self._worker and self._given[0][1] <= self._worker.stored_to:
-            self._given.popleft()
-        return self._given[0][0] if self._given else None
+        """Start of the live run's audio that is not stored yet; None if all audio is stored."""
+        while self._unstored and self._worker and self._unstored[0][1] <= self._worker.stored_until:
+            self._unstored.popleft()
+        return self._unstored[0][0] if self._unstored else None
 
     # -- state --------------------------------------------------------------------------------------------------------
 
-    def backlog(self) -> SpoolCounters:
-        """How much waits, as counted within the last second or so of activity."""
-        return self._worker.chores.counters if self._worker else SpoolCounters()
+    def counters(self) -> SpoolCounters:
+        """Return how much audio is stored, as counted within about a second of the last activity."""
+        return self._worker.maintenance.counters if self._worker else SpoolCounters()
 
     def tick(self, now_s: float) -> None:
-        """To be called every second or two, with boot time: a record waits `OVERDUE_S` at most for a stalling card.
+        """Emit RecordCommitted for records that have waited `OVERDUE_S` for a stalled card.
 
-        It is told as not durable, and stored when the card moves again.
+        Call this every second or two. These records are not durable yet; they are stored when the card works again.
+        `now_s` is boot time.
         """
         for record, since_s in list(self._uncommitted.values()):
             if now_s >= since_s + OVERDUE_S:
-                self._happened(RecordCommitted(record, durable=False))
+                self._handle_event(RecordCommitted(record, durable=False))
 
     async def stop(self, timeout_s: float) -> bool:
-        """Move everything to the disk and close, within `timeout_s`; nothing that comes later is stored.
+        """Move everything to disk and close, within `timeout_s`. Later calls store nothing.
 
-        Returns whether everything is on the disk. If not, the disk fails or the thread hangs in a write, in which case
-        it is left behind; what is in memory does not outlive the boot.
+        Returns whether everything is on disk. If not, the disk fails or the thread hangs in a write and is left behind.
+        What is still in memory does not outlive the boot.
         """
         worker = self._worker
         if worker is None:
@@ -237,22 +244,22 @@ class Spool:
             done=not self._sinks,
         )
 
-    def _put(self, order: Command) -> None:
+    def _put(self, command: Command) -> None:
         if self._worker is None:
             raise RuntimeError("the spool is not open")
         if not self._stopped:
-            self._worker.put(order)
+            self._worker.put(command)
 
-    def _tell(self, event: SpoolEvent) -> None:
-        self._call(partial(self._happened, event))
+    def _emit(self, event: SpoolEvent) -> None:
+        self._call(partial(self._handle_event, event))
 
     def _call(self, function: Callable[[], None]) -> None:
         try:
             self._call_soon(function)
-        except RuntimeError:  # the loop is closed: the thread was left behind at the stop, nobody to tell
+        except RuntimeError:  # the loop is closed: the thread was left behind at the stop
             return
 
-    def _happened(self, event: SpoolEvent) -> None:
+    def _handle_event(self, event: SpoolEvent) -> None:
         if isinstance(event, RecordCommitted) and self._uncommitted.pop(event.record.id, None) is None:
-            return  # told before: it was overdue, or could not be stored at first
+            return  # emitted before: the record was overdue, or could not be stored at first
         self._on_event(event)

@@ -35,13 +35,13 @@ def edged(base: Path, *arguments: str) -> int:
 def bench(tmp_path: Path) -> Bench:
     """Two runs: one from an hour ago, on disk, one of now, in memory; all that a daemon has open."""
     bench = Bench(tmp_path)
-    here = boot_id() or ""
+    this_boot = boot_id() or ""
     now_s = boottime_s()
-    bench.do(PutBoot(Boot(here, wall_offset_s(), True)), BeginRun(run_of("old", here, now_s - 3600)))
+    bench.do(PutBoot(Boot(this_boot, wall_offset_s(), True)), BeginRun(run_of("old", this_boot, now_s - 3600)))
     bench.do(segment(0, run="old"), audio(0, 32_000, run="old"), segment(0, 32_000, run="old"))
     bench.do(segment(40_000, run="old"), audio(40_000, 48_000, run="old"), commit(answer(1, 40_000, 41_600, "old")))
     bench.move()
-    bench.do(BeginRun(run_of("new", here, now_s)), segment(0, run="new"), audio(0, 16_000, run="new"))
+    bench.do(BeginRun(run_of("new", this_boot, now_s)), segment(0, run="new"), audio(0, 16_000, run="new"))
     return bench
 
 
@@ -92,13 +92,13 @@ def test_export_writes_files_named_by_time_and_an_index(
     with pytest.raises(UsageError, match="not empty"):
         edged(tmp_path, "export", str(target))
     bench.do(commit(answer(2, 0, 48_000, "old")), ReleaseAudio("new", 0, 16_000))
-    bench.chores(10)
-    assert bench.pair.runtime.database.log_bytes() == 0, "no reader pins the log"
+    bench.run_maintenance(10)
+    assert bench.tiers.runtime.database.log_bytes() == 0, "no reader pins the log"
     bench.close()
 
 
 def test_audio_of_a_clock_that_was_never_set_says_so(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, here=Boot("gone", 5.0, False))
+    bench = Bench(tmp_path, this_boot=Boot("gone", 5.0, False))
     bench.do(PutBoot(Boot("gone", 5.0, False)), BeginRun(run_of("a", "gone")), BeginRun(run_of("b", "never told")))
     for name in "ab":
         bench.do(segment(0, run=name), audio(0, 160, run=name))
@@ -121,9 +121,9 @@ def test_drop_forgets_what_is_older_and_leaves_the_rest(
     assert "2.4 s of speech dropped" in capsys.readouterr().out
     assert bench.waiting("old") == Ranges()
     assert bench.waiting("new") == Ranges([(0, 16_000)])
-    bench.chores(100)
-    assert bench.pair.disk is not None
-    assert bench.pair.disk.audio.samples_by_run == {"new": 16_000}, "the daemon has noticed"
+    bench.run_maintenance(100)
+    assert bench.tiers.disk is not None
+    assert bench.tiers.disk.audio.samples_by_run == {"new": 16_000}, "the daemon has noticed"
     bench.close()
 
 
@@ -177,7 +177,7 @@ def test_what_can_not_be_read_is_one_line(tmp_path: Path) -> None:
 
 
 def test_another_version_s_spool_is_not_read(tmp_path: Path, bench: Bench) -> None:
-    bench.pair.runtime.database.execute("PRAGMA user_version = 7")
+    bench.tiers.runtime.database.execute("PRAGMA user_version = 7")
     with pytest.raises(ConfigurationError, match="its schema is 7"):
         edged(tmp_path, "status")
     bench.close()

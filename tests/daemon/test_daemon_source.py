@@ -72,7 +72,7 @@ def test_a_hole_that_is_found_late_redates_what_was_captured_behind_it_also_in_t
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     anchors: list[tuple[int, float]] = []
-    monkeypatch.setattr(Spool, "anchor", lambda self, run, position, at_s: anchors.append((position, at_s)))
+    monkeypatch.setattr(Spool, "put_anchor", lambda self, run, position, at_s: anchors.append((position, at_s)))
     blocks = [Block(at, BLOCK, 100 + at / 16_000) for at in (0, 1600, 3200)]
     played(monkeypatch, SourceOpened("plughw:CARD=A", "as asked"), *blocks, Overrun(8000, 1600), SourceEnded())
 

@@ -35,11 +35,13 @@ def recovered(*backlogs: RunBacklog, **changes: object) -> RecoveredState:
         pytest.param(recovered(waits((0, 100), (200, 300))), 300, id="what waits"),
         pytest.param(recovered(waits((0, 900), run="run-2"), waits((0, 300))), 300, id="of this run only"),
         pytest.param(
-            recovered(pending=(UndeliveredRecord(answer(1, 0, 500), ("file",)),)), 500, id="what is to be delivered"
+            recovered(undelivered=(UndeliveredRecord(answer(1, 0, 500), ("file",)),)), 500, id="what is to be delivered"
         ),
-        pytest.param(recovered(kept=(answer(1, 0, 500), answer(2, 0, 900, "run-2"))), 500, id="what was delivered"),
-        pytest.param(recovered(waits((0, 300)), kept=(answer(1, 400, 500),)), 500, id="the furthest of them"),
-        pytest.param(recovered(waits((400, 600)), kept=(answer(1, 0, 400),)), 600, id="whichever it is"),
+        pytest.param(
+            recovered(delivered=(answer(1, 0, 500), answer(2, 0, 900, "run-2"))), 500, id="what was delivered"
+        ),
+        pytest.param(recovered(waits((0, 300)), delivered=(answer(1, 400, 500),)), 500, id="the furthest of them"),
+        pytest.param(recovered(waits((400, 600)), delivered=(answer(1, 0, 400),)), 600, id="whichever it is"),
     ],
 )
 def test_audio_comes_in_order_so_that_what_lies_before_the_last_known_was_dealt_with(
@@ -49,14 +51,14 @@ def test_audio_comes_in_order_so_that_what_lies_before_the_last_known_was_dealt_
 
 
 def word(let_to: int = 0, after: int = 0) -> RunBacklog | None:
-    kept = KEPT._replace(let_to=let_to)
+    kept = KEPT._replace(passed_to=let_to)
     return from_ring(kept, judged_again(kept, GateSettings(), after), recovered(), CaptureSettings(channel=3))
 
 
 def test_a_voice_in_a_ring_waits_from_before_its_beginning_to_behind_its_end() -> None:
     rest = word()
     assert rest is not None
-    [stretch] = rest.stretches
+    [stretch] = rest.ranges
     assert stretch.start < SPOKEN.words[0].start < SPOKEN.words[0].end < stretch.end
     assert stretch.voiced
     assert rest.run == RunInfo("run-1", "boot-1", RATE, 3, "auto", 100.0)
@@ -86,7 +88,7 @@ def test_what_is_known_of_a_run_counts_more_than_the_settings() -> None:
 def test_what_a_ring_holds_comes_behind_what_the_spool_holds_of_its_run() -> None:
     one, two, more = waits((0, 100)), waits((0, 50), run="run-2"), waits((100, 300))
     both = joined(recovered(one, two), more).backlogs
-    assert [(each.run.run, [(s.start, s.end) for s in each.stretches]) for each in both] == [
+    assert [(each.run.run, [(s.start, s.end) for s in each.ranges]) for each in both] == [
         ("run-1", [(0, 100), (100, 300)]),
         ("run-2", [(0, 50)]),
     ]

@@ -192,14 +192,14 @@ def test_the_ring_holds_half_a_minute_of_what_could_not_be_stored(tmp_path: Path
         life.hear(0, 40 * RATE)
         kept = left_behind(life.base / "runtime/ring")
         assert kept is not None
-        assert (kept.position, kept.let_to, len(kept.pcm) // 2) == (10 * RATE, 0, 30 * RATE)
+        assert (kept.position, kept.passed_to, len(kept.pcm) // 2) == (10 * RATE, 0, 30 * RATE)
         holder.close()
         while life.books._spool and life.books._spool.unstored_from is not None:  # noqa: ASYNC110  it has no event
             await asyncio.sleep(0.01)
         life.hear(40 * RATE, 41 * RATE)
         kept = left_behind(life.base / "runtime/ring")
         assert kept is not None
-        assert kept.let_to >= 40 * RATE, "what is stored need not be in it"
+        assert kept.passed_to >= 40 * RATE, "what is stored need not be in it"
 
     live(tmp_path, body)
 

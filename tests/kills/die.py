@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from edged.cli.main import main
 from edged.daemon.persistence import Persistence
-from edged.spool import database_health, recovery, ring_file, spool
+from edged.spool import consolidation, database_health, ring_file, spool
 from edged.spool.commands import CommitRecord
 from edged.spool.database import Database
 from edged.spool.maintenance import Maintenance
@@ -128,7 +128,7 @@ def _commit(where: str, *, after: bool) -> Callable[[], None]:
 
 def _move(where: str, *, after: bool, within: str = "move", do: Callable[[], None] = _die) -> Callable[[], None]:
     def prepare() -> None:
-        _within(TieredStore, "move", "move")
+        _within(TieredStore, "move_to_disk", "move")
         _within(Maintenance, "move_all", "stop")
         _at_commit(where, within=within, after=after, do=do)
 
@@ -169,11 +169,11 @@ def _around(owner: Any, name: str, *, after: bool) -> Callable[[], None]:
 point("before a line is written")(_around(FileSink, "deliver", after=False))
 point("after a line is written and synced")(_around(FileSink, "deliver", after=True))
 point("after a line is written, before it is synced")(_around(FileSink, "_append", after=True))
-point("before a record is marked as delivered")(_around(Spool, "delivered", after=False))
+point("before a record is marked as delivered")(_around(Spool, "mark_delivered", after=False))
 point("before committed words are told")(_around(Persistence, "_commit", after=False))
 point("between a block and the ring")(_around(Ring, "write", after=False))
-point("between audio and header of the ring")(_around(Ring, "_mark", after=False))
-point("between what the gate lets through and the spool")(_around(Spool, "audio", after=False))
+point("between audio and header of the ring")(_around(Ring, "_write_header", after=False))
+point("between what the gate lets through and the spool")(_around(Spool, "put_audio", after=False))
 
 
 @point("in the middle of a line")
@@ -188,10 +188,14 @@ def _torn() -> None:
 
 for _first in (COPIED, COMMITTED):
     _so = f"at a start {_first}: "
-    point(_so + "before open segments are ended", "start", _first)(_around(recovery, "_close_segments", after=False))
-    point(_so + "when open segments are ended", "start", _first)(_around(recovery, "_close_segments", after=True))
-    point(_so + "when what is answered is deleted", "start", _first)(_around(recovery, "_drop_answered", after=True))
-    point(_so + "when doubles are deleted", "start", _first)(_around(recovery, "_drop_doubles", after=True))
+    point(_so + "before open segments are ended", "start", _first)(
+        _around(consolidation, "_close_segments", after=False)
+    )
+    point(_so + "when open segments are ended", "start", _first)(_around(consolidation, "_close_segments", after=True))
+    point(_so + "when what is answered is deleted", "start", _first)(
+        _around(consolidation, "_delete_recorded_audio", after=True)
+    )
+    point(_so + "when doubles are deleted", "start", _first)(_around(consolidation, "_delete_duplicates", after=True))
 point("at a start, when the spool is open", "start")(_around(database_health.DatabaseHealth, "start", after=True))
 point("at a start, before the ring is judged", "start")(_around(Persistence, "_judge_again", after=False))
 point("at a start, when the ring is judged", "start")(_around(Persistence, "_judge_again", after=True))
@@ -226,7 +230,7 @@ def _journal_first() -> None:
     _wrap(FileSink, "deliver", wait)
 
 
-point("one of two sinks has it, and it is not marked", "sinks")(_around(Spool, "delivered", after=False))
+point("one of two sinks has it, and it is not marked", "sinks")(_around(Spool, "mark_delivered", after=False))
 point("never", "sinks")(lambda: None)  # the same program, to go on with
 
 

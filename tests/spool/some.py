@@ -23,7 +23,7 @@ from edged.spool.spool import Spool
 from edged.spool.worker import SpoolWorker
 from tests.transcripts.some import record
 
-Told = TypeVar("Told")
+EventType = TypeVar("EventType")
 
 RATE = 16_000
 BOOT = Boot("boot-1", 1_700_000_000.0, True)
@@ -73,52 +73,52 @@ def commit(what: Record, sinks: tuple[str, ...] = SINKS, committed_s: float = -1
 class Bench:
     """Keeper, worker and chores, worked by hand."""
 
-    def __init__(self, base: Path, *, here: Boot = BOOT, sinks: tuple[str, ...] = SINKS, **changes: Any) -> None:
+    def __init__(self, base: Path, *, this_boot: Boot = BOOT, sinks: tuple[str, ...] = SINKS, **changes: Any) -> None:
         self.settings = settings(base, **changes)
         self.events: list[SpoolEvent] = []
         self.now_s = boottime_s()
-        self.keeper = DatabaseHealth(SpoolPaths.of(self.settings), sinks, self.events.append, lambda: self.now_s)
-        self.recovered: RecoveredState = self.keeper.start(lambda: here)
-        self.worker = SpoolWorker(self.settings, self.keeper, self.events.append)
-        self.pair = self.keeper.pair
+        self.health = DatabaseHealth(SpoolPaths.of(self.settings), sinks, self.events.append, lambda: self.now_s)
+        self.recovered: RecoveredState = self.health.start(lambda: this_boot)
+        self.worker = SpoolWorker(self.settings, self.health, self.events.append)
+        self.tiers = self.health.tiers
 
     def begin(self, run: RunInfo | None = None) -> None:
         run = run or run_of()
         self.do(BeginRun(run), PutBoot(BOOT), PutAnchor(run.run, Anchor(0, run.started_s)))
 
-    def do(self, *orders: Command) -> list[SpoolEvent]:
+    def do(self, *commands: Command) -> list[SpoolEvent]:
         """These in one transaction; returns what was told. Records without a time of commit are committed now."""
         before = len(self.events)
-        self.worker.serve([self._timed(order) for order in orders], self.now_s)
+        self.worker.process([self._timed(command) for command in commands], self.now_s)
         return self.events[before:]
 
-    def chores(self, later_s: float = 100.0) -> None:
+    def run_maintenance(self, later_s: float = 100.0) -> None:
         """What becomes due from the last time to so much later, at its time."""
         until_s = self.now_s + later_s
-        while (due_s := self.worker.chores.due_s) is not None and due_s <= until_s:
+        while (due_s := self.worker.maintenance.due_s) is not None and due_s <= until_s:
             self.now_s = max(self.now_s, due_s)
-            self.worker.chores.run(self.now_s)
+            self.worker.maintenance.run_due(self.now_s)
         self.now_s = until_s
 
-    def _timed(self, order: Command) -> Command:
-        if isinstance(order, CommitRecord) and order.entry.committed_s < 0:
-            return replace(order, entry=order.entry._replace(committed_s=self.now_s))
-        return order
+    def _timed(self, command: Command) -> Command:
+        if isinstance(command, CommitRecord) and command.entry.committed_s < 0:
+            return replace(command, entry=command.entry._replace(committed_s=self.now_s))
+        return command
 
-    def speak(self, start: int, end: int, run: str = "run-1", *, chores_s: float = 0.0) -> None:
+    def speak(self, start: int, end: int, run: str = "run-1", *, maintenance_s: float = 0.0) -> None:
         """Audio in blocks of 100 ms, with what is due after each."""
         for at in range(start, end, 1600):
             self.do(audio(at, min(at + 1600, end), run=run))
-            if chores_s:
-                self.chores(chores_s)
+            if maintenance_s:
+                self.run_maintenance(maintenance_s)
 
-    def told(self, kind: type[Told]) -> list[Told]:
+    def events_of(self, kind: type[EventType]) -> list[EventType]:
         """All events of a kind so far."""
         return [event for event in self.events if isinstance(event, kind)]
 
     def move(self) -> None:
         """Everything to the disk, as at a stop."""
-        self.worker.chores.move_all(self.now_s + 60)
+        self.worker.maintenance.move_all(self.now_s + 60)
 
     def load(self, start: int = 0, end: int = 1 << 40, run: str = "run-1") -> list[tuple[int, bytes]]:
         told: list[list[tuple[int, bytes]] | Exception] = []
@@ -140,7 +140,7 @@ class Bench:
 
     def close(self) -> None:
         """As a process that ends without a word."""
-        self.keeper.close()
+        self.health.close()
 
 
 def with_spool(

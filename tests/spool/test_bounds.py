@@ -6,7 +6,7 @@ import msgspec
 
 from edged.model.ranges import Ranges
 from edged.spool.commands import MarkDelivered, ReleaseAudio
-from edged.spool.maintenance import KEEP_BYTES, MB
+from edged.spool.maintenance import KEEP_DELIVERED_BYTES, MB
 from edged.spool.model import SpeechEvicted
 from tests.spool.some import SINKS, Bench, answer, audio, commit, run_of, segment
 
@@ -17,17 +17,17 @@ def test_beyond_max_mb_the_oldest_on_disk_goes_and_is_counted(tmp_path: Path) ->
     bench.do(segment(0))
     for start in range(0, 1_600_000, 16_000):
         bench.speak(start, start + 16_000)
-        bench.chores(1)
-    bench.chores()
-    evicted = bench.told(SpeechEvicted)
+        bench.run_maintenance(1)
+    bench.run_maintenance()
+    evicted = bench.events_of(SpeechEvicted)
     waiting = bench.waiting()
     assert {event.bound for event in evicted} == {"max_mb"}
     assert round(sum(event.seconds for event in evicted) * 16_000) + waiting.total == 1_600_000
     assert waiting == Ranges([(waiting.first or 0, 1_600_000)])
     assert waiting.first
-    assert bench.pair.disk is not None
-    assert bench.pair.disk.database.used_bytes() <= MB
-    assert bench.pair.runtime.database.used_bytes() <= MB
+    assert bench.tiers.disk is not None
+    assert bench.tiers.disk.database.used_bytes() <= MB
+    assert bench.tiers.runtime.database.used_bytes() <= MB
     bench.close()
 
 
@@ -37,10 +37,10 @@ def test_speech_older_than_max_age_goes_wherever_it_lies(tmp_path: Path) -> None
     bench.do(segment(0), audio(0, 16_000))
     bench.move()
     bench.do(audio(16_000, 32_000))
-    bench.chores(3000)
+    bench.run_maintenance(3000)
     assert bench.waiting() == Ranges([(0, 32_000)])
-    bench.chores(1000)
-    evicted = bench.told(SpeechEvicted)
+    bench.run_maintenance(1000)
+    evicted = bench.events_of(SpeechEvicted)
     assert sum(event.seconds for event in evicted) == 2
     assert {event.bound for event in evicted} == {"max_age_h"}
     assert not bench.waiting()
@@ -52,18 +52,18 @@ def test_records_stay_for_an_hour_after_they_were_delivered(tmp_path: Path) -> N
     bench.begin()
     bench.do(segment(0), audio(0, 32_000), commit(answer(1, 0, 8000)), commit(answer(2, 8000, 9000)))
     bench.do(*(MarkDelivered(sink, ("id-1",)) for sink in SINKS))
-    bench.chores(3000)
+    bench.run_maintenance(3000)
     bench.close()
     bench = Bench(tmp_path)
-    assert [each.id for each in bench.recovered.kept] == ["id-1"]
-    assert [each.record.id for each in bench.recovered.pending] == ["id-2"]
+    assert [each.id for each in bench.recovered.delivered] == ["id-1"]
+    assert [each.record.id for each in bench.recovered.undelivered] == ["id-2"]
     bench.now_s += 4000
     bench.do(ReleaseAudio("run-1", 0, 1))
-    bench.chores(100)
+    bench.run_maintenance(100)
     bench.close()
     bench = Bench(tmp_path)
-    assert bench.recovered.kept == ()
-    assert [each.record.id for each in bench.recovered.pending] == ["id-2"]
+    assert bench.recovered.delivered == ()
+    assert [each.record.id for each in bench.recovered.undelivered] == ["id-2"]
     bench.close()
 
 
@@ -77,11 +77,11 @@ def test_delivered_records_take_no_more_than_4_mb(tmp_path: Path) -> None:
         bench.do(commit(msgspec.structs.replace(answer(number, number * 100, number * 100 + 100), text=long)))
         if number:
             bench.do(*(MarkDelivered(sink, (f"id-{number}",)) for sink in SINKS))
-        bench.chores(2)
-    bench.chores(70)
-    for store in bench.pair.stores:
-        assert sum(len(entry.record) for entry in store.outbox.list_entries() if entry.done) <= KEEP_BYTES
-    kept = {entry.id for store in bench.pair.stores for entry in store.outbox.list_entries()}
+        bench.run_maintenance(2)
+    bench.run_maintenance(70)
+    for store in bench.tiers.stores:
+        assert sum(len(entry.record) for entry in store.outbox.list_entries() if entry.done) <= KEEP_DELIVERED_BYTES
+    kept = {entry.id for store in bench.tiers.stores for entry in store.outbox.list_entries()}
     assert {"id-0", "id-99", "id-61"} <= kept
-    assert {id_ for store in bench.pair.stores for id_, _ in store.outbox.list_marks()} == kept - {"id-0"}
+    assert {id_ for store in bench.tiers.stores for id_, _ in store.outbox.list_marks()} == kept - {"id-0"}
     bench.close()

@@ -45,13 +45,13 @@ def live(base: Path, say: Callable[[str], None]) -> None:
     """Go through the steps; `say` before and after each, for somebody who outlives this process."""
     bench = Bench(base)
     bench.begin(run_of())
-    for number, (what, orders) in enumerate(STEPS):
+    for number, (what, commands) in enumerate(STEPS):
         say(f"begin {number}")
         if what == "do":
-            told: list[SpoolEvent] = bench.do(*orders)
+            told: list[SpoolEvent] = bench.do(*commands)
             assert all(event.durable for event in told if isinstance(event, RecordCommitted))
         elif what in ("soon", "later"):
-            bench.chores(5 if what == "soon" else 100)
+            bench.run_maintenance(5 if what == "soon" else 100)
         else:
             bench.move()
         say(f"end {number}")
@@ -111,24 +111,26 @@ def check(base: Path, journal: Path) -> None:
     answered, maybe = Ranges(), Ranges()
     marks: set[tuple[str, str]] = set()
     for number in sorted(begun):
-        for order in STEPS[number][1]:
-            match order:
+        for command in STEPS[number][1]:
+            match command:
                 case ReleaseAudio(_, start, end):
                     (answered if number in ended else maybe).add(start, end)
                 case MarkDelivered(sink, ids):
                     marks |= {(id_, sink) for id_ in ids if number in ended}
                 case PutAudio():
-                    possible.add(order.position, order.end)
+                    possible.add(command.position, command.end)
                     if number in ended:
-                        certain.add(order.position, order.end)
+                        certain.add(command.position, command.end)
                 case CommitRecord():
-                    records[order.record.id] = number in ended
+                    records[command.record.id] = number in ended
     bench = Bench(base)
     try:
-        known = {each.record.id: each.record for each in bench.recovered.pending}
-        lacking = {each.record.id: set(each.lacking) for each in bench.recovered.pending}
-        known |= {each.id: each for each in bench.recovered.kept}
-        assert len(known) == len(bench.recovered.pending) + len(bench.recovered.kept), "no record is there twice"
+        known = {each.record.id: each.record for each in bench.recovered.undelivered}
+        lacking = {each.record.id: set(each.missing_sinks) for each in bench.recovered.undelivered}
+        known |= {each.id: each for each in bench.recovered.delivered}
+        assert len(known) == len(bench.recovered.undelivered) + len(bench.recovered.delivered), (
+            "no record is there twice"
+        )
         assert {id_ for id_, sure in records.items() if sure} <= known.keys() <= records.keys()
         for id_, sink in marks & {(id_, sink) for id_ in known for sink in ("file", "journal")}:
             assert sink not in lacking.get(id_, set())
@@ -145,7 +147,7 @@ def check(base: Path, journal: Path) -> None:
                 assert not left, f"{left} was stored and is gone"
         for start, end in answered:
             assert not waiting.overlaps(start, end) or maybe_released_only(answered, waiting, known.values())
-        stretches = [s for backlog in bench.recovered.backlogs for s in backlog.stretches]
+        stretches = [s for backlog in bench.recovered.backlogs for s in backlog.ranges]
         assert Ranges((s.start, s.end) for s in stretches) == waiting, "all that waits has a segment"
         assert all(s.chain == 0 for s in stretches), "and the right one"
     finally:
@@ -226,7 +228,7 @@ def check_after_power_cut(base: Path, journal: Path) -> None:
     bench = Bench(base)
     try:
         waiting = bench.waiting()
-        for each in [*(pending.record for pending in bench.recovered.pending), *bench.recovered.kept]:
+        for each in [*(pending.record for pending in bench.recovered.undelivered), *bench.recovered.delivered]:
             assert not waiting.overlaps(each.from_, each.to)
             waiting.add(each.from_, each.to)
         moved = Ranges([(0, 9600)] if 1 in ended else []) if 7 not in ended else Ranges([(0, 12_000), (12_800, 16_000)])
@@ -258,9 +260,9 @@ async def speak_for_ever(base: Path, say: Callable[[str], None]) -> None:
     for number in itertools.count():
         at = number * 1600
         if number % 50 == 0:
-            spool.segment_close("run-1", at, continues=True)
-            spool.segment_open("run-1", at, chain=0)
-        spool.audio("run-1", at, pcm(at, at + 1600))
+            spool.close_segment("run-1", at, continues=True)
+            spool.open_segment("run-1", at, chain=0)
+        spool.put_audio("run-1", at, pcm(at, at + 1600))
         if number % 7 == 0:
             upto = max(0, at - 16_000 * (number % 5)) - number % 1000
             if upto > answered:
@@ -300,7 +302,7 @@ def check_speech(base: Path) -> None:
     stored = max([0, *(int(line.split()[1]) for line in said if line.startswith("stored"))])
     bench = Bench(base)
     waiting = bench.waiting()
-    for each in bench.recovered.pending:
+    for each in bench.recovered.undelivered:
         assert f"order {each.record.from_} {each.record.to}" in said
         assert not waiting.overlaps(each.record.from_, each.record.to)
         waiting.add(each.record.from_, each.record.to)

@@ -52,17 +52,17 @@ def other_database(_: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [truncated, overwritten, garbage, other_database])
-@pytest.mark.parametrize("where", ["runtime", "disk"])
+@pytest.mark.parametrize("tier", ["runtime", "disk"])
 def test_a_damaged_database_is_set_aside_and_a_new_one_takes_its_place(
-    tmp_path: Path, where: str, damage: Callable[[bytes], bytes]
+    tmp_path: Path, tier: str, damage: Callable[[bytes], bytes]
 ) -> None:
     filled(tmp_path).close()
-    path = tmp_path / where / "spool.db"
+    path = tmp_path / tier / "spool.db"
     damaged = damage(path.read_bytes())
     path.write_bytes(damaged)
     bench = Bench(tmp_path)
-    [event] = bench.told(DatabaseReplaced)
-    assert event.where == where
+    [event] = bench.events_of(DatabaseReplaced)
+    assert event.tier == tier
     assert event.path.name.startswith("spool.db.bad-2")
     assert event.path.read_bytes() == damaged
     bench.begin(run_of("run-2"))
@@ -88,20 +88,20 @@ def test_damage_that_shows_while_it_is_used_is_dealt_with_too(tmp_path: Path) ->
     """A large file is not read whole at the start."""
     bench = filled(tmp_path, seconds=60)
     path = tmp_path / "runtime/spool.db"
-    bench.pair.runtime.database.truncate_log()
+    bench.tiers.runtime.database.truncate_log()
     path.write_bytes(overwritten(path.read_bytes()))  # under its hands; a part of it is in its cache
     with pytest.raises(SpoolUnreadableError, match="malformed"):
         bench.load()
-    assert [event.where for event in bench.told(DatabaseReplaced)] == ["runtime"]
-    bench.keeper.ask_again()
-    assert [event.run for event in bench.told(AudioRequested)] == ["run-1"]
+    assert [event.tier for event in bench.events_of(DatabaseReplaced)] == ["runtime"]
+    bench.health.request_dropped_audio()
+    assert [event.run for event in bench.events_of(AudioRequested)] == ["run-1"]
     bench.do(audio(960_000, 961_600))
     assert bench.waiting().within(900_000, 961_600) == [(960_000, 961_600)]
     bench.move()
     bench.close()
     bench = Bench(tmp_path)
     [backlog] = bench.recovered.backlogs
-    assert backlog.stretches[-1][:3] == (960_000, 961_600, 0), "the new one was told of the run and the open segment"
+    assert backlog.ranges[-1][:3] == (960_000, 961_600, 0), "the new one was told of the run and the open segment"
     bench.close()
 
 
@@ -110,7 +110,7 @@ def test_three_damaged_files_are_kept_not_more(tmp_path: Path) -> None:
         (tmp_path / "disk").mkdir(exist_ok=True)
         (tmp_path / "disk/spool.db").write_bytes(garbage(b""))
         Bench(tmp_path).close()
-    assert len(list((tmp_path / "disk").glob("spool.db.bad-*"))) == schema.KEPT_BAD
+    assert len(list((tmp_path / "disk").glob("spool.db.bad-*"))) == schema.MAX_DAMAGED_FILES
 
 
 def test_a_newer_schema_is_refused_with_one_line(tmp_path: Path) -> None:
@@ -127,9 +127,11 @@ def test_a_newer_schema_is_refused_with_one_line(tmp_path: Path) -> None:
 
 def test_an_older_schema_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path).close()
-    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, "CREATE TABLE more (a INTEGER) STRICT; -- a comment; with it"))
+    monkeypatch.setattr(
+        schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE more (a INTEGER) STRICT; -- a comment; with it")
+    )
     bench = Bench(tmp_path)
-    assert [schema.user_version(store.database._connection) for store in bench.pair.stores] == [2, 2]
+    assert [schema.user_version(store.database._connection) for store in bench.tiers.stores] == [2, 2]
     assert bench.waiting() == Ranges([(0, 64_000)])
     bench.close()
 

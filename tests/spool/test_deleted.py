@@ -33,12 +33,12 @@ def filled(base: Path) -> Bench:
 @pytest.mark.parametrize("deleted", [("runtime",), ("disk",), ("runtime", "disk")])
 def test_what_was_in_a_deleted_directory_is_there_again(tmp_path: Path, deleted: tuple[str, ...]) -> None:
     bench = filled(tmp_path)
-    for where in deleted:
-        shutil.rmtree(tmp_path / where)
+    for tier in deleted:
+        shutil.rmtree(tmp_path / tier)
     bench.do(audio(4 * SECOND, 5 * SECOND))
     bench.move()
-    assert {event.where for event in bench.told(FilesRecreated)} == set(deleted)
-    assert not bench.told(DatabaseFailing)
+    assert {event.tier for event in bench.events_of(FilesRecreated)} == set(deleted)
+    assert not bench.events_of(DatabaseFailing)
     bench.close()
     again = Bench(tmp_path)
     assert again.events == []
@@ -53,12 +53,12 @@ def test_a_deleted_file_is_made_again_too_and_one_in_its_place_is_set_aside(tmp_
     path.write_bytes(b"somebody else's")
     bench.do(commit(answer(1, 0, SECOND)), *(MarkDelivered(sink, ("id-1",)) for sink in SINKS))
     bench.move()
-    [event] = bench.told(DatabaseReplaced)
+    [event] = bench.events_of(DatabaseReplaced)
     assert event.path.read_bytes() == b"somebody else's"
     bench.close()
     again = Bench(tmp_path)
     assert again.waiting() == Ranges([(SECOND, 4 * SECOND)])
-    assert again.recovered.pending == ()
+    assert again.recovered.undelivered == ()
     again.close()
 
 
@@ -76,29 +76,29 @@ def close(base: Path) -> None:
         pytest.skip("chattr +i needs root and a file system that knows it")
 
 
-@pytest.mark.parametrize("where", ["runtime", "disk"])
-def test_what_can_not_be_made_again_is_told_of_once_and_tried_again(tmp_path: Path, closed: Path, where: str) -> None:
+@pytest.mark.parametrize("tier", ["runtime", "disk"])
+def test_what_can_not_be_made_again_is_told_of_once_and_tried_again(tmp_path: Path, closed: Path, tier: str) -> None:
     """Until then memory is used on, and a stop moves it to the disk; a disk is not used."""
     directories: dict[str, Any] = (
-        {"runtime_directory": str(closed / "runtime")} if where == "runtime" else {"directory": str(closed / "disk")}
+        {"runtime_directory": str(closed / "runtime")} if tier == "runtime" else {"directory": str(closed / "disk")}
     )
     bench = Bench(tmp_path, **directories)
     bench.begin()
     bench.do(segment(0), audio(0, SECOND))
-    shutil.rmtree(closed / where)
+    shutil.rmtree(closed / tier)
     close(closed)
     for at in range(1, 4):
         bench.do(audio(at * SECOND, (at + 1) * SECOND))
-    moved = bench.worker.chores.move_all(bench.now_s + 60)
-    assert {event.where for event in bench.told(DatabaseFailing)} == {where}
-    assert "was deleted, and can't be made again" in bench.told(DatabaseFailing)[0].text
-    assert not bench.told(DatabaseWorking)
-    assert moved is (where == "runtime")
+    moved = bench.worker.maintenance.move_all(bench.now_s + 60)
+    assert {event.tier for event in bench.events_of(DatabaseFailing)} == {tier}
+    assert "was deleted, and can't be made again" in bench.events_of(DatabaseFailing)[0].text
+    assert not bench.events_of(DatabaseWorking)
+    assert moved is (tier == "runtime")
     subprocess.run(["chattr", "-i", closed], check=True)
     bench.now_s += 100
     bench.do(audio(4 * SECOND, 5 * SECOND))
     bench.move()
-    assert [event.where for event in bench.told(DatabaseWorking)] == [where]
+    assert [event.tier for event in bench.events_of(DatabaseWorking)] == [tier]
     assert bench.waiting() == Ranges([(0, 5 * SECOND)])
     bench.close()
 
@@ -111,7 +111,7 @@ def test_a_copy_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         bench.do(segment(0), *(audio(at * SECOND, (at + 1) * SECOND) for at in range(20)))
         copy = small / "spool.db"
         with pytest.raises(sqlite3.Error):
-            bench.pair.runtime.database.copy_to(copy)
+            bench.tiers.runtime.database.copy_to(copy)
         assert not list(small.iterdir())
         bench.close()
 

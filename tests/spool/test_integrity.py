@@ -38,7 +38,7 @@ def change(database: Path, *statements: str) -> None:
 
 def waits(bench: Bench) -> int:
     """Samples, none of them twice."""
-    return sum(each.end - each.start for backlog in bench.recovered.backlogs for each in backlog.stretches)
+    return sum(each.end - each.start for backlog in bench.recovered.backlogs for each in backlog.ranges)
 
 
 VALUES = {
@@ -64,7 +64,7 @@ VALUES = {
 def test_speech_is_transcribed_whatever_is_wrong_with_what_describes_it(tmp_path: Path, statement: str) -> None:
     change(left(tmp_path), statement)
     bench = Bench(tmp_path)
-    assert not bench.told(DatabaseReplaced)
+    assert not bench.events_of(DatabaseReplaced)
     assert waits(bench) == 10 * SECOND
     for backlog in bench.recovered.backlogs:
         assert backlog.run.rate == SECOND
@@ -90,7 +90,7 @@ def test_speech_is_transcribed_whatever_is_wrong_with_what_describes_it(tmp_path
 def test_a_row_of_audio_that_contradicts_itself_goes_alone_and_is_told_of(tmp_path: Path, statement: str) -> None:
     change(left(tmp_path), statement)
     bench = Bench(tmp_path)
-    assert bench.told(RowsRepaired) == [RowsRepaired("disk", 1)]
+    assert bench.events_of(RowsRepaired) == [RowsRepaired("disk", 1)]
     assert waits(bench) == 9 * SECOND
     bench.close()
 
@@ -99,8 +99,8 @@ def test_a_record_is_known_by_the_id_that_it_has_itself(tmp_path: Path) -> None:
     """Else its delivery would never be marked, and come again at each start."""
     change(left(tmp_path), "UPDATE outbox SET id = 'id-flipped'")
     bench = Bench(tmp_path)
-    [entry] = bench.pair.stores[1].outbox.list_entries()
-    assert entry.id == bench.recovered.pending[0].record.id == "id-1"
+    [entry] = bench.tiers.stores[1].outbox.list_entries()
+    assert entry.id == bench.recovered.undelivered[0].record.id == "id-1"
     bench.close()
 
 
@@ -128,16 +128,16 @@ def without_a_column(connection: sqlite3.Connection) -> None:
 
 @pytest.mark.parametrize("version", [-1, 1])
 @pytest.mark.parametrize("damage", [without_tables, without_an_index, without_a_column])
-@pytest.mark.parametrize("where", ["runtime", "disk"])
+@pytest.mark.parametrize("tier", ["runtime", "disk"])
 def test_a_version_without_its_tables_is_damage(
-    tmp_path: Path, where: str, damage: Callable[[sqlite3.Connection], None], version: int
+    tmp_path: Path, tier: str, damage: Callable[[sqlite3.Connection], None], version: int
 ) -> None:
     left(tmp_path)
-    with closing(sqlite3.connect(tmp_path / where / "spool.db", isolation_level=None)) as connection:
+    with closing(sqlite3.connect(tmp_path / tier / "spool.db", isolation_level=None)) as connection:
         damage(connection)
         connection.execute(f"PRAGMA user_version = {version}")
     bench = Bench(tmp_path)
-    assert [event.where for event in bench.told(DatabaseReplaced)] == [where]
+    assert [event.tier for event in bench.events_of(DatabaseReplaced)] == [tier]
     bench.begin(run_of("run-2"))
     bench.do(segment(0, run="run-2"), audio(0, 1600, run="run-2"))
     assert bench.waiting("run-2").total == 1600

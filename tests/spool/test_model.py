@@ -105,7 +105,7 @@ class History(RuleBasedStateMachine):
 
     @rule(later_s=st.sampled_from([3.0, 12.0, 70.0]))
     def wait(self, later_s: float) -> None:
-        self.bench.chores(later_s)
+        self.bench.run_maintenance(later_s)
 
     @rule()
     def stop_and_start(self) -> None:
@@ -119,11 +119,11 @@ class History(RuleBasedStateMachine):
         self.bench = self.opened()
         self.bench.now_s = now_s
         found = self.bench.recovered
-        lacking = {each.record.id: set(each.lacking) for each in found.pending}
-        assert lacking.keys() | {each.id for each in found.kept} == self.records.keys()
+        lacking = {each.record.id: set(each.missing_sinks) for each in found.undelivered}
+        assert lacking.keys() | {each.id for each in found.delivered} == self.records.keys()
         for id_ in self.records:
             assert lacking.get(id_, set()) == {sink for sink in SINKS if (id_, sink) not in self.marks}
-        stretches = {backlog.run.run: backlog.stretches for backlog in found.backlogs}
+        stretches = {backlog.run.run: backlog.ranges for backlog in found.backlogs}
         for run, model in self.waiting.items():
             waiting = self.bench.waiting(run)
             for start, end in self.silence[run]:  # may wait again, unless a record covers it

@@ -13,7 +13,7 @@ from edged.config.settings import SpoolSettings
 from edged.daemon.recovery import left_behind
 from edged.model.errors import ConfigurationError
 from edged.spool import directories
-from edged.spool.directories import this_boot
+from edged.spool.directories import identify_boot
 from tests.spool.some import Bench, audio, segment, settings
 
 NOBODY = 65534
@@ -54,19 +54,19 @@ def prepared_directories(base: Path) -> SpoolSettings:
 
 @MADE
 @pytest.mark.parametrize("name", ["spool.db", "spool.db-wal", "spool.db-shm", "spool.lock"])
-@pytest.mark.parametrize("where", ["runtime", "disk"])
+@pytest.mark.parametrize("tier", ["runtime", "disk"])
 def test_a_prepared_file_is_refused_with_its_cure_and_check_warns_of_it(
-    tmp_path: Path, where: str, name: str, make: Callable[[Path], None]
+    tmp_path: Path, tier: str, name: str, make: Callable[[Path], None]
 ) -> None:
     spool = prepared_directories(tmp_path)
-    path = tmp_path / where / name
+    path = tmp_path / tier / name
     make(path)
     before = path.lstat()
     with pytest.raises(
         ConfigurationError, match=rf"{re.escape(str(path))}: it (is|belongs).*: remove it, choose another"
     ):
         Bench(tmp_path)
-    assert (tmp_path / where / "other").read_bytes() == b"theirs"
+    assert (tmp_path / tier / "other").read_bytes() == b"theirs"
     assert path.lstat() == before
     [caution] = [text for text in spool_cautions(spool, 16_000) if text.startswith(str(path))]
     assert "remove it before edged starts" in caution
@@ -97,13 +97,13 @@ def test_a_prepared_boot_id_is_neither_waited_for_nor_written_to(
     monkeypatch.setattr(directories, "boot_id", lambda: "")
     (tmp_path / "other").write_bytes(b"")
     make(tmp_path / "boot-id")
-    assert len(this_boot(tmp_path)) == 32
+    assert len(identify_boot(tmp_path)) == 32
     assert (tmp_path / "other").read_bytes() == b""
 
 
 def test_a_drawn_boot_id_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directories, "boot_id", lambda: "")
-    assert this_boot(tmp_path) == this_boot(tmp_path)
+    assert identify_boot(tmp_path) == identify_boot(tmp_path)
     assert stat.S_IMODE((tmp_path / "boot-id").stat().st_mode) == 0o600
 
 

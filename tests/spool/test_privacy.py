@@ -36,28 +36,28 @@ def speak(bench: Bench) -> None:
 
 @pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize(
-    "order",
+    "command",
     [lambda: commit(answer(1, 0, 64_000)), lambda: ReleaseAudio("run-1", 0, 64_000)],
     ids=["recorded", "settled"],
 )
-def test_within_seconds_no_copy_remains(tmp_path: Path, on_disk: bool, order: Callable[[], Command]) -> None:
+def test_within_seconds_no_copy_remains(tmp_path: Path, on_disk: bool, command: Callable[[], Command]) -> None:
     bench = Bench(tmp_path)
     speak(bench)
     if on_disk:
         bench.move()
     assert copies(tmp_path)
-    bench.do(order())
+    bench.do(command())
     assert copies(tmp_path), "in the log at least: that is what is looked at"
-    bench.chores(10)
+    bench.run_maintenance(10)
     assert copies(tmp_path) == 0
-    assert bench.pair.runtime.database.log_bytes() == 0
+    assert bench.tiers.runtime.database.log_bytes() == 0
     bench.close()
 
 
 def test_what_was_moved_leaves_no_copy_in_memory(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     speak(bench)
-    bench.chores(60)
+    bench.run_maintenance(60)
     assert copies(tmp_path / "disk")
     assert copies(tmp_path / "runtime") == 0
     bench.close()
@@ -68,8 +68,8 @@ def test_a_part_that_goes_leaves_the_rest_only(tmp_path: Path) -> None:
     speak(bench)
     bench.move()
     bench.do(commit(answer(1, 100, 63_900)))
-    bench.chores(10)
-    assert Ranges(bench.pair.stores[-1].audio.ranges("run-1")) == Ranges([(0, 100), (63_900, 64_000)])
+    bench.run_maintenance(10)
+    assert Ranges(bench.tiers.stores[-1].audio.ranges("run-1")) == Ranges([(0, 100), (63_900, 64_000)])
     assert copies(tmp_path) == 1, "the first piece"
     bench.close()
 
@@ -81,10 +81,10 @@ def test_a_reader_in_the_way_only_delays_it(tmp_path: Path) -> None:
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM audio").fetchall()
     bench.do(ReleaseAudio("run-1", 0, 64_000))
-    bench.chores(2.5)
+    bench.run_maintenance(2.5)
     assert copies(tmp_path)
     reader.close()
-    bench.chores(2.5)
+    bench.run_maintenance(2.5)
     assert copies(tmp_path) == 0
     bench.close()
 
@@ -92,8 +92,8 @@ def test_a_reader_in_the_way_only_delays_it(tmp_path: Path) -> None:
 def test_the_thread_does_it_by_itself(tmp_path: Path) -> None:
     async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of())
-        spool.segment_open("run-1", 0)
-        spool.audio("run-1", 0, SPEECH)
+        spool.open_segment("run-1", 0)
+        spool.put_audio("run-1", 0, SPEECH)
         await spool.load("run-1", 0, 1)
         spool.release("run-1", 0, 64_000)
         for _try in range(50):

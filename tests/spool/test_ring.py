@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.spool.ring import DATA, HOLES, PLACES, Ring, RingContents, recover
+from edged.spool.ring import DATA_OFFSET, HEADER_OFFSETS, MAX_HOLES, Ring, RingContents, read_ring
 from tests.spool.some import RATE, pcm
 
 BLOCK = 1600
@@ -19,7 +19,7 @@ def filled(path: Path, blocks: int, seconds: float = 1.0) -> Ring:
 
 
 def found(path: Path) -> RingContents:
-    kept = recover(path)
+    kept = read_ring(path)
     assert kept is not None
     return kept
 
@@ -52,7 +52,7 @@ def test_before_too_many_holes_nothing_stays(tmp_path: Path) -> None:
     for start in range(0, 7 * 2 * BLOCK, 2 * BLOCK):
         ring.write(start, pcm(start, start + BLOCK), 0, start / RATE)
     kept = found(tmp_path / "ring")
-    assert (kept.position, len(kept.holes), kept.holes[-1]) == (2 * BLOCK, HOLES, (11 * BLOCK, 12 * BLOCK))
+    assert (kept.position, len(kept.holes), kept.holes[-1]) == (2 * BLOCK, MAX_HOLES, (11 * BLOCK, 12 * BLOCK))
 
 
 def test_a_hole_longer_than_it_keeps_begins_anew(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_it_is_private_and_gone_when_closed(tmp_path: Path) -> None:
     ring = filled(tmp_path / "ring", 3)
     assert stat.S_IMODE((tmp_path / "ring").stat().st_mode) == 0o600
     ring.close()
-    assert recover(tmp_path / "ring") is None
+    assert read_ring(tmp_path / "ring") is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -77,31 +77,31 @@ def test_a_header_cut_short_leaves_the_one_before(tmp_path: Path) -> None:
     before = path.read_bytes()
     ring.write(30 * BLOCK, pcm(30 * BLOCK, 31 * BLOCK), 0, 0.0)
     after = path.read_bytes()
-    newest = PLACES[31 % 2]
+    newest = HEADER_OFFSETS[31 % 2]
     for cut in range(1, 100, 7):
-        torn = after[: newest + cut] + before[newest + cut : DATA] + after[DATA:]
+        torn = after[: newest + cut] + before[newest + cut : DATA_OFFSET] + after[DATA_OFFSET:]
         path.write_bytes(torn)
         kept = found(path)
-        if torn[:DATA] != after[:DATA]:
+        if torn[:DATA_OFFSET] != after[:DATA_OFFSET]:
             assert (kept.position, kept.pcm) == (30 * BLOCK - RATE, pcm(30 * BLOCK - RATE, 30 * BLOCK))
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 4000, b"garbage" * 1000])
 def test_what_makes_no_sense_is_nothing(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "ring").write_bytes(damage)
-    assert recover(tmp_path / "ring") is None
+    assert read_ring(tmp_path / "ring") is None
 
 
 def test_a_file_cut_short_is_nothing(tmp_path: Path) -> None:
     filled(tmp_path / "ring", 30)
     os.truncate(tmp_path / "ring", 20_000)
-    assert recover(tmp_path / "ring") is None
+    assert read_ring(tmp_path / "ring") is None
 
 
 def test_a_new_ring_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
     filled(tmp_path / "ring", 30)
     Ring(tmp_path / "ring", "run-2", "boot-1", RATE, 1.0)
-    assert recover(tmp_path / "ring") is None
+    assert read_ring(tmp_path / "ring") is None
 
 
 def test_a_block_longer_than_it_can_take_is_refused(tmp_path: Path) -> None:

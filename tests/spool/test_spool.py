@@ -27,7 +27,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 def speak(spool: Spool, start: int, end: int, run: str = "run-1") -> None:
     for at in range(start, end, 1600):
-        spool.audio(run, at, pcm(at, min(at + 1600, end)))
+        spool.put_audio(run, at, pcm(at, min(at + 1600, end)))
 
 
 async def settled(spool: Spool) -> None:
@@ -40,33 +40,33 @@ def test_what_waits_at_a_stop_is_there_at_the_next_start(tmp_path: Path) -> None
     began_s = boottime_s() - 30
 
     async def first(spool: Spool, events: list[SpoolEvent], recovered: RecoveredState) -> None:
-        assert (recovered.pending, recovered.kept, recovered.backlogs) == ((), (), ())
-        spool.boot(BOOT.wall_offset_s, synchronized=True)
+        assert (recovered.undelivered, recovered.delivered, recovered.backlogs) == ((), (), ())
+        spool.put_boot(BOOT.wall_offset_s, synchronized=True)
         spool.begin_run(run_of(boot_id=spool.boot_id, started_s=began_s))
-        spool.anchor("run-1", 0, began_s)
-        spool.segment_open("run-1", 0)
-        spool.audio("run-1", 0, pcm(0, 1600), [(800, 4000)])
+        spool.put_anchor("run-1", 0, began_s)
+        spool.open_segment("run-1", 0)
+        spool.put_audio("run-1", 0, pcm(0, 1600), [(800, 4000)])
         speak(spool, 1600, 8000)
-        spool.segment_close("run-1", 8000, continues=True)
-        spool.segment_open("run-1", 8000, chain=0)
-        spool.anchor("run-1", 8000, began_s + 100)
+        spool.close_segment("run-1", 8000, continues=True)
+        spool.open_segment("run-1", 8000, chain=0)
+        spool.put_anchor("run-1", 8000, began_s + 100)
         speak(spool, 8000, 16_000)
         spool.commit(answer(1, 0, 2000))
-        spool.delivered("file", ["id-1"])
+        spool.mark_delivered("file", ["id-1"])
         spool.release("run-1", 12_000, 13_000)
 
     async def second(spool: Spool, events: list[SpoolEvent], recovered: RecoveredState) -> None:
         [backlog] = recovered.backlogs
         assert backlog.run == run_of(boot_id=spool.boot_id, started_s=began_s)
-        assert backlog.stretches == (
+        assert backlog.ranges == (
             StoredRange(2000, 8000, 0, True, ((2000, 4000),)),
             StoredRange(8000, 12_000, 0, False, ()),
             StoredRange(13_000, 16_000, 0, False, ()),
         )
         assert backlog.boot == Boot(spool.boot_id, BOOT.wall_offset_s, True)
-        assert backlog.line.at_s(9600) == pytest.approx(began_s + 100.1)
+        assert backlog.clock.at_s(9600) == pytest.approx(began_s + 100.1)
         assert 0 < backlog.age_s < 60
-        [pending] = recovered.pending
+        [pending] = recovered.undelivered
         assert pending == (answer(1, 0, 2000), ("journal",))
         pieces = await spool.load("run-1", 0, 1 << 40)
         assert Ranges((at, at + len(data) // 2) for at, data in pieces) == Ranges([(2000, 12_000), (13_000, 16_000)])
@@ -125,7 +125,7 @@ def test_calls_never_block_while_the_thread_does(tmp_path: Path) -> None:
         longest_s = 0.0
         for at in range(0, 1600 * 200, 1600):
             before_s = time.perf_counter()
-            spool.audio("run-1", at, data)
+            spool.put_audio("run-1", at, data)
             longest_s = max(longest_s, time.perf_counter() - before_s)
         other.close()
         assert longest_s < 0.4, "less than a connection waits for another one"
@@ -136,18 +136,18 @@ def test_calls_never_block_while_the_thread_does(tmp_path: Path) -> None:
 
 def test_counters_tell_how_much_waits_and_since_when(tmp_path: Path) -> None:
     async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
-        assert spool.backlog().seconds == 0
+        assert spool.counters().seconds == 0
         spool.begin_run(run_of(boot_id=spool.boot_id, started_s=boottime_s() - 50))
-        spool.segment_open("run-1", 0)
+        spool.open_segment("run-1", 0)
         speak(spool, 0, 32_000)
-        await until(lambda: spool.backlog().seconds == 2)
-        counters = spool.backlog()
+        await until(lambda: spool.counters().seconds == 2)
+        counters = spool.counters()
         assert counters.bytes_in_memory == 64_000
         assert counters.bytes_on_disk == 0
         assert counters.oldest_s == pytest.approx(50, abs=5)
         spool.release("run-1", 0, 32_000)
-        await until(lambda: not spool.backlog().seconds)
-        assert spool.backlog().oldest_s is None
+        await until(lambda: not spool.counters().seconds)
+        assert spool.counters().oldest_s is None
 
     with_spool(tmp_path, body)
 
@@ -155,11 +155,11 @@ def test_counters_tell_how_much_waits_and_since_when(tmp_path: Path) -> None:
 def test_with_durability_power_all_is_on_disk_within_sync_s(tmp_path: Path) -> None:
     async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of())
-        spool.segment_open("run-1", 0)
+        spool.open_segment("run-1", 0)
         speak(spool, 0, 16_000)
         spool.commit(answer(1, 0, 4000))
-        await until(lambda: spool.backlog().bytes_on_disk == 24_000)
-        assert spool.backlog().bytes_in_memory == 0
+        await until(lambda: spool.counters().bytes_on_disk == 24_000)
+        assert spool.counters().bytes_in_memory == 0
         with sqlite3.connect(tmp_path / "disk/spool.db") as reader:
             assert reader.execute("SELECT id FROM outbox").fetchall() == [("id-1",)]
         reader.close()
@@ -176,7 +176,7 @@ def test_the_first_audio_on_disk_can_be_dated(tmp_path: Path) -> None:
         await asyncio.to_thread(spool.open, SINKS, 1_700_000_000.0)
         spool.begin_run(run_of(boot_id=spool.boot_id))
         speak(spool, 0, 1600)
-        await until(lambda: spool.backlog().bytes_on_disk > 0)
+        await until(lambda: spool.counters().bytes_on_disk > 0)
         with sqlite3.connect(tmp_path / "disk/spool.db") as reader:
             assert reader.execute("SELECT wall_offset_s FROM boots").fetchall() == [(1_700_000_000.0,)]
         reader.close()
@@ -198,8 +198,8 @@ def test_a_record_that_only_a_sink_had_is_kept_and_its_audio_waits_no_longer(tmp
         assert events == []
 
     async def second(spool: Spool, events: list[SpoolEvent], recovered: RecoveredState) -> None:
-        assert recovered.pending == ((answer(1, 0, 1600), ("journal",)),)
-        assert recovered.kept == (answer(2, 3200, 16_000),)
+        assert recovered.undelivered == ((answer(1, 0, 1600), ("journal",)),)
+        assert recovered.delivered == (answer(2, 3200, 16_000),)
 
     with_spool(tmp_path, first)
     with_spool(tmp_path, second)
@@ -209,11 +209,11 @@ def test_a_run_that_a_ring_knows_of_is_put_beside_the_live_one(tmp_path: Path) -
     async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of("run-2"))
         spool.begin_run(run_of("run-1"), live=False)
-        spool.segment_open("run-2", 0)
-        spool.segment_open("run-1", 500)
-        spool.audio("run-1", 500, pcm(500, 1000))
-        spool.audio("run-2", 0, pcm(0, 1000))
-        spool.segment_close("run-1", 1000)
+        spool.open_segment("run-2", 0)
+        spool.open_segment("run-1", 500)
+        spool.put_audio("run-1", 500, pcm(500, 1000))
+        spool.put_audio("run-2", 0, pcm(0, 1000))
+        spool.close_segment("run-1", 1000)
         assert len(await spool.load("run-1", 0, 1000)) == len(await spool.load("run-2", 0, 1000)) == 1
 
     with_spool(tmp_path, body)
@@ -225,7 +225,7 @@ def test_a_second_spool_is_refused_and_the_first_lives(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="in use by another edged"):
             await asyncio.to_thread(second.open, SINKS)
         with pytest.raises(RuntimeError, match="not open"):
-            second.boot(0.0, synchronized=False)
+            second.put_boot(0.0, synchronized=False)
         assert await second.stop(1)
         await settled(spool)
 
@@ -237,8 +237,8 @@ def test_sinks_that_came_later_get_what_nobody_got_and_not_what_others_have(tmp_
         spool.begin_run(run_of())
         spool.commit(answer(1, 0, 10))
         spool.commit(answer(2, 10, 20))
-        spool.delivered("file", ["id-1"])
-        spool.delivered("journal", ["id-1"])
+        spool.mark_delivered("file", ["id-1"])
+        spool.mark_delivered("journal", ["id-1"])
 
     async def then() -> RecoveredState:
         spool = Spool(settings(tmp_path), asyncio.get_running_loop().call_soon_threadsafe, print)
@@ -248,18 +248,18 @@ def test_sinks_that_came_later_get_what_nobody_got_and_not_what_others_have(tmp_
 
     with_spool(tmp_path, first)
     recovered = asyncio.run(then())
-    assert [(each.record.id, each.lacking) for each in recovered.pending] == [("id-2", ("other",))]
-    assert [each.id for each in recovered.kept] == ["id-1"]
+    assert [(each.record.id, each.missing_sinks) for each in recovered.undelivered] == [("id-2", ("other",))]
+    assert [each.id for each in recovered.delivered] == ["id-1"]
 
 
 def test_a_boot_that_was_ever_synchronised_stays_so(tmp_path: Path) -> None:
     async def first(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
-        spool.boot(100.0, synchronized=False)
+        spool.put_boot(100.0, synchronized=False)
         spool.begin_run(run_of(boot_id=spool.boot_id))
-        spool.segment_open("run-1", 0)
+        spool.open_segment("run-1", 0)
         speak(spool, 0, 1600)
-        spool.boot(BOOT.wall_offset_s, synchronized=True)
-        spool.boot(7.0, synchronized=False)
+        spool.put_boot(BOOT.wall_offset_s, synchronized=True)
+        spool.put_boot(7.0, synchronized=False)
 
     with_spool(tmp_path, first)
     with sqlite3.connect(tmp_path / "disk/spool.db") as reader:

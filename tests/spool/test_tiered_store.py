@@ -15,8 +15,8 @@ from tests.spool.some import BOOT, RATE, Bench, answer, audio, commit, pcm, run_
 
 
 def disk(bench: Bench) -> Store:
-    assert bench.pair.disk is not None
-    return bench.pair.disk
+    assert bench.tiers.disk is not None
+    return bench.tiers.disk
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def bench(tmp_path: Path) -> Bench:
     bench = Bench(tmp_path)
     bench.begin()
     bench.do(segment(0), *(audio(at, at + 1600) for at in range(0, 32_000, 1600)))
-    bench.chores(5)
+    bench.run_maintenance(5)
     assert not disk(bench).audio.samples_by_run, "not before its time"
-    bench.chores(40)
+    bench.run_maintenance(40)
     assert disk(bench).audio.samples_by_run == {"run-1": 32_000}
-    assert not bench.pair.runtime.audio.samples_by_run
+    assert not bench.tiers.runtime.audio.samples_by_run
     return bench
 
 
@@ -42,14 +42,14 @@ def test_what_is_released_is_not_loaded_although_the_disk_still_has_it(bench: Be
     bench.do(ReleaseAudio("run-1", 1000, 30_000))
     assert Ranges(disk(bench).audio.ranges("run-1")).total == 32_000
     assert bench.waiting() == Ranges([(0, 1000), (30_000, 32_000)])
-    bench.chores(5)
+    bench.run_maintenance(5)
     assert Ranges(disk(bench).audio.ranges("run-1")) == Ranges([(0, 1000), (30_000, 32_000)])
     bench.close()
 
 
 def test_a_segment_that_ends_in_memory_ends_on_disk_too(bench: Bench) -> None:
     bench.do(PutSegment(StoredSegment("run-1", 0, 32_000, 0, True)))
-    bench.chores(5)
+    bench.run_maintenance(5)
     assert disk(bench).audio.list_segments() == [StoredSegment("run-1", 0, 32_000, 0, True)]
     bench.close()
 
@@ -58,7 +58,7 @@ def test_a_segment_cut_by_a_crash_ends_with_its_audio(tmp_path: Path, bench: Ben
     bench.do(audio(32_000, 33_600))
     bench.close()
     bench = Bench(tmp_path)
-    assert {each for store in bench.pair.stores for each in store.audio.list_segments()} == {
+    assert {each for store in bench.tiers.stores for each in store.audio.list_segments()} == {
         StoredSegment("run-1", 0, 33_600, 0, False)
     }
     bench.close()
@@ -66,7 +66,7 @@ def test_a_segment_cut_by_a_crash_ends_with_its_audio(tmp_path: Path, bench: Ben
 
 def test_audio_that_is_given_again_is_stored_where_it_is_missing(bench: Bench) -> None:
     bench.do(audio(31_000, 34_000), audio(30_000, 36_000))
-    assert bench.pair.runtime.audio.ranges("run-1") == [(32_000, 34_000), (34_000, 36_000)]
+    assert bench.tiers.runtime.audio.ranges("run-1") == [(32_000, 34_000), (34_000, 36_000)]
     assert bench.waiting() == Ranges([(0, 36_000)])
     bench.close()
 
@@ -74,7 +74,7 @@ def test_audio_that_is_given_again_is_stored_where_it_is_missing(bench: Bench) -
 def test_a_record_is_where_its_audio_was(bench: Bench) -> None:
     bench.do(audio(32_000, 36_000), commit(answer(1, 31_000, 33_000)), commit(answer(2, 33_000, 34_000)))
     assert [entry.id for entry in disk(bench).outbox.list_entries()] == ["id-1"]
-    assert [entry.id for entry in bench.pair.runtime.outbox.list_entries()] == ["id-2"]
+    assert [entry.id for entry in bench.tiers.runtime.outbox.list_entries()] == ["id-2"]
     assert bench.waiting() == Ranges([(0, 31_000), (34_000, 36_000)])
     bench.close()
 
@@ -84,25 +84,25 @@ def test_a_record_that_is_stored_again_after_a_failure_is_there_once(bench: Benc
     entry = commit(answer(1, 0, 1000)).entry
 
     def undone() -> None:
-        with bench.pair.runtime.transaction():
-            bench.pair.commit(entry)
+        with bench.tiers.runtime.transaction():
+            bench.tiers.commit_record(entry)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         undone()
     bench.do(commit(answer(1, 0, 1000)))
     assert disk(bench).outbox.stored_ids(["id-1"])
-    assert not bench.pair.runtime.outbox.has_entries()
+    assert not bench.tiers.runtime.outbox.has_entries()
     bench.close()
 
 
 def test_marks_follow_their_records_to_the_disk(tmp_path: Path, bench: Bench) -> None:
     bench.do(commit(answer(1, 0, 1000)), MarkDelivered("file", ("id-1",)))
-    bench.chores(200)
+    bench.run_maintenance(200)
     assert disk(bench).outbox.list_marks() == [("id-1", "file")]
-    assert bench.pair.runtime.outbox.list_marks() == []
+    assert bench.tiers.runtime.outbox.list_marks() == []
     bench.do(MarkDelivered("journal", ("id-1",)))
-    bench.chores(200)
+    bench.run_maintenance(200)
     assert [entry.done for entry in disk(bench).outbox.list_entries()] == [True]
     bench.close()
 
@@ -110,11 +110,11 @@ def test_marks_follow_their_records_to_the_disk(tmp_path: Path, bench: Bench) ->
 def test_the_disk_learns_when_the_clock_was_set(bench: Bench) -> None:
     better = Boot(BOOT.boot_id, BOOT.wall_offset_s + 1e7, True)
     bench.do(PutBoot(better))
-    bench.chores(200)
+    bench.run_maintenance(200)
     assert disk(bench).runs.boots_by_id() == {BOOT.boot_id: better}
     written = disk(bench).database.log_bytes()
     bench.do(PutBoot(better._replace(wall_offset_s=better.wall_offset_s + 0.001)))
-    bench.chores(200)
+    bench.run_maintenance(200)
     assert disk(bench).database.log_bytes() == written, "a millisecond is no reason to write to a card"
     bench.close()
 
@@ -122,21 +122,21 @@ def test_the_disk_learns_when_the_clock_was_set(bench: Bench) -> None:
 def test_runs_of_which_nothing_waits_are_forgotten(bench: Bench) -> None:
     bench.begin(run_of("run-2"))
     bench.do(ReleaseAudio("run-1", 0, 32_000))
-    bench.chores(300)
+    bench.run_maintenance(300)
     assert disk(bench).runs.list_runs() == []
-    assert [run.run for run in bench.pair.runtime.runs.list_runs()] == ["run-2"]
-    assert disk(bench).audio.list_segments() == bench.pair.runtime.audio.list_segments() == []
+    assert [run.run for run in bench.tiers.runtime.runs.list_runs()] == ["run-2"]
+    assert disk(bench).audio.list_segments() == bench.tiers.runtime.audio.list_segments() == []
     bench.close()
 
 
 def test_space_is_given_back(bench: Bench) -> None:
     for start in range(32_000, 1_600_000, 32_000):
         bench.do(audio(start, start + 32_000))
-    bench.chores(200)
+    bench.run_maintenance(200)
     disk(bench).database.truncate_log()
     full_bytes = disk(bench).database.path.stat().st_size
     bench.do(ReleaseAudio("run-1", 0, 1_600_000))
-    bench.chores(600)
+    bench.run_maintenance(600)
     assert full_bytes > 3_000_000
     assert disk(bench).database.path.stat().st_size < 1_200_000, "a megabyte of slack is kept"
     bench.close()
@@ -162,8 +162,8 @@ def test_a_record_that_every_sink_has_had_for_an_hour_goes_with_its_marks(
     bench.do(audio(0, 1600), commit(what), MarkDelivered("file", (what.id,)))
     if delivered:
         bench.do(MarkDelivered("journal", (what.id,)))
-    bench.chores(later_s)
-    stores = bench.pair.stores
+    bench.run_maintenance(later_s)
+    stores = bench.tiers.stores
     assert any(store.outbox.has_entries() for store in stores) is stays
     assert any(store.outbox.list_marks() for store in stores) is stays
     bench.close()
@@ -173,9 +173,9 @@ def test_a_record_of_another_boot_is_kept_until_this_boot_is_an_hour_old(tmp_pat
     """Nobody knows how long the machine was off."""
     bench = Bench(tmp_path)
     what = answer(1, 0, 1600)
-    order = commit(what, committed_s=9e9)
-    bench.do(replace(order, entry=order.entry._replace(boot_id="boot-0", done=True)))
-    store = bench.pair.runtime
+    command = commit(what, committed_s=9e9)
+    bench.do(replace(command, entry=command.entry._replace(boot_id="boot-0", done=True)))
+    store = bench.tiers.runtime
     assert store.outbox.expired_ids(BOOT.boot_id, 3600, 3599) == []
     assert store.outbox.expired_ids(BOOT.boot_id, 3600, 3601) == [what.id]
     bench.close()

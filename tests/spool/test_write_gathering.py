@@ -16,9 +16,9 @@ from edged.spool.commands import (
     PutAudio,
     ReleaseAudio,
     WriteCommand,
-    carried_out,
-    joined,
-    unanswered,
+    apply_to_pieces,
+    drop_released_audio,
+    join_adjacent_audio,
 )
 from edged.spool.worker import SpoolWorker
 from tests.patience import PATIENCE_S
@@ -28,10 +28,10 @@ from tests.spool.some import Bench, answer, audio, commit, pcm, segment
 def samples(orders: Sequence[WriteCommand]) -> dict[tuple[str, int], bytes]:
     """Of all audio, by run and position."""
     return {
-        (order.run, order.position + i): order.pcm[2 * i : 2 * i + 2]
-        for order in orders
-        if isinstance(order, PutAudio)
-        for i in range(len(order.pcm) // 2)
+        (command.run, command.position + i): command.pcm[2 * i : 2 * i + 2]
+        for command in orders
+        if isinstance(command, PutAudio)
+        for i in range(len(command.pcm) // 2)
     }
 
 
@@ -44,20 +44,20 @@ def test_joined_audio_is_the_same_in_the_same_places_and_no_row_is_longer_than_i
         at += 5 if after_a_hole else 0
         orders.append(audio(at, at + length, ((at, at + 5),), run=run))
         at += length
-    fewer = joined(orders)
+    fewer = join_adjacent_audio(orders)
     assert samples(fewer) == samples(orders)
-    longest = max((len(order.pcm) for order in orders if isinstance(order, PutAudio)), default=0)
-    rows = [order for order in fewer if isinstance(order, PutAudio)]
+    longest = max((len(command.pcm) for command in orders if isinstance(command, PutAudio)), default=0)
+    rows = [command for command in fewer if isinstance(command, PutAudio)]
     assert all(len(row.pcm) <= max(longest, ROW_BYTES) for row in rows)
     assert [range_ for row in rows for range_ in row.voiced] == [
-        range_ for order in orders if isinstance(order, PutAudio) for range_ in order.voiced
+        range_ for command in orders if isinstance(command, PutAudio) for range_ in command.voiced
     ]
 
 
 def test_blocks_of_one_breath_become_rows_of_half_a_second_and_segments_stay_between_them() -> None:
     blocks = [audio(at, at + 1600) for at in range(0, 16_000, 1600)]
-    told = joined([*blocks, segment(0, 16_000), audio(16_000, 17_600)])
-    assert [len(order.pcm) // 2 if isinstance(order, PutAudio) else 0 for order in told] == [8000, 8000, 0, 1600]
+    told = join_adjacent_audio([*blocks, segment(0, 16_000), audio(16_000, 17_600)])
+    assert [len(command.pcm) // 2 if isinstance(command, PutAudio) else 0 for command in told] == [8000, 8000, 0, 1600]
 
 
 STRETCH = st.tuples(st.integers(0, 40), st.integers(1, 12)).map(lambda drawn: (drawn[0], drawn[0] + drawn[1]))
@@ -93,7 +93,7 @@ def test_what_is_not_written_yet_is_read_as_if_it_were(
                 waits.difference_update(range(start, end))
             case _:
                 orders += [audio(start, end, run="run-2"), ReleaseAudio("run-2", start, end)]
-    found = carried_out(orders, pieces, LoadAudio("run-1", *asked, lambda _: None))
+    found = apply_to_pieces(orders, pieces, LoadAudio("run-1", *asked, lambda _: None))
     assert heard(found) == [(at, pcm(at, at + 1)) for at in sorted(waits) if asked[0] <= at < asked[1]]
 
 
@@ -113,18 +113,18 @@ def test_audio_that_is_answered_before_it_is_stored_is_left_out_and_nothing_else
                 orders.append(commit(answer(number, start, end)))
             case _:
                 orders += [audio(start, end, run="run-2"), ReleaseAudio("run-2", start, end)]
-    fewer = unanswered(orders)
+    fewer = drop_released_audio(orders)
     load = LoadAudio("run-1", *asked, lambda _: None)
-    assert heard(carried_out(fewer, [], load)) == heard(carried_out(orders, [], load))
-    assert [order for order in fewer if not isinstance(order, PutAudio)] == [
-        order for order in orders if not isinstance(order, PutAudio)
+    assert heard(apply_to_pieces(fewer, [], load)) == heard(apply_to_pieces(orders, [], load))
+    assert [command for command in fewer if not isinstance(command, PutAudio)] == [
+        command for command in orders if not isinstance(command, PutAudio)
     ]
-    for number, order in enumerate(fewer):
-        if isinstance(order, PutAudio):
-            assert order.run == "run-1"
-            assert order.pcm == pcm(order.position, order.end)
-            whole = LoadAudio("run-1", order.position, order.end, lambda _: None)
-            assert heard(carried_out(fewer[number:], [], whole)) == heard([(order.position, order.pcm)])
+    for number, command in enumerate(fewer):
+        if isinstance(command, PutAudio):
+            assert command.run == "run-1"
+            assert command.pcm == pcm(command.position, command.end)
+            whole = LoadAudio("run-1", command.position, command.end, lambda _: None)
+            assert heard(apply_to_pieces(fewer[number:], [], whole)) == heard([(command.position, command.pcm)])
 
 
 @pytest.mark.parametrize(("durability", "waits"), [("process", True), ("power", False)])
@@ -134,21 +134,21 @@ def test_audio_waits_for_company_and_goes_with_what_does_not(tmp_path: Path, dur
     bench.begin()
     served: list[Sequence[object]] = []
     worker = bench.worker
-    worker.gather()
-    serve = worker.serve
+    worker.start_gathering()
+    serve = worker.process
 
     def counted(orders: Sequence[WriteCommand], now_s: float) -> None:
         if orders:
             served.append(orders)
         serve(orders, now_s)
 
-    worker.serve = counted  # type: ignore[method-assign,assignment]
+    worker.process = counted  # type: ignore[method-assign,assignment]
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
         worker.put(audio(0, 1600))
         wait_for(worker, 1600, within_s=0.1 if waits else PATIENCE_S)
-        assert worker.stored_to == (0 if waits else 1600)
+        assert worker.stored_until == (0 if waits else 1600)
         worker.put(audio(1600, 3200))
         worker.put(MarkDelivered("file", ()))
         assert wait_for(worker, 3200, within_s=PATIENCE_S)
@@ -160,6 +160,6 @@ def test_audio_waits_for_company_and_goes_with_what_does_not(tmp_path: Path, dur
 
 def wait_for(worker: SpoolWorker, position: int, within_s: float) -> bool:
     until_s = time.monotonic() + within_s
-    while worker.stored_to < position and time.monotonic() < until_s:
+    while worker.stored_until < position and time.monotonic() < until_s:
         time.sleep(0.005)
-    return worker.stored_to >= position
+    return worker.stored_until >= position

@@ -28,9 +28,9 @@ def test_from_the_spool_every_word_comes_once_in_order_where_it_was_said(tmp_pat
         async with InstrumentedServer(ScriptEngineFactory(SCRIPT), limits=Limits(max_rate=1000)) as server:
             spool.begin_run(RunInfo("a", spool.boot_id, RATE, 0, "plughw:CARD=Device", 0.0))
             for start, end, voiced in STRETCHES:
-                spool.segment_open("a", start)
-                spool.audio("a", start, SCRIPT.pcm[2 * start : 2 * end], voiced)
-                spool.segment_close("a", end)
+                spool.open_segment("a", start)
+                spool.put_audio("a", start, SCRIPT.pcm[2 * start : 2 * end], voiced)
+                spool.close_segment("a", end)
             play = Play(server)
             play.backfill = Backfill(play.settings, spool.load, play.make_link, play.effect)
             play.backfill.add("a", RATE, STRETCHES)
