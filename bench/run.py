@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.cost import days, encodings, growth, instructions, moments, page, race, subjects
 
 KEPT = subjects.ROOT / ".cache" / "cost.json"
-"""What was measured, each part when it last was."""
+"""Results of the latest measurement of each part."""
 
 
 def main() -> int:
@@ -68,7 +68,7 @@ def scenes(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def delays(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Of the default, and of a short period."""
+    """Measure the delays with the default settings, and with a short period."""
 
     async def both() -> list[moments.Delays]:
         return await asyncio.gather(*(moments.delays(each, 60) for each in (subjects.EDGED, subjects.FAST)))
@@ -81,7 +81,7 @@ def delays(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of what was measured, and on what."""
+    """Return the versions of everything measured, and of the machine."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     packages = ("websockets", "pyalsaaudio", "webrtcvad-wheels", "msgspec")

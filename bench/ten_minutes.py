@@ -35,7 +35,7 @@ ROUNDING_S = 0.1
 """A segment begins and ends with a frame of the voice detector, and audio leaves in messages of up to 100 ms."""
 
 Row = tuple[str, str, bool | None]
-"""What, how much, and whether that is as promised."""
+"""One check: its subject, the measured value, and whether it is as promised."""
 
 
 def main() -> int:
@@ -109,7 +109,7 @@ def peak_memory_kb(pid: int) -> int:
 
 
 def on_the_wire(script: Script, accounts: list[ConnectionLog], summary: dict[str, float]) -> list[Row]:
-    """What the server saw."""
+    """Return the checks of what the server received."""
     rate = script.rate
     breaks = [i for i, (a, b) in enumerate(pairwise(script.words), 1) if b.start - a.end > rate]
     edges = [0, *breaks, len(script.words)]
@@ -139,7 +139,7 @@ def on_the_wire(script: Script, accounts: list[ConnectionLog], summary: dict[str
 
 
 def in_the_file(script: Script, records: list[dict[str, object]]) -> list[Row]:
-    """What was written."""
+    """Return the checks of the records written."""
     got = Counter(word["word"] for record in records for word in record["words"])  # type: ignore[attr-defined]
     said = Counter(script.texts)
     lost, doubled = (said - got).total(), (got - said).total()

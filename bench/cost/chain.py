@@ -41,7 +41,7 @@ class Chain:
         self._lane.connected(0.0, "request")
 
     def hear(self, pcm: bytes) -> None:
-        """A block."""
+        """Length of one block of audio."""
         lane, block = self._lane, Block(self._position, pcm, self._position / RATE)
         self._position = block.end
         now = self._position / RATE
@@ -83,7 +83,7 @@ def audio() -> tuple[list[bytes], list[bytes]]:
 
 
 class Pair(NamedTuple):
-    """Of the reference loop."""
+    """Iterations of the reference loop."""
 
     a: int
     b: float
@@ -103,7 +103,7 @@ def reference(rounds: int) -> int:
 
 
 def main(speech_s: int, silence_s: int, rounds: int) -> None:
-    """See the module."""
+    """Run the measurement that the module describes."""
     chain = Chain()
     speech, silence = audio()
     while speech_s > 0 or silence_s > 0:

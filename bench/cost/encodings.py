@@ -1,4 +1,4 @@
-"""What each encoding costs on the wire, in CPU and in words: five recorded sentences, and PocketSphinx."""
+"""Cost of each encoding in bandwidth, CPU and word errors: five recorded sentences and PocketSphinx."""
 
 import time
 import wave
@@ -11,21 +11,21 @@ from edged.recognizer.pocketsphinx import PocketsphinxEngineFactory
 from edged.stream.encoding import Encoding, encoder
 
 RECORDINGS = Path("/usr/share/pocketsphinx/test/data/librivox")
-"""Of Debian's pocketsphinx-testdata."""
+"""Recordings of Debian's pocketsphinx-testdata."""
 RATE = 16_000
 BLOCK_BYTES = 3200
 FRAMING_BYTES = 8
-"""Of a WebSocket message of this size, from a client."""
+"""Framing of a client's WebSocket message of this size."""
 TIMES = 200
 
 
 class Encoded(NamedTuple):
-    """One encoding."""
+    """Figures of one encoding."""
 
     kbit_s: float
-    """While somebody speaks, WebSocket frames included, TLS and TCP not."""
+    """Bit rate during speech, with WebSocket frames but without TLS and TCP."""
     us_a_block: float
-    """To encode 100 ms."""
+    """CPU time to encode 100 ms of audio."""
     errors: int
     """Words replaced, inserted or left out."""
     words: int
@@ -58,7 +58,7 @@ def _measured(name: Encoding) -> Encoded:
 
 
 def heard(pcm: bytes) -> tuple[str, ...]:
-    """What PocketSphinx makes of it."""
+    """Return the text that PocketSphinx recognises."""
     engine = PocketsphinxEngineFactory().open(RATE)
     for at in range(0, len(pcm), BLOCK_BYTES):
         engine.feed(pcm[at : at + BLOCK_BYTES])

@@ -15,7 +15,7 @@ FRAME_MS = 20
 
 
 def main(device: str, rate: int, period_ms: int, url: str = "") -> None:
-    """Until it is killed."""
+    """Run until the process is killed."""
     pcm = alsaaudio.PCM(
         alsaaudio.PCM_CAPTURE,
         device=device,

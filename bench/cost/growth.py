@@ -1,4 +1,4 @@
-"""What grows: resident memory over an hour of speech, and over thousands of reconnects."""
+"""Growth of resident memory over an hour of speech, and over thousands of reconnects."""
 
 import asyncio
 import json

@@ -18,24 +18,24 @@ RECORDED = Path(__file__).with_name("instructions.json")
 BASE = (20, 20, 200)
 """Seconds of speech, of silence, rounds of the reference loop: what all runs have in common, to be subtracted."""
 MORE = 40
-"""Seconds more."""
+"""Extra seconds of the longer run."""
 ROUNDS = 4000
-"""More."""
+"""Extra iterations of the longer run."""
 
 
 class Instructions(NamedTuple):
-    """Of user space, in thousands."""
+    """Instructions in user space, in thousands."""
 
     speech_k: float
-    """For a second of speech."""
+    """Instructions per second of speech."""
     silence_k: float
-    """For a second of a quiet room."""
+    """Instructions per second of a quiet room."""
     reference_k: float
-    """For a thousand rounds of the reference loop."""
+    """Instructions per thousand iterations of the reference loop."""
 
 
 def build() -> str:
-    """What the counts depend on most."""
+    """Return what the counts depend on most."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{python}, {platform.python_compiler()}, {platform.machine()}"
 

@@ -31,7 +31,7 @@ LOOK_S = 0.001
 
 
 class Spread(NamedTuple):
-    """Of many measurements, in milliseconds."""
+    """Percentiles of many measurements, in milliseconds."""
 
     median: float
     p99: float
@@ -49,7 +49,7 @@ def spread(values_s: Sequence[float]) -> Spread:
 
 
 class Starts(NamedTuple):
-    """From the start of the process to its first block of audio."""
+    """Time from the start of the process to its first block of audio."""
 
     elapsed: Spread
     """100 ms of it are the block itself."""
@@ -76,14 +76,14 @@ async def starts(times: int) -> Starts:
 
 
 class Delays(NamedTuple):
-    """What edged adds to each sentence."""
+    """Delays that edged adds to each sentence."""
 
     onset: Spread
-    """From the first sample of a sentence, in the room, to the first byte of its audio at the server."""
+    """Time from the first sample of a sentence to the first byte of its audio at the server."""
     arrival: Spread
     """From the sample by which a server can know that a sentence is over, `ENDPOINTING_S` after it, to its arrival."""
     record: Spread
-    """From the server's last word on it to the record in the file, synced."""
+    """Time from the server's last result for it to the synced record in the file."""
     both: Spread
     """The sum of the latter two: from the end of speech to the record, less what the server took."""
 
@@ -161,13 +161,13 @@ class Burst(NamedTuple):
     backlog_s: float
     """Speech that waited."""
     took_s: float
-    """From the first message after it until the backlog was sent."""
+    """Time from the first message after the outage until the backlog was sent."""
     rate: float
     """Times real time, on the connection of the backlog."""
     most_rate: float
-    """On any connection, over any 5 s."""
+    """Highest rate on any connection over any 5 s."""
     lost: int
-    """Words."""
+    """Number of words lost."""
 
 
 async def burst(segments: int) -> Burst:

@@ -36,7 +36,7 @@ def page(kept: Kept) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown."""
+    """Return the table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -61,14 +61,14 @@ class Scenes:
 
     @property
     def subjects(self) -> list[Subject]:
-        """Those that were measured."""
+        """Subjects measured in every scene."""
         return [subject for subject in ALL if all(subject.name in found for found in self._found.values())]
 
     def get(self, scene: str, who: str, what: str) -> float:
         return float(self._found[scene][who][what])
 
     def ratio(self, scene: str, who: str, than: str) -> float:
-        """Of CPU."""
+        """Return the ratio of the CPU use of two subjects."""
         return self.get(scene, who, "cpu_percent") / self.get(scene, than, "cpu_percent")
 
 
@@ -107,7 +107,7 @@ def _goals(kept: Kept) -> str:
 
 
 def _remarks(kept: Kept) -> str:
-    """What explains a figure."""
+    """Return the notes that explain the figures."""
     if "scenes" not in kept:
         return ""
     scenes = Scenes(kept)

@@ -87,10 +87,10 @@ async def start(
 
 
 class Spent(NamedTuple):
-    """What a process used in a scene, once it had settled."""
+    """Resources that a process used in a scene, after settling."""
 
     cpu_percent: float
-    """Of one core."""
+    """CPU use as a share of one core."""
     wakeups_per_s: float
     rss_mb: float
     peak_mb: float

@@ -17,7 +17,7 @@ from deepgram.environment import DeepgramClientEnvironment
 
 
 def main(device: str, rate: int, period_ms: int, where: str, kind: str) -> None:
-    """Until it is killed."""
+    """Run until the process is killed."""
     environment = DeepgramClientEnvironment(
         base=f"http://{where}", production=f"ws://{where}", agent=f"ws://{where}", agent_rest=f"http://{where}"
     )

@@ -1,4 +1,4 @@
-"""Who is measured: how each of them is started, on a virtual microphone of its own."""
+"""The subjects of the measurement, and how to start each on a virtual microphone of its own."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def edged_python(extra: str = "") -> Path:
 
 
 def sdk_python() -> Path:
-    """Where deepgram-sdk is."""
+    """Return the Python of an environment with deepgram-sdk."""
     return environment_for("sdk", ("deepgram-sdk", "pyalsaaudio"))
 
 

@@ -1,4 +1,4 @@
-"""What a running process has used so far, by the kernel's own accounts."""
+"""Resources that a running process has used so far, as the kernel counts them."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Of one process, all its threads together, since its start."""
+    """Resources used by all threads of a process since its start."""
 
     at_s: float
     """`time.monotonic()` when it was looked at."""

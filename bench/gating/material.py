@@ -1,4 +1,4 @@
-"""What the gate is measured on: speech and where it is, noise by kind, and mixtures of the two."""
+"""The material that the gate is measured on: labelled speech, noise by kind, and mixtures of the two."""
 
 import json
 import random
@@ -17,7 +17,7 @@ SENTENCES = Path("/usr/share/pocketsphinx/test/data/librivox")
 SOUNDS = Path("/usr/share/sounds/alsa")
 SEED = 20_261_121
 MADE_S = 20.0
-"""Of each kind of noise that is made."""
+"""Seconds of each kind of noise that is generated."""
 KINDS_A_SPEECH = 3
 """Kinds of noise that each recording of speech is mixed with, at each level."""
 
@@ -32,11 +32,11 @@ class Sound(NamedTuple):
     """Of noise: `rain`."""
     pcm: bytes
     speech: tuple[tuple[float, float], ...]
-    """Where somebody speaks, in seconds."""
+    """Ranges of speech, in seconds."""
 
     @property
     def duration_s(self) -> float:
-        """How long it is."""
+        """Duration in seconds."""
         return len(self.pcm) / 2 / RATE
 
 
@@ -123,7 +123,7 @@ def made() -> Iterator[tuple[str, bytes]]:
 
 
 def _pcm(samples: list[float], level: float) -> bytes:
-    """At this root mean square."""
+    """Return the sound scaled to this root mean square."""
     gain = level / max(1e-9, (sum(sample * sample for sample in samples) / len(samples)) ** 0.5)
     return _clipped(samples, gain)
 

@@ -1,4 +1,4 @@
-"""From what a variant made of each sound to its row of figures."""
+"""Figures of each variant, computed from its decisions on each sound."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ class Cut(NamedTuple):
 
     @property
     def stretch(self) -> tuple[float, float]:
-        """What is not sent."""
+        """Range of speech that is not sent."""
         ends = self.at_s, self.at_s + (self.lost_s if self.where == "beginning" else -self.lost_s)
         return min(ends), max(ends)
 
@@ -40,7 +40,7 @@ class Measured(NamedTuple):
 
     @property
     def sent_s(self) -> float:
-        """How much is sent."""
+        """Duration of the audio that is sent."""
         return sum(end - start for start, end in self.joined)
 
     @property
@@ -50,7 +50,7 @@ class Measured(NamedTuple):
 
     @property
     def kept_s(self) -> float:
-        """How much of the speech is sent."""
+        """Duration of the speech that is sent."""
         return sum(
             max(0.0, min(end, sent_to) - max(start, sent_from))
             for start, end in self.sound.speech
@@ -115,7 +115,7 @@ def share_sent(ones: list[Measured]) -> float:
 
 
 def figures(measured: list[Measured], memory_mb: float) -> Figures:
-    """Of one variant."""
+    """Figures of one variant."""
 
     def of(*groups: str) -> list[Measured]:
         return [one for one in measured if one.sound.group in groups]

@@ -14,7 +14,7 @@ Row = tuple[str, str, Figures]
 
 
 def material(sounds: list[Sound]) -> str:
-    """What is measured on."""
+    """Describe the material of the measurement."""
     groups: dict[str, list[Sound]] = {}
     for sound in sounds:
         groups.setdefault(sound.group, []).append(sound)

@@ -21,10 +21,10 @@ BLOCK = RATE // 10
 
 
 class Outcome(NamedTuple):
-    """What a variant made of a sound."""
+    """Decisions of a variant on one sound."""
 
     sent: list[tuple[float, float]]
-    """In seconds."""
+    """Ranges sent, in seconds."""
     delays_s: list[float]
     """From each opening's first voiced frame to the decision."""
 
