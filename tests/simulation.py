@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import ClassVar
 
 from edged.config.settings import DeepgramSettings, GateSettings, ReconnectSettings
 from edged.gate.audio_gate import AudioGate
@@ -48,13 +49,21 @@ class World:
     seed: int = 0
     keep_max_s: float = 120.0
     utterance_max_s: float = 30.0
+    has_source: ClassVar[bool] = True
+    """A microphone feeds the sender."""
 
     def __post_init__(self) -> None:
         self.now = 0.0
         self.rate = self.script.rate
         self.rng = random.Random(self.seed)
         self.intake = AudioGate(self.gate, self.rate, webrtc(self.gate.aggressiveness, self.rate))
-        self.lane = Sender(self.settings, self.rate, utterance_max_s=self.utterance_max_s, keep_max_s=self.keep_max_s)
+        self.lane = Sender(
+            self.settings,
+            self.rate,
+            utterance_max_s=self.utterance_max_s,
+            keep_max_s=self.keep_max_s,
+            has_source=self.has_source,
+        )
         self.backoff = Backoff(ReconnectSettings())
         self.server: protocol.RecognizerSession | None = None
         self.connections = 0
@@ -194,7 +203,7 @@ class World:
         lane = self.lane
         if lane.session or self.now < self.connect_at:
             return
-        holds = self.settings.prime_s > 0 and not lane.parked and not self.finished
+        holds = self.settings.prime_s > 0 and not lane.is_parked and not self.finished
         if not (holds or lane.has_work(self.now)):
             return
         if self.now < self.refused_until:

@@ -19,6 +19,7 @@ from edged.capture.timeline import Timeline
 from edged.config.api_key import ApiKey
 from edged.config.settings import Settings
 from edged.daemon.backlog_report import BacklogReport
+from edged.daemon.connection_text import describe_connection
 from edged.daemon.gate_feedback import teach
 from edged.daemon.persistence import Persistence
 from edged.daemon.shutdown import FLUSH_S, LEAST_FLUSH_S, flush_s, run_all
@@ -100,8 +101,8 @@ class Daemon:
         async with self._manager.starting("opening the microphone"):
             missing = await asyncio.to_thread(self._source.check)
         recording = self._settings.capture.source == "wav"
-        self._lane.has_source = recording or missing is None
         if missing and not recording:  # what is wrong with a recording is told when it is played
+            self._lane.source_lost()
             self._microphone.failed(missing.reason, missing.message_id)
             self._manager.lost(missing.message_id)
         transcripts = self._settings.transcripts
@@ -276,7 +277,7 @@ class Daemon:
             self._manager.turn(counters.heartbeat_s, open=counters.last_block_s is not None)
             self._tell_status()
             self._books.tick()
-            self._lane.may_hand_over = self._books.keeps_backlog
+            self._lane.allow_handover(self._books.keeps_backlog)
             self._backfill.set_urgent(presses=self._books.backlog_presses)
             self._tell_backlog()
 
@@ -302,7 +303,7 @@ class Daemon:
         link, backlog_s = self._link, self._left_s
         self._manager.tell(
             ServiceStatus(
-                link="streaming" if link.state == "connected" and backlog_s else link.state,
+                link=describe_connection(link, is_streaming=backlog_s > 0),
                 retry_s=None if link.retry_at_s is None else max(0.0, link.retry_at_s - time.monotonic()),
                 backlog_s=backlog_s,
                 waiting=max((counts.pending for counts in self._delivery.counts().values()), default=0),
@@ -319,7 +320,7 @@ class Daemon:
             log.info("backlog: %s of speech, done in about %s", left, duration(told.done_s))
         else:
             text = "backlog: %s of speech, and it does not shrink (%s)"
-            log.warning(text, left, self._link.state, extra={"message_id": MessageId.BACKLOG})
+            log.warning(text, left, describe_connection(self._link), extra={"message_id": MessageId.BACKLOG})
 
     def _on_captured(self) -> None:
         self._priming = self._lane.wants_priming()  # blocks that come together prime it together
@@ -347,13 +348,13 @@ class Daemon:
                 self._books.device = device
                 self._manager.captures(device)
                 self._microphone.over()
-                self._lane.has_source, self._lane.parked = True, False
+                self._lane.source_opened()
                 self._link.wake()
             case SourceLost(reason, message_id):
                 self._microphone.failed(reason, message_id)
                 self._signals.clear()  # what is wrong with its signal after its return is news again
                 self._manager.lost(message_id)
-                self._lane.has_source = False
+                self._lane.source_lost()
                 for event in self._hearing.finish():  # what was said so far is not held back until it returns
                     self._let(event)
                 self._link.wake()
@@ -365,7 +366,7 @@ class Daemon:
             case audio.SignalChange():
                 self._on_signal(item)
             case SourceEnded():
-                self._lane.has_source = False
+                self._lane.source_lost()
                 self._stopping.recording_ended()
 
     def _on_block(self, block: Block) -> None:

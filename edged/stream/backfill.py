@@ -109,11 +109,11 @@ class Backfill:
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._finish = False
-        self._lane: Sender | None = None
-        self._lane_aside = 0
+        self._sender: Sender | None = None
+        self._quarantined_samples = 0
         """Samples that the lane has set aside: not to be waited for."""
-        self._link: ReconnectingClient | None = None
-        self._presses = False
+        self._client: ReconnectingClient | None = None
+        self._is_urgent = False
         self._loading_s = 0.0
         """What is on its way from the store to the lane."""
         self._done = BackfillTotals()
@@ -140,20 +140,20 @@ class Backfill:
     def set_urgent(self, *, presses: bool) -> None:
         """Whether the backlog comes near a bound: it does not wait for live speech then, where there is one connection
         for both."""
-        self._presses = presses
-        if self._link:
-            self._link.is_urgent = presses
+        self._is_urgent = presses
+        if self._client:
+            self._client.set_urgent(presses)
 
     @property
     def left_s(self) -> float:
         """Seconds of audio that are not answered yet, those that were set aside included."""
         waiting_s = sum(job.left_s for job in [*self._jobs.values(), *self._aside])
-        return waiting_s + self._loading_s + (self._lane.backlog / self._lane.rate if self._lane else 0.0)
+        return waiting_s + self._loading_s + (self._sender.backlog / self._sender.rate if self._sender else 0.0)
 
     @property
     def totals(self) -> BackfillTotals:
         """Of all that was done so far."""
-        done, lane, link = self._done, self._lane, self._link
+        done, lane, link = self._done, self._sender, self._client
         if lane is None or link is None:
             return done
         return BackfillTotals(
@@ -185,13 +185,13 @@ class Backfill:
             utterance_max_s=self._settings.transcripts.max_s,
             keep_max_s=inf,  # it is fed no more than AHEAD_S beyond what it has sent
             gated=self._settings.gate.enabled,
+            has_source=False,
             traits=self._traits,
         )
-        lane.has_source, lane.parked = False, True
         lane.mark_sent_before(job.sent_to)
         link = self._make_link(lane, partial(self._effect, job, lane))
-        self._link, self._lane, self._lane_aside = link, lane, 0
-        link.is_urgent = self._presses
+        self._client, self._sender, self._quarantined_samples = link, lane, 0
+        link.set_urgent(self._is_urgent)
         tasks = [asyncio.create_task(self._feed(job, lane, link)), asyncio.create_task(link.run())]
         try:
             for task in asyncio.as_completed(tasks):
@@ -201,7 +201,7 @@ class Backfill:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._done = self.totals
-            self._link = self._lane = None
+            self._client = self._sender = None
         if not job.stretches:
             del self._jobs[job.run]
         left = [
@@ -228,19 +228,19 @@ class Backfill:
         while True:
             following = job.stretches[0].start if job.stretches else None
             if opened and following != fed:
-                self._let(job, lane, SegmentClosed(fed))
+                self._feed_sender(job, lane, SegmentClosed(fed))
                 link.wake()
                 opened = False
             if following is None or following < fed:
                 break
-            if lane.unsent - self._lane_aside > ahead:
+            if lane.unsent - self._quarantined_samples > ahead:
                 self._room.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ROOM_S):
                         await self._room.wait()
                 continue
             if not opened:
-                self._let(job, lane, SegmentOpened(following))
+                self._feed_sender(job, lane, SegmentOpened(following))
                 opened = True
             fed = await self._pass_on(job, lane, ahead)
             link.wake()
@@ -254,19 +254,19 @@ class Backfill:
         for position, pcm in await self._load(job.run, start, end):
             missing -= len(pcm) // BYTES_PER_SAMPLE
             self._loading_s = missing / job.rate
-            self._let(job, lane, SegmentAudio(position, pcm, voiced))
+            self._feed_sender(job, lane, SegmentAudio(position, pcm, voiced))
             voiced = ()
         self._loading_s = 0.0
         if missing:
             self._on_effect(job.run, AudioMissing(missing))
         return end
 
-    def _let(self, job: _RunBacklog, lane: Sender, event: SegmentOpened | SegmentAudio | SegmentClosed) -> None:
+    def _feed_sender(self, job: _RunBacklog, lane: Sender, event: SegmentOpened | SegmentAudio | SegmentClosed) -> None:
         for effect in lane.feed(event):
             self._effect(job, lane, effect)
 
     def _effect(self, job: _RunBacklog, lane: Sender, effect: SenderEvent) -> None:
         if isinstance(effect, AudioQuarantined):
-            self._lane_aside += effect.samples
+            self._quarantined_samples += effect.samples
         self._room.set()  # the server said something, so it has had something
         self._on_effect(job.run, effect)

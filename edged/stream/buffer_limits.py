@@ -17,8 +17,8 @@ class BufferLimits:
         self, account: PendingAudio, scribe: TranscriptAssembler, *, keep_max: float, after: int | None, pause: int
     ) -> None:
         """More than `keep_max` is never kept; what has waited `after` is handed over (None: never), up to a `pause`."""
-        self._account = account
-        self._scribe = scribe
+        self._pending = account
+        self._assembler = scribe
         self._keep_max = keep_max
         self._after = after
         self._pause = pause
@@ -29,7 +29,7 @@ class BufferLimits:
         Where no such place comes until half of what may be kept waits (rain, a television), it is parted near its
         ends instead, where it is quietest there.
         """
-        account = self._account
+        account = self._pending
         first = account.waiting.following(sending_from or 0)
         if self._after is None or first is None or account.end - first[0] <= self._after:
             return [], ()
@@ -47,8 +47,8 @@ class BufferLimits:
                 return [], ()
             if sending_from is not None:
                 account.split(low)
-        draft = self._scribe.draft
-        uttered = self._scribe.record_draft() if draft and draft.start < upto and sending_from is None else []
+        draft = self._assembler.draft
+        uttered = self._assembler.record_draft() if draft and draft.start < upto and sending_from is None else []
         account.split(upto)
         stretches = tuple(
             BacklogRange(start, end, tuple(segment.voiced.within(start, end)))
@@ -60,7 +60,7 @@ class BufferLimits:
 
     def _behind_sent(self, at: int, look: int) -> int:
         """Where the segment that was sent up to `at` may be parted soon; at its start if none of it was sent."""
-        segment = self._account.segment_at(at)
+        segment = self._pending.segment_at(at)
         if segment is None or segment.chain_start == at:
             return at
         behind = max(at, segment.speech_start(self._pause))
@@ -68,22 +68,22 @@ class BufferLimits:
 
     def _place(self, start: int, end: int) -> int:
         """A pause in `[start, end]`, or where it is quietest; but a segment's pre-roll stays with its speech."""
-        pauses = self._account.pauses(start, end, self._pause)
-        place = pauses[0] if pauses else self._account.quietest_position(start, end, self._pause // 5)
-        segment = self._account.segment_at(place)
+        pauses = self._pending.pauses(start, end, self._pause)
+        place = pauses[0] if pauses else self._pending.quietest_position(start, end, self._pause // 5)
+        segment = self._pending.segment_at(place)
         return segment.start if segment and place < segment.speech_start(self._pause) else place
 
     def evict_excess(self) -> list[UtteranceReady | AudioEvicted]:
         """Of what is more than may be kept the oldest goes, but what finals have covered of it is recorded."""
         effects: list[UtteranceReady | AudioEvicted] = []
         evicted = 0
-        while self._account.waiting.total > self._keep_max:
-            oldest = self._account.oldest_audio()
+        while self._pending.waiting.total > self._keep_max:
+            oldest = self._pending.oldest_audio()
             if oldest is None:
                 break
-            draft = self._scribe.draft
+            draft = self._assembler.draft
             if draft and draft.start < oldest[1] and draft.end > oldest[0]:
-                effects += self._scribe.record_draft()
+                effects += self._assembler.record_draft()
             else:
-                evicted += self._account.release(*oldest, "evicted")
+                evicted += self._pending.release(*oldest, "evicted")
         return [*effects, AudioEvicted(evicted)] if evicted else effects

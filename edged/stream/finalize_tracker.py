@@ -30,10 +30,10 @@ class _PendingEnd:
 class FinalizeTracker:
     """Those of one session, in order."""
 
-    def __init__(self, settings: DeepgramSettings, account: PendingAudio, scribe: TranscriptAssembler) -> None:
+    def __init__(self, settings: DeepgramSettings, pending: PendingAudio, assembler: TranscriptAssembler) -> None:
         self._timeout_s = settings.finalize_timeout_s
-        self._account = account
-        self._scribe = scribe
+        self._pending = pending
+        self._assembler = assembler
         self._waiting: deque[_PendingEnd] = deque()
 
     def __len__(self) -> int:
@@ -45,7 +45,7 @@ class FinalizeTracker:
 
     def add(self, segment: SpeechSegment, now: float) -> Next:
         """All of a segment that is over has been sent."""
-        if not self._unanswered(segment):
+        if not self._is_pending(segment):
             return "wait"
         self._waiting.append(_PendingEnd(segment, now))
         return "finalize"
@@ -55,7 +55,7 @@ class FinalizeTracker:
         segment = self._waiting[0].segment
         if not segment.voiced_end <= reached <= segment.end:
             return []
-        return self._scribe.settle_segment(segment)
+        return self._assembler.settle_segment(segment)
 
     def deadline(self, session: Session) -> float | None:
         """When `poll` wants to be called again."""
@@ -66,14 +66,14 @@ class FinalizeTracker:
         uttered: list[UtteranceReady] = []
         while self._waiting:
             tail = self._waiting[0]
-            if self._unanswered(tail.segment):
+            if self._is_pending(tail.segment):
                 if now < self._due(tail, session):
                     break
-                uttered += self._scribe.settle_silence(tail.segment)
-                if self._unanswered(tail.segment):
+                uttered += self._assembler.settle_silence(tail.segment)
+                if self._is_pending(tail.segment):
                     # Something was heard in it: record what has come, and ask for the rest.
-                    if self._scribe.draft and self._scribe.draft.chain_start == tail.segment.chain_start:
-                        uttered += self._scribe.record_words()
+                    if self._assembler.draft and self._assembler.draft.chain_start == tail.segment.chain_start:
+                        uttered += self._assembler.record_words()
                     if tail.tries > 1 or not may_ask:
                         return uttered, "drain"
                     tail.tries, tail.asked_at = 2, now
@@ -83,8 +83,8 @@ class FinalizeTracker:
             self._waiting.popleft()
         return uttered, "wait"
 
-    def _unanswered(self, segment: SpeechSegment) -> bool:
-        return self._account.waiting.overlaps(segment.start, segment.end)
+    def _is_pending(self, segment: SpeechSegment) -> bool:
+        return self._pending.waiting.overlaps(segment.start, segment.end)
 
     def _due(self, tail: _PendingEnd, session: Session) -> float:
         answered_at = max(tail.asked_at, session.last_result_at)

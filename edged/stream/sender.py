@@ -67,6 +67,7 @@ class Sender:
         keep_max_s: float,
         hand_over_s: float | None = None,
         gated: bool = True,
+        has_source: bool = True,
         traits: ServerTraits | None = None,
     ) -> None:
         """`keep_max_s` bounds the audio in memory; what has waited `hand_over_s` is handed over, if that is given.
@@ -79,14 +80,12 @@ class Sender:
         self._message = MESSAGE_MS * rate // 1000
         self._pause = PAUSE_MS * rate // 1000
         self.pending = PendingAudio()
-        self._scribe = TranscriptAssembler(self.pending, rate, round(utterance_max_s * rate))
+        self._assembler = TranscriptAssembler(self.pending, rate, round(utterance_max_s * rate))
         self.session: Session | None = None
-        self.may_hand_over = True
-        """What is handed over is safe elsewhere; otherwise it stays in memory."""
-        self.has_source = True
-        """Audio may come at any moment: it is worth while to hold a connection."""
-        self.parked = False
-        """Closed for want of anything to send: connect again when somebody speaks."""
+        self._may_hand_over = True
+        """Audio that is handed over is safe elsewhere; otherwise it stays in memory."""
+        self._has_source = has_source
+        self._is_parked = not has_source
         self.sent_samples = 0
         self.keepalives = 0
         self._request_id = ""
@@ -95,23 +94,23 @@ class Sender:
         """The segment of the last audio sent on this session, until its end has been finalized."""
         self._quiet_end = True
         """Nobody spoke at the end of the segment that was sent last."""
-        self._tails = FinalizeTracker(settings, self.pending, self._scribe)
+        self._finalize_tracker = FinalizeTracker(settings, self.pending, self._assembler)
         self._sent_to = 0
         """No position beyond this has ever been sent; what is sent below it is sent again."""
         self._traits = traits or ServerTraits(settings)
         self._prime_asked = self._flushed = False
         self._last_audio_at = 0.0
         self._drain_from: float | None = None
-        self._finishing, self._leaving, self._retry_aside = False, False, True
+        self._finishing, self._is_closing, self._retry_quarantined = False, False, True
         after = None if hand_over_s is None else round(hand_over_s * rate)
-        self._parting = BufferLimits(
-            self.pending, self._scribe, keep_max=keep_max_s * rate, after=after, pause=self._pause
+        self._limits = BufferLimits(
+            self.pending, self._assembler, keep_max=keep_max_s * rate, after=after, pause=self._pause
         )
-        self._aside = Quarantine()
-        self._breaks = ResumePolicy(self.pending, self._scribe, self._aside, self._pause)
+        self._quarantine = Quarantine()
+        self._resume_policy = ResumePolicy(self.pending, self._assembler, self._quarantine, self._pause)
         self._retries_quarantine = False
         """The next session sends audio from the quarantine."""
-        self._answered_before = 0
+        self._transcribed_before_samples = 0
         """Speech that was answered before this connection."""
         self._hold = Hold()
         self.end: End | None = None
@@ -126,26 +125,48 @@ class Sender:
             return []
         if isinstance(event, SegmentAudio):
             self.pending.append(event.position, event.pcm, event.voiced)
-            return self._told([*self._part(), *self._parting.evict_excess()])
+            return self._with_released([*self._hand_over(), *self._limits.evict_excess()])
         segment = self.pending.segments[-1]
         self.pending.close(continues=event.continues)
         if not segment.is_over:
             return []
-        silence = self._scribe.settle_silence(segment) if self._gated and not self.session else []
-        return self._told([*self._scribe.close_segment(segment), *silence])
+        silence = self._assembler.settle_silence(segment) if self._gated and not self.session else []
+        return self._with_released([*self._assembler.close_segment(segment), *silence])
 
     def request_close(self) -> None:
         """The connection is wanted elsewhere: end it where nobody speaks. What is left is sent on the next one."""
-        self._leaving = True
+        self._is_closing = True
 
     def finish(self, *, retry_aside: bool = True) -> None:
         """No audio follows: once all has been sent the session is asked for the last words and the end.
 
         `retry_aside`: what was set aside is tried again before that.
         """
-        self._finishing, self._retry_aside = True, retry_aside
+        self._finishing, self._retry_quarantined = True, retry_aside
+
+    def source_opened(self) -> None:
+        """Hold a connection from now on, because audio can come at any moment."""
+        self._has_source, self._is_parked = True, False
+
+    def source_lost(self) -> None:
+        """Release an idle connection sooner, because no live audio comes."""
+        self._has_source = False
+
+    def allow_handover(self, allowed: bool) -> None:
+        """Allow or forbid handing backlog over: it must be safe elsewhere before it leaves memory."""
+        self._may_hand_over = allowed
 
     # -- what the shell wants to know ---------------------------------------------------------------------------------
+
+    @property
+    def has_source(self) -> bool:
+        """Whether audio can come at any moment, so that a connection is worth holding."""
+        return self._has_source
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the connection was closed for lack of audio: connect again when somebody speaks."""
+        return self._is_parked
 
     @property
     def backlog(self) -> int:
@@ -160,7 +181,7 @@ class Sender:
 
     def has_work(self, now: float) -> bool:
         """Something waits that a new connection would send."""
-        self._look_aside(now)
+        self._retry_quarantine_if_due(now)
         return self._next(self._start()) is not None
 
     def wants_priming(self) -> bool:
@@ -181,7 +202,7 @@ class Sender:
         if session.state is SessionState.DRAINING:
             deadlines.append(self._drain_by(session))
         else:
-            tail_by = self._tails.deadline(session)
+            tail_by = self._finalize_tracker.deadline(session)
             deadlines += [] if tail_by is None else [tail_by]
             following = self._next(self._cursor)
             if following:
@@ -197,21 +218,21 @@ class Sender:
         """A connection is open. Raises RuntimeError if there is one already."""
         if self.session is not None:
             raise RuntimeError("a lane has one session at a time")
-        self._look_aside(now)
-        effects = self._part()
+        self._retry_quarantine_if_due(now)
+        effects = self._hand_over()
         if self._retries_quarantine:
             self._retries_quarantine = False
             effects += self._resumed(ResumeReason.QUARANTINE, self._sent_to)
         self.session = Session(self._settings, self.rate, now, may_finalize=self._traits.may_finalize(now))
-        self._answered_before = self._answered
-        self.parked = False
+        self._transcribed_before_samples = self._transcribed_samples
+        self._is_parked = False
         self._request_id = request_id
         self._cursor = self._start()
         self._last, self._quiet_end = None, True
         self._last_audio_at = now
         self._drain_from = None
-        self._prime_asked = self._flushed = self._leaving = False
-        return self._told(effects)
+        self._prime_asked = self._flushed = self._is_closing = False
+        return self._with_released(effects)
 
     def message_sent(self, now: float) -> None:
         """A message has left for the kernel."""
@@ -220,7 +241,7 @@ class Sender:
 
     def receive(self, text: str | bytes, now: float) -> list[SenderEvent]:
         """The server said something."""
-        session, scribe = self.session, self._scribe
+        session, scribe = self.session, self._assembler
         if session is None:
             return []
         effects: list[SenderEvent] = []
@@ -231,8 +252,8 @@ class Sender:
                         # We ended the stream, not the speaker: where somebody goes on speaking this is a break.
                         effect = effect._replace(speech_final=False)
                     effects += scribe.feed_final(effect, session.map, self._request_id)
-                    if effect.from_finalize and self._tails:
-                        effects += self._tails.feed(session.map.position_reached(effect.reach))
+                    if effect.from_finalize and self._finalize_tracker:
+                        effects += self._finalize_tracker.feed(session.map.position_reached(effect.reach))
                     effects.append(InterimText(scribe.unrecorded_text))
                 case InterimReceived(words):
                     scribe.feed_interim(words, session.map)
@@ -243,7 +264,7 @@ class Sender:
                     self._flushed = True
                 case _:
                     effects.append(effect)
-        return self._told(effects)
+        return self._with_released(effects)
 
     def poll(self, now: float) -> list[SenderEvent]:
         """What time brings about, and whatever can be sent."""
@@ -251,7 +272,7 @@ class Sender:
         if session is None:
             return []
         effects: list[SenderEvent] = [*session.poll(now)]
-        if self._aside.is_due(now):
+        if self._quarantine.is_due(now):
             self.request_close()  # a connection sends in order of position: what was set aside needs another
         self.keepalives += sum(1 for e in effects if isinstance(e, SendMessage) and e.data == deepgram.KEEP_ALIVE)
         if session.state is SessionState.DRAINING and now >= self._drain_by(session):
@@ -260,12 +281,12 @@ class Sender:
         if session.state is SessionState.OPEN:
             effects += self._send(session, now)
         if session.state is SessionState.OPEN:
-            effects += self._see_to_tails(session, now)
+            effects += self._poll_finalize_tracker(session, now)
         if session.state is SessionState.OPEN and self._next(self._cursor) is None:
             effects += self._at_rest(session, now)
-        elif session.state is SessionState.OPEN and self._leaving and self._may_leave and not self._tails:
+        elif session.state is SessionState.OPEN and self._is_closing and self._may_close and not self._finalize_tracker:
             effects += self._drain(session, now)
-        return self._told(effects)
+        return self._with_released(effects)
 
     def connection_lost(self, now: float, code: int | None = None, *, given_up: bool = False) -> list[SenderEvent]:
         """The connection has ended (with this close code) or was `given_up` for another: nothing of it counts now."""
@@ -275,7 +296,7 @@ class Sender:
         draining, ours = session.state is SessionState.DRAINING, given_up or session.state is SessionState.OVER
         session.abandon()
         self.session = None
-        self._tails.clear()
+        self._finalize_tracker.clear()
         effects: list[SenderEvent] = []
         if not ours:
             finalized_s = None if session.finalized_at is None else now - session.finalized_at
@@ -283,24 +304,24 @@ class Sender:
             effects += [Learned(learned)] if learned else []
         ending = self._traits.ending(code, draining=draining, flushed=self._flushed)
         ended = SessionOutcome(self._cursor, session.map.sent_samples > 0, session.results > 0 and not given_up, ending)
-        decision = self._breaks.decide(ended, now)
+        decision = self._resume_policy.decide(ended, now)
         effects += decision.events
         for segment in list(self.pending.segments):
             if segment.is_over and (self._gated or segment.end <= self._cursor):
-                effects += self._scribe.settle_silence(segment)
+                effects += self._assembler.settle_silence(segment)
         if decision.reason:
             effects += self._resumed(decision.reason, self._cursor)
-        self._scribe.discard_interims()
+        self._assembler.discard_interims()
         self.end = End(
             ours=ours,
             in_order=draining or self._flushed,
-            progress=self._answered > self._answered_before,
+            progress=self._transcribed_samples > self._transcribed_before_samples,
             left=self._next(self._start()) is not None,
             results=session.results > 0,
             held_s=now - session.opened_at,
         )
-        self.parked = self.parked or not self._hold.after(self.end)
-        return self._told(effects)
+        self._is_parked = self._is_parked or not self._hold.after(self.end)
+        return self._with_released(effects)
 
     def _resumed(self, reason: ResumeReason, sent_to: int) -> list[Resumed]:
         """Return the event that explains a replay: nothing if the next session begins with audio not sent yet."""
@@ -318,11 +339,11 @@ class Sender:
 
     def _start(self) -> int:
         """Where a new session begins: after the draft, or with whatever has waited longest."""
-        return self._scribe.draft.end if self._scribe.draft else 0
+        return self._assembler.draft.end if self._assembler.draft else 0
 
     def _next(self, cursor: int) -> Range | None:
         """Where the audio is to send at or after the cursor, for one message."""
-        return self._aside.next(self.pending, cursor, self._message)
+        return self._quarantine.next(self.pending, cursor, self._message)
 
     def _send(self, session: Session, now: float) -> list[SenderEvent]:
         effects: list[SenderEvent] = []
@@ -330,10 +351,10 @@ class Sender:
             following = self._next(self._cursor)
             segment = self.pending.segment_at(following[0]) if following else None
             if self._last and self._last.is_over and segment is not self._last:
-                effects += session.finalize(now) if self._tails.add(self._last, now) == "finalize" else []
+                effects += session.finalize(now) if self._finalize_tracker.add(self._last, now) == "finalize" else []
                 self._quiet_end = self._last.end - self._last.voiced_end >= self._pause
                 self._last = None
-            if following is None or segment is None or (self._leaving and self._may_leave):
+            if following is None or segment is None or (self._is_closing and self._may_close):
                 return effects
             start, end = following
             if session.room(now) < end - start:
@@ -341,11 +362,11 @@ class Sender:
             effects += session.send_audio(start, self.pending.pcm(start, end), now)
             self._last, self._cursor, self._last_audio_at = segment, end, now
             self.sent_samples += end - start
-            self._scribe.resent.add(start, min(end, self._sent_to))
+            self._assembler.resent.add(start, min(end, self._sent_to))
             self._sent_to = max(self._sent_to, end)
 
     @property
-    def _may_leave(self) -> bool:
+    def _may_close(self) -> bool:
         """A gate with a second opinion can close on noise just where somebody begins to speak in it."""
         return self._last is None and self._quiet_end
 
@@ -355,8 +376,8 @@ class Sender:
             return self._drain(session, now)
         segment = self._open_segment()
         if not session.heard:
-            if not self.has_source and not session.map.sent_samples:
-                self.parked = True  # it was a check of the key: without audio the server would end it anyway
+            if not self._has_source and not session.map.sent_samples:
+                self._is_parked = True  # it was a check of the key: without audio the server would end it anyway
                 return self._drain(session, now)
             primed = session.map.sent_samples >= self._settings.prime_s * self.rate
             if primed and segment and not segment.voiced and not self._prime_asked:
@@ -364,7 +385,7 @@ class Sender:
                 return [*session.finalize(now)]
         idle_limit_s = self._idle_limit_s()
         if idle_limit_s is not None and now >= self._last_audio_at + idle_limit_s:
-            self.parked = True
+            self._is_parked = True
             return self._drain(session, now)
         return []
 
@@ -374,31 +395,31 @@ class Sender:
 
     def _idle_limit_s(self) -> float | None:
         """How long a connection may do nothing; None while somebody speaks or an answer is waited for, or for ever."""
-        if self._open_segment() or self._tails:
+        if self._open_segment() or self._finalize_tracker:
             return None
-        if self._leaving:
+        if self._is_closing:
             return 0.0 if self._quiet_end else UNQUIET_S
-        limits_s = [self._settings.idle_close_s or inf, inf if self.has_source else SOURCELESS_S]
+        limits_s = [self._settings.idle_close_s or inf, inf if self._has_source else SOURCELESS_S]
         return None if min(limits_s) == inf else min(limits_s)
 
     def _drain(self, session: Session, now: float) -> list[SenderEvent]:
         self._drain_from = now
-        self._tails.clear()
+        self._finalize_tracker.clear()
         return [*session.close_stream()]
 
     def _drain_by(self, session: Session) -> float:
         """A server that lags is waited for as long as it goes on answering."""
         return max(self._drain_from or 0.0, session.last_result_at) + 2 * self._settings.finalize_timeout_s
 
-    def _see_to_tails(self, session: Session, now: float) -> list[SenderEvent]:
-        uttered, then = self._tails.poll(session, now, may_ask=self._traits.may_finalize(now))
+    def _poll_finalize_tracker(self, session: Session, now: float) -> list[SenderEvent]:
+        uttered, then = self._finalize_tracker.poll(session, now, may_ask=self._traits.may_finalize(now))
         if then == "finalize":
             return [*uttered, *session.finalize(now)]
         if then == "drain":
             return [*uttered, *self._drain(session, now)]
         if then == "mute":
             session.abandon()
-            self.parked = True
+            self._is_parked = True
             why = "the server stays mute; connecting again when somebody speaks"
             return [*uttered, Hangup(UnreachableError(why))]
         return [*uttered]
@@ -406,31 +427,31 @@ class Sender:
     # -- breaks and bounds --------------------------------------------------------------------------------------------
 
     @property
-    def _answered(self) -> int:
+    def _transcribed_samples(self) -> int:
         """Samples with a voice in them that a next connection would not send again."""
-        draft = self._scribe.draft
+        draft = self._assembler.draft
         return self.pending.acknowledged_speech_samples + (
             self.pending.pending_voiced_samples(draft.start, draft.end) if draft else 0
         )
 
-    def _look_aside(self, now: float) -> None:
+    def _retry_quarantine_if_due(self, now: float) -> None:
         """Try again what was set aside: after a while, or when there is nothing else to end with."""
-        last_thing = self._aside and self._finishing and self._retry_aside and not self._next(self._start())
-        if last_thing or self._aside.is_due(now):
-            self._aside.clear()
-            self._breaks.reset()
+        last_thing = self._quarantine and self._finishing and self._retry_quarantined and not self._next(self._start())
+        if last_thing or self._quarantine.is_due(now):
+            self._quarantine.clear()
+            self._resume_policy.reset()
             self._retries_quarantine = True
 
-    def _told(self, effects: list[SenderEvent]) -> list[SenderEvent]:
+    def _with_released(self, effects: list[SenderEvent]) -> list[SenderEvent]:
         """With what left the account meanwhile, behind the records that released it."""
         released, self.pending.released = self.pending.released, []
         return [*effects, *released] if released else effects
 
-    def _part(self) -> list[SenderEvent]:
-        if not self.may_hand_over:
+    def _hand_over(self) -> list[SenderEvent]:
+        if not self._may_hand_over:
             return []
-        uttered, stretches = self._parting.hand_over(self._cursor if self.session else None)
+        uttered, stretches = self._limits.hand_over(self._cursor if self.session else None)
         if not stretches:
             return [*uttered]
-        self._aside.remove(stretches[0].start, stretches[-1].end)
+        self._quarantine.remove(stretches[0].start, stretches[-1].end)
         return [*uttered, BacklogHandedOver(stretches, self._sent_to)]

@@ -88,10 +88,10 @@ def test_what_keeps_both_connections_away_is_told_once(caplog: pytest.LogCapture
     live, backlog = (ReconnectingClient(Settings(), Bench().lane, None, None, share, print) for _ in range(2))
     away, refused = UnreachableError("the server's name can't be looked up"), RefusedError("no credit is left")
     for each, error in ((live, away), (backlog, away), (live, away), (backlog, refused), (live, refused)):
-        each._tell(error, 1.0)
+        each._log_failure(error, 1.0)
     for each in (live, backlog):
         each._reasons.clear()  # as after a result
-    backlog._tell(away, 1.0)
+    backlog._log_failure(away, 1.0)
     assert [record.getMessage() for record in caplog.records] == [
         "recogniser: the server's name can't be looked up; trying again in 1.0 s",
         "recogniser: no credit is left; trying again in 1.0 s",
@@ -104,7 +104,7 @@ def test_the_reason_for_a_replay_is_one_line_of_the_log(caplog: pytest.LogCaptur
     caplog.set_level(logging.INFO, "edged.stream.client")
     received: list[SenderEvent] = []
     one = ReconnectingClient(Settings(), Bench().lane, None, None, ConnectionLimiter(1), received.append)
-    one._do([Resumed(2200, ResumeReason.PAUSE, 1200)])
+    one._dispatch([Resumed(2200, ResumeReason.PAUSE, 1200)])
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("INFO", "resuming 1.2 s back: last pause both sides agree on"),
     ]

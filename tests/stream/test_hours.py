@@ -22,10 +22,11 @@ AHEAD_S = 20.0
 class Backfilling(World):
     """A second connection, fed with stretches instead of a microphone."""
 
+    has_source = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.stretches: deque[BacklogRange] = deque()
-        self.lane.has_source, self.lane.parked = False, True
 
     def _microphone(self) -> None:
         while self.stretches and self.lane.backlog < AHEAD_S * self.rate:

@@ -116,14 +116,14 @@ def test_a_mute_server_is_primed_for_prime_max_s_at_most_and_parked() -> None:
     primed(bench, 9000)
     assert sum(length for _, length in bench.audio) == 5000
     assert bench.hangups == ["the server stays mute; connecting again when somebody speaks"]
-    assert bench.lane.parked
+    assert bench.lane.is_parked
     assert bench.lane.backlog == 0
     assert not bench.lane.has_work(bench.now)
     bench.open()
     bench.hear(bench.at + 500)
     assert bench.lane.has_work(bench.now)
     bench.connect()
-    assert not bench.lane.parked
+    assert not bench.lane.is_parked
 
 
 def test_a_mute_server_that_was_told_something_is_not_parked() -> None:
@@ -133,7 +133,7 @@ def test_a_mute_server_that_was_told_something_is_not_parked() -> None:
     bench.say(2000, silence=500)
     bench.wait(30_000)
     assert bench.hangups != []
-    assert not bench.lane.parked
+    assert not bench.lane.is_parked
     assert bench.lane.has_work(bench.now)
 
 
@@ -155,10 +155,10 @@ def test_with_prime_s_0_nothing_is_primed() -> None:
 
 def test_without_a_source_a_connection_is_one_check_of_the_key() -> None:
     bench = Bench()
-    bench.lane.has_source = False
+    bench.lane.source_lost()
     bench.connect()
     assert bench.said("CloseStream") == [0]
-    assert bench.lane.parked
+    assert bench.lane.is_parked
     bench.lose(1000)
     assert not bench.lane.has_work(bench.now)
 
@@ -216,7 +216,7 @@ def test_after_long_silence_the_connection_is_closed_until_somebody_speaks() -> 
     assert bench.said("CloseStream") == []
     bench.wait(62_100)
     assert len(bench.said("CloseStream")) == 1
-    assert bench.lane.parked
+    assert bench.lane.is_parked
     bench.lose(1000)
     assert not bench.lane.has_work(bench.now)
     bench.open()
@@ -264,7 +264,7 @@ def test_a_server_that_ends_connections_in_silence_gets_the_next_one_when_somebo
         bench.close()
         bench.wait(bench.at + 4000)
         bench.lose(1000)
-        assert bench.lane.parked is parked
+        assert bench.lane.is_parked is parked
     bench.open()
     bench.hear(bench.at + 500)
     assert bench.lane.has_work(bench.now)

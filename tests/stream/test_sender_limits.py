@@ -160,14 +160,14 @@ def test_nor_again_when_what_is_left_begins_with_half_a_pause() -> None:
 def test_nor_when_too_much_waits_and_no_pause_comes() -> None:
     """A connection sends a voice without a pause; of the segment behind it only the pre-roll was heard."""
     bench = Parting(replay_rate=1.05, inflight_s=300, stall_s=120)
-    bench.lane.may_hand_over = False
+    bench.lane.allow_handover(False)
     bench.open()
     bench.hear(600, voiced=False)
     bench.hear(70_000)
     bench.close()
     bench.connect()
     bench.wait(70_300)
-    bench.lane.may_hand_over = True
+    bench.lane.allow_handover(True)
     bench.open()
     bench.hear(70_700, voiced=False)
     ((start, end),) = bench.stretches
@@ -223,10 +223,10 @@ def test_nor_while_a_connection_takes_it_too_slowly() -> None:
 def test_nothing_goes_that_would_not_be_stored() -> None:
     """The spool fails: memory is the only place there is. When it works again, the backlog goes."""
     bench = Parting()
-    bench.lane.may_hand_over = False
+    bench.lane.allow_handover(False)
     bench.say(15_000)
     assert bench.handed == []
-    bench.lane.may_hand_over = True
+    bench.lane.allow_handover(True)
     bench.open()
     bench.hear(15_100)
     assert bench.stretches == [(0, 15_000)]
@@ -239,9 +239,9 @@ def test_a_backlog_that_becomes_too_old_in_silence_goes_when_a_connection_is_mad
     bench.hear(12_000, start=12_000)
     bench.at = 12_000
     bench.hear(12_100)
-    bench.lane.may_hand_over = False
+    bench.lane.allow_handover(False)
     bench.hear(12_200)
-    bench.lane.may_hand_over = True
+    bench.lane.allow_handover(True)
     bench.connect()
     assert bench.stretches == [(0, 6000)]
     assert bench.sent() == [(12_000, 12_200)]
@@ -250,13 +250,13 @@ def test_a_backlog_that_becomes_too_old_in_silence_goes_when_a_connection_is_mad
 def test_what_is_being_sent_is_not_taken_from_its_connection() -> None:
     """A server that lags: the segment that goes out stays, those behind it go."""
     bench = Parting(replay_rate=1.05, inflight_s=300, stall_s=120)
-    bench.lane.may_hand_over = False
+    bench.lane.allow_handover(False)
     bench.say(12_000)
     bench.wait(12_500)
     bench.say(14_000)
     bench.wait(14_500)
     bench.connect()
-    bench.lane.may_hand_over = True
+    bench.lane.allow_handover(True)
     ((_, sent_to),) = bench.sent()
     assert 0 < sent_to < 1000
     bench.open()
@@ -317,7 +317,7 @@ def test_of_a_draft_that_is_handed_over_the_finals_are_recorded() -> None:
 def test_what_lies_behind_the_last_pause_is_no_part_of_it() -> None:
     """However many pieces a long segment is in by then."""
     bench = Parting()
-    bench.lane.may_hand_over = False
+    bench.lane.allow_handover(False)
     bench.open()
     bench.hear(8000)
     bench.hear(8400, voiced=False)
@@ -325,7 +325,7 @@ def test_what_lies_behind_the_last_pause_is_no_part_of_it() -> None:
     bench.close(continues=True)
     bench.open()
     bench.hear(14_000)
-    bench.lane.may_hand_over = True
+    bench.lane.allow_handover(True)
     bench.hear(14_100)
     assert bench.stretches == [(0, 8200)]
     assert bench.waiting == [(8200, 14_100)]
