@@ -14,10 +14,10 @@ from edged.recognizer.engine import RecognizedWord, transcribe
 from edged.recognizer.pocketsphinx import PocketsphinxEngineFactory
 
 NICENESS = 15
-"""Where there is one processor for all, the demo's own recogniser comes first."""
+"""Niceness of this process, so that on one processor the demo's own recogniser comes first."""
 
 decode = msgspec.json.Decoder(list[RecognizedWord]).decode
-"""Of what comes out."""
+"""Decoder of the output."""
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""From the daemon's log to what people see while the demo runs. Pure: a line in, a line (or nothing) out.
+"""Narration of the demo from the daemon's log. Pure: a line in, a line (or nothing) out.
 
 The demo runs `edged run` as anybody would, and learns of what happens only by what it logs.
 """
@@ -32,7 +32,7 @@ class Narrator:
         self._connections = 0
 
     def tell(self, line: str) -> str | None:
-        """What to show for a line of the log; None if it says nothing to people who watch."""
+        """Return what to show for a line of the log, or None to show nothing."""
         event = EVENT.fullmatch(line)
         if event is None:
             return line or None  # no event: why edged would not start, or a traceback
@@ -46,7 +46,9 @@ class Narrator:
             return f"the microphone is open ({device})"
         if text.startswith(CONNECTED):
             self._connections += 1
-            return CONNECTED if self._connections == 1 else "connected again; what was not yet answered is sent again"
+            return (
+                CONNECTED if self._connections == 1 else "connected again; resending audio that has no transcript yet"
+            )
         if text == KEEP_ALIVE:
             return "silence: KeepAlive"
         if text.startswith(RECOVERED):

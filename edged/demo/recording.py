@@ -1,4 +1,4 @@
-"""What the virtual microphone hears: recorded sentences whose words are known, with a room's quiet between them."""
+"""Recording for the virtual microphone: sentences with known words, and a room's silence between them."""
 
 import random
 import re
@@ -14,7 +14,7 @@ from edged.model.cures import with_cure
 from edged.model.errors import ConfigurationError
 
 RECORDINGS = Path("/usr/share/pocketsphinx/test/data/librivox")
-"""Where Debian's package `pocketsphinx-testdata` puts five sentences and their `transcription`."""
+"""Directory where Debian's package `pocketsphinx-testdata` puts five sentences and their `transcription`."""
 RATE = 16_000
 """Theirs, and that of PocketSphinx's model."""
 LEAD_S = 3.0
@@ -33,7 +33,7 @@ class Sentence(NamedTuple):
 
     text: str
     start: int
-    """In samples; `end` is the first one after it."""
+    """First sample of the sentence; `end` is the first one after it."""
     end: int
 
     @property
@@ -51,11 +51,11 @@ class DemoRecording(NamedTuple):
 
     @property
     def length_s(self) -> float:
-        """How long it takes."""
+        """Duration of the recording."""
         return len(self.pcm) / BYTES_PER_SAMPLE / RATE
 
     def write(self, path: Path) -> None:
-        """As a recording that any player takes."""
+        """Write the recording as a WAV file."""
         with wave.open(str(path), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(BYTES_PER_SAMPLE)

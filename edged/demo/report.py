@@ -16,13 +16,13 @@ class ReportLine(NamedTuple):
 
     said: str
     edged: tuple[str, ...]
-    """What came through edged."""
+    """Words of the transcript through edged."""
     whole: tuple[str, ...] | None
-    """What the same recogniser makes of the whole recording; None if that is another one."""
+    """Words that the same recogniser finds in the whole recording; None with a remote one."""
 
 
 def account(summary: Summary) -> list[str]:
-    """What went through."""
+    """Return the run's totals as lines."""
     left = [
         ("audio captured", f"{summary.captured_s:.1f} s"),
         ("audio sent", f"{summary.sent_s:.1f} s"),

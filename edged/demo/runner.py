@@ -22,45 +22,45 @@ from edged.model.record import Record
 from edged.recognizer.engine import RecognizedWord
 
 READY_S = 30.0
-"""For the recogniser to listen, and for a microphone to open: a Pi's first import of everything takes seconds."""
+"""Timeout for the recogniser to listen and the microphone to open: a Pi's first import of everything takes seconds."""
 STOP_S = 15.0
-"""For `edged run` to end: its own `daemon.stop_s` (10) and then some."""
+"""Timeout for `edged run` to end: its own `daemon.stop_s` (10) and then some."""
 COMPARE_S = 60.0
-"""How much longer the comparison may take: on slow machines it has had little of the processor until then."""
+"""Additional time for the comparison: on slow machines it has had little of the processor until then."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What stops the demo: Ctrl-C, `kill`, and closing the terminal."""
+"""Signals that stop the demo: Ctrl-C, `kill`, and closing the terminal."""
 
 
 class Plan(NamedTuple):
-    """What is to be played."""
+    """Plan of a demo run."""
 
     directory: Path
-    """Everything that is written goes there; it exists."""
+    """Existing directory for all files."""
     settings: Mapping[str, Mapping[str, object]]
     """Sections of the configuration, beside where transcripts go."""
     environment: Mapping[str, str]
-    """Of all processes, complete."""
+    """Complete environment of all processes."""
     listen_s: float
-    """Stop so long after the microphone has opened."""
+    """Time to listen after the microphone has opened."""
     local: bool = True
     """Start a recogniser on this machine."""
     fault: str | None = None
-    """For that one to bring about."""
+    """Fault for that recogniser to inject."""
     compare: Path | None = None
     """A recording (WAV) for PocketSphinx to recognise as a whole meanwhile."""
 
 
 class DemoResult(NamedTuple):
-    """What came of it."""
+    """Result of a demo run."""
 
     status: int
-    """Of `edged run`."""
+    """Exit status of `edged run`."""
     interrupted: bool
     summary: Summary | None
     """None if `edged run` did not get as far as writing one."""
     records: list[Record]
     whole: list[RecognizedWord] | None
-    """What there is to compare with."""
+    """Words of the comparison, or None without one."""
 
 
 async def play(plan: Plan, say: Callable[[str], None]) -> DemoResult:

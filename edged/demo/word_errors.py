@@ -1,4 +1,4 @@
-"""How much of what was said was recognised: the word error rate, and which words belong to which sentence. Pure."""
+"""Word error rate, and assignment of recognised words to sentences. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

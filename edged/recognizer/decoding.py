@@ -1,4 +1,4 @@
-"""What clients send, as samples. Pure."""
+"""Decoders from what clients send to samples. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -22,4 +22,4 @@ def _sample(byte: int) -> int:
 _MULAW: Final = [_sample(byte).to_bytes(2, "little", signed=True) for byte in range(256)]
 
 DECODERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {"linear16": _linear16, "mulaw": _mulaw}
-"""By `encoding`: to s16le."""
+"""Decoders to s16le, by `encoding`."""

@@ -1,4 +1,4 @@
-"""What recognises: the small interface that every engine fulfils. One engine serves one connection, and is used once.
+"""Interface of the speech engines. Each engine serves one connection and is used once.
 Pure.
 
 Times are seconds of audio fed to this engine, from 0.
@@ -22,14 +22,14 @@ class RecognizedWord(NamedTuple):
 
 
 class Recognition(NamedTuple):
-    """What an engine makes of the audio so far."""
+    """Words and voice that an engine has found so far."""
 
     words: tuple[RecognizedWord, ...]
-    """In order, not yet committed. Those near the end may change with the next audio."""
+    """Words in order, without the committed ones. Those near the end may change with the next audio."""
     voice_start_s: float
     """Start of the latest stretch of voice."""
     voice_end_s: float
-    """Its end so far; the present time while somebody speaks, 0 before anybody did."""
+    """End of that stretch so far: the current time during speech, 0 before any."""
 
 
 NO_SPEECH = Recognition((), 0.0, 0.0)
@@ -59,7 +59,7 @@ class EngineFactory(Protocol):
 
     name: str
     is_blocking: bool
-    """Its calls are too long for an event loop: make them in a thread."""
+    """Whether its calls take too long for an event loop, so that they need a thread."""
 
     def rate_error(self, rate: int) -> str | None:
         """Why audio of this rate can't be recognised, for the one who asked for it."""

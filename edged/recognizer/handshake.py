@@ -19,14 +19,14 @@ T = TypeVar("T")
 PATH = "/v1/listen"
 MODELS = re.compile(r"(nova-[23]|nova|enhanced|base|whisper)(-[a-z0-9]+)*|general|default")
 DIGITS = 9
-"""Of a whole number: none that is allowed has as many."""
+"""Longest whole number to parse; no allowed value has as many digits."""
 CONTAINER_RATE = 0
 """Stands for a stream that names no encoding, and so must bring its own header."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """What the client asked for, checked."""
+    """Validated parameters of a connection."""
 
     rate: int
     model: str = "general"
@@ -38,7 +38,7 @@ class Query:
     punctuate: bool = False
     diarize: bool = False
     encoding: str = "linear16"
-    """Of `DECODERS`."""
+    """Key of `DECODERS`."""
 
 
 class Refusal(NamedTuple):
@@ -61,7 +61,7 @@ DEFAULT_ERRORS: Mapping[int, tuple[str, str]] = {
     408: ("REQUEST_TIMEOUT", "Request timed out."),
     429: ("TOO_MANY_REQUESTS", "Too many requests. Please try again later."),
 }
-"""What Deepgram says with each status."""
+"""Deepgram's error code and message for each status."""
 
 
 def make_refusal(

@@ -1,4 +1,4 @@
-"""What the server says, as JSON text. Pure."""
+"""Messages of the server as JSON text. Pure."""
 
 import json
 import struct
@@ -14,19 +14,19 @@ DATA_0000 = "The payload cannot be decoded as audio. See https://dpgr.am/data000
 
 
 def seconds(value: float) -> float:
-    """As Deepgram rounds: through a 32-bit float, so that a time is right to 1 ms for the first hours."""
+    """Round as Deepgram does: through a 32-bit float, so that a time is right to 1 ms for the first hours."""
     short: float = struct.unpack("<f", struct.pack("<f", value))[0]
     return round(short, 6)
 
 
 @dataclass(frozen=True)
 class MessageBuilder:
-    """What the messages of one connection have in common."""
+    """Builder of the messages of one connection."""
 
     request_id: str
     model: str
     created: str
-    """RFC 3339."""
+    """Time of the connection's start (RFC 3339)."""
 
     @property
     def _info(self) -> dict[str, str]:
@@ -100,12 +100,12 @@ def word(
 
 
 def utterance_end(last_word_end_s: float) -> str:
-    """`UtteranceEnd`."""
+    """Return an `UtteranceEnd` message."""
     return json.dumps({"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": seconds(last_word_end_s)})
 
 
 def speech_started(at_s: float) -> str:
-    """`SpeechStarted`."""
+    """Return a `SpeechStarted` message."""
     return json.dumps({"type": "SpeechStarted", "channel": [0, 1], "timestamp": seconds(at_s)})
 
 

@@ -18,22 +18,22 @@ from edged.model.errors import UsageError
 from edged.recognizer.engine import Engine, Recognition, RecognizedWord
 
 RATE = 16_000
-"""What the model was trained on."""
+"""Sample rate that the model was trained on."""
 PRE_ROLL_S = 0.3
 """Decoded from before the onset: the first sounds of a word are faint."""
 VAD_MODE = 2
 ONSET_FRAMES = (3, 5)
-"""So many of the last so many frames (of 30 ms) are voiced: somebody speaks, it was no click."""
+"""Voiced frames, and frames to count among (30 ms each), that distinguish an onset from a click."""
 CHUNK_BYTES = RATE // 50 * BYTES_PER_SAMPLE
 """The decoder holds Python's lock while it works: 20 ms of audio a call leave room for others in between."""
 REST_S = (15.0, 0.15)
 """An utterance longer than this is taken as done at a pause of this, as the decoder's memory grows with it."""
 LONGEST_S = 60.0
-"""And at this length without any pause."""
+"""Longest utterance without a pause; a longer one is ended."""
 CONFIDENCE = 0.5
 """PocketSphinx has no confidence in single words that would mean anything."""
 MISSING = f"PocketSphinx is not installed: {shlex.quote(sys.executable)} -m pip install pocketsphinx"
-"""By the Python that edged runs with, wherever it was installed from."""
+"""Error that names the Python edged runs with, so that pip installs to the right place."""
 
 
 class PocketsphinxEngine:
@@ -56,7 +56,7 @@ class PocketsphinxEngine:
         """Byte at which the open utterance began."""
         self._voice = (0.0, 0.0)
         self._done: list[RecognizedWord] = []
-        """Of utterances that are over, not yet committed."""
+        """Words of finished utterances, not yet committed."""
         self._committed_s = 0.0
 
     def feed(self, pcm: bytes) -> Recognition:

@@ -30,12 +30,12 @@ BURST_S = 0.5
 
 @dataclass(frozen=True)
 class Limits:
-    """Deepgram's limits. Tests shorten them."""
+    """Limits of a connection, with Deepgram's values as defaults."""
 
     idle_s: float = 12.0
     """Documented as 10, measured as 12."""
     mute_s: float = 30.0
-    """From opening to the server's first message."""
+    """Longest time from the opening to the server's first message."""
     max_rate: float = 1.25
     """Times real time; documented."""
     backlog_s: float = 600.0
@@ -72,7 +72,7 @@ class _ScheduledWork(NamedTuple):
 
 
 class RecognizerSession:
-    """See the module. `windows` recognises; `draw` gives numbers from 0 to 1 for the unkindness."""
+    """State of one connection. `windows` produces results; `draw` returns random numbers for the perturbations."""
 
     def __init__(
         self,
@@ -102,23 +102,23 @@ class RecognizerSession:
         self._closing = False
 
     def open(self) -> list[ServerAction]:
-        """What is said unasked: nothing, but for some compatible servers."""
+        """Return what to send at the opening: nothing, unless a quirk asks for it."""
         if self._quirks.reject_after_upgrade is not None:
             return self._close(1008, self._quirks.reject_after_upgrade)
         return self._said([self.windows.metadata()]) if self._quirks.metadata_on_open else []
 
     @property
     def accepts_input(self) -> bool:
-        """False: let the client wait, as too much audio of its is waiting already."""
+        """Whether to read from the client; false while too much of its audio waits."""
         return self._waiting_bytes < self._limits.backlog_s * self._query.rate * BYTES_PER_SAMPLE or not self._jobs
 
     @property
     def backlog_s(self) -> float:
-        """Audio received and not yet processed."""
+        """Seconds of audio received and not yet processed."""
         return self._waiting_bytes / BYTES_PER_SAMPLE / self._query.rate if self._query.rate else 0.0
 
     def receive(self, now: float, message: bytes | str) -> list[ServerAction]:
-        """A binary or a text message of the client."""
+        """Process a binary or text message of the client and return what to send."""
         if self.closed:
             return []
         out = self.tick(now)
@@ -129,7 +129,7 @@ class RecognizerSession:
         return out if _ends(out) else out + self._work(now)
 
     def tick(self, now: float) -> list[ServerAction]:
-        """Time has passed."""
+        """Do the work that is due and return what to send."""
         if self.closed:
             return []
         out = self._work(now)
@@ -143,7 +143,7 @@ class RecognizerSession:
         return out
 
     def next_deadline(self) -> float | None:
-        """When `tick` is due at the latest; None after the close."""
+        """Return the latest time for the next `tick`, or None after the close."""
         if self.closed:
             return None
         due = []
@@ -202,7 +202,7 @@ class RecognizerSession:
         return share > 0 and self._draw() < share
 
     def _work(self, now: float) -> list[ServerAction]:
-        """Do what is due."""
+        """Process the queued audio and commands that are due."""
         out: list[ServerAction] = []
         while self._jobs and self._jobs[0].due <= now:
             work = self._jobs.popleft().work

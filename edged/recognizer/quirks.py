@@ -1,4 +1,4 @@
-"""What compatible servers make of the messages that Deepgram would send. Pure."""
+"""Differences of compatible servers from Deepgram, and the rewriting of its messages to match. Pure."""
 
 import json
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from typing import Any
 Message = dict[str, Any]
 
 HELD_WORDS = 2
-"""What a server keeps in its buffer while it expects more."""
+"""Words that a server holds back while it expects more."""
 
 
 @dataclass(frozen=True)
 class Quirks:
-    """How compatible servers differ from Deepgram."""
+    """Differences of a compatible server from Deepgram."""
 
     finalize_close_code: int | None = None
     """Close with this code (4400) when Finalize comes."""

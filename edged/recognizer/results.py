@@ -1,4 +1,4 @@
-"""From audio to results: windows, interims, finals, ends of utterances. Pure: its only clock is the audio itself.
+"""Results from audio: windows, interims, finals and ends of utterances. Pure: its only clock is the audio itself.
 
 The rules:
 - The windows of successive finals are contiguous, and together cover all audio.
@@ -41,7 +41,7 @@ class ResultGenerator:
     ) -> None:
         self.engine = engine
         self.processed_s = 0.0
-        """Audio processed."""
+        """Seconds of audio processed."""
         self._query = query
         self._stream = stream
         self._perturbations = perturbations
@@ -51,7 +51,7 @@ class ResultGenerator:
         self._samples = 0
         self._heard = NO_SPEECH
         self._start_s = 0.0
-        """Of the open window."""
+        """Start of the open window."""
         self._speaking = False
         self._fresh = True
         """The next word begins an utterance."""
@@ -129,7 +129,7 @@ class ResultGenerator:
         return []
 
     def _forced(self) -> float | None:
-        """Where a final must end that nobody's silence asked for."""
+        """Return where a forced final must end, or None if none is due."""
         if self.processed_s < self._forced_at_s - ROUNDING_S:
             return None
         overdue = self.processed_s >= self._start_s + FORCED_S[1] - 0.2

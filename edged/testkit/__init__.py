@@ -1,1 +1,1 @@
-"""What only tests, the demo and benchmarks use: a scripted engine, faults on request, a virtual microphone."""
+"""Parts that only tests, the demo and benchmarks use: a scripted engine, faults on request, a virtual microphone."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from edged.testkit.script import Script, ScriptWord
 
 VOICE_LEVEL = 7000
-"""Of 32767: somebody who speaks near the microphone (-16 dBFS peak or so)."""
+"""Peak level of 32767 for a speaker near the microphone (about -16 dBFS)."""
 GRAIN = 120
 """Noise within a word, peak: makes its samples unique, and is not heard."""
 ROOM_LEVEL = 6
@@ -29,16 +29,16 @@ FORMANTS = {
     "o": (570, 840, 2410),
     "u": (300, 870, 2240),
 }
-"""Of each vowel, in Hz: about those of a man who speaks American English."""
+"""Formants of each vowel in Hz, about those of a male speaker of American English."""
 STRENGTHS = ((1.0, 80), (0.6, 110), (0.35, 160))
-"""Of the three formants, and their half widths in Hz."""
+"""Strengths of the three formants, and their half widths in Hz."""
 DIP = 0.15
 """A consonant, between two syllables: so much softer, and no pause to a voice detector."""
 SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
 
 
 def vocabulary(count: int) -> list[str]:
-    """So many different words (4900 at most) that one can say: `babada`, `bemuto`, ..."""
+    """Return `count` different pronounceable words (at most 4900): `babada`, `bemuto`, ..."""
     n = len(SYLLABLES)
     # The first syllable counts, the second counts how often that came round, the third is for the ear.
     return [SYLLABLES[i % n] + SYLLABLES[(i // n + i * 23) % n] + SYLLABLES[(i * 31 + 10) % n] for i in range(count)]
@@ -96,7 +96,7 @@ def _record(rng: random.Random, words: Sequence[ScriptWord], samples: int, rate:
 
 
 def sentences(count: int, words_each: int = 6) -> list[str]:
-    """So many sentences, no word of which occurs twice."""
+    """Return `count` sentences in which no word occurs twice."""
     words = vocabulary(count * words_each)
     return [" ".join(words[i : i + words_each]) for i in range(0, len(words), words_each)]
 

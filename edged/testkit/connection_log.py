@@ -1,4 +1,4 @@
-"""What the server saw of each connection, for tests and measuring. Never a key. Pure."""
+"""Log of one connection as the server sees it, for tests and benchmarks. Never holds a key. Pure."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ class Arrival(NamedTuple):
     """A message of the client."""
 
     at_s: float
-    """On the server's clock."""
+    """Time of arrival on the server's clock."""
     kind: str
     """`audio`, `empty`, or the `type` of a text message (`?` if it has none)."""
     samples: int
@@ -29,14 +29,14 @@ class ConnectionLog:
     opened_at_s: float
     arrivals: deque[Arrival]
     sent: deque[tuple[float, str]]
-    """What the server sent, and when."""
+    """Time and text of each message that the server sent."""
     closed_at_s: float | None = None
     close_code: int | None = None
     close_reason: str = ""
     samples: int = 0
-    """Of audio received."""
+    """Samples of audio received."""
     message_counts: dict[str, int] = field(default_factory=dict)
-    """How many messages of each kind came."""
+    """Number of messages received, by kind."""
     longest_gap_s: float = 0.0
     """Between two messages of the client, its opening and its end included."""
     _last_at_s: float | None = None

@@ -13,7 +13,7 @@ from edged.model.errors import UsageError
 
 
 class FaultKind(StrEnum):
-    """What goes wrong. The first three strike at the handshake, the others on an open connection."""
+    """Kinds of faults. The first three strike at the handshake, the others on an open connection."""
 
     REFUSE = "refuse"
     """Answer the handshake with an HTTP status."""
@@ -38,30 +38,30 @@ class FaultKind(StrEnum):
 
 
 CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
-"""Those that may go over the wire, beside 3000-4999 (RFC 6455, 7.4)."""
+"""Close codes that may be sent, apart from 3000-4999 (RFC 6455, 7.4)."""
 
 HANDSHAKE = frozenset({FaultKind.REFUSE, FaultKind.PORTAL, FaultKind.HANG})
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One order. Without a condition it strikes at once: the next handshake, or the first audio that comes."""
+    """A fault to inject. Without a condition it strikes at once: the next handshake, or the first audio that comes."""
 
     kind: FaultKind
     status: int = 503
-    """refuse"""
+    """HTTP status of a refusal."""
     retry_after: str | None = None
-    """refuse: the header, as it goes out"""
+    """Value of the header Retry-After of a refusal."""
     body: str | None = None
-    """refuse: instead of the usual JSON"""
+    """Body of a refusal instead of the usual JSON."""
     code: int = 1011
-    """close"""
+    """Close code."""
     reason: str = ""
-    """close"""
+    """Close reason."""
     variant: str = ""
     """portal: html or redirect; stall: forever or until_close"""
     rate: float = 0.5
-    """slow"""
+    """Reading speed of `slow`, in times of real time."""
     after_samples: int | None = None
     """Strikes exactly there, counted in samples of audio received over all connections."""
     after_audio_s: float | None = None
@@ -71,7 +71,7 @@ class Fault:
     after_s: float | None = None
     """Strikes so long after the server's start: at the next message, or at the next handshake."""
     times: int = 1
-    """How often. With `after_samples` or `after_audio_s` again after as much audio each time."""
+    """Number of strikes. With `after_samples` or `after_audio_s` again after as much audio each time."""
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for what can't be done."""
@@ -89,7 +89,7 @@ class Fault:
 
     @property
     def at_handshake(self) -> bool:
-        """It strikes before a connection is open."""
+        """Whether the fault strikes before a connection is open."""
         return self.kind in HANDSHAKE
 
 
@@ -111,7 +111,7 @@ class FaultSchedule:
             self.add(fault)
 
     def add(self, fault: Fault, *, received_samples: int = 0) -> None:
-        """From now on; audio is counted from what was received before."""
+        """Add a fault. Its audio is counted from `received_samples` on."""
         self.pending.append(fault)
         self._bases.append(received_samples)
 

@@ -89,7 +89,7 @@ class Script:
 
     @property
     def texts(self) -> list[str]:
-        """Its words in order."""
+        """Texts of the words in order."""
         return [word.text for word in self.words]
 
     def _check(self) -> None:
@@ -236,7 +236,7 @@ class ScriptEngine:
 
 
 def _common(one: bytes | bytearray, other: bytes) -> int:
-    """How many bytes, in whole samples, both begin with; at least one sample, so that a search moves on."""
+    """Return the length of the common prefix in bytes: whole samples, and at least one, so that a search advances."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

@@ -13,7 +13,7 @@ VOLUME, SWITCH = "Mic Capture Volume", "Mic Capture Switch"
 
 
 class PlaybackState(NamedTuple):
-    """How far the room is."""
+    """Playback position of the virtual microphone."""
 
     started_s: float
     """When its first sample sounded: seconds of CLOCK_MONOTONIC."""
@@ -79,7 +79,7 @@ class VirtualMicrophone:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to find it; libasound looks again at each opening."""
+        """Environment that lets a process find the microphone; libasound reads it at each opening."""
         return {"ALSA_CONFIG_PATH": f"{SYSTEM_CONFIG}:{self.config}"}
 
     def unplug(self) -> None:
@@ -107,7 +107,7 @@ class VirtualMicrophone:
         self._order("overrun")
 
     def overrun_forever(self) -> None:
-        """Each read."""
+        """Report an overrun at each read."""
         self._order("epipe")
 
     def hang(self) -> None:
@@ -115,15 +115,15 @@ class VirtualMicrophone:
         self._order("hang")
 
     def die(self) -> None:
-        """Exact zeros, until it is opened again."""
+        """Deliver exact zeros until it is opened again."""
         self._order("dead")
 
     def mute(self) -> None:
-        """Exact zeros."""
+        """Deliver exact zeros."""
         self._order("mute")
 
     def refuse_opening(self, number: int) -> None:
-        """It can't be opened: each try fails with this errno."""
+        """Let each attempt to open it fail with this errno."""
         self._order(f"refuse {number}")
 
     def resume(self) -> None:
@@ -131,12 +131,12 @@ class VirtualMicrophone:
         self._order("")
 
     def set_controls(self, controls: dict[tuple[str, int], int]) -> None:
-        """Its mixer, as somebody left it: the value of each control, by name and index."""
+        """Set the mixer: the value of each control, by name and index."""
         self._mixer.write_text("".join(f"{value} {index} {name}\n" for (name, index), value in controls.items()))
 
     @property
     def controls(self) -> dict[tuple[str, int], int]:
-        """Its mixer as it is now."""
+        """Current values of the mixer's controls, by name and index."""
         lines = (line.split(" ", 2) for line in self._mixer.read_text().splitlines())
         return {(name, int(index)): int(value) for value, index, name in lines}
 
@@ -151,7 +151,7 @@ class VirtualMicrophone:
 
     @property
     def playback_state(self) -> PlaybackState | None:
-        """How far it is; None before the first capture."""
+        """Current playback position, or None before the first capture."""
         try:
             started_ns, *samples = map(int, self._state.read_text().split())
             delivered, played, since = samples
