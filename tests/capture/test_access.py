@@ -14,7 +14,7 @@ from edged.model.message_ids import MessageId
 
 DEVICE = "plughw:CARD=Device"
 ABSENT = OSError("No such device [plughw:CARD=Device]")
-"""What libasound gives, as it finds a card by its id only if it may open the control node."""
+"""Error of libasound, which finds a card by its id only if it may open the control node."""
 
 
 @pytest.fixture

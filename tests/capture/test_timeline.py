@@ -1,4 +1,4 @@
-"""Which time each position of the capture has."""
+"""The times of positions."""
 
 import random
 from itertools import pairwise

@@ -14,7 +14,7 @@ AUDIO = struct.pack("<400h", *range(400))
 FORMAT = struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)
 EXTENSIBLE = struct.pack("<HHIIHHHHIH14x", 0xFFFE, 1, 16_000, 32_000, 2, 16, 22, 16, 4, 1)
 FFMPEG = b"INFOISFT\x05\0\0\0Lavf\0"
-"""Its list of one text, of odd length."""
+"""A LIST chunk with one text of odd length."""
 
 
 def chunk(name: bytes, content: bytes, length: int | None = None, pad: bytes = b"\0") -> bytes:
