@@ -275,9 +275,10 @@ def test_a_page_begins_with_what_it_is_for(name: str) -> None:
     assert (empty, first[0].isalpha()) == ("", True)
 
 
-def test_the_files_that_the_architecture_names_exist() -> None:
-    named = {code for code in CODE.findall(PROSE["ARCHITECTURE.md"]) if re.fullmatch(r"[\w/]+\.py|[a-z_]+/", code)}
-    assert len(named) > 30
+@pytest.mark.parametrize(("page", "least"), [("ARCHITECTURE.md", 30), ("CONTRIBUTING.md", 8)])
+def test_the_files_that_a_page_for_contributors_names_exist(page: str, least: int) -> None:
+    named = {code for code in CODE.findall(PROSE[page]) if re.fullmatch(r"[\w/]+\.(py|c|catalog)|[a-z_/]+/", code)}
+    assert len(named) >= least
     assert {name for name in named if not any((place / name).exists() for place in (ROOT, ROOT / "edged"))} == set()
 
 
