@@ -283,14 +283,14 @@ def test_the_files_that_a_page_for_contributors_names_exist(page: str, least: in
 
 
 def test_the_classes_that_the_architecture_names_exist() -> None:
-    """A capitalised word in code style is a class of edged's; `Pure.` and `Resumed` aside."""
+    """A capitalised word in code style is a class of edged's; `Pure.` aside."""
     named = {code for code in CODE.findall(PROSE["ARCHITECTURE.md"]) if re.fullmatch(r"([A-Z][a-z]+)+", code)}
     files = [*(ROOT / "edged").rglob("*.py")]
     classes = {
         node.name for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)
     }
     assert len(named) > 10
-    assert named - classes - {"Pure", "Resumed"} == set()
+    assert named - classes - {"Pure"} == set()
 
 
 def test_the_command_for_logrotate_finds_edged_run_and_not_the_shell_that_runs_it() -> None:
