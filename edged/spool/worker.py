@@ -143,12 +143,14 @@ class SpoolWorker:
 
     def process(self, commands: Sequence[Command], now_s: float) -> None:
         """Apply all writing commands in one transaction, then answer the reading ones."""
-        writes_given = [command for command in commands if not isinstance(command, LoadAudio)]
-        writes = join_adjacent_audio(drop_released_audio(writes_given))
+        write_commands = [command for command in commands if not isinstance(command, LoadAudio)]
+        writes = join_adjacent_audio(drop_released_audio(write_commands))
         stored = not writes or self._write(writes, now_s)
         run = self._tiers.run
         ends = [
-            command.end for command in writes_given if isinstance(command, PutAudio) and run and command.run == run.run
+            command.end
+            for command in write_commands
+            if isinstance(command, PutAudio) and run and command.run == run.run
         ]
         if stored and ends and not self._tiers.is_full:
             self.stored_until = max(self.stored_until, *ends)

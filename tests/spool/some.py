@@ -1,4 +1,4 @@
-"""Spools for tests: their parts without the thread, so that each step happens when it is told to."""
+"""Spools for tests: their parts without the thread, so that a test decides when each step happens."""
 
 import asyncio
 import random
@@ -71,7 +71,7 @@ def commit(what: Record, sinks: tuple[str, ...] = SINKS, committed_s: float = -1
 
 
 class Bench:
-    """Keeper, worker and chores, worked by hand."""
+    """A spool without its thread: tests call its health, worker and maintenance step by step."""
 
     def __init__(self, base: Path, *, this_boot: Boot = BOOT, sinks: tuple[str, ...] = SINKS, **changes: Any) -> None:
         self.settings = settings(base, **changes)
@@ -87,13 +87,13 @@ class Bench:
         self.do(BeginRun(run), PutBoot(BOOT), PutAnchor(run.run, Anchor(0, run.started_s)))
 
     def do(self, *commands: Command) -> list[SpoolEvent]:
-        """These in one transaction; returns what was told. Records without a time of commit are committed now."""
+        """Process these commands in one transaction and return the events. Undated records are committed now."""
         before = len(self.events)
         self.worker.process([self._timed(command) for command in commands], self.now_s)
         return self.events[before:]
 
     def run_maintenance(self, later_s: float = 100.0) -> None:
-        """What becomes due from the last time to so much later, at its time."""
+        """Run the maintenance that becomes due within `later_s`, each task at its time."""
         until_s = self.now_s + later_s
         while (due_s := self.worker.maintenance.due_s) is not None and due_s <= until_s:
             self.now_s = max(self.now_s, due_s)
@@ -106,18 +106,18 @@ class Bench:
         return command
 
     def speak(self, start: int, end: int, run: str = "run-1", *, maintenance_s: float = 0.0) -> None:
-        """Audio in blocks of 100 ms, with what is due after each."""
+        """Store audio in blocks of 100 ms, with the maintenance that is due after each."""
         for at in range(start, end, 1600):
             self.do(audio(at, min(at + 1600, end), run=run))
             if maintenance_s:
                 self.run_maintenance(maintenance_s)
 
     def events_of(self, kind: type[EventType]) -> list[EventType]:
-        """All events of a kind so far."""
+        """Return all events of a type so far."""
         return [event for event in self.events if isinstance(event, kind)]
 
     def move(self) -> None:
-        """Everything to the disk, as at a stop."""
+        """Move everything to disk, as at a stop."""
         self.worker.maintenance.move_all(self.now_s + 60)
 
     def load(self, start: int = 0, end: int = 1 << 40, run: str = "run-1") -> list[tuple[int, bytes]]:
@@ -129,7 +129,7 @@ class Bench:
         return answer
 
     def waiting(self, run: str = "run-1") -> Ranges:
-        """Positions that wait; their audio must be the right one."""
+        """Return the stored positions, and check their audio."""
         ranges = Ranges()
         for position, data in self.load(run=run):
             end = position + len(data) // BYTES_PER_SAMPLE
@@ -139,7 +139,7 @@ class Bench:
         return ranges
 
     def close(self) -> None:
-        """As a process that ends without a word."""
+        """Close it as a process that ends abruptly."""
         self.health.close()
 
 
