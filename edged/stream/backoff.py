@@ -1,4 +1,4 @@
-"""How long to wait before connecting again. Pure."""
+"""Delay before the next attempt to connect. Pure."""
 
 from typing import NamedTuple
 
@@ -12,11 +12,11 @@ HOLDS_S = 60.0
 """A connection that lives so long holds."""
 
 ENDED_IN_SILENCE = 3
-"""So many connections that a server ends soon, with nothing to say on them, show that it does not hold them."""
+"""Number of idle connections that a server ends soon, after which edged holds none while nobody speaks."""
 
 
 class End(NamedTuple):
-    """How a connection ended."""
+    """The end of a connection."""
 
     ours: bool
     """Given up by us."""
@@ -32,7 +32,7 @@ class End(NamedTuple):
 
     @property
     def is_done(self) -> bool:
-        """It came to what it was for: a next connection, if one is wanted, need not wait."""
+        """Whether the connection did its work, so that the next one need not wait."""
         return self.in_order and (self.progress or not self.left)
 
 
@@ -64,7 +64,7 @@ class Backoff:
         self._settings = settings
         self._failures = 0
         self._apart_s = 0.0
-        """What is left of the least time between two connections."""
+        """Rest of the minimum interval between two connections."""
 
     def wait_s(self, error: UnreachableError | RefusedError, chance: float) -> float:
         """Seconds to wait after `error`; `chance` is a random number in [0, 1)."""

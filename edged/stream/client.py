@@ -1,4 +1,4 @@
-"""Holds the connection for a lane: connects, lets the lane converse, waits, connects again. A shell."""
+"""Reconnecting client: connects, lets a sender use the connection, waits, connects again. A shell."""
 
 import asyncio
 import logging
@@ -60,7 +60,7 @@ class ConnectionState(Enum):
 
 @dataclass(slots=True)
 class ConnectionCounts:
-    """Of all connections since the start."""
+    """Number of connections since the start."""
 
     connections: int = 0
     reconnects: int = 0
@@ -93,9 +93,9 @@ class ReconnectingClient:
         self._too_many = False
         """The other connection was in the way of the last try."""
         self._churn_text: str | None = None
-        """What there is to say of connections that come and go."""
+        """Summary of short connections, to be logged with the next failure."""
         self._reasons = share.told(self)
-        """Those that the present outage has had."""
+        """Reasons logged in the present outage."""
         self._lost = False
         """The last connection did not end in order."""
         self._finish = asyncio.Event()
@@ -108,7 +108,7 @@ class ReconnectingClient:
         self.error: UnreachableError | RefusedError | None = None
         """Cause of the present wait, while BACKING_OFF."""
         self.retry_at_s: float | None = None
-        """While waiting to connect again: `time.monotonic()` of the next try."""
+        """`time.monotonic()` of the next attempt, while BACKING_OFF."""
 
     def wake(self) -> None:
         """Something may be there to send, or to connect for."""
@@ -265,7 +265,7 @@ class ReconnectingClient:
 
     @property
     def _level(self) -> int:
-        """Of what is told of each connection."""
+        """Log level of the lines about each connection."""
         return logging.DEBUG if self._churn.high else logging.INFO
 
     async def _converse(self, connection: Connection, session: Session) -> ConnectionClosedError:

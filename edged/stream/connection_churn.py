@@ -1,4 +1,4 @@
-"""Connections that come and go: told each by each as long as they are few, then summed up. Pure."""
+"""Connection churn: short connections are logged one by one while they are few, then summed up. Pure."""
 
 from collections import deque
 from typing import Final
@@ -7,37 +7,37 @@ from edged.stream.backoff import HOLDS_S
 
 MANY: Final = 3
 WITHIN_S: Final = 600.0
-"""So many that did not hold, within so long, are one condition, and not news each."""
+"""This period with `MANY` short connections is one condition, logged as such."""
 
 SUM_S: Final = 3600.0
-"""How often they are summed up while it lasts."""
+"""Interval between the summaries while the condition lasts."""
 
 
 class ConnectionChurn:
-    """Counts the connections of one link."""
+    """Count of the short connections of one client."""
 
     def __init__(self) -> None:
         self.high = False
-        """They are told in sum: from the `MANY`th that did not hold until one does."""
+        """Connections are logged in sum: from the `MANY`th short one until one holds."""
         self._opened_s = 0.0
         self._short: deque[float] = deque(maxlen=MANY)
-        """When the last of them were opened."""
+        """Opening times of the last short connections."""
         self._since_s = 0.0
         self._count = 0
 
     def opened(self, now: float) -> None:
-        """A connection is open."""
+        """Note that a connection is open."""
         self._opened_s = now
 
     def holds(self, now: float) -> bool:
-        """Whether the present connection may be told of as one that works. Ends the sum if it has held."""
+        """Return whether to log the present connection as one that works; end the summary if it has held."""
         if self.high and now - self._opened_s >= HOLDS_S:
             self.high = False
             self._short.clear()
         return not self.high
 
     def ended(self, now: float) -> str | None:
-        """A connection has ended. Returns what there is to say of those that did not hold, if it is news."""
+        """Note that a connection has ended; return a summary of the short ones if it is due."""
         if now - self._opened_s >= HOLDS_S:
             self.holds(now)
             return None

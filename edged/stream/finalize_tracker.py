@@ -17,7 +17,7 @@ PATIENCE: Final = 10
 """A server that lags but keeps answering is given this many finalize timeouts for one segment's end."""
 
 Next = Literal["wait", "finalize", "drain", "mute"]
-"""What the lane does now: nothing, ask (again), end the stream, or give up a server that has never said anything."""
+"""The sender's next step: nothing, ask (again), end the stream, or give up a server that has never said anything."""
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class _PendingEnd:
 
 
 class FinalizeTracker:
-    """Those of one session, in order."""
+    """Segment ends of one session that have no transcript yet, in order."""
 
     def __init__(self, settings: DeepgramSettings, pending: PendingAudio, assembler: TranscriptAssembler) -> None:
         self._timeout_s = settings.finalize_timeout_s
@@ -40,11 +40,11 @@ class FinalizeTracker:
         return len(self._waiting)
 
     def clear(self) -> None:
-        """The session ends, or is asked for everything."""
+        """Forget all ends, because the session ends or is asked for everything."""
         self._waiting.clear()
 
     def add(self, segment: SpeechSegment, now: float) -> Next:
-        """All of a segment that is over has been sent."""
+        """Track a segment that is over and has been sent completely."""
         if not self._is_pending(segment):
             return "wait"
         self._waiting.append(_PendingEnd(segment, now))
@@ -58,11 +58,11 @@ class FinalizeTracker:
         return self._assembler.settle_segment(segment)
 
     def deadline(self, session: Session) -> float | None:
-        """When `poll` wants to be called again."""
+        """Return when to call `poll` again."""
         return self._due(self._waiting[0], session) if self._waiting else None
 
     def poll(self, session: Session, now: float, *, may_ask: bool) -> tuple[list[UtteranceReady], Next]:
-        """What time brings about. `may_ask`: the server takes Finalize."""
+        """Settle what is due and return the next step. `may_ask`: the server takes Finalize."""
         uttered: list[UtteranceReady] = []
         while self._waiting:
             tail = self._waiting[0]

@@ -1,4 +1,4 @@
-"""What has ended session after session: kept, in nobody's way, and tried again later. Pure."""
+"""Quarantine for audio that ends session after session: kept, skipped, and tried again later. Pure."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from edged.model.ranges import Range, Ranges
 from edged.stream.pending_audio import PendingAudio
 
 RETRY_AFTER_S: Final = 600.0
-"""A server's trouble with some audio is over by then, or never."""
+"""Delay before quarantined audio is tried again: a server's fault with it is over by then, or never."""
 
 
 class Quarantine:
@@ -17,34 +17,34 @@ class Quarantine:
         self._since = 0.0
 
     def __bool__(self) -> bool:
-        """Something is set aside."""
+        """Return whether any audio is quarantined."""
         return bool(self._ranges)
 
     def add(self, start: int, end: int, now: float) -> None:
-        """Set this aside, and all of it from now on."""
+        """Quarantine a range, and restart the delay of all ranges."""
         self._ranges.add(start, end)
         self._since = now
 
     def remove(self, start: int, end: int) -> None:
-        """Somebody else has it."""
+        """Remove a range that another sender has taken."""
         self._ranges.remove(start, end)
 
     def clear(self) -> None:
-        """It is tried again."""
+        """Release all ranges, so that they are tried again."""
         self._ranges = Ranges()
 
     def is_due(self, now: float) -> bool:
-        """It is time to try it again."""
+        """Return whether the delay is over."""
         return bool(self._ranges) and now >= self._since + RETRY_AFTER_S
 
-    def next(self, account: PendingAudio, cursor: int, most: int) -> Range | None:
-        """Where the first audio is that waits at or after the cursor and is not set aside, at most `most` samples."""
-        while (following := account.next_piece(cursor, most)) is not None:
+    def next(self, pending: PendingAudio, cursor: int, most: int) -> Range | None:
+        """Return the first pending range at or after the cursor that is not quarantined, at most `most` samples."""
+        while (following := pending.next_piece(cursor, most)) is not None:
             start, end = following
-            aside = self._ranges.following(start) if self._ranges else None
-            if aside is None or aside[0] >= end:
+            quarantined = self._ranges.following(start) if self._ranges else None
+            if quarantined is None or quarantined[0] >= end:
                 return following
-            if aside[0] > start:
-                return start, aside[0]
-            cursor = aside[1]
+            if quarantined[0] > start:
+                return start, quarantined[0]
+            cursor = quarantined[1]
         return None

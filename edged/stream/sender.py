@@ -1,13 +1,14 @@
-"""A lane: the order in which waiting audio goes out, over as many sessions as it takes. Pure.
+"""Sender: sends pending audio in order, over as many sessions as that takes. Pure.
 
-The law:
-- The session sends what waits, in order of position, from the cursor on; so replay and live audio are one thing.
-- Each segment's end is finalized; what stays unanswered of it is for `tails`.
-- After a break it goes on where `breaks` says. What is set aside is tried again later; the queue goes on.
-- What is too much is for `parting`.
-- Calls in, lists of effects out; time is an argument (seconds, monotonic).
+Rules:
+- A session sends pending audio in order of position, from the cursor on. So replayed and live audio are one queue.
+- The sender finalizes each segment's end. `FinalizeTracker` follows what has no transcript after that.
+- After a break the next session starts where `ResumePolicy` decides. Quarantined audio is tried again later.
+- `BufferLimits` decides what leaves when too much is pending.
+- Calls go in, lists of events come out; time is an argument (seconds, monotonic).
 """
 
+from dataclasses import dataclass
 from math import inf
 from typing import Final
 
@@ -55,6 +56,29 @@ SOURCELESS_S: Final = 60.0
 """A connection outlives the microphone by this: a replug takes less, and without audio it is held for nothing."""
 
 
+@dataclass(slots=True)
+class _ConnectionProgress:
+    """Progress of one connection, made anew for each."""
+
+    request_id: str = ""
+    cursor: int = 0
+    """The connection has sent the pending audio before this position."""
+    last_audio_at: float = 0.0
+    transcribed_before_samples: int = 0
+    """Speech that has had its transcript before this connection."""
+    last_segment: SpeechSegment | None = None
+    """The segment of the last audio sent, until its end has been finalized."""
+    ended_quietly: bool = True
+    """Nobody spoke at the end of the segment that was sent last."""
+    has_finalized_priming: bool = False
+    is_flushed: bool = False
+    """The server has answered CloseStream."""
+    is_closing: bool = False
+    """The connection is to end where nobody speaks."""
+    drain_from: float | None = None
+    """Time of our CloseStream."""
+
+
 class Sender:
     """Everything between the gate and the records, but for the network and the clock."""
 
@@ -70,10 +94,11 @@ class Sender:
         has_source: bool = True,
         traits: ServerTraits | None = None,
     ) -> None:
-        """`keep_max_s` bounds the audio in memory; what has waited `hand_over_s` is handed over, if that is given.
+        """Create a sender that keeps at most `keep_max_s` of audio, and hands over what has waited `hand_over_s`.
 
-        `gated`: what was let through unvoiced need not be sent; else only the recogniser may call it silence. `traits`:
-        what is known of the server, if other lanes learn of it too."""
+        Without `gated`, only the recogniser can call unvoiced audio silence. `has_source`: audio can come at any
+        moment. `traits`: the known properties of the server, if other senders learn of it too.
+        """
         self._settings = settings
         self.rate = rate
         self._gated = gated
@@ -88,20 +113,12 @@ class Sender:
         self._is_parked = not has_source
         self.sent_samples = 0
         self.keepalives = 0
-        self._request_id = ""
-        self._cursor = 0
-        self._last: SpeechSegment | None = None
-        """The segment of the last audio sent on this session, until its end has been finalized."""
-        self._quiet_end = True
-        """Nobody spoke at the end of the segment that was sent last."""
+        self._progress = _ConnectionProgress()
         self._finalize_tracker = FinalizeTracker(settings, self.pending, self._assembler)
         self._sent_to = 0
         """No position beyond this has ever been sent; what is sent below it is sent again."""
         self._traits = traits or ServerTraits(settings)
-        self._prime_asked = self._flushed = False
-        self._last_audio_at = 0.0
-        self._drain_from: float | None = None
-        self._finishing, self._is_closing, self._retry_quarantined = False, False, True
+        self._is_finishing, self._retry_quarantined = False, True
         after = None if hand_over_s is None else round(hand_over_s * rate)
         self._limits = BufferLimits(
             self.pending, self._assembler, keep_max=keep_max_s * rate, after=after, pause=self._pause
@@ -110,16 +127,14 @@ class Sender:
         self._resume_policy = ResumePolicy(self.pending, self._assembler, self._quarantine, self._pause)
         self._retries_quarantine = False
         """The next session sends audio from the quarantine."""
-        self._transcribed_before_samples = 0
-        """Speech that was answered before this connection."""
         self._hold = Hold()
         self.end: End | None = None
-        """How the last connection ended."""
+        """The end of the last connection."""
 
     # -- from the gate ------------------------------------------------------------------------------------------------
 
     def feed(self, event: SegmentEvent) -> list[SenderEvent]:
-        """The gate let something through."""
+        """Take what the gate lets through."""
         if isinstance(event, SegmentOpened):
             self.pending.open(event.at)
             return []
@@ -135,14 +150,14 @@ class Sender:
 
     def request_close(self) -> None:
         """The connection is wanted elsewhere: end it where nobody speaks. What is left is sent on the next one."""
-        self._is_closing = True
+        self._progress.is_closing = True
 
     def finish(self, *, retry_aside: bool = True) -> None:
         """No audio follows: once all has been sent the session is asked for the last words and the end.
 
         `retry_aside`: what was set aside is tried again before that.
         """
-        self._finishing, self._retry_quarantined = True, retry_aside
+        self._is_finishing, self._retry_quarantined = True, retry_aside
 
     def source_opened(self) -> None:
         """Hold a connection from now on, because audio can come at any moment."""
@@ -176,7 +191,7 @@ class Sender:
     @property
     def unsent(self) -> int:
         """Samples of the backlog that this connection, or the next one, has still to send."""
-        start = self._cursor if self.session else self._start()
+        start = self._progress.cursor if self.session else self._start()
         return sum(b - a for a, b in self.pending.waiting.within(start, self.pending.end))
 
     def has_work(self, now: float) -> bool:
@@ -204,44 +219,43 @@ class Sender:
         else:
             tail_by = self._finalize_tracker.deadline(session)
             deadlines += [] if tail_by is None else [tail_by]
-            following = self._next(self._cursor)
+            following = self._next(self._progress.cursor)
             if following:
                 room_at = session.room_at(following[1] - following[0], now)
                 deadlines += [] if room_at is None else [room_at]
             elif (idle_limit_s := self._idle_limit_s()) is not None:
-                deadlines.append(self._last_audio_at + idle_limit_s)
+                deadlines.append(self._progress.last_audio_at + idle_limit_s)
         return min(deadlines)
 
     # -- the connection -----------------------------------------------------------------------------------------------
 
     def connected(self, now: float, request_id: str) -> list[SenderEvent]:
-        """A connection is open. Raises RuntimeError if there is one already."""
+        """Begin a session on an open connection. Raises RuntimeError if there is one already."""
         if self.session is not None:
-            raise RuntimeError("a lane has one session at a time")
+            raise RuntimeError("a sender has one session at a time")
         self._retry_quarantine_if_due(now)
         effects = self._hand_over()
         if self._retries_quarantine:
             self._retries_quarantine = False
             effects += self._resumed(ResumeReason.QUARANTINE, self._sent_to)
         self.session = Session(self._settings, self.rate, now, may_finalize=self._traits.may_finalize(now))
-        self._transcribed_before_samples = self._transcribed_samples
         self._is_parked = False
-        self._request_id = request_id
-        self._cursor = self._start()
-        self._last, self._quiet_end = None, True
-        self._last_audio_at = now
-        self._drain_from = None
-        self._prime_asked = self._flushed = self._is_closing = False
+        self._progress = _ConnectionProgress(
+            request_id,
+            cursor=self._start(),
+            last_audio_at=now,
+            transcribed_before_samples=self._transcribed_samples,
+        )
         return self._with_released(effects)
 
     def message_sent(self, now: float) -> None:
-        """A message has left for the kernel."""
+        """Note that a message was handed to the kernel."""
         if self.session:
             self.session.message_sent(now)
 
     def receive(self, text: str | bytes, now: float) -> list[SenderEvent]:
-        """The server said something."""
-        session, scribe = self.session, self._assembler
+        """Handle a message of the server."""
+        session, assembler = self.session, self._assembler
         if session is None:
             return []
         effects: list[SenderEvent] = []
@@ -251,23 +265,23 @@ class Sender:
                     if session.state is SessionState.DRAINING:
                         # We ended the stream, not the speaker: where somebody goes on speaking this is a break.
                         effect = effect._replace(speech_final=False)
-                    effects += scribe.feed_final(effect, session.map, self._request_id)
+                    effects += assembler.feed_final(effect, session.map, self._progress.request_id)
                     if effect.from_finalize and self._finalize_tracker:
                         effects += self._finalize_tracker.feed(session.map.position_reached(effect.reach))
-                    effects.append(InterimText(scribe.unrecorded_text))
+                    effects.append(InterimText(assembler.unrecorded_text))
                 case InterimReceived(words):
-                    scribe.feed_interim(words, session.map)
-                    effects.append(InterimText(scribe.unrecorded_text))
+                    assembler.feed_interim(words, session.map)
+                    effects.append(InterimText(assembler.unrecorded_text))
                 case UtteranceEndReceived(last_word_end):
-                    effects += scribe.feed_utterance_end(session.map.position_reached(last_word_end))
+                    effects += assembler.feed_utterance_end(session.map.position_reached(last_word_end))
                 case StreamFlushed():
-                    self._flushed = True
+                    self._progress.is_flushed = True
                 case _:
                     effects.append(effect)
         return self._with_released(effects)
 
     def poll(self, now: float) -> list[SenderEvent]:
-        """What time brings about, and whatever can be sent."""
+        """Handle due timers, and send what can be sent."""
         session = self.session
         if session is None:
             return []
@@ -282,9 +296,14 @@ class Sender:
             effects += self._send(session, now)
         if session.state is SessionState.OPEN:
             effects += self._poll_finalize_tracker(session, now)
-        if session.state is SessionState.OPEN and self._next(self._cursor) is None:
+        if session.state is SessionState.OPEN and self._next(self._progress.cursor) is None:
             effects += self._at_rest(session, now)
-        elif session.state is SessionState.OPEN and self._is_closing and self._may_close and not self._finalize_tracker:
+        elif (
+            session.state is SessionState.OPEN
+            and self._progress.is_closing
+            and self._may_close
+            and not self._finalize_tracker
+        ):
             effects += self._drain(session, now)
         return self._with_released(effects)
 
@@ -302,20 +321,22 @@ class Sender:
             finalized_s = None if session.finalized_at is None else now - session.finalized_at
             learned = self._traits.closed(ConnectionClose(code, draining, session.answered_to > 0, finalized_s), now)
             effects += [Learned(learned)] if learned else []
-        ending = self._traits.ending(code, draining=draining, flushed=self._flushed)
-        ended = SessionOutcome(self._cursor, session.map.sent_samples > 0, session.results > 0 and not given_up, ending)
+        ending = self._traits.ending(code, draining=draining, flushed=self._progress.is_flushed)
+        ended = SessionOutcome(
+            self._progress.cursor, session.map.sent_samples > 0, session.results > 0 and not given_up, ending
+        )
         decision = self._resume_policy.decide(ended, now)
         effects += decision.events
         for segment in list(self.pending.segments):
-            if segment.is_over and (self._gated or segment.end <= self._cursor):
+            if segment.is_over and (self._gated or segment.end <= self._progress.cursor):
                 effects += self._assembler.settle_silence(segment)
         if decision.reason:
-            effects += self._resumed(decision.reason, self._cursor)
+            effects += self._resumed(decision.reason, self._progress.cursor)
         self._assembler.discard_interims()
         self.end = End(
             ours=ours,
-            in_order=draining or self._flushed,
-            progress=self._transcribed_samples > self._transcribed_before_samples,
+            in_order=draining or self._progress.is_flushed,
+            progress=self._transcribed_samples > self._progress.transcribed_before_samples,
             left=self._next(self._start()) is not None,
             results=session.results > 0,
             held_s=now - session.opened_at,
@@ -332,35 +353,45 @@ class Sender:
         return [Resumed(start, reason, sum(b - a for a, b in self.pending.waiting.within(start, sent_to)))]
 
     def mark_sent_before(self, position: int) -> None:
-        """What lies before a position was sent once, by another lane: what this one sends of it is a replay."""
+        """Mark audio before a position as sent by another sender, so that sending it again is a replay."""
         self._sent_to = max(self._sent_to, position)
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
     def _start(self) -> int:
-        """Where a new session begins: after the draft, or with whatever has waited longest."""
+        """Return where a new session begins: after the draft, or with the oldest pending audio."""
         return self._assembler.draft.end if self._assembler.draft else 0
 
     def _next(self, cursor: int) -> Range | None:
-        """Where the audio is to send at or after the cursor, for one message."""
+        """Return the next range to send at or after the cursor, at most one message long."""
         return self._quarantine.next(self.pending, cursor, self._message)
 
     def _send(self, session: Session, now: float) -> list[SenderEvent]:
         effects: list[SenderEvent] = []
         while True:
-            following = self._next(self._cursor)
+            following = self._next(self._progress.cursor)
             segment = self.pending.segment_at(following[0]) if following else None
-            if self._last and self._last.is_over and segment is not self._last:
-                effects += session.finalize(now) if self._finalize_tracker.add(self._last, now) == "finalize" else []
-                self._quiet_end = self._last.end - self._last.voiced_end >= self._pause
-                self._last = None
-            if following is None or segment is None or (self._is_closing and self._may_close):
+            if (
+                self._progress.last_segment
+                and self._progress.last_segment.is_over
+                and segment is not self._progress.last_segment
+            ):
+                effects += (
+                    session.finalize(now)
+                    if self._finalize_tracker.add(self._progress.last_segment, now) == "finalize"
+                    else []
+                )
+                self._progress.ended_quietly = (
+                    self._progress.last_segment.end - self._progress.last_segment.voiced_end >= self._pause
+                )
+                self._progress.last_segment = None
+            if following is None or segment is None or (self._progress.is_closing and self._may_close):
                 return effects
             start, end = following
             if session.room(now) < end - start:
                 return effects
             effects += session.send_audio(start, self.pending.pcm(start, end), now)
-            self._last, self._cursor, self._last_audio_at = segment, end, now
+            self._progress.last_segment, self._progress.cursor, self._progress.last_audio_at = segment, end, now
             self.sent_samples += end - start
             self._assembler.resent.add(start, min(end, self._sent_to))
             self._sent_to = max(self._sent_to, end)
@@ -368,11 +399,11 @@ class Sender:
     @property
     def _may_close(self) -> bool:
         """A gate with a second opinion can close on noise just where somebody begins to speak in it."""
-        return self._last is None and self._quiet_end
+        return self._progress.last_segment is None and self._progress.ended_quietly
 
     def _at_rest(self, session: Session, now: float) -> list[SenderEvent]:
         """Everything was sent: end, prime, or close after long silence."""
-        if self._finishing:
+        if self._is_finishing:
             return self._drain(session, now)
         segment = self._open_segment()
         if not session.heard:
@@ -380,11 +411,11 @@ class Sender:
                 self._is_parked = True  # it was a check of the key: without audio the server would end it anyway
                 return self._drain(session, now)
             primed = session.map.sent_samples >= self._settings.prime_s * self.rate
-            if primed and segment and not segment.voiced and not self._prime_asked:
-                self._prime_asked = True
+            if primed and segment and not segment.voiced and not self._progress.has_finalized_priming:
+                self._progress.has_finalized_priming = True
                 return [*session.finalize(now)]
         idle_limit_s = self._idle_limit_s()
-        if idle_limit_s is not None and now >= self._last_audio_at + idle_limit_s:
+        if idle_limit_s is not None and now >= self._progress.last_audio_at + idle_limit_s:
             self._is_parked = True
             return self._drain(session, now)
         return []
@@ -394,22 +425,22 @@ class Sender:
         return last if last and not last.closed else None
 
     def _idle_limit_s(self) -> float | None:
-        """How long a connection may do nothing; None while somebody speaks or an answer is waited for, or for ever."""
+        """Return how long the connection may be idle; None while somebody speaks, a result is due, or for no limit."""
         if self._open_segment() or self._finalize_tracker:
             return None
-        if self._is_closing:
-            return 0.0 if self._quiet_end else UNQUIET_S
+        if self._progress.is_closing:
+            return 0.0 if self._progress.ended_quietly else UNQUIET_S
         limits_s = [self._settings.idle_close_s or inf, inf if self._has_source else SOURCELESS_S]
         return None if min(limits_s) == inf else min(limits_s)
 
     def _drain(self, session: Session, now: float) -> list[SenderEvent]:
-        self._drain_from = now
+        self._progress.drain_from = now
         self._finalize_tracker.clear()
         return [*session.close_stream()]
 
     def _drain_by(self, session: Session) -> float:
         """A server that lags is waited for as long as it goes on answering."""
-        return max(self._drain_from or 0.0, session.last_result_at) + 2 * self._settings.finalize_timeout_s
+        return max(self._progress.drain_from or 0.0, session.last_result_at) + 2 * self._settings.finalize_timeout_s
 
     def _poll_finalize_tracker(self, session: Session, now: float) -> list[SenderEvent]:
         uttered, then = self._finalize_tracker.poll(session, now, may_ask=self._traits.may_finalize(now))
@@ -436,7 +467,9 @@ class Sender:
 
     def _retry_quarantine_if_due(self, now: float) -> None:
         """Try again what was set aside: after a while, or when there is nothing else to end with."""
-        last_thing = self._quarantine and self._finishing and self._retry_quarantined and not self._next(self._start())
+        last_thing = (
+            self._quarantine and self._is_finishing and self._retry_quarantined and not self._next(self._start())
+        )
         if last_thing or self._quarantine.is_due(now):
             self._quarantine.clear()
             self._resume_policy.reset()
@@ -450,7 +483,7 @@ class Sender:
     def _hand_over(self) -> list[SenderEvent]:
         if not self._may_hand_over:
             return []
-        uttered, stretches = self._limits.hand_over(self._cursor if self.session else None)
+        uttered, stretches = self._limits.hand_over(self._progress.cursor if self.session else None)
         if not stretches:
             return [*uttered]
         self._quarantine.remove(stretches[0].start, stretches[-1].end)

@@ -1,4 +1,4 @@
-"""Logs what a server sends beside transcripts: each thing once."""
+"""Log of what a server sends beside transcripts, each notice once."""
 
 import logging
 from typing import Final
@@ -9,18 +9,18 @@ from edged.stream.session import ServerNotice, ServerWarning
 log = logging.getLogger("edged")
 
 MOST_WARNINGS: Final = 20
-"""Different ones in a run: a server that words each anew must not fill the log. The others are for DEBUG."""
+"""Limit of different warnings per run, as a server can word each anew; the others are logged at DEBUG."""
 
 
 class ServerNoticeLog:
-    """Of one run."""
+    """Log of the notices of one run."""
 
     def __init__(self) -> None:
         self._noted = OnceFilter()
         self._warned = OnceFilter(MOST_WARNINGS)
 
     def log(self, notice: ServerNotice | ServerWarning) -> None:
-        """Log it, unless that was done before."""
+        """Log a notice, unless it was logged before."""
         match notice:
             case ServerNotice(kind) if self._noted(kind):
                 log.info("the server sent %s; ignored (this is said once)", kind)

@@ -7,30 +7,29 @@ import asyncio
 
 
 class Wakeup:
-    """Rung by anyone, heard by one task at a time, all in one event loop."""
+    """Event with a deadline: set by any task, waited for by one task at a time, all in one event loop."""
 
     def __init__(self) -> None:
-        self._rung = False
+        self._is_set = False
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self) -> None:
-        """Whoever waits goes on; who comes next does not wait."""
-        self._rung = True
+        """Wake the waiter, or make the next wait return at once."""
+        self._is_set = True
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
 
     def clear(self) -> None:
-        """What was rung so far is known."""
-        self._rung = False
+        """Clear the event, so that the next wait blocks."""
+        self._is_set = False
 
     async def wait(self, by_s: float | None = None) -> None:
-        """Wait until it is rung, or until the loop's clock says `by_s`; or sooner: look at what there is to do.
+        """Wait until the event is set or the loop's clock reaches `by_s`; can return sooner, so check the deadline.
 
-        A timer that was set for an earlier time is left to ring: deadlines move on with each block, and it comes
-        once in the seconds that they are away.
+        A timer for an earlier time keeps running: deadlines move with each block, and it fires once in seconds.
         """
-        if self._rung:
+        if self._is_set:
             return
         loop = asyncio.get_running_loop()
         if by_s is not None and (self._timer is None or by_s < self._timer.when()):
