@@ -9,7 +9,7 @@ from typing import Final
 EVENT: Final = re.compile(r"\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d)\.\d{3} (?P<level>[A-Z]+) +(?P<text>.*)")
 """A line as `edged.service.log.PlainFormatter` writes it."""
 PART: Final = re.compile(r"[a-z_]+(\.[a-z_]+)+: ")
-"""The part of edged that speaks, such as `stream.link: `."""
+"""The part of edged that speaks, such as `stream.client: `."""
 
 CAPTURING: Final = "capturing "
 CONNECTED: Final = "connected to the recogniser"

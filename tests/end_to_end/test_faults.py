@@ -74,7 +74,7 @@ async def test_a_connection_lost_in_mid_word_and_then_refused(stage: Stage, refu
     fault, reason = REFUSALS[refusal]
     run, server = await play(stage, "exact", Fault(FaultKind.RESET, in_word=WORD), after=(fault,))
     assert len(server.connection_logs) == 2
-    warnings = [line for line in run.log.splitlines() if "WARNING stream.link" in line]
+    warnings = [line for line in run.log.splitlines() if "WARNING stream.client" in line]
     assert sum(reason in line for line in warnings) == 1, "each reason is a warning, once an outage"
     assert len(warnings) == 2, "the loss itself is the other"
     if fault.retry_after:
