@@ -131,7 +131,7 @@ class Server:
             return handshake.make_refusal(400, request_id, code="INVALID_QUERY_PARAMETER", text=error)
         limit = self._limits.max_connections
         if limit is not None and self.open_connections >= limit:
-            log.warning("refused a client: %d are connected, and no more can be served in time (--max-clients)", limit)
+            log.warning("refused a client: %d are connected, the most that are allowed", limit)
             return handshake.make_refusal(429, request_id)
         return None
 
