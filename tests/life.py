@@ -1,4 +1,4 @@
-"""A process's books for tests, with a real spool, real sinks, and pictures of both: what a kill leaves."""
+"""A process's persistence for tests: real spool, real sinks, the daemon's routing, and copies of what a kill leaves."""
 
 import asyncio
 import shutil
@@ -7,20 +7,20 @@ from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from edged.capture.timeline import Timeline
 from edged.config.settings import FileSinkSettings, Settings, SpoolSettings, TranscriptsSettings
-from edged.daemon.persistence import Persistence
+from edged.daemon import daemon
+from edged.daemon.daemon import Daemon
 from edged.gate.audio_gate import SegmentAudio
 from edged.gate.gate import SegmentClosed, SegmentOpened
-from edged.model.audio import Block
+from edged.model.audio import Block, SourceOpened
 from edged.model.record import Record, decode
 from edged.model.utterance import PlacedWord, Utterance
-from edged.stream.events import BacklogRange
-from edged.stream.pending_audio import PendingAudio
+from edged.stream.backfill import AudioMissing
+from edged.stream.events import BacklogRange, SenderEvent
 from edged.stream.transcript_assembler import UtteranceReady
 from edged.testkit.compose import place
-from edged.transcripts.delivery import Delivery
 from edged.transcripts.sinks.base import Sink
 from edged.transcripts.sinks.file import FileSink
 from tests.patience import PATIENCE_S
@@ -33,13 +33,12 @@ Backlog = tuple[str, int, tuple[BacklogRange, ...]]
 
 
 class Life:
-    """One process's books, below a directory of its own."""
+    """One process below a directory of its own: a daemon without a microphone, a server or backfill."""
 
     def __init__(
         self,
         base: Path,
         run: str,
-        loop: asyncio.AbstractEventLoop,
         *,
         enabled: bool = True,
         journal: Sink | None = None,
@@ -55,27 +54,39 @@ class Life:
         )
         self.sink: FileSink = FileSink(self.settings.transcripts.file)
         sinks: dict[str, Sink] = {"file": self.sink, "journal": journal} if journal else {"file": self.sink}
-        self.delivery = Delivery(sinks, 100, lambda event: self.books.delivered(event))
-        self.timeline, self.account = Timeline(RATE), PendingAudio()
+        self.daemon = Daemon(self.settings, None)
+        self.daemon.run_id = run
+        with patch.object(daemon, "make_sinks", lambda _: sinks):
+            self.daemon._wire()
+        self.daemon._backfill = self  # type: ignore[assignment]  # what would be transcribed is noted only
+        self.delivery, self.persistence = self.daemon._delivery, self.daemon._persistence
+        self.timeline, self.pending = self.daemon._timeline, self.daemon._sender.pending
         self.backlog: list[Backlog] = []
         self.evicted: list[tuple[object, ...]] = []
-        """Run, start and end of what the spool let go."""
+        """Run, start and end of the speech that the spool evicted."""
         self.lost_s = 0.0
-        """How much of that nobody has."""
-        self.books = Persistence(
-            self.settings,
-            run,
-            self.timeline,
-            self.delivery,
-            loop.call_soon_threadsafe,
-            lambda *backlog: self.backlog.append(backlog),
-            self._forget,
-            self.account,
-        )
+        """How much of that no sender has in memory."""
 
-    def _forget(self, *evicted: object) -> float:
+    def add(self, *backlog: Any) -> None:
+        """Take the place of `Backfill.add`."""
+        self.backlog.append(backlog)
+
+    def forget(self, *evicted: object) -> float:
+        """Take the place of `Backfill.forget`."""
         self.evicted.append(evicted)
         return self.lost_s
+
+    def report(self, run: str, event: SenderEvent | AudioMissing) -> None:
+        """Have a sender that transcribes a run report an event."""
+        self.daemon._on_sender_event(run, event)
+
+    def open_device(self, name: str) -> None:
+        """Have the source open a device."""
+        self.daemon._on_capture_event(SourceOpened(name, "as asked"))
+
+    async def open(self) -> None:
+        """Open the spool, and route what earlier processes left."""
+        self.daemon._on_recovery(await self.persistence.open())
 
     @property
     def records(self) -> list[Record]:
@@ -83,26 +94,28 @@ class Life:
         return records(self.base)
 
     def hear(self, start: int, end: int, pcm: bytes | None = None, *, over: bool = True) -> None:
-        """A segment that the gate let through."""
+        """Have the gate pass a segment."""
         anchor_s = self.timeline.observe(start, end - start, AT_S + start / RATE)
         pcm = pcm or bytes(2 * (end - start))
         for at in range(start, end, 1600):
             part = pcm[2 * (at - start) : 2 * (min(at + 1600, end) - start)]
             if at == start:
-                self.books.let(SegmentOpened(start))
-            self.books.let(SegmentAudio(at, part, ((at, at + len(part) // 2),)))
-            self.books.captured(Block(at, part, AT_S + at / RATE), anchor_s if at == start else None, let_to=end)
+                self.persistence.store_segment(SegmentOpened(start))
+            self.persistence.store_segment(SegmentAudio(at, part, ((at, at + len(part) // 2),)))
+            self.persistence.store_captured(
+                Block(at, part, AT_S + at / RATE), anchor_s if at == start else None, passed_to=end
+            )
         if over:
-            self.books.let(SegmentClosed(end))
+            self.persistence.store_segment(SegmentClosed(end))
 
     def utter(self, start: int, end: int, text: str = "ah", run: str | None = None) -> None:
-        """A lane has a record of these."""
+        """Have a sender report an utterance."""
         word = PlacedWord(start + 100, end - 100, text, text, 0.9, None)
-        self.books.effect(run or self.run, UtteranceReady(Utterance(start, end, (word,), "request", False)))
+        self.report(run or self.run, UtteranceReady(Utterance(start, end, (word,), "request", False)))
 
     async def waiting(self, run: str | None = None) -> list[tuple[int, int]]:
         """What the spool has of a run; all that was told before is stored by then."""
-        pieces = await self.books.load(run or self.run, 0, 1 << 40)
+        pieces = await self.persistence.load(run or self.run, 0, 1 << 40)
         return [(at, at + len(pcm) // 2) for at, pcm in pieces]
 
     async def written(self, count: int) -> list[Record]:
@@ -124,19 +137,19 @@ Body = Callable[[Life], Coroutine[Any, Any, None]]
 
 
 def live(base: Path, body: Body, run: str = "run-1", *, delivers: bool = True, **options: Any) -> None:
-    """A process that opens its books, does this, and ends in order."""
+    """Run a process that opens its spool, does this, and ends in order."""
 
     async def main() -> None:
-        one = Life(base, run, asyncio.get_running_loop(), **options)
-        await one.books.open()
+        one = Life(base, run, **options)
+        await one.open()
         try:
             if delivers:
                 one.delivery.start()
             await asyncio.wait_for(body(one), PATIENCE_S)
         finally:
-            await one.books.flush(5)
+            await one.daemon._records.flush(5)
             await one.delivery.close(5)
-            await one.books.close(5)
+            await one.persistence.close(5)
 
     asyncio.run(main())
 
@@ -187,6 +200,8 @@ def undecided(words: bool) -> Body:
         anchor_s = life.timeline.observe(0, 1600, AT_S)
         for at in range(start, end, 1600):
             pcm = SPOKEN.pcm[2 * at : 2 * (at + 1600)]
-            life.books.captured(Block(at, pcm, AT_S + at / RATE), anchor_s if at == 0 else None, let_to=0)
+            life.persistence.store_captured(
+                Block(at, pcm, AT_S + at / RATE), anchor_s if at == 0 else None, passed_to=0
+            )
 
     return before

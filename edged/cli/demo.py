@@ -25,7 +25,7 @@ from edged.model.cures import with_cure
 from edged.model.errors import ConfigurationError, ExitStatus, UsageError
 from edged.model.urls import without_secrets
 from edged.recognizer.pocketsphinx import MISSING
-from edged.service.log import ERASE
+from edged.service.log import ERASE_LINE
 from edged.testkit.virtual_microphone import VirtualMicrophone
 from edged.transcripts.sinks.console import DIM, NORMAL
 
@@ -295,6 +295,6 @@ def _print_event(text: str) -> None:
     if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         _print(text)
     elif os.environ.get("NO_COLOR"):
-        _print(ERASE + text)
+        _print(ERASE_LINE + text)
     else:
-        _print(f"{ERASE}{DIM}{text}{NORMAL}")
+        _print(f"{ERASE_LINE}{DIM}{text}{NORMAL}")

@@ -115,9 +115,17 @@ def _guarded(argv: list[str]) -> int:
 
 def _tell(problem: str, message_id: MessageId | None) -> None:
     """On standard error; as a service to the journal, which can explain it."""
-    from edged.service.log import explained, one_line, to_journal  # here, not above: `edged --version` does without
+    from edged.service.log import (
+        one_line,
+        send_with_message_id,
+        stderr_is_journal,
+    )  # here, not above: `edged --version` does without
 
-    if message_id is None or not to_journal() or not explained(one_line(problem), message_id, logging.ERROR):
+    if (
+        message_id is None
+        or not stderr_is_journal()
+        or not send_with_message_id(one_line(problem), message_id, logging.ERROR)
+    ):
         say(problem)
 
 

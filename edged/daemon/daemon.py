@@ -1,7 +1,10 @@
-"""Builds the parts and wires them: source -> intake -> lane -> records -> sinks, with the link beside the lane.
+"""The daemon: makes the parts, routes events between them, and owns the order of starting and stopping.
 
-Everything but reading the microphone and writing to the sinks happens in one event loop. Nothing here decides
-anything about audio or words; what it owns is the order of starting and stopping.
+    source -> gate -> sender <-> server;  sender -> record writer -> spool -> sinks;  backlog: spool -> backfill
+
+Nothing here decides anything about audio or words, and no part knows another that it does not own: each `_on_*` method
+takes the events of one part and passes them on. All of it runs in one event loop; only the source, the spool and the
+sinks have threads.
 """
 
 import asyncio
@@ -9,56 +12,61 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from edged.capture.capture_queue import CaptureQueue
 from edged.capture.factory import open_source
-from edged.capture.level import LevelMonitor, StallDetector, dbfs
-from edged.capture.source import CaptureCounters, Source
 from edged.capture.timeline import Timeline
 from edged.config.api_key import ApiKey
 from edged.config.settings import Settings
 from edged.daemon.backlog_report import BacklogReport
+from edged.daemon.capture_monitor import CaptureMonitor
 from edged.daemon.connection_text import describe_connection
 from edged.daemon.gate_feedback import teach
-from edged.daemon.persistence import Persistence
-from edged.daemon.shutdown import FLUSH_S, LEAST_FLUSH_S, flush_s, run_all
+from edged.daemon.persistence import Persistence, PersistenceEvent
+from edged.daemon.record_writer import RecordWriter
+from edged.daemon.recovery import Recovery
+from edged.daemon.run_records import RunRecordBuilders
+from edged.daemon.sender_monitor import SenderMonitor
+from edged.daemon.shutdown import FLUSH_S, LEAST_FLUSH_S, flush_s, raise_faults, run_all, start_task, wait_until
+from edged.daemon.state import DaemonState, StateReader
 from edged.daemon.stop_conditions import StopConditions
 from edged.daemon.summary import Summary
 from edged.gate.audio_gate import SegmentEvent
 from edged.gate.controller import GateController
-from edged.model import audio
-from edged.model.audio import Block, Overrun, SourceEnded, SourceEvent, SourceLost, SourceOpened
+from edged.model.audio import Block, Overrun, SignalChange, SourceEnded, SourceEvent, SourceLost, SourceOpened
 from edged.model.errors import ExitStatus
-from edged.model.message_ids import MessageId
 from edged.service import repeat_summary
-from edged.service.log import Outage, duration
+from edged.service.clock import Synchronization
 from edged.service.manager import ServiceManager
-from edged.service.repeat_summary import RepeatSummary
 from edged.service.standard_streams import STDOUT, watch_reader
-from edged.service.status import ServiceStatus
-from edged.stream.backfill import Backfill
+from edged.spool.model import AudioRequested, BacklogFound, RecordCommitted, RecoveredState, SpeechEvicted
+from edged.stream.backfill import AudioMissing, Backfill
 from edged.stream.client import ReconnectingClient
 from edged.stream.connection_limiter import ConnectionLimiter
-from edged.stream.events import BacklogHandedOver, BacklogRange, SenderEvent
+from edged.stream.events import AudioEvicted, AudioQuarantined, BacklogHandedOver, InterimText, SenderEvent
+from edged.stream.pending_audio import AudioReleased
 from edged.stream.sender import Sender
 from edged.stream.server_traits import ServerTraits
+from edged.stream.session import ServerNotice, ServerWarning
 from edged.stream.tls import tls_context
-from edged.transcripts import delivery
-from edged.transcripts.delivery import Delivery
-from edged.transcripts.sinks.registry import make_sinks, sinks_on_stdout
+from edged.stream.transcript_assembler import UtteranceReady
+from edged.transcripts.delivery import Delivery, DeliveryEvent, RecordEvicted, RecordsDelivered, SinkDied, SinkGone
+from edged.transcripts.sinks.registry import make_sinks, required_sinks, sinks_on_stdout
 
 log = logging.getLogger("edged")
 
 WATCH_S = 2.0
-"""How often a source that gives nothing is noticed: half of the wake-ups that a second would cost."""
+"""Interval of the checks for what nobody reports, such as a source that delivers nothing. A second would cost twice the
+wake-ups."""
 
 STOP_CAPTURE_S = 1.0
-"""The capture thread is between two reads within a period; one that hangs in the driver is left behind."""
+"""Wait for the capture thread at a stop. It comes from a read within a period; one that hangs is left behind."""
 
 
 class Daemon:
-    """One run. `run` returns its exit status; `summary` tells what it came to."""
+    """One run of the daemon. `run` returns its exit status; `state` and `summary` can be read while it runs."""
 
     def __init__(self, settings: Settings, key: ApiKey | None) -> None:
         self._settings = settings
@@ -66,111 +74,139 @@ class Daemon:
         self._rate = settings.capture.rate
         self.run_id = uuid.uuid4().hex[:12]
         self._timeline = Timeline(self._rate)
-        self._hearing = GateController(settings.gate, self._rate)
-        spools = settings.spool.enabled
+        self._manager = ServiceManager()
+        self._capture_monitor = CaptureMonitor(settings, self._manager)
+        self._gate = GateController(settings.gate, self._rate)
         self._traits = ServerTraits(settings.deepgram)
-        self._lane = Sender(
+        self._sender = Sender(
             settings.deepgram,
             self._rate,
             utterance_max_s=settings.transcripts.max_s,
             keep_max_s=settings.replay.max_s,
-            hand_over_s=settings.backfill.after_s if spools else None,
+            hand_over_s=settings.backfill.after_s if settings.spool.enabled else None,
             gated=settings.gate.enabled,
             traits=self._traits,
         )
         self._tls = tls_context(settings.deepgram)
-        self._share = ConnectionLimiter(2 if settings.backfill.enabled else 1)
-        self._repeats = RepeatSummary(log)
-        self._microphone = Outage(log, "microphone", each_reason=True, repeats=self._repeats)
-        self._signals: dict[MessageId | None, Outage] = {}
-        self._watch, self._loudness = StallDetector(), LevelMonitor()
-        self._manager = ServiceManager()
-        self._backlog = BacklogReport(settings.backfill.after_s, time.monotonic())
-        self._captured = self._holes = self._dropped = 0
-        self._expected: int | None = None
-        self._priming = False
+        self._limiter = ConnectionLimiter(2 if settings.backfill.enabled else 1)
+        self._backlog_report = BacklogReport(settings.backfill.after_s, time.monotonic())
+        self._sender_monitor = SenderMonitor("spool" if settings.spool.enabled else "replay")
+        self._needs_priming = False
+        self._late_recoveries: list[asyncio.Task[None]] = []
         self._undelivered: dict[str, int] = {}
-        """By sink: how many records it lacks at the end."""
+        """Records that each sink lacks at the end."""
+
+    # -- wire, start, run, stop ---------------------------------------------------------------------------------------
 
     async def run(self) -> ExitStatus:
-        """Run until the recording ends or a signal stops it. Raises ConfigurationError or SourceMismatch at first."""
-        loop = asyncio.get_running_loop()
-        self._stopping = StopConditions(self._settings.daemon.stop_s, self._reload)
-        self._handover = CaptureQueue(lambda: loop.call_soon_threadsafe(self._on_captured), self._rate)
-        self._source: Source = open_source(self._settings.capture, self._handover.put)
-        async with self._manager.starting("opening the microphone"):
-            missing = await asyncio.to_thread(self._source.check)
-        recording = self._settings.capture.source == "wav"
-        if missing and not recording:  # what is wrong with a recording is told when it is played
-            self._lane.source_lost()
-            self._microphone.failed(missing.reason, missing.message_id)
-            self._manager.lost(missing.message_id)
-        transcripts = self._settings.transcripts
-        # Delivery, Books and Backfill need each other: what a later one does is looked up when it is called.
-        self._delivery = Delivery(make_sinks(transcripts), transcripts.max_pending, self._on_delivery)
-        self._books = Persistence(
-            self._settings,
-            self.run_id,
-            self._timeline,
-            self._delivery,
-            loop.call_soon_threadsafe,
-            self._take_up,
-            lambda run, start, end: self._backfill.forget(run, start, end),
-            self._lane.pending,
-        )
-        self._link = self._make_link(self._lane, self._on_effect)
-        self._backfill = Backfill(self._settings, self._books.load, self._make_link, self._books.effect, self._traits)
-        async with self._manager.starting("opening the spool"):
-            await self._books.open()
-        self._delivery.start()
-        if sinks_on_stdout(transcripts.sinks):
-            watch_reader(loop, STDOUT, self._delivery.reopen)
+        """Run until the recording ends or a signal stops it.
+
+        Raises ConfigurationError or SourceMismatchError before anything starts.
+        """
+        self._wire()
+        await self._open()
         self._stopping.handle_signals()
         try:
             return await self._run()
         finally:
             self._stopping.ignore_signals()
 
-    def _make_link(self, lane: Sender, on_effect: Callable[[SenderEvent], None]) -> ReconnectingClient:
-        return ReconnectingClient(self._settings, lane, self._key, self._tls, self._share, on_effect)
+    def _wire(self) -> None:
+        """Make the parts that need the event loop. Each one gets those made before it, and reports to `_on_*`."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        transcripts, clock = settings.transcripts, Synchronization()
+        self._stopping = StopConditions(settings.daemon.stop_s, self._reload)
+        self._queue = CaptureQueue(partial(loop.call_soon_threadsafe, self._on_captured), self._rate)
+        self._source = open_source(settings.capture, self._queue.put)
+        self._delivery = Delivery(make_sinks(transcripts), transcripts.max_pending, self._on_delivery_event)
+        sinks = required_sinks(transcripts.sinks)
+        self._persistence = Persistence(
+            settings, self.run_id, sinks, clock, loop.call_soon_threadsafe, self._on_persistence_event
+        )
+        self._builders = RunRecordBuilders(settings, self.run_id, self._timeline, clock)
+        self._records = RecordWriter(self._builders, self._persistence, self._delivery)
+        self._client = self._make_client(self._sender, self._on_live_event)
+        self._backfill = Backfill(
+            settings, self._persistence.load, self._make_client, self._on_sender_event, self._traits
+        )
+        self._reader = StateReader(
+            settings=settings,
+            run_id=self.run_id,
+            capture=self._capture_monitor,
+            source=self._source,
+            gate=self._gate,
+            sender=self._sender,
+            client=self._client,
+            backfill=self._backfill,
+            senders=self._sender_monitor,
+            persistence=self._persistence,
+            records=self._records,
+            delivery=self._delivery,
+        )
 
-    def _take_up(self, run: str, rate: int, stretches: tuple[BacklogRange, ...]) -> None:
-        """What waits of an earlier run."""
-        self._backlog.found(sum(stretch.end - stretch.start for stretch in stretches) / rate)
-        self._backfill.add(run, rate, stretches)
+    def _make_client(self, sender: Sender, on_event: Callable[[SenderEvent], None]) -> ReconnectingClient:
+        return ReconnectingClient(self._settings, sender, self._key, self._tls, self._limiter, on_event)
+
+    async def _open(self) -> None:
+        """Find the microphone, open the spool, and start the sinks."""
+        is_recording = self._settings.capture.source == "wav"
+        async with self._manager.starting("opening the microphone"):
+            missing = await asyncio.to_thread(self._source.check)
+        if missing and not is_recording:  # a fault of a recording is reported when it is played
+            self._sender.source_lost()
+            self._capture_monitor.lost(missing)
+        async with self._manager.starting("opening the spool"):
+            self._on_recovery(await self._persistence.open())
+        self._delivery.start()
+        if sinks_on_stdout(self._settings.transcripts.sinks):
+            watch_reader(asyncio.get_running_loop(), STDOUT, self._delivery.reopen)
 
     async def _run(self) -> ExitStatus:
-        self._hearing.announce()
+        self._gate.announce()
         self._source.start()
         self._manager.ready()
-        self._tell_status()
-        link = asyncio.create_task(self._link.run(), name="link")
-        backfill = asyncio.create_task(self._backfill.run(), name="backfill")
-        watch = asyncio.create_task(self._look_after(), name="watch")
-        stop = asyncio.create_task(self._stopping.requested.wait(), name="stop")
-        hurry = asyncio.create_task(self._stopping.hurried.wait(), name="hurry")
-        tasks: list[asyncio.Task[Any]] = [link, backfill, watch, stop, hurry]
+        self._show_status()
+        client = start_task(self._client.run(), "client")
+        backfill = start_task(self._backfill.run(), "backfill")
+        checks = start_task(self._check_regularly(), "checks")
+        stop = start_task(self._stopping.requested.wait(), "stop")
+        hurry = start_task(self._stopping.hurried.wait(), "hurry")
         deadline = time.monotonic() + FLUSH_S
         try:
-            await asyncio.wait([link, backfill, watch, stop], return_when=asyncio.FIRST_COMPLETED)
-            for task in (link, backfill, watch):
-                if task.done():
-                    task.result()  # none ends before a stop, but by a fault of our own
+            await asyncio.wait([client, backfill, checks, stop], return_when=asyncio.FIRST_COMPLETED)
+            raise_faults(client, backfill, checks)
             wait_s = self._settings.capture.end_wait_s if self._stopping.ended else self._settings.daemon.stop_s
             deadline = time.monotonic() + wait_s
             self._manager.stopping(wait_s, STOP_CAPTURE_S + 2 * FLUSH_S)
-            self._tell_status()
+            self._show_status()
             await self._stop_capture(min(STOP_CAPTURE_S, wait_s))
-            self._link.finish()
-            await self._last_words(link, backfill, hurry, wait_s)
+            self._client.finish()
+            await self._wait_for_finals(client, backfill, hurry, wait_s)
         finally:
             await run_all(
-                lambda: self._cancel(tasks),
-                lambda: self._books.flush(LEAST_FLUSH_S),
-                lambda: self._deliver(flush_s(deadline - time.monotonic())),
-                lambda: self._books.close(FLUSH_S),
+                partial(self._cancel, [client, backfill, checks, stop, hurry]),
+                partial(self._records.flush, LEAST_FLUSH_S),
+                partial(self._close_sinks, deadline),
+                partial(self._persistence.close, FLUSH_S),
             )
-        return self._status()
+        return self._exit_status()
+
+    async def _stop_capture(self, timeout_s: float) -> None:
+        if not await asyncio.to_thread(self._source.stop, timeout_s):
+            log.warning("the capture thread hangs in the sound driver; it is left behind")
+        self._on_captured()
+        self._end_segment()
+
+    async def _wait_for_finals(
+        self, client: asyncio.Task[Any], backfill: asyncio.Task[Any], hurry: asyncio.Task[Any], wait_s: float
+    ) -> None:
+        """Wait for the results of live speech. At a recording's end wait for the backlog too; else it stays spooled."""
+        until_s = time.monotonic() + wait_s
+        has_pending = self._sender.backlog or self._sender.session
+        if (not has_pending or await wait_until(until_s, client, hurry)) and self._stopping.ended:
+            self._backfill.finish()  # not before: the client may still have handed backlog over
+            await wait_until(until_s, backfill, hurry)
+        raise_faults(client, backfill)
 
     async def _cancel(self, tasks: list[asyncio.Task[Any]]) -> None:
         self._source.stop(0)  # after a fault it still runs, and soon there is no loop to deliver to
@@ -178,72 +214,18 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _deliver(self, timeout_s: float) -> None:
-        self._undelivered = await self._delivery.close(timeout_s)
+    async def _close_sinks(self, deadline_s: float) -> None:
+        self._undelivered = await self._delivery.close(flush_s(deadline_s - time.monotonic()))
 
-    async def _last_words(
-        self, link: asyncio.Task[None], backfill: asyncio.Task[None], hurry: asyncio.Task[Any], wait_s: float
-    ) -> None:
-        """Wait for what a lane has to say. At a recording's end for the backlog too; at a stop that stays spooled."""
-        until = time.monotonic() + wait_s
-
-        async def ended(task: asyncio.Task[None]) -> bool:
-            left_s = until - time.monotonic()
-            if left_s > 0 and not hurry.done():
-                await asyncio.wait({task, hurry}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            return task.done()
-
-        speaks = self._lane.backlog or self._lane.session
-        if (not speaks or await ended(link)) and self._stopping.ended:
-            self._backfill.finish()  # not before: the link may still have handed something over
-            await ended(backfill)
-        for task in (link, backfill):
-            if task.done():
-                task.result()
-
-    def _status(self) -> ExitStatus:
+    def _exit_status(self) -> ExitStatus:
         for sink, records in self._undelivered.items():
             log.warning("sink %s: stopped with %d record%s undelivered", sink, records, "s"[: records != 1])
-        left_s = self._left_s
+        left_s = self._reader.backlog_s
         if left_s:
-            log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, self._books.fate)
+            log.warning("stopped with %.1f s of speech not transcribed: %s", left_s, self._persistence.fate)
         if left_s or any(sink in self._delivery.required for sink in self._undelivered):
             return ExitStatus.SPEECH_LEFT
         return ExitStatus.INTERRUPTED if self._stopping.interrupted else ExitStatus.OK
-
-    @property
-    def _left_s(self) -> float:
-        return self._lane.pending.pending_speech_samples / self._rate + self._backfill.left_s
-
-    @property
-    def summary(self) -> Summary:
-        """What the run came to so far."""
-        counts, behind, heard = self._books.counts, self._backfill.totals, self._source.counters
-        sent_s = self._lane.sent_samples / self._rate + behind.sent_s
-        return Summary(
-            run=self.run_id,
-            captured_s=self._captured / self._rate,
-            sent_s=sent_s,
-            keepalives=self._lane.keepalives,
-            connections=self._link.counts.connections + behind.connections,
-            reconnects=self._link.counts.reconnects + behind.reconnects,
-            utterances=counts.utterances,
-            words=counts.words,
-            holes=self._holes,
-            evicted_s=counts.evicted_s,
-            left_s=self._left_s,
-            ignored_messages=counts.ignored_messages,
-            peak_dbfs=dbfs(heard.peak) if self._captured else None,
-            clipped=heard.clipped_samples,
-            overruns=heard.overruns,
-            lost_s=heard.lost_samples / self._rate,
-            dropped_s=self._dropped / self._rate,
-            judged_late_s=self._hearing.late_s,
-            given_up=self._hearing.suspensions,
-            usd_estimated=sent_s / 60 * self._settings.deepgram.usd_per_minute,
-        )
-
-    # -- sinks --------------------------------------------------------------------------------------------------------
 
     def _reload(self) -> None:
         log.info("reopening files")
@@ -251,157 +233,164 @@ class Daemon:
         self._delivery.reopen()
         self._manager.ready()
 
-    def _on_delivery(self, event: delivery.DeliveryEvent) -> None:
-        self._books.delivered(event)
-        if isinstance(event, delivery.SinkGone) and not self._delivery.sinks:
-            self._stopping.output_closed()
+    # -- state --------------------------------------------------------------------------------------------------------
 
-    # -- audio --------------------------------------------------------------------------------------------------------
+    @property
+    def state(self) -> DaemonState:
+        """Snapshot of the running daemon."""
+        return self._reader.state()
 
-    async def _stop_capture(self, timeout_s: float) -> None:
-        if not await asyncio.to_thread(self._source.stop, timeout_s):
-            log.warning("the capture thread hangs in the sound driver; it is left behind")
-        self._on_captured()
-        for event in self._hearing.finish():
-            self._let(event)
+    @property
+    def summary(self) -> Summary:
+        """Summary of the run so far."""
+        return self._reader.summary()
 
-    async def _look_after(self) -> None:
-        """What nobody reports by himself: a source that gives nothing, a card that stalls, a backlog."""
+    def _show_status(self) -> None:
+        if self._manager.listens:
+            self._manager.show(self.state.service_status())
+
+    # -- what nobody reports ------------------------------------------------------------------------------------------
+
+    async def _check_regularly(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
             repeat_summary.tick()
-            counters = self._source.counters
-            if not self._stopping.requested.is_set():
-                self._watch_blocks(counters)
-            self._tell_loudness(counters)
-            self._manager.turn(counters.heartbeat_s, open=counters.last_block_s is not None)
-            self._tell_status()
-            self._books.tick()
-            self._lane.allow_handover(self._books.keeps_backlog)
-            self._backfill.set_urgent(presses=self._books.backlog_presses)
-            self._tell_backlog()
+            self._check_source()
+            self._show_status()
+            self._check_backlog()
 
-    def _watch_blocks(self, counters: CaptureCounters) -> None:
-        now_s = time.monotonic()
-        if told := self._watch.check(now_s, counters.last_block_s):
-            self._on_signal(told)
-        if self._watch.wants_reopening(now_s):
+    def _check_source(self) -> None:
+        counters = self._source.counters
+        if not self._stopping.requested.is_set() and self._capture_monitor.source_hangs(counters):
             self._source.reopen()
+        self._capture_monitor.check_level(counters, is_open=self._settings.gate.enabled and self._gate.is_open)
+        self._capture_monitor.heartbeat(counters)
 
-    def _tell_loudness(self, counters: CaptureCounters) -> None:
-        if self._settings.capture.source == "alsa":  # a recording is as it is
-            is_open = self._settings.gate.enabled and self._hearing.is_open
-            if text := self._loudness.check(
-                counters.peak, counters.clipped_samples, counters.dc_offset, is_open=is_open
-            ):
-                log.warning("microphone: %s", text)
+    def _check_backlog(self) -> None:
+        self._persistence.tick()
+        raise_faults(*self._late_recoveries)
+        self._late_recoveries = [task for task in self._late_recoveries if not task.done()]
+        self._sender.allow_handover(self._persistence.keeps_backlog)
+        self._backfill.set_urgent(presses=self._persistence.is_near_limit)
+        self._backlog_report.log(time.monotonic(), self._reader.backlog_s, describe_connection(self._client))
 
-    def _tell_status(self) -> None:
-        """`systemctl status` shows it."""
-        if not self._manager.listens:
-            return
-        link, backlog_s = self._link, self._left_s
-        self._manager.tell(
-            ServiceStatus(
-                link=describe_connection(link, is_streaming=backlog_s > 0),
-                retry_s=None if link.retry_at_s is None else max(0.0, link.retry_at_s - time.monotonic()),
-                backlog_s=backlog_s,
-                waiting=max((counts.pending for counts in self._delivery.counts().values()), default=0),
-                sink_fault=self._delivery.fault,
-            )
-        )
-
-    def _tell_backlog(self) -> None:
-        told = self._backlog.look(time.monotonic(), self._left_s)
-        if told is None:
-            return
-        left = duration(told.left_s)
-        if told.done_s is not None:
-            log.info("backlog: %s of speech, done in about %s", left, duration(told.done_s))
-        else:
-            text = "backlog: %s of speech, and it does not shrink (%s)"
-            log.warning(text, left, describe_connection(self._link), extra={"message_id": MessageId.BACKLOG})
+    # -- events of the source and the gate ----------------------------------------------------------------------------
 
     def _on_captured(self) -> None:
-        self._priming = self._lane.wants_priming()  # blocks that come together prime it together
-        for item in self._handover.take():
-            self._on_item(item)
-        self._tell_dropped()
-        self._source.set_read_interval(0.0 if self._lane.wants_priming() else self._hearing.read_interval_s)
+        self._needs_priming = self._sender.wants_priming()  # blocks that come together prime it together
+        for event in self._queue.take():
+            self._on_capture_event(event)
+        self._capture_monitor.dropped(self._queue.dropped_samples)
+        self._source.set_read_interval(0.0 if self._sender.wants_priming() else self._gate.read_interval_s)
 
-    def _tell_dropped(self) -> None:
-        """Once each time that this loop stood still for longer than the hand-over holds."""
-        lost = self._handover.dropped_samples - self._dropped
-        if lost:
-            self._dropped += lost
-            text = (
-                f"{lost / self._rate:.1f} s of audio lost: edged stood still for too long; is this machine overloaded?"
-            )
-            self._repeats.log(logging.WARNING, text)
-
-    def _on_item(self, item: SourceEvent) -> None:
-        match item:
+    def _on_capture_event(self, event: SourceEvent) -> None:
+        match event:
             case Block():
-                self._on_block(item)
-            case SourceOpened(device, granted):
-                self._repeats.log(logging.INFO, f"capturing {device}: {granted}")
-                self._books.device = device
-                self._manager.captures(device)
-                self._microphone.over()
-                self._lane.source_opened()
-                self._link.wake()
-            case SourceLost(reason, message_id):
-                self._microphone.failed(reason, message_id)
-                self._signals.clear()  # what is wrong with its signal after its return is news again
-                self._manager.lost(message_id)
-                self._lane.source_lost()
-                for event in self._hearing.finish():  # what was said so far is not held back until it returns
-                    self._let(event)
-                self._link.wake()
-            case Overrun(lost, late_from):
+                self._on_block(event)
+            case SourceOpened(device):
+                self._capture_monitor.opened(event)
+                self._persistence.set_device(device)
+                self._builders.set_device(device)
+                self._sender.source_opened()
+                self._client.wake()
+            case SourceLost():
+                self._capture_monitor.lost(event)
+                self._sender.source_lost()
+                self._end_segment()  # what was said so far need not wait for the source's return
+                self._client.wake()
+            case Overrun(lost_samples, late_from):
                 if late_from is not None:
-                    self._holes += 1
-                    self._books.redated(self._timeline.shift(late_from, lost / self._rate))
-                self._repeats.log(logging.WARNING, f"overrun: {1000 * lost / self._rate:.0f} ms of audio lost")
-            case audio.SignalChange():
-                self._on_signal(item)
+                    self._persistence.redate(self._timeline.shift(late_from, lost_samples / self._rate))
+                self._capture_monitor.overrun(event)
+            case SignalChange():
+                self._capture_monitor.signal_changed(event)
             case SourceEnded():
-                self._lane.source_lost()
+                self._sender.source_lost()
                 self._stopping.recording_ended()
 
     def _on_block(self, block: Block) -> None:
-        self._manager.block()
-        length = block.end - block.position
-        if self._expected is not None and block.position != self._expected:
-            self._holes += 1
-        self._expected = block.end
-        self._captured += length
-        anchor_s = self._timeline.observe(block.position, length, block.at_s)
-        let = self._hearing.feed(block, forced=self._priming)
-        for event in let:
-            self._let(event)
-        self._books.captured(block, anchor_s, self._hearing.passed_to)
-        if let:
-            self._link.wake()
+        self._capture_monitor.block(block)
+        anchor_s = self._timeline.observe(block.position, block.end - block.position, block.at_s)
+        events = self._gate.feed(block, forced=self._needs_priming)
+        for event in events:
+            self._on_segment_event(event)
+        self._persistence.store_captured(block, anchor_s, self._gate.passed_to)
+        if events:
+            self._client.wake()
 
-    def _let(self, event: SegmentEvent) -> None:
-        self._books.let(event)
-        for effect in self._lane.feed(event):
-            self._on_effect(effect)
+    def _end_segment(self) -> None:
+        for event in self._gate.finish():
+            self._on_segment_event(event)
 
-    def _on_effect(self, effect: SenderEvent) -> None:
-        teach(self._hearing, effect)
-        if isinstance(effect, BacklogHandedOver):
-            self._backfill.add(self.run_id, self._rate, effect.stretches, effect.sent_to)
+    def _on_segment_event(self, event: SegmentEvent) -> None:
+        self._persistence.store_segment(event)
+        for sender_event in self._sender.feed(event):
+            self._on_live_event(sender_event)
+
+    # -- events of the senders ----------------------------------------------------------------------------------------
+
+    def _on_live_event(self, event: SenderEvent) -> None:
+        teach(self._gate, event)
+        if isinstance(event, BacklogHandedOver):
+            self._backfill.add(self.run_id, self._rate, event.stretches, event.sent_to)
         else:
-            self._books.effect(self.run_id, effect)
+            self._on_sender_event(self.run_id, event)
 
-    def _on_signal(self, told: audio.SignalChange) -> None:
-        self._manager.signal(told)
-        outage = self._signals.setdefault(
-            told.message_id, Outage(log, "microphone", each_reason=True, repeats=self._repeats)
-        )
-        if told.fault:
-            outage.failed(told.text, told.message_id)
-        else:
-            outage.over(told.text)
+    def _on_sender_event(self, run: str, event: SenderEvent | AudioMissing) -> None:
+        """Route what the live sender or backfill has to say about a run."""
+        match event:
+            case UtteranceReady(utterance):
+                self._sender_monitor.transcribed()
+                self._records.write(run, utterance)
+            case AudioReleased(start, end, "silence" | "evicted"):
+                self._persistence.release(run, start, end)
+            case InterimText(text):
+                self._delivery.show_interim(text)
+            case AudioEvicted(samples):
+                limit = f"replay.max_s = {self._settings.replay.max_s:g}"
+                self._sender_monitor.evicted(self._builders.seconds(run, samples), limit)
+            case AudioMissing(samples):
+                self._sender_monitor.missing(self._builders.seconds(run, samples))
+            case AudioQuarantined(samples):
+                self._sender_monitor.quarantined(self._builders.seconds(run, samples))
+            case ServerNotice() | ServerWarning():
+                self._sender_monitor.notice(event)
+
+    # -- events of persistence and the sinks --------------------------------------------------------------------------
+
+    def _on_recovery(self, recovery: Recovery) -> None:
+        """Deliver what sinks lack of earlier processes, and have what waits transcribed."""
+        for record, sinks in recovery.undelivered:
+            self._delivery.submit(record, sinks)
+        for found in recovery.backlogs:
+            run = found.run.run
+            self._builders.add(found.run, here=found.same_boot)
+            self._backlog_report.found(sum(end - start for start, end, _ in found.ranges) / run.rate)
+            self._backfill.add(run.run, run.rate, found.ranges)
+
+    async def _recover_late(self, state: RecoveredState) -> None:
+        self._on_recovery(await self._persistence.recover(state))
+
+    def _on_persistence_event(self, event: PersistenceEvent) -> None:
+        match event:
+            case RecordCommitted(record, durable):
+                self._records.committed(record, durable=durable)
+            case SpeechEvicted(run, start, end, _, bound):
+                # What a sender has in memory is not lost.
+                if lost_s := self._backfill.forget(run, start, end):
+                    self._sender_monitor.evicted(lost_s, f"spool.{bound}")
+            case AudioRequested(run, ranges) if run == self.run_id:
+                self._persistence.store_again(ranges, self._sender.pending)
+            case BacklogFound(state):
+                self._late_recoveries.append(start_task(self._recover_late(state), "late recovery"))
+
+    def _on_delivery_event(self, event: DeliveryEvent) -> None:
+        match event:
+            case RecordsDelivered(sink, ids):
+                self._persistence.mark_delivered(sink, ids)
+            case RecordEvicted(sink, id_):
+                self._persistence.mark_delivered(sink, [id_])
+            case SinkDied(_, error):
+                raise error
+            case SinkGone() if not self._delivery.sinks:
+                self._stopping.output_closed()

@@ -14,23 +14,25 @@ from edged.model.errors import ExitStatus
 from edged.service.threads import DetachedThreads
 
 M_ARENA_MAX = -8
-"""Of glibc's mallopt(3)."""
+"""Parameter of glibc's mallopt(3): the number of heaps."""
 
-TIDY_S = 600.0
-"""How often Python gives back the tuples that it keeps for reuse. Their lists grow for hours, to a megabyte or more: a
-`tuple()` of a generator takes from one list, and goes to another when it dies. Only a full collection empties them, and
-Python itself makes none in an hour. What was there at the beginning is left out of it: so it takes a millisecond."""
+COLLECT_S = 600.0
+"""Interval of full garbage collections, which give back the tuples that Python keeps for reuse.
+
+Their lists grow for hours, to a megabyte or more: a `tuple()` of a generator takes from one list, and goes to another
+when it dies. Only a full collection empties them, and Python itself makes none in an hour. Objects of the start are
+frozen, so a collection takes a millisecond."""
 
 
 def run(settings: Settings, key: ApiKey | None, on_end: Callable[[Summary], None]) -> ExitStatus:
-    """Run the daemon in an event loop of its own. A fault of ours, in a callback or in any thread, ends it: raised."""
+    """Run the daemon in an event loop of its own. Raises a fault of ours in a callback or any thread."""
     _share_one_heap()
     daemon = Daemon(settings, key)
 
     async def main() -> ExitStatus:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(DetachedThreads())
-        keep_tidy(loop.call_later)
+        collect_regularly(loop.call_later)
         faults: list[BaseException] = []
 
         def failed(error: BaseException) -> None:
@@ -64,23 +66,24 @@ def run(settings: Settings, key: ApiKey | None, on_end: Callable[[Summary], None
     return status
 
 
-def keep_tidy(call_later: Callable[[float, Callable[[], None]], object]) -> None:
-    """See `TIDY_S`; `call_later` is the loop's."""
+def collect_regularly(call_later: Callable[[float, Callable[[], None]], object]) -> None:
+    """Collect garbage every `COLLECT_S`; `call_later` is the loop's."""
 
-    def tidy() -> None:
+    def collect() -> None:
         if gc.get_freeze_count():
             gc.collect()
         else:
             gc.freeze()
-        call_later(TIDY_S, tidy)
+        call_later(COLLECT_S, collect)
 
-    call_later(TIDY_S, tidy)
+    call_later(COLLECT_S, collect)
 
 
 def _share_one_heap() -> None:
-    """Once, before there are threads: glibc gives each a heap of its own, so that none waits for another.
+    """Have all threads share one heap, which saves a megabyte of resident memory; call it before there are threads.
 
-    Here one runs at a time anyway, and each heap keeps what it once held: a megabyte less of resident memory.
+    glibc gives each thread a heap of its own, so that none waits for another. Python runs one at a time anyway, and
+    each heap keeps what it once held.
     """
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # musl has none, and no such heaps
         mallopt(M_ARENA_MAX, 1)

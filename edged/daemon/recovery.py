@@ -1,114 +1,122 @@
-"""What an earlier process left behind, made into what this one works with: segments to transcribe."""
+"""Recovery: what earlier processes left, as one value. The daemon routes it; nothing here calls another part.
+
+Three places know something: the spool, the ring of a process that was killed, and the sinks. A crash may have come
+between a record's commit, its delivery and its mark, so the sinks are read before anything is delivered again.
+Look here first when a word was transcribed or delivered twice after a restart.
+"""
 
 import asyncio
-import dataclasses
 import logging
 from collections import defaultdict
-from pathlib import Path
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from msgspec.structs import replace
-
-from edged.config.settings import CaptureSettings, GateSettings, TranscriptsSettings
-from edged.gate.audio_gate import AudioGate, SegmentAudio, SegmentEvent
-from edged.gate.detectors import webrtc
-from edged.gate.gate import SegmentClosed, SegmentOpened
-from edged.model.audio import BYTES_PER_SAMPLE, Block
-from edged.model.cures import with_cure
+from edged.config.settings import Settings, TranscriptsSettings
+from edged.daemon import ring_recovery
+from edged.gate.audio_gate import SegmentEvent
 from edged.model.errors import SinkError
-from edged.model.ranges import Range, Ranges
-from edged.service.clock import boottime_s
-from edged.spool.capture_time import Anchor, age_s
-from edged.spool.model import RecoveredState, RunBacklog, RunInfo, StoredRange
-from edged.spool.ring import RingContents, read_ring
+from edged.model.message_ids import MessageId
+from edged.model.ranges import Ranges
+from edged.model.record import Record
+from edged.service.log import duration
+from edged.spool.model import RecoveredState, RunBacklog
+from edged.spool.ring import RingContents
 from edged.stream.events import BacklogRange
-from edged.transcripts.reconciliation import ReadbackQuery, SinkContents
+from edged.transcripts.reconciliation import ReadbackQuery, Reconciliation, SinkContents, reconcile
 from edged.transcripts.sinks.registry import readbacks, sinks_that_accept_before_storing
 
 log = logging.getLogger("edged")
 
-BLOCK_S: Final = 0.1
-"""What a ring's audio is judged by, as a microphone's is."""
 
-WARM_S: Final = 1.0
-"""webrtcvad takes the first frames that it hears for a voice, whatever is in them: it hears what comes before, or the
-beginning itself."""
+class RecoveredAudio(NamedTuple):
+    """Audio of a killed process that its spool lacks: what a new gate passed of its ring."""
 
-
-def left_behind(ring: Path) -> RingContents | None:
-    """What was captured before a kill and not decided yet; blocks."""
-    try:
-        kept = read_ring(ring)
-        if kept is None and ring.exists():
-            log.warning("%s makes no sense, or is another version's: what was undecided in it is lost", ring)
-    except OSError as error:
-        log.warning("%s can't be read (%s): what was undecided in it is lost", ring, with_cure(error))
-        return None
-    return kept
+    backlog: RunBacklog
+    events: list[SegmentEvent]
 
 
-def judged_again(kept: RingContents, settings: GateSettings, after: int = 0) -> list[SegmentEvent]:
-    """What the gate lets through of it, if one voiced frame is enough: the rest of the word was never captured.
+class RecoveredBacklog(NamedTuple):
+    """Speech of an earlier run that still has no transcript."""
 
-    What lies before `after` is known from elsewhere.
+    run: RunBacklog
+    """The run, and how to date its audio."""
+    ranges: tuple[BacklogRange, ...]
+    same_boot: bool
+    """Whether the run was in this boot: this boot's clock dates it then."""
+
+
+class Recovery(NamedTuple):
+    """Everything that earlier processes left."""
+
+    audio: RecoveredAudio | None = None
+    """Audio to store in the spool; it is part of `backlogs` too."""
+    delivered: Mapping[str, set[str]] = {}
+    """By sink: ids of records that the sink has, and that the spool still lists as undelivered."""
+    adopted: Sequence[tuple[Record, tuple[str, ...]]] = ()
+    """Records that sinks have and the spool lost, with those sinks. They are committed again, word for word."""
+    undelivered: Sequence[tuple[Record, tuple[str, ...]]] = ()
+    """Records, each with the sinks that still lack it."""
+    backlogs: Sequence[RecoveredBacklog] = ()
+    """Speech to transcribe, oldest run first."""
+
+
+async def recover(
+    state: RecoveredState, ring: RingContents | None, settings: Settings, sinks: Sequence[str]
+) -> Recovery:
+    """Return what earlier processes left, from the spool's `state`, the contents of a ring and the sinks.
+
+    `sinks` are those that a record waits for.
     """
-    gate = replace(settings, onset_ms=settings.frame_ms)
-    start = max(kept.position, kept.passed_to, after)
-    begins = (start - kept.position) * BYTES_PER_SAMPLE
-    detector = webrtc(gate.aggressiveness, kept.rate)
-    warm, frame = round(WARM_S * kept.rate) * BYTES_PER_SAMPLE, gate.frame_ms * kept.rate // 1000 * BYTES_PER_SAMPLE
-    before = kept.pcm[max(0, begins - warm) : begins] or kept.pcm[:warm]
-    for low in range(0, len(before) - frame + 1, frame):
-        detector(before[low : low + frame])
-    intake = AudioGate(gate, kept.rate, detector)
-    size = round(BLOCK_S * kept.rate)
-    let: list[SegmentEvent] = []
-    for low, high in Ranges(kept.holes).gaps(start, kept.position + len(kept.pcm) // BYTES_PER_SAMPLE):
-        for at in range(low, high, size):
-            first, last = at - kept.position, min(at + size, high) - kept.position
-            pcm = kept.pcm[first * BYTES_PER_SAMPLE : last * BYTES_PER_SAMPLE]
-            let += intake.feed(Block(at, pcm, kept.at_s + first / kept.rate))
-    return let + intake.finish()
+    if state.unreadable_records:
+        log.error("%d records in the spool can't be read by this version and stay there", state.unreadable_records)
+    audio = _recover_audio(ring, state, settings) if ring else None
+    if audio:
+        state = ring_recovery.merge_backlog(state, audio.backlog)
+    reconciled = await _reconcile(state, settings.transcripts, sinks)
+    transcribed: dict[str, Ranges] = defaultdict(Ranges)
+    for record, _ in reconciled.adopted:
+        transcribed[record.run].add(record.from_, record.to)
+    backlogs = [
+        RecoveredBacklog(backlog, ranges, backlog.run.boot_id == state.boot_id)
+        for backlog in state.backlogs
+        if (ranges := untranscribed(backlog, transcribed[backlog.run.run]))
+    ]
+    for found in backlogs:
+        log.info(
+            "%.1f s of speech of an earlier run wait to be transcribed; the oldest was said %s ago",
+            sum(end - start for start, end, _ in found.ranges) / found.run.run.rate,
+            duration(found.run.age_s),
+        )
+    return Recovery(audio, reconciled.delivered, reconciled.adopted, reconciled.to_deliver, backlogs)
 
 
-def known_to(recovered: RecoveredState, run: str) -> int:
-    """Up to where the spool knows the run's audio: it is taken in order, so that what lies before was dealt with."""
-    ends = [stretch.end for backlog in recovered.backlogs if backlog.run.run == run for stretch in backlog.ranges]
-    records = [*(pending.record for pending in recovered.undelivered), *recovered.delivered]
-    return max([*ends, *(record.to for record in records if record.run == run)], default=0)
+def _recover_audio(ring: RingContents, state: RecoveredState, settings: Settings) -> RecoveredAudio | None:
+    log.warning(
+        "the process before this one was killed; recovering the audio that it had captured",
+        extra={"message_id": MessageId.KILLED},
+    )
+    events = ring_recovery.judge_ring(ring, settings.gate, ring_recovery.known_until(state, ring.run))
+    backlog = ring_recovery.ring_backlog(ring, events, state, settings.capture)
+    return RecoveredAudio(backlog, events) if backlog else None
 
 
-def from_ring(
-    kept: RingContents, let: list[SegmentEvent], recovered: RecoveredState, capture: CaptureSettings
-) -> RunBacklog | None:
-    """What the gate has now let through of a ring, as what waits of its run; None if that is nothing.
+async def _reconcile(state: RecoveredState, transcripts: TranscriptsSettings, sinks: Sequence[str]) -> Reconciliation:
+    contents = await read_sinks(transcripts, state)
+    reconciled = reconcile(state.undelivered, state.delivered, contents, sinks, sinks_that_accept_before_storing(sinks))
+    if reconciled.adopted:
+        log.info("%d records were delivered, but their commit was lost; committing them again", len(reconciled.adopted))
+    return reconciled
 
-    Of a run that is not known, `capture` tells the device.
+
+def untranscribed(backlog: RunBacklog, transcribed: Ranges) -> tuple[BacklogRange, ...]:
+    """Return a run's backlog without what is `transcribed`.
+
+    Adjoining ranges become one, because a word may lie across their border.
     """
-    rest = tuple(StoredRange(start, end, start, False, voiced) for start, end, voiced in segments(let))
-    if not rest:
-        return None
-    anchor = Anchor(rest[0].start, kept.at_s + (rest[0].start - kept.position) / kept.rate)
-    unknown = RunInfo(kept.run, kept.boot_id, kept.rate, capture.channel, capture.device, kept.at_s)
-    boots = recovered.boots
-    age = age_s(anchor.at_s, boots.get(kept.boot_id), boots[recovered.boot_id], boottime_s())
-    return RunBacklog(recovered.runs.get(kept.run, unknown), rest, (anchor,), boots.get(kept.boot_id), age)
-
-
-def joined(recovered: RecoveredState, rest: RunBacklog) -> RecoveredState:
-    """With more that waits, of a run that is there or of another one."""
-    backlogs = {backlog.run.run: backlog for backlog in recovered.backlogs}
-    known = backlogs.get(rest.run.run)
-    backlogs[rest.run.run] = dataclasses.replace(known, ranges=known.ranges + rest.ranges) if known else rest
-    return recovered._replace(backlogs=tuple(backlogs.values()))
-
-
-def stretches(backlog: RunBacklog, answered: Ranges) -> tuple[BacklogRange, ...]:
-    """What waits of a run and is not `answered`; neighbours as one: a word may lie across their border."""
     found: list[BacklogRange] = []
-    for each in backlog.ranges:
-        for start, end in answered.gaps(each.start, each.end):
-            voiced = tuple(Ranges(each.voiced).within(start, end))
+    for stored in backlog.ranges:
+        for start, end in transcribed.gaps(stored.start, stored.end):
+            voiced = tuple(Ranges(stored.voiced).within(start, end))
             if found and start == found[-1].end:
                 found[-1] = BacklogRange(found[-1].start, end, (*found[-1].voiced, *voiced))
             else:
@@ -116,43 +124,28 @@ def stretches(backlog: RunBacklog, answered: Ranges) -> tuple[BacklogRange, ...]
     return tuple(found)
 
 
-def segments(let: list[SegmentEvent]) -> tuple[BacklogRange, ...]:
-    """What was let through, a stretch for each segment."""
-    stretches: list[BacklogRange] = []
-    start, voiced = 0, list[Range]()
-    for event in let:
-        match event:
-            case SegmentOpened(start):
-                voiced = []
-            case SegmentAudio():
-                voiced += event.voiced
-            case SegmentClosed(end):
-                stretches.append(BacklogRange(start, end, tuple(voiced)))
-    return tuple(stretches)
-
-
-async def held_by_sinks(transcripts: TranscriptsSettings, recovered: RecoveredState) -> dict[str, SinkContents]:
-    """What each sink that can be read has of the records that are pending, and of what waits."""
+async def read_sinks(transcripts: TranscriptsSettings, state: RecoveredState) -> dict[str, SinkContents]:
+    """Return, for each sink that can be read, its records that are pending or lie in the backlog's ranges."""
     ranges: dict[str, Ranges] = defaultdict(Ranges)
-    for backlog in recovered.backlogs:
-        for stretch in backlog.ranges:
-            ranges[backlog.run.run].add(stretch.start, stretch.end)
-    for record, _ in recovered.undelivered:
+    for backlog in state.backlogs:
+        for stored in backlog.ranges:
+            ranges[backlog.run.run].add(stored.start, stored.end)
+    for record, _ in state.undelivered:
         ranges[record.run].add(record.from_, record.to)
-    held = {}
-    for sink, look in readbacks(transcripts).items():
-        ids = {record.id for record, lacking in recovered.undelivered if sink in lacking}
+    contents: dict[str, SinkContents] = {}
+    for sink, read in readbacks(transcripts).items():
+        ids = {record.id for record, lacking in state.undelivered if sink in lacking}
         if sinks_that_accept_before_storing([sink]):
-            ids |= {record.id for record in recovered.delivered}
+            ids |= {record.id for record in state.delivered}
         if not (ids or ranges):
             continue
         try:
-            has = await asyncio.to_thread(look, ReadbackQuery(frozenset(ids), ranges))
-        except SinkError as error:  # the sink will say the same, and is tried until it can take them
+            found = await asyncio.to_thread(read, ReadbackQuery(frozenset(ids), ranges))
+        except SinkError as error:  # the sink will fail in the same way, and is retried until it takes records
             log.warning("sink %s can't be read (%s): a record may be in it twice after a crash", sink, error)
             continue
-        if has is None:
+        if found is None:
             log.info("the journal can't be read by this process: a record may be in it twice after a crash")
             continue
-        held[sink] = has
-    return held
+        contents[sink] = found
+    return contents

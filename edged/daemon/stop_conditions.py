@@ -1,4 +1,4 @@
-"""What stops the daemon: a signal, the end of the recording, or transcripts that nobody takes any more."""
+"""Conditions that stop the daemon: a signal, the end of the recording, or transcripts that no sink takes any more."""
 
 import asyncio
 import logging
@@ -11,17 +11,20 @@ log = logging.getLogger("edged")
 
 
 class StopConditions:
-    """Made in the event loop. `reload` is called for a SIGHUP that is an order, not the end of a terminal."""
+    """Reasons to stop, as they come. Make it in the event loop.
+
+    `reload` is called for a SIGHUP, unless the terminal was closed, which stops the daemon.
+    """
 
     def __init__(self, stop_s: float, reload: Callable[[], None]) -> None:
         self.requested = asyncio.Event()
-        """Stop, in order."""
+        """Set when the daemon is to stop in order."""
         self.hurried = asyncio.Event()
-        """Wait for nothing any more."""
+        """Set when the stop is to wait for nothing any more."""
         self.ended = False
-        """The recording has: all of it is waited for, for longer than `stop_s`."""
+        """Whether the recording has ended: edged waits for all of its results, longer than `stop_s`."""
         self.interrupted = False
-        """By Ctrl-C."""
+        """Whether Ctrl-C stopped the daemon."""
         self._signalled = False
         self._stop_s = stop_s
         self._reload = reload
@@ -29,40 +32,40 @@ class StopConditions:
         self._loop = asyncio.get_running_loop()
 
     def handle_signals(self) -> None:
-        """From now on they come here."""
+        """Handle SIGTERM, SIGINT and SIGHUP from now on."""
         self._loop.add_signal_handler(signal.SIGTERM, self._on_signal, False)
         self._loop.add_signal_handler(signal.SIGINT, self._on_signal, True)
         self._loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     def ignore_signals(self) -> None:
-        """It is over; one more signal would only spoil the exit status."""
+        """Ignore signals from now on: one more would only spoil the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
     def recording_ended(self) -> None:
-        """There is no more audio."""
-        log.info("the recording has ended; waiting until all of it is answered")
+        """Stop because there is no more audio."""
+        log.info("the recording has ended; waiting until all of it is transcribed")
         self.ended = True
         self.requested.set()
 
     def output_closed(self) -> None:
-        """The last sink is gone."""
-        log.warning("no sink is left, so nobody would read what is said: stopping")
+        """Stop because the last sink is gone."""
+        log.warning("no sink is left, so nobody would read the transcripts; stopping")
         self._request()
 
     def _on_signal(self, interrupted: bool) -> None:
-        """The first waits for the last words, `stop_s` at most; the second does not."""
+        """Stop: the first signal waits up to `stop_s` for final results, the second does not."""
         if self._signalled:
             log.info("stopping at once")
             self.hurried.set()
             return
-        log.info("stopping; the last words are waited for, at most %g s", self._stop_s)
+        log.info("stopping; waiting up to %g s for final results", self._stop_s)
         self._signalled, self.interrupted = True, interrupted
         self._request()
 
     def _request(self) -> None:
-        """Within `stop_s`, also if a recording's end is awaited already."""
+        """Stop within `stop_s`, also while a recording's end is awaited."""
         if self.ended:
             self._loop.call_later(self._stop_s, self.hurried.set)
         self.requested.set()

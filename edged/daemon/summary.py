@@ -1,10 +1,10 @@
-"""What a run came to: one line for the log, JSON for programs. Pure."""
+"""Summary of a run: one line for the log, JSON for programs. Pure."""
 
 from msgspec import Struct
 
 
 class Summary(Struct, kw_only=True):
-    """Seconds are of audio. `saved` is the share of what was captured that need not be sent."""
+    """Counters of a run. Seconds are of audio; `saved` is the share of the captured audio that need not be sent."""
 
     run: str
     captured_s: float
@@ -20,20 +20,20 @@ class Summary(Struct, kw_only=True):
     """Speech that was not transcribed when the run ended."""
     usd_estimated: float
     ignored_messages: int = 0
-    """Of the server: of an unknown kind, unreadable, or complaints. The first of each kind is in the log."""
+    """Messages of the server that are unreadable, of an unknown kind, or complaints; the log has the first of each."""
     peak_dbfs: float | None = None
-    """The loudest sample, to within 0.8 % of full scale; None if nothing was captured."""
+    """Loudest sample, to within 0.8 % of full scale; None if nothing was captured."""
     clipped: int = 0
     """Samples at either end of the scale."""
     overruns: int = 0
     lost_s: float = 0.0
-    """Not captured since the first block: overruns, and a microphone that was away. Estimated."""
+    """Estimate of what was not captured since the first block: overruns, and a microphone that was away."""
     dropped_s: float = 0.0
-    """Captured, and lost since edged stood still for too long."""
+    """Audio that was captured, and lost because edged stood still for too long."""
     judged_late_s: float = 0.0
-    """The gate was behind: this machine is slow for its second opinion."""
+    """Time that the gate was behind, as this machine is slow for its second opinion."""
     given_up: int = 0
-    """How often it was too slow, and went on without that for ten minutes."""
+    """Number of times that the gate was too slow, and went on without a second opinion for ten minutes."""
     saved: float = 0.0
 
     def __post_init__(self) -> None:
@@ -41,8 +41,8 @@ class Summary(Struct, kw_only=True):
         self.saved = max(0.0, 1 - wanted_s / self.captured_s) if self.captured_s else 0.0
 
     def line(self) -> str:
-        """For people, at the end of a run."""
-        more = [
+        """Format the summary for people, at the end of a run."""
+        parts = [
             f"{_counted(self.ignored_messages, 'message')} ignored" if self.ignored_messages else "",
             f"peak {self.peak_dbfs:.1f} dBFS" if self.peak_dbfs is not None else "",
             f"{_counted(self.clipped, 'sample')} clipped" if self.clipped else "",
@@ -58,10 +58,10 @@ class Summary(Struct, kw_only=True):
             f"{_counted(self.connections, 'connection')} ({_counted(self.reconnects, 'reconnect')}), "
             f"{_counted(self.utterances, 'utterance')}, {_counted(self.words, 'word')}, "
             f"{_counted(self.holes, 'hole')}, {self.evicted_s:.1f} s evicted, {self.left_s:.1f} s left"
-            + "".join(f", {each}" for each in more if each)
+            + "".join(f", {part}" for part in parts if part)
         )
 
 
-def _counted(number: int, what: str) -> str:
-    """`1 hole`, `2 holes`."""
-    return f"{number} {what}{'s'[: number != 1]}"
+def _counted(number: int, noun: str) -> str:
+    """Return `1 hole`, `2 holes`."""
+    return f"{number} {noun}{'s'[: number != 1]}"

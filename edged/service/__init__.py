@@ -1,1 +1,1 @@
-"""What ties the daemon to the machine it runs on: its log, and its service manager."""
+"""The machine that the daemon runs on: log, standard streams, clocks, mounts, and service manager."""

@@ -28,10 +28,10 @@ CHRONY_ANSWER = struct.Struct("!BB2xHHH18x4s20xHH")
 """Protocol, kind, command, reply, status; then reference id, stratum, leap status."""
 
 CHRONY_UNSYNCHRONISED = 3
-"""Its leap status."""
+"""Leap status of a chronyd that is not synchronised."""
 
 CHRONY_ITSELF = b"\x7f\x7f\x01\x01"
-"""Its reference id when it takes its own clock for true (`local`): that is no synchronisation."""
+"""Reference id of a chronyd that takes its own clock for true (`local`), which is no synchronisation."""
 
 UNSYNCHRONISED_US = 16_000_000
 """The kernel's maximum error grows by 500 us/s and stops here (NTP_PHASE_LIMIT). Better than STA_UNSYNC, which chrony
@@ -39,12 +39,12 @@ leaves set unless it also keeps the battery clock right; timedated judges in the
 
 
 def boottime_s() -> float:
-    """Seconds since boot, time suspended included."""
+    """Return seconds since boot, time suspended included."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def wall_offset_s(tries: int = 5) -> float:
-    """Wall time (seconds since 1970) minus boot time.
+    """Return wall time (seconds since 1970) minus boot time.
 
     The two clocks can't be read at once: wall time is read between two readings of boot time, and of several tries
     the tightest counts, so that being interrupted does no harm. Good to a few microseconds.
@@ -62,13 +62,13 @@ def wall_offset_s(tries: int = 5) -> float:
 
 
 def timestamp(wall_s: float) -> str:
-    """RFC 3339 in UTC, to the millisecond: `2026-11-20T09:15:02.120Z`."""
+    """Format a time as RFC 3339 in UTC, to the millisecond: `2026-11-20T09:15:02.120Z`."""
     seconds, milliseconds = divmod(round(wall_s * 1000), 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03}Z"
 
 
 def boot_id(proc: str = "/proc") -> str | None:
-    """Identifies this boot, 32 hexadecimal digits; None where it can't be found out.
+    """Return the id of this boot, 32 hexadecimal digits; None where it can't be found out.
 
     `ProcSubset=pid` hides it from a service; its unit passes it on with `Environment=EDGED_BOOT_ID=%b`.
     """
@@ -80,9 +80,9 @@ def boot_id(proc: str = "/proc") -> str | None:
 
 
 class Synchronization:
-    """Whether something keeps the wall clock right, as far as a service in its sandbox can tell; kept for `CACHE_S`.
+    """Check of whether something keeps the wall clock right, as far as a service in its sandbox can tell.
 
-    The first that knows is believed:
+    The answer is kept for `CACHE_S`. The first source that knows counts:
     - systemd-timesyncd, the default on Debian and Raspberry Pi OS, leaves a file once it has set the clock, and its
       directory is there as long as it runs;
     - chronyd answers monitoring requests on this machine's UDP port 323, from anybody (its Unix socket is root's);
@@ -104,7 +104,7 @@ class Synchronization:
         self._until_s = float("-inf")
 
     def __call__(self) -> State:
-        """Takes well under a millisecond; `CHRONY_TIMEOUT_S` at worst."""
+        """Return the state, within a millisecond; within `CHRONY_TIMEOUT_S` at worst."""
         now_s = boottime_s()
         if now_s >= self._until_s:
             self._state = self._find_out()
@@ -136,7 +136,7 @@ class Synchronization:
         return None if self._filtered() else kernel_state()
 
     def _filtered(self) -> bool:
-        """Whether a system call filter is in force, or might be."""
+        """Return whether a system call filter is in force, or might be."""
         try:
             lines = self._status.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
@@ -145,7 +145,7 @@ class Synchronization:
 
 
 def chrony_state(answer: bytes) -> State | None:
-    """What chronyd's answer to `CHRONY_TRACKING` says; None if it is no such answer."""
+    """Return what chronyd's answer to `CHRONY_TRACKING` says; None if it is no such answer."""
     if len(answer) < CHRONY_ANSWER.size:
         return None
     protocol, kind, command, reply, status, reference, _stratum, leap = CHRONY_ANSWER.unpack_from(answer)
@@ -167,7 +167,10 @@ class _Timex(ctypes.Structure):
 
 
 def kernel_state() -> State | None:
-    """What the kernel's clock discipline says; None if it may not be asked. Never under a system call filter."""
+    """Return what the kernel's clock discipline says; None if it can't be asked.
+
+    Never call it under a system call filter.
+    """
     timex = _Timex(modes=0)  # 0: read, set nothing
     if ctypes.CDLL(None).adjtimex(ctypes.byref(timex)) < 0:
         return None
@@ -175,4 +178,4 @@ def kernel_state() -> State | None:
 
 
 synchronization = Synchronization()
-"""Of this machine."""
+"""Synchronization of this machine's clock."""

@@ -1,6 +1,6 @@
-"""journald's native protocol: a datagram of fields, or, when that is too large, a sealed memory file in an empty one.
+"""Native protocol of journald: a datagram of fields, or, when that is too large, a sealed memory file in an empty one.
 
-It is stable and documented (systemd's JOURNAL_NATIVE_PROTOCOL).
+The protocol is stable and documented (systemd's JOURNAL_NATIVE_PROTOCOL).
 """
 
 import errno
@@ -14,16 +14,16 @@ from collections.abc import Iterable
 SOCKET_PATH = "/run/systemd/journal/socket"
 
 TOO_LARGE = {errno.EMSGSIZE, errno.ENOBUFS}
-"""A datagram over the socket's buffer (212,992 bytes by default): some 2,000 words."""
+"""Errors for a datagram over the socket's buffer (212,992 bytes by default), which holds some 2,000 words."""
 
 
 def datagram(fields: Iterable[tuple[str, str]]) -> bytes:
-    """An entry with these fields."""
+    """Return the datagram of an entry with these fields."""
     return b"".join(_field(name, value) for name, value in fields)
 
 
 def _field(name: str, value: str) -> bytes:
-    """`NAME=value`, or with its length (64 bits, little-endian) if there is a newline in it."""
+    """Return `NAME=value`, or a form with the length (64 bits, little-endian) if there is a newline in the value."""
     data = value.encode()
     if b"\n" not in data:
         return name.encode() + b"=" + data + b"\n"
@@ -31,7 +31,7 @@ def _field(name: str, value: str) -> bytes:
 
 
 def send(connection: socket.socket, data: bytes) -> None:
-    """One entry, whatever its size. Raises OSError."""
+    """Send one entry, whatever its size. Raises OSError."""
     try:
         connection.send(data)
     except OSError as error:
@@ -39,7 +39,7 @@ def send(connection: socket.socket, data: bytes) -> None:
             raise
         with open(os.memfd_create("edged-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "wb", buffering=0) as file:
             file.write(data)
-            # journald reads it where it is, so it wants to be sure that nobody changes it any more
+            # journald maps the file, so it requires seals that keep anyone from changing it
             seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
             fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals)
             passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [file.fileno()]).tobytes())

@@ -1,11 +1,12 @@
-"""The daemon's own log: one line an event; never transcripts, audio or keys.
+"""The daemon's own log: one line per event; never transcripts, audio or keys.
 
-It goes to standard error, but for what the message catalogue explains: under the journal those lines go there by its
-native protocol, as a line of standard error can't carry the id by which `journalctl -x` finds the explanation.
+The log goes to standard error, except for lines that the message catalogue explains. Under the journal those go there
+by its native protocol, because a line of standard error can't carry the id by which `journalctl -x` finds the
+explanation.
 
-Manners: the first failure of an outage is a WARNING, its repeats are DEBUG, the recovery is INFO with how long it
-lasted (`Outage`); what can come back a thousand times is said once (`Once`), or summed up each minute (`Repeats`); our
-own bugs are ERRORs with a traceback.
+Rules: the first failure of an outage is a WARNING, its repeats are DEBUG, the recovery is INFO with its duration
+(`Outage`). What can recur a thousand times is logged once (`OnceFilter`) or summed up (`RepeatSummary`). Our own bugs
+are ERRORs with a traceback.
 """
 
 import logging
@@ -26,32 +27,30 @@ from edged.service.repeat_summary import RepeatSummary, kind_of
 Level = Literal["debug", "info", "warning", "error"]
 
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-"""The journal's, as sd-daemon(3) has them."""
+"""Priorities of the journal, as in sd-daemon(3)."""
 
 COLOURS = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31;1"}
 """SGR codes: dim, yellow, red, bold red."""
 
-ONCE_MOST = 1000
-"""Keys that one `Once` remembers: a server that sends a new kind of nonsense each time must not fill the memory."""
+MAX_ONCE_KEYS = 1000
+"""Keys that one `OnceFilter` remembers: a server that sends a new kind of nonsense each time must not fill memory."""
 
-
-MOST_REASONS = 10
+MAX_REASONS = 10
 """Warnings in one outage: reasons that are worded anew each time must not fill the log."""
 
-
-ERASE = "\r\x1b[K"
-"""To the line's beginning, and erase it."""
+ERASE_LINE = "\r\x1b[K"
+"""Control sequence that goes to the beginning of the line and erases it."""
 
 
 def setup(level: Level, *, over_interims: bool = False) -> None:
-    """Send the log to standard error, for the journal if that is what it is connected to, for people otherwise.
+    """Send the log to standard error, formatted for the journal if that is where it goes, and for people otherwise.
 
     `level` is for edged alone. Other libraries get WARNING and above: websockets at DEBUG logs every frame, so audio,
-    transcripts and, in the handshake, the key. `over_interims`: what is being said may stand in a terminal's last line;
-    an event is written over it, and it comes back below with the next word.
+    transcripts and, in the handshake, the key. With `over_interims`, interim text may stand in a terminal's last line:
+    an event is written over it, and the text comes back below with the next word.
     """
-    in_journal = to_journal()
-    handler = _Journal(sys.stderr) if in_journal else _Handler(sys.stderr)
+    in_journal = stderr_is_journal()
+    handler = _JournalHandler(sys.stderr) if in_journal else _Handler(sys.stderr)
     if in_journal:
         handler.setFormatter(JournalFormatter())
     else:
@@ -59,7 +58,7 @@ def setup(level: Level, *, over_interims: bool = False) -> None:
         handler.setFormatter(
             PlainFormatter(colour=able and "NO_COLOR" not in os.environ, over_interims=able and over_interims)
         )
-    handler.addFilter(not_chatter)
+    handler.addFilter(is_own_or_warning)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -68,8 +67,8 @@ def setup(level: Level, *, over_interims: bool = False) -> None:
     logging.getLogger("edged").setLevel(level.upper())
 
 
-def to_journal() -> bool:
-    """Whether standard error is the journal: sd-daemon's way of knowing, device and inode of the stream."""
+def stderr_is_journal() -> bool:
+    """Return whether standard error is the journal, by device and inode of the stream, as sd-daemon does."""
     try:
         stat = os.fstat(2)
     except OSError:
@@ -77,10 +76,10 @@ def to_journal() -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
 
 
-def not_chatter(record: logging.LogRecord) -> bool:
-    """The second lock on the same door: below WARNING only edged's own code is heard, whatever a logger's level is.
+def is_own_or_warning(record: logging.LogRecord) -> bool:
+    """Return whether a record may be logged: below WARNING only edged's own code, whatever a logger's level is.
 
-    It goes by the file too, as websockets can be handed a logger of ours.
+    The file counts too, because websockets can be handed a logger of ours.
     """
     if record.levelno >= logging.WARNING:
         return True
@@ -88,24 +87,24 @@ def not_chatter(record: logging.LogRecord) -> bool:
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy only, not at run time in 3.11
-    """Logging never disturbs the daemon: what can't be written is lost, and there is nobody left to tell."""
+    """Handler that never disturbs the daemon: what can't be written is lost, as nobody is left to report it to."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Standard error is full, closed or a broken pipe."""
+        """Ignore that standard error is full, closed or a broken pipe."""
 
 
-class _Journal(_Handler):
-    """Standard error that is the journal, with another way into it for lines that have a trouble's id."""
+class _JournalHandler(_Handler):
+    """Handler for a standard error that is the journal: lines with a message id go by the native protocol."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """By the other way if that can be done at once."""
+        """Send the record by the native protocol if it has a message id, or to standard error."""
         message_id = getattr(record, "message_id", None)
-        if message_id is None or not explained(_text(record), message_id, record.levelno):
+        if message_id is None or not send_with_message_id(_text(record), message_id, record.levelno):
             super().emit(record)
 
 
-def explained(text: str, message_id: MessageId, level: int) -> bool:
-    """Hand a line to journald with the id by which it is explained; False if that can't be done without waiting."""
+def send_with_message_id(text: str, message_id: MessageId, level: int) -> bool:
+    """Send a line to journald with its message id; return False if that can't be done without waiting."""
     priority = str(PRIORITIES.get(level, 6))
     fields = {"MESSAGE": text, "MESSAGE_ID": message_id, "PRIORITY": priority, "SYSLOG_IDENTIFIER": "edged"}
     try:
@@ -119,7 +118,7 @@ def explained(text: str, message_id: MessageId, level: int) -> bool:
 
 
 def one_line(text: str) -> str:
-    r"""The text on one line: newlines, escapes and other control characters are written as `\n`, `\x1b`, ..."""
+    r"""Return the text on one line: control characters become escapes such as `\n` and `\x1b`."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -131,7 +130,7 @@ def _text(record: logging.LogRecord) -> str:
 
 
 class _Formatter(ABC, logging.Formatter):
-    """Each event is one line; a traceback follows on lines of its own that can't be mistaken for events."""
+    """Formatter that makes one line per event; a traceback follows on lines that can't be mistaken for events."""
 
     def format(self, record: logging.LogRecord) -> str:
         lines = [_text(record)]
@@ -142,30 +141,30 @@ class _Formatter(ABC, logging.Formatter):
 
     @abstractmethod
     def line(self, record: logging.LogRecord, text: str) -> str:
-        """One line of it."""
+        """Format one line of a record."""
 
 
 class JournalFormatter(_Formatter):
-    """`<4>stream: connection lost`: journald takes the priority from the prefix, and the time from itself."""
+    """Formatter for the journal: `<4>stream: connection lost`; journald reads the priority and adds the time."""
 
     def line(self, record: logging.LogRecord, text: str) -> str:
-        """One line of it."""
+        """Format one line of a record."""
         return f"<{PRIORITIES.get(record.levelno, 6)}>{text}"
 
 
 class PlainFormatter(_Formatter):
-    """`2026-11-20 09:15:02.120 WARNING stream: connection lost`, in local time."""
+    """Formatter for people, in local time: `2026-11-20 09:15:02.120 WARNING stream: connection lost`."""
 
     def __init__(self, *, colour: bool = False, over_interims: bool = False) -> None:
         super().__init__()
         self._colour = colour
-        self._before = ERASE if over_interims else ""
+        self._before = ERASE_LINE if over_interims else ""
 
     def format(self, record: logging.LogRecord) -> str:
         return self._before + super().format(record)
 
     def line(self, record: logging.LogRecord, text: str) -> str:
-        """One line of it."""
+        """Format one line of a record."""
         when = datetime.fromtimestamp(record.created).isoformat(" ", "milliseconds")
         text = f"{when} {record.levelname:7} {text}"
         code = COLOURS.get(record.levelno) if self._colour else None
@@ -173,17 +172,17 @@ class PlainFormatter(_Formatter):
 
 
 class Outage:
-    """Says that something fails: loudly once, and once more when it is over. Outages that follow each other closely are
-    summed up, see `Repeats`.
+    """Log lines of something that fails: a warning once, and a line with the duration when it works again.
 
-    `what` begins each line, e.g. `sink file`. With `each_reason`, every new reason within an outage is a warning too:
-    it may ask for something else to be done. `repeats`: to be summed up together with others. Use it from one thread.
+    `subject` begins each line, such as `sink file`. With `each_reason`, every new reason within an outage is a warning
+    too, as it may call for another remedy. Outages that follow each other closely are summed up (`RepeatSummary`),
+    together with others that share the same `repeats`. Use it from one thread.
     """
 
     def __init__(
         self,
         log: logging.Logger,
-        what: str,
+        subject: str,
         clock: Callable[[], float] = boottime_s,
         message_id: MessageId | None = None,
         *,
@@ -191,56 +190,56 @@ class Outage:
         repeats: RepeatSummary | None = None,
     ) -> None:
         self._log = log
-        self._what = what
+        self._subject = subject
         self._message_id = message_id
         self._clock = clock
         self._repeats = repeats or RepeatSummary(log, clock)
         self._each_reason = each_reason
         self._since_s: float | None = None
         self._reasons: set[str] = set()
-        """Told in this outage."""
+        """Kinds of reasons that were logged in this outage."""
 
     @property
     def lasting(self) -> bool:
-        """From the first `failed` to `over`."""
+        """Whether the outage lasts: `failed` was called, and `over` was not since."""
         return self._since_s is not None
 
-    def failed(self, why: str, message_id: MessageId | None = None) -> None:
-        """It failed (again). `trouble`: what the journal knows it by, if it is not the one of the whole outage."""
+    def failed(self, reason: str, message_id: MessageId | None = None) -> None:
+        """Log a failure. `message_id` is for a reason that the catalogue explains apart from the whole outage."""
         if self._since_s is None:
             self._since_s = self._clock()
             self._reasons.clear()
-        elif not self._each_reason or kind_of(why) in self._reasons or len(self._reasons) >= MOST_REASONS:
-            self._log.debug("%s: still: %s", self._what, why)
+        elif not self._each_reason or kind_of(reason) in self._reasons or len(self._reasons) >= MAX_REASONS:
+            self._log.debug("%s: still: %s", self._subject, reason)
             return
-        self._reasons.add(kind_of(why))
-        self._repeats.log(logging.WARNING, f"{self._what}: {why}", message_id or self._message_id)
+        self._reasons.add(kind_of(reason))
+        self._repeats.log(logging.WARNING, f"{self._subject}: {reason}", message_id or self._message_id)
 
     def over(self, note: str = "") -> None:
-        """It works; says nothing if it did before. `note` ends the line."""
+        """Log the recovery, if there was an outage; `note` ends the line."""
         if self._since_s is None:
             return
         lasted_s, self._since_s = self._clock() - self._since_s, None
-        text = f"{self._what}: works again after {duration(lasted_s)}{note and f', {note}'}"
+        text = f"{self._subject}: works again after {duration(lasted_s)}{note and f', {note}'}"
         self._repeats.log(logging.INFO, text)
 
 
 class OnceFilter:
-    """Answers True the first time it is asked about a key: `if once(kind): log.info(...)`."""
+    """Filter that returns True the first time it gets a key: `if once(kind): log.info(...)`."""
 
-    def __init__(self, most: int = ONCE_MOST) -> None:
-        self._most = most
+    def __init__(self, max_keys: int = MAX_ONCE_KEYS) -> None:
+        self._max_keys = max_keys
         self._seen: set[Hashable] = set()
 
     def __call__(self, key: Hashable) -> bool:
-        if key in self._seen or len(self._seen) >= self._most:
+        if key in self._seen or len(self._seen) >= self._max_keys:
             return False
         self._seen.add(key)
         return True
 
 
 def duration(seconds: float) -> str:
-    """For people: `4.2 s`, `3 min 12 s`, `2 h 5 min`, `3 d 4 h`."""
+    """Format a length of time for people: `4.2 s`, `3 min 12 s`, `2 h 5 min`, `3 d 4 h`."""
     if seconds < 59.95:  # below, `.1f` rounds to 60.0
         return f"{seconds:.1f} s"
     whole = round(seconds)

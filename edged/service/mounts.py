@@ -1,4 +1,4 @@
-"""What a directory lies on, by what the kernel says is mounted where: a disk, or memory that a power cut clears."""
+"""File system of a directory, by the kernel's list of mounts: on a disk, or in memory that a power cut clears."""
 
 import re
 from collections.abc import Iterator
@@ -11,12 +11,13 @@ COMMAND_LINE: Final = Path("/proc/cmdline")
 IN_MEMORY: Final = {"tmpfs", "ramfs", "rootfs", "devtmpfs"}
 OVERLAYS: Final = {"overlay", "overlayfs", "aufs"}
 IN_MEMORY_BY_BOOT: Final = re.compile(r"(?:^|\s)(?:boot=overlay|overlayroot=\S*tmpfs\S*|boot=(?:live|casper))(?:\s|$)")
-"""What Raspberry Pi OS (raspi-config), Ubuntu's overlayroot and live systems are started with: the upper layer of their
-root is a tmpfs that the mounts of the running system do not show."""
+"""Kernel parameters of Raspberry Pi OS (raspi-config), Ubuntu's overlayroot and live systems with their root in memory.
+
+The upper layer of that root is a tmpfs that the mounts of the running system do not show."""
 
 
 class FileSystem(NamedTuple):
-    """What a directory is on."""
+    """File system that a directory is on."""
 
     kind: str
     """The type of the file system, for people."""
@@ -28,11 +29,11 @@ class _Mount(NamedTuple):
     kind: str
     source: str
     upper: str | None
-    """Of an overlay: the directory that takes what is written."""
+    """Directory of an overlay that takes what is written."""
 
 
 def file_system(place: Path, mounts: Path = MOUNTS, command_line: Path = COMMAND_LINE) -> FileSystem | None:
-    """What it is on; None if that can't be known."""
+    """Return the file system of a directory; None if that can't be known."""
     try:
         known = list(_mounts(mounts.read_text(errors="surrogateescape")))
     except OSError:
@@ -42,15 +43,15 @@ def file_system(place: Path, mounts: Path = MOUNTS, command_line: Path = COMMAND
 
 def _file_system(place: Path, known: list[_Mount], command_line: Path) -> FileSystem | None:
     mount = max(
-        (each for each in known if place.is_relative_to(each.point)),
-        key=lambda each: (len(each.point.parts), known.index(each)),  # of two at one place the last covers the other
+        (mount for mount in known if place.is_relative_to(mount.point)),
+        key=lambda mount: (len(mount.point.parts), known.index(mount)),  # of two at one place the last covers the other
         default=None,
     )
     if mount is None:
         return None
     if mount.kind not in OVERLAYS:
         return FileSystem(mount.kind, mount.kind in IN_MEMORY or mount.source.startswith("/dev/zram"))
-    below = [each for each in known if each != mount]
+    below = [other for other in known if other != mount]
     upper = _file_system(Path(mount.upper), below, command_line) if mount.upper else None
     hidden = mount.point == Path("/") and _root_is_in_memory(command_line)
     in_memory = hidden or (upper is not None and upper.in_memory)
@@ -65,7 +66,7 @@ def _root_is_in_memory(command_line: Path) -> bool:
 
 
 def _mounts(text: str) -> Iterator[_Mount]:
-    """Of proc_pid_mountinfo(5)."""
+    """Yield the mounts in a text as of proc_pid_mountinfo(5)."""
     for line in text.splitlines():
         fields, _, rest = line.partition(" - ")
         kind, source, options = rest.split(" ", 2)

@@ -1,11 +1,11 @@
-"""Conditions that recur: each is told once, then summed up.
+"""Summaries of conditions that recur: each is logged once, then summed up.
 
 A device that flaps, an overrun a second, two errors in turn: the first of each kind is logged at once, the others at
-DEBUG. After a minute one line says how often it came back, later one in ten minutes, then one an hour. A condition that
-has stayed away for that long is news again.
+DEBUG. After a minute one line says how often each came back, later one in ten minutes, then one an hour. A condition
+that has stayed away for that long is news again.
 
-Two lines are of one kind if they differ in numbers only. A summary repeats the latest line of its kind, and what came
-after that is summed up with it, in order: so the last line of all tells how it stands.
+Two lines are of one kind if they differ in numbers only. A summary repeats the latest line of its kind. Kinds that
+followed are summed up with it, in order, so the last line of all shows the present state.
 """
 
 import logging
@@ -19,9 +19,10 @@ from edged.model.message_ids import MessageId
 from edged.service.clock import boottime_s
 
 PERIODS_S: Final = (60.0, 600.0, 3600.0)
-"""How long repeats are collected: for the first summary, the second, and all later ones."""
-MOST_KINDS: Final = 200
-"""Kinds that one `Repeats` remembers; beyond that the oldest is forgotten, and news if it comes back."""
+"""Periods in which repeats are collected: for the first summary, the second, and all later ones."""
+
+MAX_KINDS: Final = 200
+"""Kinds that one `RepeatSummary` remembers; beyond that it forgets the oldest, which is news if it comes back."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _all: weakref.WeakSet["RepeatSummary"] = weakref.WeakSet()
@@ -39,30 +40,30 @@ class _Kind:
         self.message_id: MessageId | None = None
 
     def is_over(self, now_s: float) -> bool:
-        """The period in which it is told once."""
+        """Return whether the period in which the kind is logged once is over."""
         return now_s - self.since_s >= PERIODS_S[min(self.summaries, len(PERIODS_S) - 1)]
 
     def sum_up(self, now_s: float) -> str:
-        """The summary; a new period begins."""
+        """Return the summary, and begin a new period."""
         text = f"{self.text} ({_times(self.count)} in the last {_span(now_s - self.since_s)})"
         self.since_s, self.count, self.summaries = now_s, 0, self.summaries + 1
         return text
 
 
 class RepeatSummary:
-    """Logs to `log`. Any thread may use it."""
+    """Logger of recurring conditions, each summed up. Any thread may use it."""
 
     def __init__(self, log: logging.Logger, clock: Callable[[], float] = boottime_s) -> None:
         self._log = log
         self._clock = clock
         self._kinds: dict[str, _Kind] = {}
-        """In the order of their latest lines."""
+        """Kinds by name, in the order of their latest lines."""
         self._own = threading.Lock()
         with _lock:
             _all.add(self)
 
     def log(self, level: int, text: str, message_id: MessageId | None = None) -> None:
-        """Log the line, or count it if its kind was told within the current period."""
+        """Log the line, or count it if its kind was logged within the current period."""
         self.tick()
         name, now_s = kind_of(text), self._clock()
         with self._own:
@@ -70,7 +71,7 @@ class RepeatSummary:
             if kind:
                 kind.count += 1
                 kind.level, kind.text, kind.message_id = level, text, message_id
-            elif len(self._kinds) >= MOST_KINDS:
+            elif len(self._kinds) >= MAX_KINDS:
                 del self._kinds[next(iter(self._kinds))]
             self._kinds[name] = kind or _Kind(now_s)
         if kind:
@@ -94,15 +95,15 @@ class RepeatSummary:
 
 
 def tick() -> None:
-    """Log the summaries that are due, of every `Repeats` in use. Call it every few seconds."""
+    """Log the summaries that are due, of every `RepeatSummary` in use. Call it every few seconds."""
     with _lock:
-        each = list(_all)
-    for repeats in each:
-        repeats.tick()
+        summaries = list(_all)
+    for summary in summaries:
+        summary.tick()
 
 
 def kind_of(text: str) -> str:
-    """The same for lines that differ in numbers only."""
+    """Return the kind of a line: the same for lines that differ in numbers only."""
     return _NUMBER.sub("#", text)
 
 

@@ -1,4 +1,4 @@
-"""Standard streams: closed ones, readers that go away and, for the daemon, readers that take nothing."""
+"""Standard streams of a command: closed ones, readers that go away and, for the daemon, readers that take nothing."""
 
 import atexit
 import errno
@@ -25,17 +25,17 @@ log = logging.getLogger(__name__)
 STDOUT = 1
 
 QUEUE_BYTES = 262_144
-"""Bound of the lines that wait for their reader: some 2,000."""
+"""Bound of the queue for a reader that takes nothing: some 2,000 lines."""
 
 DRAIN_S = 1.0
-"""Time at the end for what is queued: enough for a busy reader; one that takes nothing may not delay the exit."""
+"""Time that the exit waits for queued lines: enough for a busy reader, short for one that takes nothing."""
 
 
 def set_up(*, background: bool = False) -> "BackgroundWriter | None":
     """Replace `sys.stdout` and `sys.stderr`, once, at the start of a command.
 
-    A failing write raises OutputError on standard output, and is passed over on standard error: nobody is left to
-    tell. `background`: standard error never waits for its reader; returns what writes it.
+    A failing write raises OutputError on standard output. On standard error it is ignored: nobody is left to report
+    to. With `background`, standard error never waits for its reader; returns its writer.
     """
     open_closed()
     encoding = getattr(sys.stdout or sys.stderr, "encoding", "utf-8")
@@ -49,9 +49,9 @@ def set_up(*, background: bool = False) -> "BackgroundWriter | None":
 
 
 def open_closed() -> None:
-    """Occupy the numbers of closed standard streams, or the next file that is opened would get what is said.
+    """Occupy the numbers of closed standard streams, so that no other file gets their output.
 
-    With /dev/null for reading: who writes to it gets the same error (EBADF) as from a closed one.
+    /dev/null is opened for reading, so a write fails with the same error (EBADF) as on a closed stream.
     """
     for fd in range(3):
         try:
@@ -61,14 +61,14 @@ def open_closed() -> None:
 
 
 class _Output(io.FileIO):
-    """Standard output, whose faults are told from all others."""
+    """Standard output, whose faults raise an error of their own."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         data = bytes(data)
         try:
             write_all(self.fileno(), data)
         except OSError as error:
-            if error.errno != errno.EBADF:  # closed from the start: nobody wants to see it
+            if error.errno != errno.EBADF:  # closed from the start: nobody wants the output
                 raise OutputError(error) from error
         return len(data)
 
@@ -84,10 +84,10 @@ class _Errors(io.FileIO):
 
 
 class BackgroundWriter(io.BufferedIOBase):
-    """A stream whose `write` never waits: a thread of its own passes on what is queued.
+    """Stream whose `write` never waits: a thread of its own writes what is queued.
 
-    What the queue can't hold is dropped, and a line in the log says how much as soon as the reader takes data again.
-    So a stopped terminal (Ctrl-S), a full pipe and a journal that stands still delay nobody.
+    What the queue can't hold is dropped; a line in the log says how much as soon as the reader takes data again. So a
+    stopped terminal (Ctrl-S), a full pipe and a journal that stands still delay nothing.
     """
 
     def __init__(self, fd: int) -> None:
@@ -95,23 +95,23 @@ class BackgroundWriter(io.BufferedIOBase):
         self._changed = threading.Condition()
         self._queue = bytearray()
         self._dropping = False
-        """From the first write that did not fit until the queue is taken, so that what is lost is in one place."""
+        """Whether writes are dropped: from one that did not fit until the queue is taken, so the loss is one gap."""
         self._dropped = 0
-        """Lines."""
+        """Number of dropped lines."""
         self._busy = False
         threading.Thread(target=self._run, name="stderr", daemon=True).start()
         atexit.register(self.drain, DRAIN_S)
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """For faulthandler, which writes to it directly."""
+        """Return the descriptor, for faulthandler, which writes to it directly."""
         return self._fd
 
     def isatty(self) -> bool:
-        """Whether people read it."""
+        """Return whether the stream is a terminal."""
         return os.isatty(self._fd)
 
     def write(self, data: "ReadableBuffer", /) -> int:
@@ -127,7 +127,7 @@ class BackgroundWriter(io.BufferedIOBase):
         return len(data)
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until all is written, `timeout_s` at most. Returns whether it is."""
+        """Wait up to `timeout_s` until everything is written; return whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self._busy, timeout_s)
 
@@ -146,7 +146,7 @@ class BackgroundWriter(io.BufferedIOBase):
                 lost = 0
 
     def _take(self) -> tuple[bytes, int]:
-        """Wait for something to write; all of it, and how many lines were dropped after it."""
+        """Wait for data; return all of it, and how many lines were dropped after it."""
         with self._changed:
             self._busy = False
             self._changed.notify_all()
@@ -162,12 +162,12 @@ def write_all(fd: int, data: bytes) -> None:
     while data:
         try:
             data = data[os.write(fd, data) :]
-        except BlockingIOError:  # somebody who shares it has made it non-blocking
+        except BlockingIOError:  # another process has made the shared stream non-blocking
             select.select([], [fd], [])
 
 
 def reader_is_gone(fd: int) -> bool:
-    """Whether nobody can read what is written: a pipe without a reader, a closed terminal or descriptor."""
+    """Return whether nobody can read what is written: a pipe without a reader, a closed terminal or descriptor."""
     poll = select.poll()
     poll.register(fd, 0)  # poll reports errors and hang-ups unasked
     return bool(poll.poll(0)) or fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
@@ -176,7 +176,8 @@ def reader_is_gone(fd: int) -> bool:
 def watch_reader(loop: "AbstractEventLoop", fd: int, on_gone: Callable[[], None]) -> None:
     """Call `on_gone` in the event loop, once, when the reader of a pipe or terminal goes away.
 
-    An epoll in the loop's own: the loop could only be asked for readable or writable, which a terminal mostly is.
+    An epoll within the loop's own reports only the hang-up. The loop itself could report only readable or writable,
+    which a terminal mostly is.
     """
     epoll = select.epoll()
     try:

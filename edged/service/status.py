@@ -1,6 +1,6 @@
 """The one line that `systemctl status edged` shows. Pure.
 
-It is true when it is written, so it counts in steps as coarse as its age may be: what changes is said again.
+The line is sent again when it changes, so it counts in steps as coarse as its age may be.
 """
 
 from dataclasses import dataclass
@@ -8,52 +8,59 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
-    """What there is to know. Ages and waits are seconds."""
+    """State of the service, as people see it."""
 
     device: str | None = None
-    """What is captured; None while there is nothing to capture from."""
+    """Device that is captured; None while there is none."""
     absence: str = "absent"
-    """Why there is nothing, in a word or two; empty while the first device is being opened."""
+    """Reason for the lack of a device, in a word or two; empty while the first device is being opened."""
     absent_s: float = 0.0
-    """For how long there has been nothing."""
+    """Time since there was a device."""
     fault: str | None = None
-    """What is wrong with a signal that comes, or should: `Signal.text`."""
-    link: str = "not connected"
-    """What the connection does, or why there is none: `Link.state`."""
+    """Fault of the microphone's signal: `SignalChange.text`."""
+    connection: str = "not connected"
+    """State of the connection, or the reason for its lack: `ReconnectingClient.state`."""
     retry_s: float | None = None
-    """Until the next try, where there is none."""
+    """Time until the next attempt to connect, if edged waits for one."""
     backlog_s: float = 0.0
-    """Speech captured and not answered."""
-    waiting: int = 0
-    """Records that some sink has not taken."""
+    """Speech that was captured and has no transcript yet."""
+    undelivered: int = 0
+    """Records that a sink lacks: the greatest number of any sink."""
     sink_fault: str | None = None
-    """Why one takes none."""
+    """Reason why a sink takes no records."""
     ending_s: float | None = None
-    """The service ends, and waits for the last words so long at most."""
+    """Time that a stopping service waits for final results, at most."""
 
 
-def line(now: ServiceStatus) -> str:
-    """E.g. `capturing plughw:CARD=Device; streaming; backlog 0.0 s`."""
+def status_line(status: ServiceStatus) -> str:
+    """Format the status: `capturing plughw:CARD=Device; streaming; backlog 0.0 s`."""
     parts = []
-    if now.ending_s is not None:
-        parts.append(f"stopping, waiting for the last words for {span(now.ending_s)} at most")
-    elif now.device is None:
-        parts.append(f"microphone {now.absence} for {span(now.absent_s)}" if now.absence else "opening the microphone")
+    if status.ending_s is not None:
+        parts.append(f"stopping, waiting up to {span(status.ending_s)} for final results")
+    elif status.device is None:
+        parts.append(
+            f"microphone {status.absence} for {span(status.absent_s)}" if status.absence else "opening the microphone"
+        )
     else:
-        parts.append(f"capturing {now.device}")
-    if now.fault and now.ending_s is None:
-        parts.append(now.fault)
-    parts.append(now.link if now.retry_s is None else f"{now.link}, trying again in {span(now.retry_s)}")
-    parts.append(f"backlog {span(now.backlog_s, tenths=True)}")
-    if now.waiting:
-        parts.append(f"{now.waiting} record{'s'[: now.waiting != 1]} not yet written")
-    if now.sink_fault:
-        parts.append(now.sink_fault)
+        parts.append(f"capturing {status.device}")
+    if status.fault and status.ending_s is None:
+        parts.append(status.fault)
+    parts.append(
+        status.connection if status.retry_s is None else f"{status.connection}, trying again in {span(status.retry_s)}"
+    )
+    parts.append(f"backlog {span(status.backlog_s, tenths=True)}")
+    if status.undelivered:
+        parts.append(f"{status.undelivered} record{'s'[: status.undelivered != 1]} not yet written")
+    if status.sink_fault:
+        parts.append(status.sink_fault)
     return "; ".join(parts)
 
 
 def span(seconds: float, *, tenths: bool = False) -> str:
-    """A length of time in its largest unit: `42 s`, `3 min`, `2 h`, `5 d`; `tenths`: `0.3 s` below ten seconds."""
+    """Format a length of time in its largest unit: `42 s`, `3 min`, `2 h`, `5 d`.
+
+    With `tenths`, `0.3 s` below ten seconds.
+    """
     if tenths and seconds < 9.95:
         return f"{seconds:.1f} s"
     for length_s, unit, most in ((1, "s", 90), (60, "min", 90), (3600, "h", 36)):

@@ -8,14 +8,17 @@ TERMINAL = "/dev/tty"
 
 
 class Terminal:
-    """Tells a SIGHUP of a terminal that was closed from one that is an order. Make it before SIGHUP gets a handler."""
+    """The terminal at the start of the process: a SIGHUP without it means that it was closed, and is no order.
+
+    Make it before SIGHUP gets a handler.
+    """
 
     def __init__(self) -> None:
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # nohup: go on without the terminal
         self._present = not ignored and _is_open()
 
     def is_closed(self) -> bool:
-        """Whether there was a terminal, and none is left."""
+        """Return whether there was a terminal, and none is left."""
         return self._present and not _is_open()
 
 

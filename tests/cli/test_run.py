@@ -325,7 +325,7 @@ from edged.daemon.persistence import Persistence
 begun = Persistence.open
 async def slow(self):
     wait()
-    await begun(self)
+    return await begun(self)
 Persistence.open = slow
 """
 

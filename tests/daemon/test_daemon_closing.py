@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from edged.capture.wav import WavSource
 from edged.config.settings import Settings
 from edged.daemon import process
-from edged.daemon.persistence import Persistence
+from edged.daemon.record_writer import RecordWriter
 from edged.model.errors import ExitStatus, SinkError
 from edged.stream.client import ReconnectingClient
 from edged.transcripts.delivery import Delivery
@@ -49,7 +49,7 @@ def on_disk_s(base: Path) -> float:
     ("owner", "name"),
     [
         (WavSource, "stop"),
-        (Persistence, "flush"),
+        (RecordWriter, "flush"),
         (Delivery, "counts"),
         (FileSink, "close"),
         (ReconnectingClient, "finish"),

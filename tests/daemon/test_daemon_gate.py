@@ -43,7 +43,7 @@ def test_its_lateness_is_in_the_summary(settings: Callable[..., Settings], monke
         run = Daemon(settings(server.url), None)
         assert await run.run() is ExitStatus.OK
         assert run.summary.judged_late_s == 2.5
-        run._hearing.suspensions = 2
+        run._gate.suspensions = 2
         assert "2.5 s judged late, second opinion given up 2 times" in run.summary.line()
 
     with_server(act)

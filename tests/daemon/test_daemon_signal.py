@@ -1,5 +1,6 @@
 """What a daemon says of the audio: what was lost on its way, a volume that costs words, a mute, and what waits."""
 
+import asyncio
 import logging
 import signal
 from collections.abc import Callable
@@ -13,15 +14,18 @@ from edged.capture.level import LevelMonitor, dbfs
 from edged.config.settings import Settings
 from edged.daemon import backlog_report, daemon
 from edged.daemon.daemon import Daemon
+from edged.daemon.persistence import Persistence
+from edged.daemon.recovery import RecoveredBacklog, Recovery
 from edged.model.audio import Block, SignalChange, SourceEnded, SourceEvent, SourceLost, SourceOpened
 from edged.model.errors import ExitStatus
-from edged.stream.backfill import Backfill
+from edged.spool.model import RunBacklog
 from edged.stream.events import BacklogRange
 from edged.testkit.instrumented_server import InstrumentedServer
 from tests.daemon.test_daemon import BLOCK, send, with_server
 from tests.daemon.test_daemon import settings as settings  # a fixture
 from tests.daemon.test_daemon import signals as signals  # another
 from tests.daemon.test_daemon_source import played
+from tests.spool.some import run_of
 
 
 def test_audio_that_a_loop_that_stood_still_has_cost_is_told_and_counted(
@@ -79,8 +83,8 @@ def test_a_mute_ends_with_the_device_and_is_told_of_again_after_its_return(
     faults: list[str | None] = []
 
     class Told(Daemon):
-        def _on_item(self, item: SourceEvent) -> None:
-            super()._on_item(item)
+        def _on_capture_event(self, item: SourceEvent) -> None:
+            super()._on_capture_event(item)
             faults.append(self._manager.fault)
 
     async def act(server: InstrumentedServer) -> None:
@@ -96,18 +100,20 @@ def test_a_mute_ends_with_the_device_and_is_told_of_again_after_its_return(
 def test_a_backlog_is_told_of_and_that_of_an_earlier_run_is_no_growth(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def nothing(*_: object) -> list[tuple[int, bytes]]:
-        return []
+    async def report_twice() -> None:
+        run = Daemon(settings(), None)
+        run._wire()
+        backlog = RunBacklog(run_of("run-0"), (), (), None, 0.0)
+        ranges = (BacklogRange(0, 16_000 * 600, ()),)
+        run._on_recovery(Recovery(backlogs=[RecoveredBacklog(backlog, ranges, same_boot=True)]))
+        run._backfill.forget("run-0", 0, 16_000 * 60)
+        run._check_backlog()
+        run._check_backlog()
 
     caplog.set_level(logging.INFO, "edged")
-    monkeypatch.setattr(backlog_report, "EVERY_S", 0.0)
-    run = Daemon(settings(), None)
-    run._link = run._make_link(run._lane, run._on_effect)
-    run._backfill = Backfill(settings(), nothing, run._make_link, lambda *_: None)
-    run._take_up("run-0", 16_000, (BacklogRange(0, 16_000 * 600, ()),))
-    run._backfill.forget("run-0", 0, 16_000 * 60)
-    run._tell_backlog()
-    run._tell_backlog()
+    monkeypatch.setattr(backlog_report, "INTERVAL_S", 0.0)
+    monkeypatch.setattr(Persistence, "tick", lambda _: None)
+    asyncio.run(report_twice())
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
     assert caplog.messages[0].startswith("backlog: 9 min 0 s of speech, done in about ")
     assert caplog.messages[1] == "backlog: 9 min 0 s of speech, and it does not shrink (not connected)"

@@ -53,13 +53,13 @@ def test_a_record_is_in_the_spool_before_any_sink_sees_it(tmp_path: Path) -> Non
 
 def test_a_record_tells_when_and_where_its_words_were_said(tmp_path: Path) -> None:
     async def body(life: Life) -> None:
-        life.books.device = "plughw:CARD=A"
+        life.open_device("plughw:CARD=A")
         life.hear(16_000, 32_000)
         life.utter(16_000, 32_000)
         (record,) = await life.written(1)
         assert record.start == timestamp(AT_S + 1 + 100 / RATE + wall_offset_s())
         assert (record.run, record.from_, record.to, record.device) == ("run-1", 16_000, 32_000, "plughw:CARD=A")
-        assert (life.books.counts.utterances, life.books.counts.words) == (1, 1)
+        assert (life.daemon._records.utterances, life.daemon._records.words) == (1, 1)
 
     live(tmp_path, body)
 
@@ -70,7 +70,7 @@ def test_what_is_settled_as_silence_or_evicted_waits_no_longer(tmp_path: Path) -
     async def body(life: Life) -> None:
         life.hear(0, 16_000)
         for start, fate in ((0, "silence"), (1600, "evicted"), (3200, "handed over"), (4800, "recorded")):
-            life.books.effect("run-1", AudioReleased(start, start + 1600, fate))  # type: ignore[arg-type]
+            life.report("run-1", AudioReleased(start, start + 1600, fate))  # type: ignore[arg-type]
         assert Ranges(await life.waiting()) == Ranges([(3200, 16_000)])
 
     live(tmp_path, body)
@@ -81,11 +81,11 @@ def test_what_a_lane_drops_or_meets_is_counted_and_said_once(tmp_path: Path, cap
 
     async def body(life: Life) -> None:
         for _ in range(2):
-            life.books.effect("run-1", AudioEvicted(RATE // 2))
-            life.books.effect("run-1", ServerNotice("odd things"))
-        life.books.effect("run-1", AudioQuarantined(RATE))
-        assert life.books.counts.evicted_s == 1
-        assert life.books.counts.ignored_messages == 2
+            life.report("run-1", AudioEvicted(RATE // 2))
+            life.report("run-1", ServerNotice("odd things"))
+        life.report("run-1", AudioQuarantined(RATE))
+        assert life.daemon._sender_monitor.lost_s == 1
+        assert life.daemon._sender_monitor.ignored_messages == 2
 
     live(tmp_path, body)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
@@ -103,7 +103,7 @@ def test_at_the_end_the_sinks_get_even_what_can_not_be_stored(tmp_path: Path) ->
         holder = sqlite3.connect(tmp_path / "runtime" / "spool.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         life.utter(0, 16_000)
-        await life.books.flush(0.05)
+        await life.daemon._records.flush(0.05)
         counts = life.delivery.counts()["file"]
         assert counts.pending + counts.delivered == 1
         assert [record.to for record in await life.written(1)] == [16_000]
@@ -121,12 +121,12 @@ def test_what_the_spool_lets_go_is_lost_only_as_far_as_nobody_has_it(
 
     async def body(life: Life) -> None:
         life.lost_s = lost_s
-        life.books._on_spool(model.SpeechEvicted("run-0", 100, 200, 99.0, "max_mb"))
+        life.persistence._on_spool_event(model.SpeechEvicted("run-0", 100, 200, 99.0, "max_mb"))
         assert life.evicted == [("run-0", 100, 200)]
-        assert life.books.counts.evicted_s == lost_s
+        assert life.daemon._sender_monitor.lost_s == lost_s
         life.hear(0, 16_000)
-        life.books.effect("run-1", AudioMissing(RATE // 2))
-        assert life.books.counts.evicted_s == lost_s + 0.5
+        life.report("run-1", AudioMissing(RATE // 2))
+        assert life.daemon._sender_monitor.lost_s == lost_s + 0.5
 
     live(tmp_path, body)
     assert caplog.text.count("more speech waits than spool.max_mb allows: the oldest goes") == said
@@ -140,12 +140,12 @@ def test_without_a_spool_records_go_to_the_sinks_and_nothing_is_written_elsewher
     async def body(life: Life) -> None:
         life.hear(0, 16_000)
         life.utter(0, 16_000)
-        life.books.effect("run-1", AudioReleased(0, 100, "silence"))
-        life.books.tick()
-        assert not life.books.keeps_backlog
+        life.report("run-1", AudioReleased(0, 100, "silence"))
+        life.persistence.tick()
+        assert not life.persistence.keeps_backlog
         await life.written(1)
         with pytest.raises(RuntimeError):
-            await life.books.load("run-1", 0, 1)
+            await life.persistence.load("run-1", 0, 1)
 
     live(tmp_path, body, enabled=False)
     assert [file.name for file in tmp_path.iterdir()] == ["records.jsonl"]
@@ -159,14 +159,14 @@ def test_while_a_database_fails_lanes_keep_their_backlog(tmp_path: Path, where: 
     """Both are needed: what is handed over may lie in either."""
 
     async def body(life: Life) -> None:
-        tell, kept = life.books._on_spool, [life.books.keeps_backlog]
+        tell, kept = life.persistence._on_spool_event, [life.persistence.keeps_backlog]
         for event in (
             model.DatabaseFailing(where, "disk I/O error"),
             model.DatabaseFailing(where, "again"),
             model.DatabaseWorking(where),
         ):
             tell(event)
-            kept.append(life.books.keeps_backlog)
+            kept.append(life.persistence.keeps_backlog)
         assert kept == [True, False, False, True]
 
     live(tmp_path, body)
@@ -176,14 +176,14 @@ def test_what_could_not_be_stored_is_given_again_as_far_as_it_waits(tmp_path: Pa
     """From the lane's memory, in its place; nothing of another run, and nothing that was answered meanwhile."""
 
     async def body(life: Life) -> None:
-        life.account.open(0)
+        life.pending.open(0)
         for at in range(0, 16_000, 1600):
-            life.account.append(at, bytes([at // 1600]) * 3200)
-        life.account.release(4800, 6400, "recorded")
-        life.books.let(SegmentOpened(0))
-        life.books._on_spool(model.AudioRequested("run-1", ((1600, 3200), (4000, 8000))))
-        life.books._on_spool(model.AudioRequested("run-0", ((8000, 16_000),)))
-        pieces = await life.books.load("run-1", 0, 16_000)
+            life.pending.append(at, bytes([at // 1600]) * 3200)
+        life.pending.release(4800, 6400, "recorded")
+        life.persistence.store_segment(SegmentOpened(0))
+        life.persistence._on_spool_event(model.AudioRequested("run-1", ((1600, 3200), (4000, 8000))))
+        life.persistence._on_spool_event(model.AudioRequested("run-0", ((8000, 16_000),)))
+        pieces = await life.persistence.load("run-1", 0, 16_000)
         heard = {at + n: pcm[2 * n] for at, pcm in pieces for n in range(0, len(pcm) // 2, 400)}
         assert all(value == position // 1600 for position, value in heard.items())
         assert {1600, 4000, 6400, 7600} <= heard.keys()
@@ -204,7 +204,7 @@ def test_a_backlog_that_can_not_be_read_now_is_waited_for(tmp_path: Path, monkey
     async def body(life: Life) -> None:
         life.hear(0, 3200)
         assert await life.waiting() == [(0, 1600), (1600, 3200)]
-        assert life.books.keeps_backlog
+        assert life.persistence.keeps_backlog
 
     monkeypatch.setattr(RealSpool, "load", flaky)
     monkeypatch.setattr(asyncio, "sleep", lambda _, sleep=asyncio.sleep: sleep(0))

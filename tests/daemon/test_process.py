@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edged.daemon.process import TIDY_S, keep_tidy
+from edged.daemon.process import COLLECT_S, collect_regularly
 
 
 class Ring:
@@ -30,11 +30,11 @@ def test_what_is_made_after_the_beginning_is_collected_every_ten_minutes() -> No
     planned: list[tuple[float, Callable[[], None]]] = []
 
     def later() -> None:
-        delay_s, tidy = planned.pop()
-        assert delay_s == TIDY_S
-        tidy()
+        delay_s, collect = planned.pop()
+        assert delay_s == COLLECT_S
+        collect()
 
-    keep_tidy(lambda delay_s, tidy: planned.append((delay_s, tidy)))
+    collect_regularly(lambda delay_s, collect: planned.append((delay_s, collect)))
     early = weakref.ref(Ring())
     later()
     late = weakref.ref(Ring())

@@ -3,7 +3,8 @@
 import pytest
 
 from edged.config.settings import CaptureSettings, GateSettings
-from edged.daemon.recovery import from_ring, joined, judged_again, known_to, stretches
+from edged.daemon.recovery import untranscribed
+from edged.daemon.ring_recovery import judge_ring, known_until, merge_backlog, ring_backlog
 from edged.model.ranges import Ranges
 from edged.spool.capture_time import Anchor, Boot
 from edged.spool.model import RecoveredState, RunBacklog, RunInfo, StoredRange, UndeliveredRecord
@@ -47,12 +48,12 @@ def recovered(*backlogs: RunBacklog, **changes: object) -> RecoveredState:
 def test_audio_comes_in_order_so_that_what_lies_before_the_last_known_was_dealt_with(
     known: RecoveredState, to: int
 ) -> None:
-    assert known_to(known, "run-1") == to
+    assert known_until(known, "run-1") == to
 
 
 def word(let_to: int = 0, after: int = 0) -> RunBacklog | None:
     kept = KEPT._replace(passed_to=let_to)
-    return from_ring(kept, judged_again(kept, GateSettings(), after), recovered(), CaptureSettings(channel=3))
+    return ring_backlog(kept, judge_ring(kept, GateSettings(), after), recovered(), CaptureSettings(channel=3))
 
 
 def test_a_voice_in_a_ring_waits_from_before_its_beginning_to_behind_its_end() -> None:
@@ -75,24 +76,24 @@ def test_what_is_known_of_a_ring_does_not_wait_again(known: dict[str, int]) -> N
 def test_what_lies_in_a_hole_of_a_ring_is_not_heard() -> None:
     length = len(SPOKEN.pcm) // 2
     kept = KEPT._replace(pcm=SPOKEN.pcm * 2, holes=((length, 2 * length),))
-    assert judged_again(kept, GateSettings()) == judged_again(KEPT, GateSettings())
+    assert judge_ring(kept, GateSettings()) == judge_ring(KEPT, GateSettings())
 
 
 def test_what_is_known_of_a_run_counts_more_than_the_settings() -> None:
     run = run_of()
-    rest = from_ring(KEPT, judged_again(KEPT, GateSettings()), recovered(runs={"run-1": run}), CaptureSettings())
+    rest = ring_backlog(KEPT, judge_ring(KEPT, GateSettings()), recovered(runs={"run-1": run}), CaptureSettings())
     assert rest is not None
     assert rest.run == run
 
 
 def test_what_a_ring_holds_comes_behind_what_the_spool_holds_of_its_run() -> None:
     one, two, more = waits((0, 100)), waits((0, 50), run="run-2"), waits((100, 300))
-    both = joined(recovered(one, two), more).backlogs
+    both = merge_backlog(recovered(one, two), more).backlogs
     assert [(each.run.run, [(s.start, s.end) for s in each.ranges]) for each in both] == [
         ("run-1", [(0, 100), (100, 300)]),
         ("run-2", [(0, 50)]),
     ]
-    assert joined(recovered(two), more).backlogs == (two, more)
+    assert merge_backlog(recovered(two), more).backlogs == (two, more)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,6 @@ def test_what_waits_is_what_nobody_has_answered_and_neighbours_are_one(
     answered: list[tuple[int, int]], left: list[tuple[int, int]]
 ) -> None:
     """A word may lie across the border of two pieces of a segment."""
-    found = stretches(waits((0, 100), (100, 300), (400, 500)), Ranges(answered))
+    found = untranscribed(waits((0, 100), (100, 300), (400, 500)), Ranges(answered))
     assert [(start, end) for start, end, _ in found] == left
     assert [Ranges(voiced) for _, _, voiced in found] == [Ranges([each]) for each in left]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edged.daemon import persistence, run_records
-from edged.daemon.recovery import left_behind
+from edged.daemon import daemon, persistence, run_records
+from edged.daemon.ring_recovery import read_ring
 from edged.gate.audio_gate import SegmentAudio
 from edged.gate.gate import SegmentClosed, SegmentOpened
 from edged.model.ranges import Ranges
@@ -35,7 +35,7 @@ def test_what_waits_of_an_earlier_run_is_handed_to_backfill_and_dated_right(tmp_
         assert (run, rate) == ("run-1", RATE)
         assert [(start, end) for start, end, _ in stretches] == [(8000, 16_000), (160_000, 176_000)]
         assert all(voiced for _, _, voiced in stretches)
-        assert sum(len(pcm) // 2 for _, pcm in await life.books.load("run-1", 8000, 176_000)) == 24_000
+        assert sum(len(pcm) // 2 for _, pcm in await life.persistence.load("run-1", 8000, 176_000)) == 24_000
         life.utter(160_000, 176_000, "oh", run="run-1")
         record = (await life.written(2))[1]
         assert record.start == timestamp(AT_S + 10 + 100 / RATE + wall_offset_s())
@@ -58,7 +58,7 @@ LEFT = pytest.mark.parametrize("before", [heard, undecided(words=True)], ids=["i
 
 def in_boot(monkeypatch: pytest.MonkeyPatch, number: int, wall_offset_s: float, state: str) -> None:
     """What processes find from now on."""
-    monkeypatch.setattr(persistence, "Synchronization", lambda: lambda: state)
+    monkeypatch.setattr(daemon, "Synchronization", lambda: lambda: state)
     for module in (persistence, run_records):
         monkeypatch.setattr(module, "wall_offset_s", lambda: wall_offset_s)
     monkeypatch.setattr(directories, "boot_id", lambda: f"boot-{number}")
@@ -80,7 +80,7 @@ def test_in_another_boot_it_is_dated_by_the_clock_of_its_own(
     in_boot(monkeypatch, 1, 1_700_000_000.0, "synchronized")
 
     async def told(life: Life) -> None:
-        life.books.tick()
+        life.persistence.tick()
         await before(life)
 
     left = after_a_kill(tmp_path, told)
@@ -120,7 +120,7 @@ def test_a_ring_of_another_version_or_of_nobody_is_told_of_and_replaced(
     async def body(life: Life) -> None:
         assert life.backlog == []
         await undecided(words=True)(life)
-        assert (kept := left_behind(life.base / "runtime/ring"))
+        assert (kept := read_ring(life.base / "runtime/ring"))
         assert kept.run == "run-1"
 
     live(tmp_path, body)
@@ -133,14 +133,14 @@ def test_it_is_of_the_device_that_was_opened(tmp_path: Path, before: Body) -> No
 
     async def opened(life: Life) -> None:
         for device in ("plughw:CARD=A", "plughw:CARD=B"):
-            life.books.device = device
+            life.open_device(device)
         await before(life)
 
     left = after_a_kill(tmp_path, opened)
 
     async def after(life: Life) -> None:
         assert (await said_one(life)).device == "plughw:CARD=B"
-        assert life.books.device == "auto"
+        assert life.persistence._device == "auto"
 
     live(left, after, "run-2")
 
@@ -148,10 +148,10 @@ def test_it_is_of_the_device_that_was_opened(tmp_path: Path, before: Body) -> No
 def test_pieces_of_one_long_segment_are_one_stretch(tmp_path: Path) -> None:
     async def before(life: Life) -> None:
         life.hear(0, 16_000, over=False)
-        life.books.let(SegmentClosed(16_000, continues=True))
-        life.books.let(SegmentOpened(16_000))
-        life.books.let(SegmentAudio(16_000, bytes(3200), ()))
-        life.books.let(SegmentClosed(17_600))
+        life.persistence.store_segment(SegmentClosed(16_000, continues=True))
+        life.persistence.store_segment(SegmentOpened(16_000))
+        life.persistence.store_segment(SegmentAudio(16_000, bytes(3200), ()))
+        life.persistence.store_segment(SegmentClosed(17_600))
 
     left = after_a_kill(tmp_path, before)
 
@@ -172,7 +172,7 @@ def test_a_voice_that_the_gate_had_not_decided_on_is_let_through(tmp_path: Path)
         ((start, end, voiced),) = stretches
         assert start < SPOKEN.words[0].start < 9600 <= end
         assert voiced
-        pieces = await life.books.load("run-1", 0, end)
+        pieces = await life.persistence.load("run-1", 0, end)
         assert b"".join(pcm for _, pcm in pieces) == SPOKEN.pcm[2 * start : 2 * end]
         life.utter(SPOKEN.words[0].start, SPOKEN.words[0].end, "one", run="run-1")
         (record,) = await life.written(1)
@@ -190,14 +190,14 @@ def test_the_ring_holds_half_a_minute_of_what_could_not_be_stored(tmp_path: Path
         holder = sqlite3.connect(life.base / "runtime" / "spool.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         life.hear(0, 40 * RATE)
-        kept = left_behind(life.base / "runtime/ring")
+        kept = read_ring(life.base / "runtime/ring")
         assert kept is not None
         assert (kept.position, kept.passed_to, len(kept.pcm) // 2) == (10 * RATE, 0, 30 * RATE)
         holder.close()
-        while life.books._spool and life.books._spool.unstored_from is not None:  # noqa: ASYNC110  it has no event
+        while life.persistence._spool and life.persistence._spool.unstored_from is not None:  # noqa: ASYNC110  it has no event
             await asyncio.sleep(0.01)
         life.hear(40 * RATE, 41 * RATE)
-        kept = left_behind(life.base / "runtime/ring")
+        kept = read_ring(life.base / "runtime/ring")
         assert kept is not None
         assert kept.passed_to >= 40 * RATE, "what is stored need not be in it"
 
@@ -242,14 +242,15 @@ def test_a_ring_for_which_there_was_no_room_is_made_when_there_is(
     async def body(life: Life) -> None:
         ring = life.base / "runtime/ring"
         assert not ring.exists()
-        life.books.tick()
+        life.persistence.tick()
         monkeypatch.undo()
         while not ring.exists():
             await asyncio.sleep(0.01)
-            life.books.tick()
-        await life.books._tasks[0] if life.books._tasks else None
+            life.persistence.tick()
+        if life.persistence._ring_task:
+            await life.persistence._ring_task
         life.hear(0, RATE, over=False)
-        assert left_behind(ring)
+        assert read_ring(ring)
 
     monkeypatch.setattr(os, "posix_fallocate", no_room)
     live(tmp_path, body)

@@ -80,9 +80,9 @@ def test_what_a_sink_answers_already_is_not_transcribed_again(tmp_path: Path, ca
     live(left, after, "run-2")
     assert records(left) == before
     assert outbox(left) == {record.id: True for record in before}
-    assert caplog.text.count("2 records were delivered, and their commit lost") == 1
+    assert caplog.text.count("2 records were delivered, but their commit was lost") == 1
     live(left, after, "run-3")
-    assert caplog.text.count("their commit lost") == 1, "from then on the spool knows them"
+    assert caplog.text.count("their commit was lost") == 1, "from then on the spool knows them"
 
 
 def test_what_one_sink_has_and_another_lacks_is_delivered_there(
@@ -118,7 +118,7 @@ def test_a_record_that_was_delivered_while_the_card_stalled_is_not_made_again(
         holder.execute("BEGIN IMMEDIATE")
         life.hear(0, 22_400, SPOKEN.pcm)
         life.utter(0, 12_000, "one")
-        life.books.tick()
+        life.persistence.tick()
         await life.written(1)
         await asyncio.to_thread(shutil.copytree, life.base, tmp_path / "left")
         holder.close()

@@ -18,7 +18,7 @@ NOW_S = 500.0
 
 
 @pytest.fixture
-def ledgers(monkeypatch: pytest.MonkeyPatch) -> RunRecordBuilders:
+def builders(monkeypatch: pytest.MonkeyPatch) -> RunRecordBuilders:
     """Of a run that began at 100 s of this boot, whose clock is set."""
     monkeypatch.setattr(module, "wall_offset_s", lambda: WALL_OFFSET_S)
     monkeypatch.setattr(module, "boottime_s", lambda: NOW_S)
@@ -57,28 +57,28 @@ UTTERANCE = Utterance(0, RATE, (PlacedWord(0, RATE, "ah", "Ah.", 0.9, None),), "
     ],
 )
 def test_an_earlier_run_is_dated_by_the_clock_of_its_boot(
-    ledgers: RunRecordBuilders, boot: Boot | None, here: bool, expected: dict[str, Any]
+    builders: RunRecordBuilders, boot: Boot | None, here: bool, expected: dict[str, Any]
 ) -> None:
-    ledgers.add(earlier(boot), here=here)
-    record = ledgers.build("run-1", UTTERANCE)
+    builders.add(earlier(boot), here=here)
+    record = builders.build("run-1", UTTERANCE)
     assert {name: getattr(record, name) for name in expected} == expected
     assert (record.run, record.device, record.channel) == ("run-1", "plughw:CARD=Device", 0)
 
 
-def test_the_living_run_is_of_the_device_that_is_open_now(ledgers: RunRecordBuilders) -> None:
-    assert ledgers.build("run-2", UTTERANCE).device == ledgers.device == "auto"
-    ledgers.device = "plughw:CARD=B"
-    record = ledgers.build("run-2", UTTERANCE)
+def test_the_living_run_is_of_the_device_that_is_open_now(builders: RunRecordBuilders) -> None:
+    assert builders.build("run-2", UTTERANCE).device == "auto"
+    builders.set_device("plughw:CARD=B")
+    record = builders.build("run-2", UTTERANCE)
     assert (record.device, record.channel, record.start) == ("plughw:CARD=B", 1, timestamp(100 + WALL_OFFSET_S))
 
 
-def test_ids_are_of_this_process_whatever_run_the_words_are_of(ledgers: RunRecordBuilders) -> None:
-    ledgers.add(earlier(None), here=True)
-    ids = [ledgers.build(run, UTTERANCE).id for run in ("run-2", "run-1", "run-2")]
+def test_ids_are_of_this_process_whatever_run_the_words_are_of(builders: RunRecordBuilders) -> None:
+    builders.add(earlier(None), here=True)
+    ids = [builders.build(run, UTTERANCE).id for run in ("run-2", "run-1", "run-2")]
     assert ids == ["run-2-1", "run-2-2", "run-2-3"]
 
 
-def test_samples_of_a_run_that_nobody_told_of_are_a_fault(ledgers: RunRecordBuilders) -> None:
-    assert ledgers.seconds("run-2", RATE // 2) == 0.5
+def test_samples_of_a_run_that_nobody_told_of_are_a_fault(builders: RunRecordBuilders) -> None:
+    assert builders.seconds("run-2", RATE // 2) == 0.5
     with pytest.raises(KeyError):
-        ledgers.seconds("run-1", RATE)
+        builders.seconds("run-1", RATE)

@@ -40,7 +40,7 @@ def check_prefix(run: Run, received: int) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 async def test_stopped_in_mid_speech(stage: Stage, number: signal.Signals, status: int) -> None:
-    """The last words are waited for and written."""
+    """edged waits for the final results, and writes them."""
     script = speech(words_each=8)
     server = await stage.recogniser(script)
     run = await stage.daemon(server.url, script)
@@ -77,7 +77,7 @@ async def test_a_second_signal_stops_at_once(stage: Stage) -> None:
     run = await stage.daemon(server.url, script, {"daemon.stop_s": 60})
     await until(lambda: not server.pending_faults, "the stall")
     run.signal(signal.SIGTERM)
-    await run.says("the last words are waited for")
+    await run.says("stopping; waiting up to")
     run.signal(signal.SIGTERM)
     assert await run.ends(within_s=10) == 75
     assert LAST_WORDS in run.log

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from edged.cli.main import main
+from edged.daemon import ring_recovery
+from edged.daemon.daemon import Daemon
 from edged.daemon.persistence import Persistence
+from edged.daemon.record_writer import RecordWriter
 from edged.spool import consolidation, database_health, ring_file, spool
 from edged.spool.commands import CommitRecord
 from edged.spool.database import Database
@@ -170,7 +173,7 @@ point("before a line is written")(_around(FileSink, "deliver", after=False))
 point("after a line is written and synced")(_around(FileSink, "deliver", after=True))
 point("after a line is written, before it is synced")(_around(FileSink, "_append", after=True))
 point("before a record is marked as delivered")(_around(Spool, "mark_delivered", after=False))
-point("before committed words are told")(_around(Persistence, "_commit", after=False))
+point("before committed words are told")(_around(RecordWriter, "write", after=False))
 point("between a block and the ring")(_around(Ring, "write", after=False))
 point("between audio and header of the ring")(_around(Ring, "_write_header", after=False))
 point("between what the gate lets through and the spool")(_around(Spool, "put_audio", after=False))
@@ -197,11 +200,11 @@ for _first in (COPIED, COMMITTED):
     )
     point(_so + "when doubles are deleted", "start", _first)(_around(consolidation, "_delete_duplicates", after=True))
 point("at a start, when the spool is open", "start")(_around(database_health.DatabaseHealth, "start", after=True))
-point("at a start, before the ring is judged", "start")(_around(Persistence, "_judge_again", after=False))
-point("at a start, when the ring is judged", "start")(_around(Persistence, "_judge_again", after=True))
+point("at a start, before the ring is judged", "start")(_around(ring_recovery, "judge_ring", after=False))
+point("at a start, when the ring is judged", "start")(_around(Persistence, "_store_recovery", after=True))
 point("at a start, before there is a new ring", "start")(_around(ring_file, "Ring", after=False))
 point("at a start, when there is a new ring", "start")(_around(ring_file, "Ring", after=True))
-point("at a start, before records are delivered again", "start")(_around(Persistence, "_deliver_again", after=False))
+point("at a start, before records are delivered again", "start")(_around(Daemon, "_on_recovery", after=False))
 
 
 @point("the file has it, the journal does not", "sinks")

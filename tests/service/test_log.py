@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.model.message_ids import MessageId
-from edged.service.log import MOST_REASONS, OnceFilter, Outage, duration, one_line
+from edged.service.log import MAX_REASONS, OnceFilter, Outage, duration, one_line
 from tests.journald import Journald
 
 EVENTS = """
@@ -286,11 +286,11 @@ class TestOutage:
         assert [text for _, text in self.told(caplog)] == ["x: absent", "x: held by process 1"]
         for number in range(100):
             outage.failed("a" * number)
-        assert len(caplog.records) == MOST_REASONS
+        assert len(caplog.records) == MAX_REASONS
 
 
 def test_once_says_yes_once_a_key_and_forgets_its_manners_for_nobody() -> None:
-    once = OnceFilter(most=2)
+    once = OnceFilter(max_keys=2)
     assert [once(key) for key in ("a", "a", "b", "b", "c", "a")] == [True, False, True, False, False, False]
 
 

@@ -19,7 +19,7 @@ EVERY_S = 0.05
 
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    monkeypatch.setattr(manager, "STARTING_EVERY_S", EVERY_S)
+    monkeypatch.setattr(manager, "EXTEND_START_EVERY_S", EVERY_S)
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
@@ -62,23 +62,23 @@ def test_a_fault_that_is_over_does_not_hide_another() -> None:
     mute = SignalChange("delivers digital silence", True, MessageId.MICROPHONE_SILENT)
     stall = SignalChange("has delivered nothing", True, MessageId.MICROPHONE_STUCK)
     made = ServiceManager()
-    made.captures("hw:1")
-    made.signal(mute)
-    made.signal(stall)
+    made.microphone_opened("hw:1")
+    made.signal_changed(mute)
+    made.signal_changed(stall)
     assert made.fault == "delivers digital silence; has delivered nothing"
-    made.signal(SignalChange("delivers again", False, MessageId.MICROPHONE_STUCK))
+    made.signal_changed(SignalChange("delivers again", False, MessageId.MICROPHONE_STUCK))
     assert made.fault == "delivers digital silence"
-    made.lost(None)
+    made.microphone_lost(None)
     assert made.fault is None
 
 
 def test_the_status_says_why_nothing_is_captured(systemd: socket.socket) -> None:
     made = ServiceManager()
-    made.tell(ServiceStatus())
-    made.lost(MessageId.MICROPHONE_BUSY)
-    made.tell(ServiceStatus())
-    made.lost(MessageId.MICROPHONE_ABSENT)
-    made.tell(ServiceStatus())
+    made.show(ServiceStatus())
+    made.microphone_lost(MessageId.MICROPHONE_BUSY)
+    made.show(ServiceStatus())
+    made.microphone_lost(MessageId.MICROPHONE_ABSENT)
+    made.show(ServiceStatus())
     made._notifier.close()
     assert [text.partition(";")[0] for text in heard(systemd)] == [
         "STATUS=opening the microphone",

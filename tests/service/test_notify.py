@@ -131,7 +131,7 @@ def test_a_socket_that_is_gone_is_complained_of_once(tmp_path: Path, caplog: pyt
         notifier.ready()
         notifier.alive()
     assert [record.getMessage() for record in caplog.records] == [
-        "systemd can't be told how the service is: No such file or directory"
+        "can't report the state of the service to systemd: No such file or directory"
     ]
     manager = Manager(str(tmp_path / "gone"))  # and when it is back, it hears what it has missed
     notifier.alive()

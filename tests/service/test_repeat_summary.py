@@ -8,7 +8,7 @@ import pytest
 from edged.model.message_ids import MessageId
 from edged.service import repeat_summary
 from edged.service.log import Outage
-from edged.service.repeat_summary import MOST_KINDS, RepeatSummary
+from edged.service.repeat_summary import MAX_KINDS, RepeatSummary
 
 log = logging.getLogger("edged.tests")
 
@@ -87,9 +87,9 @@ def test_what_stayed_away_for_a_minute_is_news_again(clock: Clock, caplog: pytes
 
 def test_kinds_without_end_are_forgotten(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     told = RepeatSummary(log, clock)
-    for number in range(MOST_KINDS + 1):
+    for number in range(MAX_KINDS + 1):
         told.log(logging.INFO, "x" * number)
     told.log(logging.INFO, "x")
-    assert len(caplog.messages) == MOST_KINDS + 1, "the second is still known"
+    assert len(caplog.messages) == MAX_KINDS + 1, "the second is still known"
     told.log(logging.INFO, "")
-    assert len(caplog.messages) == MOST_KINDS + 2, "the first is news"
+    assert len(caplog.messages) == MAX_KINDS + 2, "the first is news"

@@ -2,55 +2,59 @@
 
 import pytest
 
-from edged.service.status import ServiceStatus, line, span
+from edged.service.status import ServiceStatus, span, status_line
 
 
 @pytest.mark.parametrize(
     ("condition", "text"),
     [
         (
-            ServiceStatus(device="plughw:CARD=Device", link="streaming"),
+            ServiceStatus(device="plughw:CARD=Device", connection="streaming"),
             "capturing plughw:CARD=Device; streaming; backlog 0.0 s",
         ),
         (
-            ServiceStatus(absent_s=42.3, link="connected", backlog_s=0.04),
+            ServiceStatus(absent_s=42.3, connection="connected", backlog_s=0.04),
             "microphone absent for 42 s; connected; backlog 0.0 s",
         ),
         (
-            ServiceStatus(absence="held by another program", absent_s=42.3, link="connected"),
+            ServiceStatus(absence="held by another program", absent_s=42.3, connection="connected"),
             "microphone held by another program for 42 s; connected; backlog 0.0 s",
         ),
-        (ServiceStatus(absence="", link="connected"), "opening the microphone; connected; backlog 0.0 s"),
+        (ServiceStatus(absence="", connection="connected"), "opening the microphone; connected; backlog 0.0 s"),
         (
-            ServiceStatus(device="hw:1", link="refused by the server: HTTP 401", retry_s=300.0, backlog_s=180.0),
+            ServiceStatus(device="hw:1", connection="refused by the server: HTTP 401", retry_s=300.0, backlog_s=180.0),
             "capturing hw:1; refused by the server: HTTP 401, trying again in 5 min; backlog 3 min",
         ),
         (
             ServiceStatus(
-                device="hw:1", fault="microphone delivers digital silence", link="not connected: nobody speaks"
+                device="hw:1", fault="microphone delivers digital silence", connection="not connected: nobody speaks"
             ),
             "capturing hw:1; microphone delivers digital silence; not connected: nobody speaks; backlog 0.0 s",
         ),
         (
-            ServiceStatus(device="hw:1", link="streaming", waiting=1),
+            ServiceStatus(device="hw:1", connection="streaming", undelivered=1),
             "capturing hw:1; streaming; backlog 0.0 s; 1 record not yet written",
         ),
         (
-            ServiceStatus(device="hw:1", link="streaming", waiting=20),
+            ServiceStatus(device="hw:1", connection="streaming", undelivered=20),
             "capturing hw:1; streaming; backlog 0.0 s; 20 records not yet written",
         ),
         (
-            ServiceStatus(device="hw:1", fault="microphone is open", link="connected", backlog_s=1.25, ending_s=10.0),
-            "stopping, waiting for the last words for 10 s at most; connected; backlog 1.2 s",
+            ServiceStatus(
+                device="hw:1", fault="microphone is open", connection="connected", backlog_s=1.25, ending_s=10.0
+            ),
+            "stopping, waiting up to 10 s for final results; connected; backlog 1.2 s",
         ),
         (
-            ServiceStatus(device="mic", link="streaming", waiting=3, sink_fault="sink file: the disk is full"),
+            ServiceStatus(
+                device="mic", connection="streaming", undelivered=3, sink_fault="sink file: the disk is full"
+            ),
             "capturing mic; streaming; backlog 0.0 s; 3 records not yet written; sink file: the disk is full",
         ),
     ],
 )
 def test_it_says_what_is(condition: ServiceStatus, text: str) -> None:
-    assert line(condition) == text
+    assert status_line(condition) == text
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_the_ring_is_made_again_with_its_directory(tmp_path: Path, caplog: pytes
         shutil.rmtree(tmp_path / "runtime")
         life.hear(0, 3200)
         assert await life.waiting() == [(0, 1600), (1600, 3200)]
-        life.books.tick()
+        life.persistence.tick()
         while not (tmp_path / "runtime/ring").exists():
             await life.waiting()
 

@@ -10,7 +10,7 @@ import pytest
 
 from edged.cli.storage_checks import spool_cautions
 from edged.config.settings import SpoolSettings
-from edged.daemon.recovery import left_behind
+from edged.daemon.ring_recovery import read_ring
 from edged.model.errors import ConfigurationError
 from edged.spool import directories
 from edged.spool.directories import identify_boot
@@ -78,7 +78,7 @@ def test_a_prepared_ring_is_not_read_and_costs_no_time(
 ) -> None:
     ring = tmp_path / "ring"
     make(ring)
-    assert left_behind(ring) is None
+    assert read_ring(ring) is None
     [said] = caplog.messages
     assert f"{ring} can't be read (it " in said
 
@@ -87,7 +87,7 @@ def test_a_ring_without_end_is_not_read_whole(tmp_path: Path) -> None:
     ring = tmp_path / "ring"
     with ring.open("wb") as file:
         file.truncate(8 << 30)
-    assert left_behind(ring) is None
+    assert read_ring(ring) is None
 
 
 @MADE

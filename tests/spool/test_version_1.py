@@ -64,7 +64,7 @@ def stored_records(base: Path) -> dict[str, str]:
 
 
 async def load_pcm(life: Life, run: str, start: int, end: int) -> bytes:
-    pieces = await life.books.load(run, start, end)
+    pieces = await life.persistence.load(run, start, end)
     assert [position for position, _ in pieces][:1] == [start]
     return b"".join(data for _, data in pieces)
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from edged.config.settings import DeepgramSettings, GateSettings, ReconnectSettings, Settings
-from edged.daemon.recovery import segments
+from edged.daemon.ring_recovery import segment_ranges
 from edged.gate.audio_gate import AudioGate, SegmentEvent
 from edged.gate.detectors import webrtc
 from edged.model.audio import Block
@@ -38,7 +38,7 @@ def let_through(script: Script) -> list[SegmentEvent]:
     return let + intake.finish()
 
 
-STRETCHES = segments(let_through(SCRIPT))
+STRETCHES = segment_ranges(let_through(SCRIPT))
 assert len(STRETCHES) == 3, "one a sentence"
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from edged.daemon.recovery import segments
+from edged.daemon.ring_recovery import segment_ranges
 from edged.gate.audio_gate import SegmentAudio
 from edged.gate.gate import SegmentOpened
 from edged.stream import client, connection_limiter
@@ -23,7 +23,7 @@ TELEVISION = compose([*sentences(3, 4), " ".join(sentences(12, 4)[3:])], lead_s=
 
 RATE = TELEVISION.rate
 LET = let_through(TELEVISION)
-*BEHIND, ON_AIR = segments(LET)
+*BEHIND, ON_AIR = segment_ranges(LET)
 assert len(BEHIND) == 3
 
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 from edged.model.cures import with_cure
 from edged.model.errors import SinkError, SinkGoneError
 from edged.model.record import Record
-from edged.service.log import ERASE, duration
+from edged.service.log import ERASE_LINE, duration
 from edged.service.standard_streams import STDOUT, reader_is_gone, write_all
 from edged.transcripts.sinks.base import Sink, SinkProperties
 
@@ -93,7 +93,7 @@ class ConsoleSink(Sink):
         return f"{line}  {self._dim(f'[{notes}]')}" if notes else line
 
     def _erase(self) -> str:
-        return ERASE if self._shows_interim else ""
+        return ERASE_LINE if self._shows_interim else ""
 
     def _dim(self, text: str) -> str:
         return f"{DIM}{text}{NORMAL}" if self._colour and text else text
