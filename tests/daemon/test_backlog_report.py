@@ -1,4 +1,4 @@
-"""What is told of speech that waits: that it shrinks and when it is done, or that it does not."""
+"""The log's reports about a backlog of speech: that it shrinks, that it is done, or that it does not shrink."""
 
 from edged.daemon.backlog_report import BacklogReport, BacklogTrend
 

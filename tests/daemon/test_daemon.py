@@ -44,7 +44,7 @@ from tests.patience import PATIENCE_S
 
 SCRIPT = place([("one", 0.5, 0.8), ("two", 0.9, 1.2), ("three", 1.3, 1.6)], 3.0)
 SPEED = 10
-"""So many seconds of the recording pass in one."""
+"""Seconds of the recording that play in one second."""
 BLOCK = SCRIPT.pcm[:3200]
 NOWHERE = "ws://127.0.0.1:1/v1/listen"
 
@@ -126,7 +126,7 @@ def with_server(act: Callable[[InstrumentedServer], Awaitable[None]], **options:
 
 
 def test_a_recording_becomes_records(settings: Callable[..., Settings], tmp_path: Path) -> None:
-    """From the source to the file; the summary tells it in numbers."""
+    """A run reads its source and writes the file; the summary gives the numbers."""
 
     async def act(server: InstrumentedServer) -> None:
         run = Daemon(settings(server.url), None)
@@ -145,7 +145,7 @@ def test_a_recording_becomes_records(settings: Callable[..., Settings], tmp_path
 
 
 def test_the_key_goes_to_the_server(settings: Callable[..., Settings], tmp_path: Path) -> None:
-    """And to nothing else."""
+    """The key goes to no other process or file."""
 
     async def act(server: InstrumentedServer) -> None:
         assert await Daemon(settings(server.url), ApiKey("k3y", "a test")).run() is ExitStatus.OK
@@ -189,7 +189,7 @@ def test_run_reports_at_the_end(settings: Callable[..., Settings]) -> None:
 def test_a_signal_waits_for_the_last_words(
     settings: Callable[..., Settings], tmp_path: Path, number: signal.Signals, status: ExitStatus
 ) -> None:
-    """In the middle of the sentence: what was said until then is written."""
+    """A signal in the middle of a sentence ends the run after the words said until then are written."""
 
     async def act(server: InstrumentedServer) -> None:
         task = asyncio.create_task(Daemon(settings(server.url), None).run())
@@ -230,7 +230,7 @@ def test_a_second_signal_cuts_it_short(settings: Callable[..., Settings]) -> Non
 
 
 def test_sighup_reopens_the_file(settings: Callable[..., Settings], tmp_path: Path) -> None:
-    """It was renamed: the record is in a new one."""
+    """After the file is renamed and SIGHUP comes, the record is in a new file."""
 
     async def act(server: InstrumentedServer) -> None:
         task = asyncio.create_task(Daemon(settings(server.url), None).run())
@@ -249,7 +249,7 @@ def test_sighup_reopens_the_file(settings: Callable[..., Settings], tmp_path: Pa
 
 
 class OurFaultError(Exception):
-    """What no code expects."""
+    """A fault that no code expects."""
 
 
 def broken(*_: object, **__: object) -> None:
@@ -269,7 +269,7 @@ def broken(*_: object, **__: object) -> None:
 def test_a_fault_ends_the_run_and_is_raised(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, owner: type, name: str
 ) -> None:
-    """In a callback, a task, a signal's handler or a thread: never a hang, never swallowed."""
+    """A fault in a callback, a task, a signal handler or a thread ends the run: it neither hangs nor is swallowed."""
     monkeypatch.setattr(owner, name, broken)
     stop = threading.Timer(20, os.kill, (os.getpid(), signal.SIGTERM))  # so that a failing test ends
     stop.start()

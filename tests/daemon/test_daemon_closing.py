@@ -29,7 +29,7 @@ HEARD = pytest.mark.usefixtures("fast", "signals")
 
 
 def stopped(settings: Settings) -> ExitStatus:
-    """How a run ends that was stopped behind the end of its recording, of which no server heard anything."""
+    """Return the end of a run that is stopped after its recording has ended, and that reached no server."""
     sending = send(signal.SIGTERM, after_s=1.0)
     try:
         return process.run(settings, None, lambda _: None)

@@ -1,4 +1,4 @@
-"""What a daemon says of the audio: what was lost on its way, a volume that costs words, a mute, and what waits."""
+"""The daemon's reports on the audio: losses before the gate, a volume that costs words, a mute, and a backlog."""
 
 import asyncio
 import logging
@@ -76,7 +76,10 @@ def test_a_microphone_that_clips_is_told_of_and_a_recording_is_as_it_is(
 def test_a_mute_ends_with_the_device_and_is_told_of_again_after_its_return(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In the log and in the status, which says of a microphone that is absent no more than that."""
+    """The log and the status report the mute again.
+
+    About an absent microphone the status says only that it is absent.
+    """
     mute = SignalChange("delivers digital silence", fault=True)
     opened, lost = SourceOpened("plughw:CARD=A", "as asked"), SourceLost("unplugged")
     played(monkeypatch, opened, mute, lost, opened, mute, lost, SourceEnded())

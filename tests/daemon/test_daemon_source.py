@@ -1,4 +1,4 @@
-"""What a daemon makes of its source: holes, news, waiting; and what it tells it."""
+"""The daemon and its source: holes, notices and waiting, and what the daemon passes on to the source."""
 
 import asyncio
 import logging
@@ -40,10 +40,10 @@ class Played:
             self._deliver(item)
 
     def set_read_interval(self, seconds: float) -> None:
-        """What is to come has come."""
+        """Do nothing: all blocks have been delivered."""
 
     def reopen(self) -> None:
-        """Nothing hangs."""
+        """Do nothing: this source never hangs."""
 
     def stop(self, timeout_s: float) -> bool:
         return True
@@ -89,7 +89,7 @@ def test_a_hole_that_is_found_late_redates_what_was_captured_behind_it_also_in_t
 def test_the_source_is_told_how_much_audio_may_come_at_a_time(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By what was heard so far; see `GateController.read_interval_s`."""
+    """The limit depends on the audio heard so far; see `GateController.read_interval_s`."""
     told: list[float] = []
     monkeypatch.setattr(Played, "set_read_interval", lambda _, seconds: told.append(seconds))
     speech = SCRIPT.pcm[2 * SCRIPT.words[0].start :][:3200]
@@ -187,7 +187,7 @@ def test_a_source_that_hangs_is_asked_to_open_its_device_again_and_that_it_helpe
 def test_the_daemons_own_stop_is_no_fault_of_the_microphones(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It waits for the last words of an outage; nothing is captured meanwhile, on purpose."""
+    """During its own stop the daemon waits for the last words and captures nothing, on purpose."""
     monkeypatch.setattr(daemon, "WATCH_S", 0.02)
 
     class Stopped(Played):
@@ -241,7 +241,7 @@ def test_a_source_that_can_never_do_it_ends_the_run(
 def test_a_thread_that_hangs_in_the_driver_is_left_behind(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is said, and the end does not wait for it."""
+    """The log reports the thread, and the shutdown does not wait for it."""
 
     class Hanging(Played):
         def stop(self, timeout_s: float) -> bool:

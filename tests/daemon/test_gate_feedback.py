@@ -1,4 +1,4 @@
-"""What the gate learns from what became of the audio that it passed."""
+"""Feedback to the gate: the outcome of the audio that it passed."""
 
 from typing import cast
 

@@ -26,7 +26,7 @@ from tests.life import AT_S, RATE, Life, live, outbox
 
 
 def test_a_record_is_in_the_spool_before_any_sink_sees_it(tmp_path: Path) -> None:
-    """And its audio is not, any more: the two are one transaction."""
+    """The record's audio leaves the spool in the same transaction."""
     seen: list[bool] = []
 
     class Looking(FileSink):
@@ -65,7 +65,7 @@ def test_a_record_tells_when_and_where_its_words_were_said(tmp_path: Path) -> No
 
 
 def test_what_is_settled_as_silence_or_evicted_waits_no_longer(tmp_path: Path) -> None:
-    """What is handed over goes on waiting: another lane has it. What is recorded goes with its record."""
+    """Audio that was handed over still waits, as another sender has it. Recorded audio leaves with its record."""
 
     async def body(life: Life) -> None:
         life.hear(0, 16_000)
@@ -173,7 +173,7 @@ def test_while_a_database_fails_lanes_keep_their_backlog(tmp_path: Path, where: 
 
 
 def test_what_could_not_be_stored_is_given_again_as_far_as_it_waits(tmp_path: Path) -> None:
-    """From the lane's memory, in its place; nothing of another run, and nothing that was answered meanwhile."""
+    """The sender's memory supplies the audio in its place: nothing of another run, nothing settled meanwhile."""
 
     async def body(life: Life) -> None:
         life.pending.open(0)
@@ -193,7 +193,7 @@ def test_what_could_not_be_stored_is_given_again_as_far_as_it_waits(tmp_path: Pa
 
 
 def test_a_backlog_that_can_not_be_read_now_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says so at debug level only: the spool has told of its outage."""
+    """The retry is logged at debug level only, as the spool has reported its outage."""
     load, failures = RealSpool.load, [EdgedError("not now")]
 
     async def flaky(self: RealSpool, *arguments: Any) -> list[tuple[int, bytes]]:

@@ -1,4 +1,4 @@
-"""What an earlier process left, put together: what is known of a run, what waits of it, and what is answered."""
+"""Recovery of what an earlier process left: facts about its run, waiting audio, and audio that is already settled."""
 
 import pytest
 

@@ -20,7 +20,7 @@ from tests.life import AT_S, RATE, SPOKEN, Body, Life, after_a_kill, live, undec
 
 
 def test_what_waits_of_an_earlier_run_is_handed_to_backfill_and_dated_right(tmp_path: Path) -> None:
-    """By segments, with what was heard as voice in them."""
+    """The hand-over is by segments, with the ranges that the gate heard as voice."""
 
     async def before(life: Life) -> None:
         life.hear(0, 16_000)
@@ -53,11 +53,11 @@ async def heard(life: Life) -> None:
 
 
 LEFT = pytest.mark.parametrize("before", [heard, undecided(words=True)], ids=["in the spool", "in the ring"])
-"""Where the audio lies that a killed process leaves."""
+"""Places in which a killed process leaves its audio."""
 
 
 def in_boot(monkeypatch: pytest.MonkeyPatch, number: int, wall_offset_s: float, state: str) -> None:
-    """What processes find from now on."""
+    """Start a new boot for all processes from now on."""
     monkeypatch.setattr(daemon, "Synchronization", lambda: lambda: state)
     for module in (persistence, run_records):
         monkeypatch.setattr(module, "wall_offset_s", lambda: wall_offset_s)
@@ -76,7 +76,7 @@ async def said_one(life: Life) -> Record:
 def test_in_another_boot_it_is_dated_by_the_clock_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Body
 ) -> None:
-    """And says whether that one was set; how late it is, is told across the two."""
+    """The record says whether that boot's clock was set, and its delay is computed across both boots."""
     in_boot(monkeypatch, 1, 1_700_000_000.0, "synchronized")
 
     async def told(life: Life) -> None:
@@ -214,7 +214,7 @@ def test_noise_that_the_gate_had_not_decided_on_is_not(tmp_path: Path) -> None:
 
 
 def test_what_was_let_through_is_not_taken_from_the_ring_again(tmp_path: Path) -> None:
-    """It is in the spool, or answered."""
+    """Audio that passed the gate is in the spool already, or settled."""
 
     async def before(life: Life) -> None:
         life.hear(0, 12_800, SPOKEN.pcm[:25_600])

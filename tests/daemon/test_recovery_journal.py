@@ -32,7 +32,7 @@ async def utter(life: Life) -> None:
 
 
 def ids(journald: Journald) -> list[str]:
-    """Of all records of the first run that it was given until now."""
+    """Return the ids of all records of the first run that the sink has received until now."""
     mark = uuid4().hex
     JournalSink(journald.socket).deliver([record(0, run=mark)])
     journald.wait_for(1, f"EDGED_RUN={mark}")

@@ -19,7 +19,7 @@ NOW_S = 500.0
 
 @pytest.fixture
 def builders(monkeypatch: pytest.MonkeyPatch) -> RunRecordBuilders:
-    """Of a run that began at 100 s of this boot, whose clock is set."""
+    """Make the builders of a run that began at 100 s of this boot, whose clock is set."""
     monkeypatch.setattr(module, "wall_offset_s", lambda: WALL_OFFSET_S)
     monkeypatch.setattr(module, "boottime_s", lambda: NOW_S)
     settings = Settings(capture=CaptureSettings(channel=1, channels=2))
@@ -27,7 +27,7 @@ def builders(monkeypatch: pytest.MonkeyPatch) -> RunRecordBuilders:
 
 
 def earlier(boot: Boot | None) -> RunBacklog:
-    """Of a run that began at 10 s of its boot."""
+    """Make the state of a run that began at 10 s of its own boot."""
     return RunBacklog(run_of(), (), (Anchor(0, 10.0),), boot, 0.0)
 
 

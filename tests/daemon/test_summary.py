@@ -1,4 +1,4 @@
-"""What a run came to."""
+"""The summary of a run."""
 
 import msgspec
 
@@ -23,7 +23,7 @@ def made(captured_s: float, sent_s: float) -> Summary:
 
 
 def test_saved_is_the_share_of_the_captured_audio_that_need_not_be_sent() -> None:
-    """What waits is still to be sent, and what was evicted was to be: a refused run has saved nothing by that."""
+    """Waiting audio still has to be sent, and evicted audio had to be: a refused run saves nothing with them."""
     assert made(100.0, 23.0).saved == 0.75
     refused = msgspec.structs.replace(made(100.0, 0.0), left_s=60.0, evicted_s=40.0)
     assert refused.saved == 0.0
@@ -47,7 +47,7 @@ def test_the_line_names_every_figure() -> None:
 
 
 def test_ignored_messages_are_named_if_there_were_any() -> None:
-    """There are none with a server that keeps to the protocol."""
+    """A server that keeps to the protocol sends none."""
     one = msgspec.structs.replace(made(100.0, 25.0), ignored_messages=1)
     assert one.line() == f"{made(100.0, 25.0).line()}, 1 message ignored"
 

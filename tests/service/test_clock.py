@@ -43,7 +43,7 @@ SYNCHRONISED = LOCAL[:28] + bytes.fromhex("c0a80001") + LOCAL[32:]
 
 
 def test_boot_time_goes_on_and_is_not_before_the_monotonic_clock() -> None:
-    """They differ by the time suspended."""
+    """The two clocks differ by the time suspended."""
     first_s, monotonic_s, second_s = boottime_s(), time.monotonic(), boottime_s()
     assert first_s <= second_s
     assert second_s - monotonic_s >= -0.001
@@ -56,7 +56,7 @@ def test_boot_time_and_the_offset_make_wall_time() -> None:
 
 
 def test_the_offset_is_taken_from_the_tightest_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the first and the last try the process is interrupted between the readings."""
+    """The first and the last attempt are interrupted between their readings."""
     readings = iter([10.0, 1010.0, 14.0, 20.0, 1020.1, 20.2, 30.0, 1039.0, 40.0])
     monkeypatch.setattr("time.clock_gettime", lambda _: next(readings))
     assert wall_offset_s(tries=3) == pytest.approx(1000.0)
@@ -208,7 +208,7 @@ pidfile {directory}/pid
 
 @pytest.mark.parametrize("source", ["", "local stratum 5"])
 def test_a_real_chronyd_answers(tmp_path: Path, source: str) -> None:
-    """In a network namespace of its own, and without touching the clock (-x)."""
+    """The real chronyd runs in a network namespace of its own and does not touch the clock (-x)."""
     unpacked = Path(__file__).parents[2] / ".cache/chrony/usr"  # by script/setup
     program = shutil.which("chronyd", path=f"{os.environ['PATH']}:/usr/sbin:{unpacked}/sbin")
     if not program or not shutil.which("unshare"):
@@ -266,7 +266,7 @@ def test_the_kernel_answers_here_as_timedated_would_have_it() -> None:
 
 
 CLOCK_ADJTIME = {"x86_64": 305, "aarch64": 266}
-"""What glibc's adjtimex calls."""
+"""The system call of glibc's adjtimex, by architecture."""
 
 UNDER_A_FILTER = """
 import ctypes, struct, sys

@@ -36,7 +36,7 @@ except ValueError:
 
 
 def run(program: str, *, stderr: int = subprocess.PIPE, **environment: str) -> str:
-    """What the program writes to standard error."""
+    """Run the program and return its standard error."""
     done = subprocess.run(
         [sys.executable, "-c", program],
         stderr=stderr,
@@ -90,7 +90,7 @@ def test_a_stream_that_is_not_standard_error_is_not_the_journal() -> None:
 
 
 def on_a_terminal(program: str, **environment: str) -> bytes:
-    """What a terminal is sent on its standard error."""
+    """Run the program on a terminal and return what it writes to its standard error."""
     outside, inside = pty.openpty()
     run(program, stderr=inside, **({"TERM": "xterm"} | environment))
     os.close(inside)
@@ -145,7 +145,7 @@ def journald() -> Iterator[Journald]:
 
 
 def test_a_real_journal_gets_the_priorities(journald: Journald) -> None:
-    """As systemd connects a service's standard error: identifier, unit, priority, prefixes on, forward nowhere."""
+    """The program's standard error is connected to journald as systemd does it: identifier, unit, priority."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.connect(str(journald.root / "run/systemd/journal/stdout"))
         stream.sendall(b"edged-log\n\n6\n1\n0\n0\n0\n")
@@ -173,7 +173,7 @@ logger.warning("said by no catalogue")
 
 
 def test_a_trouble_goes_to_the_journal_with_the_id_of_its_explanation(journald: Journald) -> None:
-    """And to it alone; other lines go on by standard error."""
+    """The line goes to the journal only; other lines still go to standard error."""
     assert run(IN_A_JOURNAL + TROUBLED.format(socket=journald.socket)) == "<4>daemon: said by no catalogue\n"
     for message_id, text in (
         (MessageId.MICROPHONE_ABSENT, r"daemon: no microphone\n"),
@@ -234,7 +234,7 @@ def test_no_key_audio_or_transcript_reaches_the_log_by_way_of_websockets(setup: 
 
 
 def test_without_our_setup_they_would() -> None:
-    """So that the test above can fail."""
+    """Without our setup the leak happens, so the test above can fail."""
     told = run(CONVERSATION.format(setup="logging.basicConfig(level=10)", logger=""))
     assert "SECRETKEY" in told
     assert "SPOKEN" in told

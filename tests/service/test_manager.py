@@ -1,4 +1,4 @@
-"""What systemd is told while a start takes long; on a real socket."""
+"""Messages to systemd while a start takes long, on a real socket."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What a directory lies on: whatever is in memory is known as that, however it is made to look like a disk."""
+"""The file system of a directory: one in memory is recognised, however it is made to look like a disk."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ PI = """\
 """
 
 RASPI_CONFIG = "22 1 0:23 / / rw - overlay overlay rw,lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work\n"
-"""Its upper layer is a tmpfs that the running system does not see."""
+"""An overlay whose upper layer is a tmpfs that the running system does not see."""
 
 OVERLAYROOT = """\
 24 1 0:24 / / rw - overlay overlayroot rw,lowerdir=/media/root-ro,upperdir=/media/root-rw/overlay,workdir=/x
@@ -54,7 +54,7 @@ def on(tmp_path: Path, directory: str, mounts: str, command_line: str = "root=PA
 def test_the_file_system_is_that_of_the_nearest_mount(
     tmp_path: Path, directory: str, kind: str, in_memory: bool
 ) -> None:
-    """Of two at one place the later covers the other; compressed memory (zram) is memory."""
+    """The later of two mounts at one place covers the other; compressed memory (zram) is memory."""
     assert on(tmp_path, directory, PI) == (kind, in_memory)
 
 

@@ -1,4 +1,4 @@
-"""What systemd is told, on real datagram sockets; and that telling it never waits."""
+"""Notifications to systemd, on real datagram sockets; sending one never waits."""
 
 import logging
 import os

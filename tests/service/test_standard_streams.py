@@ -94,7 +94,7 @@ def test_a_write_never_waits_and_what_the_queue_holds_comes_in_order(reader: Rea
 def test_what_the_queue_cannot_hold_is_dropped_and_counted_when_the_reader_takes_data_again(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was lost is in one place, before which everything is there."""
+    """The loss is in one place, and all lines before it are there."""
     writer = BackgroundWriter(reader.theirs)
     lines = numbered(4 * QUEUE_BYTES)
     for line in lines:
@@ -148,7 +148,7 @@ def test_lines_that_a_full_disk_refused_are_counted_once_it_takes_some(
 
 
 def test_a_writer_without_work_never_wakes_up() -> None:
-    """Its thread waits without a timeout."""
+    """The writer's thread waits without a timeout."""
     ours, theirs = os.pipe()
     before = set(threading.enumerate())
     writer = BackgroundWriter(theirs)

@@ -9,7 +9,7 @@ from edged.service.threads import DetachedThreads
 
 
 def test_results_and_errors_come_back() -> None:
-    """As from any executor."""
+    """Futures carry results and errors as those of any executor do."""
 
     async def main() -> None:
         asyncio.get_running_loop().set_default_executor(DetachedThreads())

@@ -30,7 +30,7 @@ WITHIN = RATE // 20
 
 
 def let_through(script: Script) -> list[SegmentEvent]:
-    """What the gate lets through of a recording."""
+    """Return the gate's events for a recording."""
     intake = AudioGate(GateSettings(), script.rate, webrtc(2, script.rate))
     let: list[SegmentEvent] = []
     for at in range(0, len(script.pcm) // 2, 1600):
@@ -92,7 +92,7 @@ class Play:
         return [word.word for word in self.spoken(run)]
 
     def check(self, expected: Iterable[str] = SCRIPT.texts, run: str = "a") -> None:
-        """These words, once, in order and in their places; no two records share a sample."""
+        """Assert that these words came once, in order and in their places, and that no two records share a sample."""
         assert self.words(run) == list(expected)
         true = {word.text: word for word in SCRIPT.words}
         for word in self.spoken(run):
@@ -104,7 +104,7 @@ class Play:
         assert all(end <= start for (_, end), (start, _) in pairwise(ranges))
 
     async def finished(self, task: "asyncio.Task[None]") -> None:
-        """To its end."""
+        """Finish the backfill and wait for its end."""
         self.backfill.finish()
         await task
 

@@ -44,12 +44,12 @@ def results(start_ms: int, end_ms: int, spoken: str = "", **fields: Any) -> str:
 
 
 def final(start_ms: int, end_ms: int, spoken: str = "", **fields: Any) -> str:
-    """A final."""
+    """Make a final result as JSON."""
     return results(start_ms, end_ms, spoken, is_final=True, **fields)
 
 
 def interim(start_ms: int, end_ms: int, spoken: str = "") -> str:
-    """An interim."""
+    """Make an interim result as JSON."""
     return results(start_ms, end_ms, spoken, is_final=False)
 
 
@@ -60,7 +60,7 @@ def text(start_ms: int, end_ms: int, transcript: str, **fields: Any) -> str:
 
 
 def utterance_end(last_word_end_ms: int) -> str:
-    """An `UtteranceEnd`."""
+    """Make an `UtteranceEnd` message as JSON."""
     return json.dumps({"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": last_word_end_ms / 1000})
 
 
@@ -82,7 +82,7 @@ class Bench:
         self.audio: list[tuple[int, int]] = []
         """Samples, and when they left."""
         self.records: list[tuple[int, int, str]] = []
-        """From, to, words."""
+        """Records as (start, end, text)."""
         self.uttered: list[UtteranceReady] = []
         self.hangups: list[str] = []
         self.noted: list[str] = []
@@ -92,7 +92,7 @@ class Bench:
 
     @property
     def now(self) -> float:
-        """Seconds."""
+        """The bench's time in seconds."""
         return self.at / 1000
 
     # -- the gate and the clock ---------------------------------------------------------------------------------------
@@ -171,12 +171,12 @@ class Bench:
 
     @property
     def waiting(self) -> list[tuple[int, int]]:
-        """What is not answered."""
+        """Ranges of audio that wait for an answer."""
         return list(self.lane.pending.waiting)
 
     @property
     def texts(self) -> list[str]:
-        """Of the records."""
+        """Texts of the records so far."""
         return [text for _, _, text in self.records]
 
     def _do(self, effects: list[SenderEvent]) -> None:

@@ -44,7 +44,7 @@ def test_from_the_spool_every_word_comes_once_in_order_where_it_was_said(tmp_pat
 
 
 def test_what_is_added_while_it_runs_comes_too() -> None:
-    """Of the same run, behind what is there; and of another one, whose records are its own."""
+    """More of the same run comes behind what is there; another run gets its own records."""
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         play.backfill.add("a", RATE, STRETCHES[:1])
@@ -90,7 +90,7 @@ def test_a_stretch_that_lies_before_those_at_work_is_taken_up_behind_them(monkey
 
 
 def test_a_connection_that_is_lost_in_mid_word_costs_none() -> None:
-    """What was sent to it counts as a replay from then on; so does what another lane had sent."""
+    """Audio sent on the lost connection, or by another sender, counts as a replay afterwards."""
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         play.server.inject(Fault(FaultKind.RESET, in_word=6))
@@ -198,7 +198,7 @@ def test_what_ends_connection_after_connection_comes_back_later(monkeypatch: pyt
 
 
 def test_what_is_set_aside_when_it_finishes_is_left() -> None:
-    """It ends all the same, and tells how much that is: it stays in the spool."""
+    """The backfill ends all the same and reports how much audio stays in the spool."""
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         play.backfill.add("a", RATE, STRETCHES)
@@ -221,7 +221,7 @@ def test_more_set_aside_than_is_loaded_ahead_does_not_stop_it(monkeypatch: pytes
 
 
 def test_a_fault_of_our_own_ends_it() -> None:
-    """It is raised, and no connection stays behind."""
+    """The fault is raised, and no connection stays behind."""
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         async def broken(*_: object) -> list[tuple[int, bytes]]:

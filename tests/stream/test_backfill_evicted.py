@@ -1,4 +1,7 @@
-"""What the store lets go before a lane has it is lost, and counted once; what a lane has is in memory, and answered."""
+"""Eviction and backfill: audio evicted before a sender has it is lost, and counted once.
+
+A sender's audio is in memory, and transcribed.
+"""
 
 import asyncio
 
@@ -22,7 +25,10 @@ def missing(play: Play) -> int:
 
 
 def test_what_nobody_has_yet_is_lost_and_waits_no_longer() -> None:
-    """Of this run only; told a second time it is not lost again. It is not asked for, so that nothing is missed."""
+    """Only audio of this run counts, and a second report of it is ignored.
+
+    The backfill never loads it, so nothing is missing.
+    """
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         play.backfill.add("a", RATE, STRETCHES)
@@ -57,7 +63,7 @@ def test_a_part_of_a_stretch_may_go() -> None:
 
 
 def test_what_a_lane_has_is_not_lost() -> None:
-    """It was loaded before: memory has it, and its words come."""
+    """The sender loaded the audio before: memory has it, and its words come."""
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         play.backfill.add("a", RATE, STRETCHES[:1])
@@ -73,7 +79,7 @@ def test_what_a_lane_has_is_not_lost() -> None:
 
 
 def test_the_rest_of_a_stretch_may_go_while_its_beginning_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was loaded of it ends there, and is answered; what lies behind comes as it would."""
+    """The loaded part ends there and is transcribed; audio behind the evicted part comes as usual."""
     monkeypatch.setattr(backfill, "AHEAD_S", 0.7)
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
@@ -92,7 +98,7 @@ def test_the_rest_of_a_stretch_may_go_while_its_beginning_is_sent(monkeypatch: p
 
 
 def test_what_was_gone_before_it_was_loaded_is_missed_once() -> None:
-    """Whoever let it go told nobody, or told it of what a lane had then and gave back since."""
+    """No eviction was reported, or one of audio that a sender had then and gave back since."""
     start, end = SECOND.start, SECOND.start + 3200
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:

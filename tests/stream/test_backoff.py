@@ -1,4 +1,4 @@
-"""How long to wait before connecting again, and whether to hold a connection in silence."""
+"""Backoff: the delay before the next connection, and whether to hold a connection in silence."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_a_result_without_progress_does_not_start_it_anew() -> None:
 
 
 def test_a_connection_that_gave_results_and_held_starts_it_anew() -> None:
-    """Nobody spoke."""
+    """Nobody spoke on the connection."""
     assert waits(ended(31)) == [0.5] * 8
     assert waits(ended(31)._replace(results=False))[-1] == 30
 

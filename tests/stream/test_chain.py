@@ -80,7 +80,7 @@ def advance(one: World, until_s: float) -> None:
 
 
 def cause(one: World, verb: str, how: Any) -> None:
-    """A fault."""
+    """Cause one fault at the server."""
     match verb:
         case "reset":
             one.reset()
@@ -170,7 +170,7 @@ def test_a_final_that_can_not_be_read_loses_no_word(seed: int) -> None:
 
 
 def test_without_faults_one_connection_carries_it_all() -> None:
-    """And no more goes out than speech, pre-roll, hangover and priming."""
+    """The chain sends no more than speech, pre-roll, hangover and priming."""
     one = history(4, [], perturbations=Perturbations())
     assert_every_word_once(one)
     assert one.connections == 1
@@ -229,7 +229,7 @@ def test_compatible_servers_get_every_word(quirks: Quirks) -> None:
 
 @pytest.mark.parametrize("quirks", [Quirks(text_at_close=True), Quirks(text_at_close=True, finalize_close_code=4400)])
 def test_text_that_a_server_keeps_until_the_end_is_got_once(quirks: Quirks) -> None:
-    """It has no times: its words are somewhere in the voice that was not answered before."""
+    """The text has no times: its words are somewhere in the voiced audio that was still pending."""
     for seed in (1, 2, 3):
         one = history(seed, [(0.4, "reset", None)], perturbations=Perturbations(), quirks=quirks)
         assert one.lost() == []

@@ -1,4 +1,7 @@
-"""What a lane tells is kept, whatever becomes of the sending. A bench's positions and times are milliseconds."""
+"""The client keeps all events of its sender, even when sending fails.
+
+A bench's positions and times are milliseconds.
+"""
 
 import asyncio
 import logging
@@ -82,7 +85,7 @@ def test_a_connection_is_left_when_what_it_said_can_not_be_read() -> None:
 
 
 def test_what_keeps_both_connections_away_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """And anew in the next outage; what only one of them meets is told all the same."""
+    """The next outage is reported anew, and a cause that only one connection meets is reported too."""
     caplog.set_level(logging.INFO, "edged.stream.client")
     share = ConnectionLimiter(2)
     live, backlog = (ReconnectingClient(Settings(), Bench().lane, None, None, share, print) for _ in range(2))

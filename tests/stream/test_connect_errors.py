@@ -17,7 +17,7 @@ from tests.stream.wire import KEY, answering, converse, forever, settings, unrea
 def refused(
     answer: Callable[[ServerConnection, Request], Response], key: ApiKey | None = KEY
 ) -> UnreachableError | RefusedError:
-    """What opening raises when a server gives this answer."""
+    """Return the error that opening raises when a server gives this answer."""
 
     async def main() -> UnreachableError | RefusedError:
         async with serve(forever, "127.0.0.1", 0, process_request=answer) as server:
@@ -45,7 +45,7 @@ def test_a_missing_key_is_named_as_that() -> None:
 
 
 def test_retry_after_is_kept() -> None:
-    """In seconds."""
+    """The delay is in seconds."""
 
     def answer(server: ServerConnection, _: Request) -> Response:
         response = server.respond(429, "")
@@ -92,7 +92,7 @@ def test_a_redirect_is_not_followed() -> None:
     ],
 )
 def test_something_else_answers(said: bytes, reason: str) -> None:
-    """It is said what that may be."""
+    """The message says what may have answered."""
 
     async def main() -> None:
         async with answering(said) as port:

@@ -83,7 +83,7 @@ def test_the_request_id_is_kept_if_it_looks_like_one(sent: str, kept: str) -> No
 
 
 ESCAPED = "".join(f"\\u{ord(c):04x}" for c in KEY.reveal())
-"""As it may stand in JSON."""
+"""The key as it may stand in JSON."""
 
 
 @pytest.mark.parametrize("message", [f'{{"error":"{ESCAPED}"}}', f'{{"error":"{ESCAPED}"}}'.encode()])
@@ -306,7 +306,7 @@ def test_given_up() -> None:
 
 
 def test_audio_does_not_vanish_into_a_connection_that_is_lost(caplog: pytest.LogCaptureFixture) -> None:
-    """What breaks it is known to the transport before it is to anybody else."""
+    """The transport knows the cause of the loss before anybody else does."""
 
     async def client(connection: Connection) -> None:
         connection.abort()

@@ -1,4 +1,4 @@
-"""Who may have a connection, and who is asked to leave it."""
+"""The connection limiter: which sender may connect, and which one must release its connection."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -75,7 +75,7 @@ def test_where_one_is_allowed_the_holder_is_asked_to_leave_and_the_next_waits_un
 
 
 def test_a_holder_that_stays_is_asked_again() -> None:
-    """It may have begun another connection since: that forgets what the one before was asked."""
+    """A request to release ends with its connection: the holder may have begun another one since."""
 
     async def body() -> None:
         one, live, behind = ConnectionLimiter(1), FakeUser(), FakeUser()
@@ -112,7 +112,7 @@ def test_two_that_want_the_only_one_take_turns() -> None:
 
 
 def test_who_presses_goes_first_and_others_leave_for_it_soon() -> None:
-    """Whoever came before it."""
+    """The urgent sender goes before all who came earlier."""
 
     async def body() -> None:
         one, live, other, behind = ConnectionLimiter(1), FakeUser(), FakeUser(), FakeUser(presses=True)
@@ -241,7 +241,7 @@ def test_one_that_has_something_to_send_goes_before_one_that_has_not() -> None:
 
 @pytest.mark.parametrize("status", [403, 409, 429, 503])
 def test_after_the_server_said_too_many_only_one_has_a_connection(status: int) -> None:
-    """Whoever was refused waits until the other has left, though two were allowed before."""
+    """A refused sender waits until the other has left, though two were allowed before."""
 
     async def body() -> None:
         one, live, behind = ConnectionLimiter(2), FakeUser(), FakeUser()
@@ -263,7 +263,7 @@ def test_after_the_server_said_too_many_only_one_has_a_connection(status: int) -
 def test_after_the_server_ended_one_for_the_other_only_one_has_a_connection(
     first_ends: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That is told once."""
+    """The new limit is reported once."""
     caplog.set_level("INFO")
 
     async def body() -> None:

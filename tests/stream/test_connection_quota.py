@@ -1,4 +1,4 @@
-"""How many connections a server allows is learned from those that end, or can't be opened, beside another."""
+"""The quota of connections: learned from those that end, or that cannot be opened, beside another."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_one_that_we_end_shows_nothing() -> None:
 
 
 def test_two_that_are_lost_together_show_nothing() -> None:
-    """As where a network comes and goes, however often."""
+    """Networks that come and go lose both connections together, however often."""
     one = ConnectionQuota(2)
     for now in range(0, 900, 4):
         one.opened("live", now)
@@ -99,7 +99,7 @@ def test_a_refusal_where_no_other_stands_is_what_it_says() -> None:
 
 
 def test_a_server_that_has_not_yet_noticed_that_the_other_ended_has_one_too_many() -> None:
-    """It is no refusal of the key, for which one would wait for minutes."""
+    """The refusal says nothing about the key, so the wait is not one of minutes."""
     one = two(100)
     one.ended("live", 101, ours=False)
     one.ended("backlog", 110, ours=True)
@@ -154,7 +154,7 @@ def test_a_server_where_one_is_set_has_one() -> None:
 
 
 def test_it_is_news_once() -> None:
-    """Until two have stood together."""
+    """The quota is news again only after two connections have stood together."""
     one = two(100)
     one.ended("live", 101, ours=False)
     assert one.news()
@@ -164,7 +164,7 @@ def test_it_is_news_once() -> None:
 
 
 def test_one_that_is_gone_without_an_end_stands_no_more() -> None:
-    """Its link was cancelled."""
+    """The client of that connection was cancelled."""
     one = two(100)
     one.gone("backlog")
     assert not one.ended("live", 101, ours=False)

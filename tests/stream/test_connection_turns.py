@@ -98,7 +98,7 @@ def test_a_backlog_that_presses_does_not_wait_until_a_speaker_makes_a_pause(pres
 
 
 def test_one_who_begins_to_press_is_heard(caplog: pytest.LogCaptureFixture) -> None:
-    """While it waits already."""
+    """The limiter notices urgency that begins during the wait."""
     caplog.set_level("INFO")
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
@@ -117,7 +117,7 @@ def test_one_who_begins_to_press_is_heard(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_a_backlog_without_a_pause_does_not_keep_a_speaker_waiting() -> None:
-    """It goes on where it was broken off when he has ended; each word comes once."""
+    """The backlog goes on where it was interrupted when the speaker has ended; each word comes once."""
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
         live = Live(play)

@@ -34,7 +34,7 @@ def black_hole(host: str) -> Iterator[int]:
 
 
 class Names:
-    """What the name leads to; None for a look-up that hangs as long as the test lasts."""
+    """Addresses that the name leads to; None for a look-up that hangs as long as the test lasts."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.six: list[tuple[str, int]] | None = []
@@ -163,7 +163,7 @@ def test_an_address_to_which_nothing_leaves_any_more_is_tried_last_the_next_time
 
 
 def test_the_most_telling_error_is_told(names: Names) -> None:
-    """What one family says counts, where the other says nothing or has no way."""
+    """The error of one family counts if the other has no answer or no route."""
     names.four = [("127.0.0.1", 1)]
     with black_hole("::1") as hole:
         for six in [("::1", hole)], [("ff00::1", 1)]:

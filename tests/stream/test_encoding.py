@@ -46,7 +46,7 @@ def test_each_sample_comes_back_within_half_a_step_and_in_its_place() -> None:
 
 
 def test_what_came_back_once_comes_back_the_same_again() -> None:
-    """So a recording that went through it once can tell whether a bit was lost on the way."""
+    """Encoding is stable, so a recording that went through it once shows whether a bit was lost on the way."""
     once = there_and_back(EVERY)
     assert there_and_back(once) == once
 

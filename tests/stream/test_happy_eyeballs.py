@@ -1,4 +1,4 @@
-"""Which address is tried when: one that answers is never kept waiting for one that does not."""
+"""The order of addresses to try: one that answers never waits for one that does not."""
 
 import pytest
 

@@ -129,7 +129,7 @@ def test_after_an_outage_every_word_is_there_once_and_live_speech_did_not_wait(o
 
 @pytest.mark.parametrize("seed", range(3))
 def test_after_an_outage_in_talk_without_a_pause_every_word_is_there_once(seed: int) -> None:
-    """For six minutes, three times as long as memory lasts: what is handed over is cut in the quietest places."""
+    """The outage lasts six minutes, three times the memory: the sender cuts the backlog in the quietest places."""
     script = compose(sentences(8, 12), seed=seed, lead_s=0.1, tail_s=0.1, silence_s=0.1, pause_s=(0.0, 0.06))
     world = through_an_outage(script, seed, 360)
     assert world.lane.pending.released_samples["handed over"] > 300 * world.rate

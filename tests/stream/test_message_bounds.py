@@ -30,7 +30,7 @@ def test_neither_form_of_a_word_exceeds_the_bound() -> None:
 
 
 def test_an_unknown_type_is_named_in_short() -> None:
-    """It goes into the log."""
+    """The name goes into the log."""
     parsed = parse(json.dumps({"type": "x" * 5000}), RATE)
     assert isinstance(parsed, UnexpectedMessage)
     assert len(parsed.kind) < 80
@@ -64,7 +64,7 @@ MESSAGE = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("field", ["start", "duration", "confidence", "speaker"])
 def test_a_number_that_no_float_holds_is_none(field: str) -> None:
-    """It is an integer to Python's JSON, and raises where it is made a float."""
+    """Python's JSON reads an integer, and making a float of it raises."""
     huge = {field: 10**400}
     word = {"word": "ah", "start": 1.2, "end": 1.4, **huge}
     assert [each.word for each in read(wire((word,), **huge)).words] == ["ah"]

@@ -25,7 +25,7 @@ def maker() -> RecordBuilder:
 
 
 def records(bench: Bench) -> list[Record]:
-    """Of all that was uttered; each of them can be read back, and says something."""
+    """Return the records of all utterances; assert that each can be read back and holds text."""
     made = maker()
     found = [made.build(uttered.utterance, bench.now, 0.0) for uttered in bench.uttered]
     for record in found:
@@ -109,7 +109,7 @@ def test_whatever_a_server_says_each_record_can_be_read_back(steps: list[tuple[s
 
 
 def test_finals_that_all_have_the_same_word_times_become_records_with_all_words() -> None:
-    """It ended the daemon once, at each start again."""
+    """Such finals once ended the daemon at each start."""
     bench = play([each for i in range(6) for each in (("hear", 2000), ("say", same_times(i)))])
     bench.close()
     texts = " ".join(record.text for record in records(bench))

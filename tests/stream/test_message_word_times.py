@@ -24,7 +24,7 @@ def test_a_window_without_width_says_nothing_of_where_its_words_were() -> None:
 
 
 def test_words_are_in_order() -> None:
-    """As their text is; a time that would change that is wrong."""
+    """Words keep the order of their text; a time that would change the order is wrong."""
     words = [
         {"word": "a", "start": 1.5, "end": 1.9},
         {"word": "b", "start": 1.2, "end": 1.4},

@@ -1,4 +1,4 @@
-"""What the server says, in all its oddities."""
+"""The server's messages, in all their oddities."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which proxy the environment names: the usual variables, and never for a server on this machine."""
+"""The proxy of the environment: the usual variables, and never a proxy for a server on this machine."""
 
 import pytest
 
@@ -87,7 +87,7 @@ def test_hosts_that_are_exempt(no_proxy: str, proxied: bool) -> None:
     ],
 )
 def test_addresses_and_subnets_that_are_exempt(host: str, no_proxy: str, proxied: bool) -> None:
-    """As curl and Go read them; a name is in no subnet, for it is not looked up."""
+    """The list is read as curl and Go read it; a name is in no subnet, as edged does not look it up."""
     url = f"ws://{host}:8700/v1/listen"
     assert bool(find_proxy(url, {"http_proxy": HTTP, "no_proxy": no_proxy})) is proxied
 
@@ -131,7 +131,7 @@ def test_a_senseless_address(address: str) -> None:
 
 
 def test_the_scheme_may_be_left_out() -> None:
-    """As curl has it."""
+    """The default scheme is that of curl."""
     assert find_proxy(URL, {"https_proxy": "proxy.example:3128"}) == Proxy("https_proxy", "proxy.example", 3128)
 
 

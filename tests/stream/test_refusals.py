@@ -1,4 +1,4 @@
-"""What a refused handshake and a close mean: try again soon, or slowly and loudly."""
+"""Refused handshakes and closes: try again soon, or slowly with a loud log line."""
 
 import json
 from typing import Any
@@ -51,7 +51,7 @@ HTML = {"content-type": "Text/HTML; charset=utf-8"}
     ],
 )
 def test_a_page_instead_of_the_recogniser_is_a_captive_portal(status: int, headers: dict[str, str]) -> None:
-    """It goes away when somebody logs in: tried again soon, with the jitter that `Unreachable` means."""
+    """A portal disappears when somebody logs in: the client tries again soon, with the jitter of `Unreachable`."""
     error = refusal_error(status, headers, PAGE, "/etc/edged/key")
     assert isinstance(error, UnreachableError)
     assert (
@@ -73,13 +73,13 @@ def test_a_page_instead_of_the_recogniser_is_a_captive_portal(status: int, heade
     ],
 )
 def test_a_refusal_of_the_recogniser_itself_is_none(status: int, headers: dict[str, str]) -> None:
-    """It says so in no page, or in headers of its own. 401 is about the key whoever says it."""
+    """The recogniser refuses without a page, or with headers of its own. 401 is about the key whoever sends it."""
     assert isinstance(refusal_error(status, headers, PAGE), RefusedError)
 
 
 @pytest.mark.parametrize("status", [408, 429, 503])
 def test_a_busy_server_may_say_so_in_a_page(status: int) -> None:
-    """What stands in front of it does: then Retry-After counts."""
+    """A front-end of the server sends the page: then Retry-After counts."""
     error = refusal_error(status, {**HTML, "retry-after": "7"}, PAGE)
     assert isinstance(error, UnreachableError)
     assert error.retry_after_s == 7

@@ -78,7 +78,7 @@ def test_what_is_said_again_without_a_place_is_new_where_something_is_pending() 
 
 
 def test_what_follows_text_without_a_place_may_lie_in_what_that_answered() -> None:
-    """It was under way when the server emptied its buffer."""
+    """The text was under way when the server emptied its buffer."""
     bench = speaking()
     bench.serve(text(0, 0, "oh"), final(3000, 3900, "eh@3100-3800"))
     assert bench.hangups == []
@@ -173,7 +173,7 @@ def test_also_when_a_final_is_nothing_else() -> None:
 
 
 def test_what_another_connection_said_is_not_restated() -> None:
-    """Its audio is sent again, and what is said of it counts."""
+    """The audio is sent again, and results for it count."""
     bench = speaking()
     bench.lose()
     bench.connect()

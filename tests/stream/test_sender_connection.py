@@ -44,7 +44,7 @@ def test_a_backlog_and_live_audio_leave_in_order_at_the_replay_rate_together() -
 
 
 def test_no_more_than_inflight_s_is_sent_beyond_the_last_result() -> None:
-    """And as nothing comes at all, the session is asked, and given up."""
+    """When no result comes at all, the session sends Finalize, and is given up."""
     bench = Bench(inflight_s=5, stall_s=60)
     bench.open()
     bench.hear(20_000)
@@ -110,7 +110,7 @@ def test_priming_lasts_until_the_server_has_spoken() -> None:
 
 
 def test_a_mute_server_is_primed_for_prime_max_s_at_most_and_parked() -> None:
-    """It is connected to again when somebody speaks."""
+    """The sender connects again when somebody speaks."""
     bench = Bench(prime_max_s=5)
     bench.connect()
     primed(bench, 9000)
@@ -127,7 +127,7 @@ def test_a_mute_server_is_primed_for_prime_max_s_at_most_and_parked() -> None:
 
 
 def test_a_mute_server_that_was_told_something_is_not_parked() -> None:
-    """There are words to be answered."""
+    """Spoken words wait for an answer."""
     bench = Bench()
     bench.connect()
     bench.say(2000, silence=500)
@@ -233,7 +233,7 @@ def test_by_default_it_is_never_closed() -> None:
 
 
 def test_idle_close_waits_for_the_last_answer() -> None:
-    """And does not let the loop spin meanwhile."""
+    """The wait does not make the loop spin."""
     bench = Bench(idle_close_s=1)
     bench.connect()
     bench.say(2000)

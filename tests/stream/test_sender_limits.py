@@ -1,6 +1,6 @@
-"""What a lane parts with: its connection, when another wants it, and a backlog that would delay live speech.
+"""Limits of a sender: it gives up its connection for another, and a backlog that delays live speech.
 
-A bench's positions and times are milliseconds.
+Positions and times are milliseconds.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ class Parting(Bench):
 
     @property
     def stretches(self) -> list[tuple[int, int]]:
-        """Those handed over so far."""
+        """Stretches of audio handed over so far."""
         return [(stretch.start, stretch.end) for handed in self.handed for stretch in handed.stretches]
 
 
@@ -79,7 +79,7 @@ def test_where_a_voice_was_heard_at_the_end_of_a_segment_it_leaves_a_little_late
 
 
 def test_a_lane_that_leaves_sends_nothing_of_the_next_segment() -> None:
-    """It waits for the next connection, where the lane does not leave any more."""
+    """The segment waits for the next connection, on which the sender no longer has to leave."""
     bench = Bench()
     bench.say(800, silence=200)
     bench.wait(1500)
@@ -121,7 +121,7 @@ def test_a_backlog_goes_up_to_the_last_pause_and_live_speech_stays() -> None:
 
 
 def test_a_backlog_is_parted_in_a_pause_of_a_segment() -> None:
-    """In its middle; which of the samples were voiced goes with each part."""
+    """The cut is in the middle of the pause; voiced ranges go with each part."""
     bench = Parting()
     bench.open()
     bench.hear(8000)
@@ -177,7 +177,7 @@ def test_nor_when_too_much_waits_and_no_pause_comes() -> None:
 
 
 def test_without_a_pause_nothing_goes_until_half_of_what_may_be_kept_waits() -> None:
-    """It would cut a word in two."""
+    """Cutting there would split a word."""
     bench = Parting()
     bench.open()
     bench.hear(60_000)
@@ -201,7 +201,7 @@ def test_a_voice_without_a_pause_is_handed_over_at_last_and_never_evicted() -> N
 
 
 def test_nor_while_a_connection_takes_it_too_slowly() -> None:
-    """What it has been sent stays with it up to the next quiet place, and so does what is said last."""
+    """Audio that was sent stays with the sender up to the next quiet place, and so does the newest audio."""
     bench = Parting()
     bench.connect()
     bench.open()
@@ -266,7 +266,7 @@ def test_what_is_being_sent_is_not_taken_from_its_connection() -> None:
 
 
 def test_what_was_sent_before_is_a_replay_in_the_lane_that_gets_it() -> None:
-    """As its records say."""
+    """The records say that it is a replay."""
     bench = Parting()
     bench.connect()
     bench.say(2000)
@@ -296,7 +296,7 @@ def test_what_was_sent_before_is_a_replay_in_the_lane_that_gets_it() -> None:
 
 
 def test_of_a_draft_that_is_handed_over_the_finals_are_recorded() -> None:
-    """Up to the pause from which it would go on: what is recorded is not recognised again."""
+    """Words before the pause are recorded, as they are not recognised again."""
     bench = Parting()
     bench.connect()
     bench.open()
@@ -348,7 +348,7 @@ def test_the_answer_to_the_rest_of_a_segment_settles_nothing_of_it_that_was_set_
 
 
 def test_what_is_set_aside_leaves_the_next_segment_its_pre_roll() -> None:
-    """Of which the server that ended the connection had a part."""
+    """The server that ended the connection received a part of that pre-roll."""
     bench = Bench(inflight_s=3)
     bench.say(2000)
     bench.wait(4000)

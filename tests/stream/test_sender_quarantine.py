@@ -1,4 +1,4 @@
-"""What has ended three sessions is set aside: kept, tried again later, and in nobody's way."""
+"""Quarantine: audio that has ended three sessions is kept, tried again later, and delays nothing else."""
 
 from tests.stream.some import THREE, Bench, again, end_three_times, final, interim, talking, with_a_pause
 
@@ -24,7 +24,7 @@ def test_a_range_that_ends_three_sessions_is_set_aside_and_the_queue_goes_on() -
 
 
 def set_aside() -> Bench:
-    """What was said up to 2000 has ended three sessions, and another is open."""
+    """Make a bench whose audio up to 2000 has ended three sessions, with another session open."""
     bench = Bench()
     bench.connect()
     bench.say(2000, silence=500)
@@ -34,7 +34,7 @@ def set_aside() -> Bench:
 
 
 def test_what_was_set_aside_is_tried_again_later() -> None:
-    """By the next connection after ten minutes."""
+    """The next connection after ten minutes sends the audio."""
     bench = set_aside()
     bench.lose()
     bench.wait(bench.at + 600_000)
@@ -124,7 +124,7 @@ def test_poison_after_good_words_is_set_aside_after_three_sessions_too() -> None
 
 
 def test_sessions_without_a_result_set_nothing_aside() -> None:
-    """It is the network that ends them, not the audio."""
+    """The network ends such sessions, not the audio."""
     bench = Bench()
     bench.connect()
     bench.say(2000, silence=500)
@@ -137,7 +137,7 @@ def test_sessions_without_a_result_set_nothing_aside() -> None:
 
 
 def test_audio_that_was_answered_is_not_kept_behind_what_waits() -> None:
-    """What is set aside may wait for long; memory must not grow with everything said meanwhile."""
+    """Quarantined audio may wait for long: memory must not grow with everything said meanwhile."""
     bench = set_aside()
     stream = 0
     for _ in range(50):

@@ -16,7 +16,7 @@ def test_after_a_break_it_goes_on_from_the_middle_of_the_last_pause() -> None:
 
 
 def test_after_a_break_a_pre_roll_is_sent_again_as_a_whole() -> None:
-    """It is no pause to go on from, whether its word was heard or not."""
+    """A pre-roll holds no pause to go on from, whether its word was heard or not."""
     bench = Bench()
     bench.connect()
     bench.open()
@@ -88,7 +88,7 @@ def test_each_further_break_there_goes_on_beyond_what_was_tried() -> None:
 
 
 def test_an_open_record_outlives_its_session() -> None:
-    """What lies before the pause is not said again, and becomes one record with what follows."""
+    """Words before the pause are not recognised again, and become one record with those that follow."""
     bench = talking()
     bench.serve(final(0, 3200, THREE))
     again(bench)

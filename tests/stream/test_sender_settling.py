@@ -161,7 +161,7 @@ def test_a_word_whose_end_is_unknown_stays_in_the_segment_in_which_it_began() ->
 
 
 def test_a_late_finalize_answer_ends_nothing_after_its_own_position() -> None:
-    """It was asked at the end of one segment, and comes when the next has ended too."""
+    """Finalize was sent at the end of one segment, and its answer comes when the next has ended too."""
     bench = spoken()
     bench.open()
     bench.hear(4500)
@@ -186,7 +186,7 @@ def test_an_utterance_end_closes_the_record() -> None:
 
 
 def test_a_late_utterance_end_does_not_close_the_next_utterance() -> None:
-    """It has the time of the utterance before."""
+    """The message carries the time of the utterance before."""
     bench = Bench()
     bench.connect()
     bench.open()
@@ -335,7 +335,7 @@ def test_what_is_said_when_the_stream_ends_counts_though_it_does_not_reach_the_e
 
 @pytest.mark.parametrize("code", [1000, 1005, 1001, None])
 def test_a_server_that_ends_streams_without_metadata_has_said_all_too(code: int | None) -> None:
-    """It gave finals, and closed after CloseStream: what it closes behind twice without a word is silence."""
+    """The server gave finals, and closed after CloseStream: audio without words before two such closes is silence."""
     bench = spoken()
     bench.serve(final(500, 1800, "ah@600-1700", speech_final=True))
     bench.lane.finish()
@@ -427,7 +427,7 @@ def test_silence_that_was_answered_is_no_progress() -> None:
 
 
 def test_any_close_after_close_stream_is_an_orderly_end() -> None:
-    """So is one of ours of a stream that the server has ended, and not the connection."""
+    """A close of ours is orderly too if the server ended the stream and not the connection."""
     for code in (1000, 1001, 1005, 1011, 4500, None):
         bench = spoken()
         bench.lane.finish()

@@ -1,4 +1,4 @@
-"""What a server sends beside transcripts is logged once, and not without end."""
+"""Messages of a server other than transcripts: each kind is logged once, and their number is bounded."""
 
 import pytest
 

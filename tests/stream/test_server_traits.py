@@ -1,4 +1,4 @@
-"""What is learned of a server from how it ends connections, for all lanes."""
+"""Traits of a server, learned from how it ends connections, for all senders."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_what_ends_after_close_stream_is_no_end_on_finalize() -> None:
 
 
 def test_an_own_close_code_long_after_a_finalize_is_proof_too() -> None:
-    """It knows no such message, and said so late: a connection without one would not end so."""
+    """The server does not know Finalize and says so late: a connection without one would not end so."""
     one = traits()
     one.closed(closed(4400, finalized_s=30), 0)
     assert not one.may_finalize(1)

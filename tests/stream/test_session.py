@@ -37,7 +37,7 @@ def feed(one: Session, start: int, end: int, *, now: float | None = None) -> Non
 
 
 def controls(one: Session, until: float, *, since: float = 0.0, step: float = 0.25) -> list[tuple[float, object]]:
-    """What time alone brings about."""
+    """Return the messages and events that time alone brings about."""
     said: list[tuple[float, object]] = []
     for i in range(1, round((until - since) / step) + 1):
         now = since + i * step
@@ -102,7 +102,7 @@ def test_audio_goes_out_as_it_is() -> None:
 
 
 def test_an_empty_binary_message_is_never_sent() -> None:
-    """It would close the stream."""
+    """An empty message would close the stream."""
     with pytest.raises(ValueError, match="empty binary message"):
         session().send_audio(0, b"", 0.0)
 
@@ -204,7 +204,7 @@ def test_an_interim_answers_nothing() -> None:
 
 
 def test_results_before_any_audio_disturb_nothing() -> None:
-    """They would answer audio of nobody."""
+    """Such results would settle audio that nobody sent."""
     one = session()
     [answer] = one.receive(final(0, 1000, "ah@100-200"), 1.0)
     assert isinstance(answer, FinalReceived)
@@ -254,7 +254,7 @@ TORN = final(0, 1000, "ah@100-200")[:-20]
 
 @pytest.mark.parametrize("text", [TORN, TORN.encode()])
 def test_after_what_can_not_be_read_nothing_counts(text: str | bytes) -> None:
-    """It may have been a final: the next one would answer its audio, and its words would be lost."""
+    """The unreadable message can have been a final: the next one would settle its audio and lose its words."""
     one = session()
     feed(one, 0, 2000)
     [hangup] = one.receive(text, 2.0)
@@ -343,7 +343,7 @@ def test_an_answer_to_that_finalize_saves_the_session() -> None:
 
 
 def test_silence_is_no_stall() -> None:
-    """It is counted in audio sent, not in time."""
+    """The stall limit counts audio sent, not time."""
     one = session()
     feed(one, 0, 5000)
     assert {what for _, what in controls(one, 600, since=5.0)} == {KEEP_ALIVE}

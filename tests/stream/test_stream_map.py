@@ -1,4 +1,4 @@
-"""Where the stream time of one connection lies in the capture."""
+"""The map from the stream time of one connection to positions in the capture."""
 
 import pytest
 from hypothesis import given

@@ -109,7 +109,7 @@ def test_a_way_is_a_way_however_the_proxy_words_it(environment: pytest.MonkeyPat
 
 
 def test_user_and_password_are_sent_as_they_are_meant(environment: pytest.MonkeyPatch) -> None:
-    """In an address `@`, `:` and `/` are percent-encoded, and whatever is not ASCII."""
+    """An address percent-encodes `@`, `:`, `/` and all that is not ASCII."""
     asked: list[str] = []
 
     async def main() -> None:
@@ -198,7 +198,7 @@ def test_retry_after_of_a_proxy_counts(environment: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """Of a proxy, signed by nobody that is known."""
+    """Make the certificate of a proxy, signed by an unknown authority."""
     made = tmp_path_factory.mktemp("tls") / "cert.pem"
     key: Path = made.with_name("key.pem")
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=own -addext subjectAltName=IP:127.0.0.1"

@@ -59,7 +59,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_messages_leave_over_tls(certificate: Path) -> None:
-    """While the server says nothing: over TLS asyncio can take an empty buffer for a full one, and wait for ever."""
+    """Messages leave while the server is silent: over TLS, asyncio can take an empty buffer for a full one."""
     own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     own.load_cert_chain(certificate, certificate.with_name("key.pem"))
     lengths = (3200, 2, 3200, 1_000_000, 3200)
@@ -81,7 +81,7 @@ def test_messages_leave_over_tls(certificate: Path) -> None:
 
 
 def test_a_certificate_that_nobody_vouches_for(certificate: Path) -> None:
-    """Verified always."""
+    """The client always verifies certificates."""
     own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     own.load_cert_chain(certificate, certificate.with_name("key.pem"))
 

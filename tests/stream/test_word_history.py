@@ -1,4 +1,4 @@
-"""What a result only restates, and when stream times start again. Times are milliseconds."""
+"""Repeated results: words that only restate, and stream times that start again. Times are milliseconds."""
 
 import pytest
 

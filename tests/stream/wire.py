@@ -64,7 +64,7 @@ async def answering(said: bytes, *, ends: bool = True) -> AsyncIterator[int]:
 
 
 async def unreachable(wanted: DeepgramSettings) -> str:
-    """What opening raises where there is no server."""
+    """Return the error that opening raises if there is no server."""
     with pytest.raises(UnreachableError) as error:
         await Connection.open(wanted, 16_000, KEY, tls_context(wanted))
     return str(error.value)
