@@ -1,4 +1,4 @@
-"""For all tests: no key of the developer's, no spool of this machine's, no skip where nothing may be skipped."""
+"""Setup of all tests: no key of the developer's, no spool of this machine's, no skip where nothing may be skipped."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -28,15 +28,15 @@ NO_SKIPS = bool(os.environ.get("EDGED_NO_SKIPS"))
 USUAL_SPOOL = tuple(
     Path(directory) / LOCK for directory in (SpoolSettings().directory, SpoolSettings().runtime_directory)
 )
-"""Who opens a spool writes there; a service that runs on this machine all the while does not."""
+"""Files that a process writes when it opens a spool; a service that runs on this machine all the while does not."""
 
 
 LONGEST_FIRST = ("vm", "systemd", "package", "kills", "end_to_end", "test_hours", "test_crash")
-"""What takes minutes of real time is begun first: with several workers the others go on beside it."""
+"""Tests that take minutes of real time start first: with several workers the others run beside them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """By folder or file, in that order; the rest as collected."""
+    """Sort items by folder or file, in that order; leave the rest as collected."""
 
     def rank(item: pytest.Item) -> int:
         parts = (*item.path.parts, item.path.stem)

@@ -66,14 +66,14 @@ class Journald:
         wait_for(lambda: any((self.root / "run/log/journal").iterdir()))
 
     def kill(self) -> None:
-        """Its socket stays, and refuses."""
+        """Kill journald: its socket stays, and refuses."""
         if self._daemon:
             self._daemon.kill()
             self._daemon.wait()
             self._daemon = None
 
     def stop(self) -> None:
-        """It takes nothing while it is stopped."""
+        """Stop journald: a stopped journald takes nothing."""
         assert self._daemon
         self._daemon.send_signal(signal.SIGSTOP)
 
@@ -87,18 +87,18 @@ class Journald:
         Path(self.socket).unlink()
 
     def lose(self) -> None:
-        """What it kept is gone, as after a reboot; it runs."""
+        """Delete the stored entries, as a reboot does; journald runs on."""
         self.kill()
         shutil.rmtree(self.directory)
         self.start()
 
     @property
     def directory(self) -> str:
-        """Where its files are, for `journal.Reader(path=...)`."""
+        """Return the directory of its files, for `journal.Reader(path=...)`."""
         return str(next((self.root / "run/log/journal").iterdir()))
 
     def read(self, *matches: str) -> list[dict[str, Any]]:
-        """What `journalctl -o json` gives."""
+        """Return the entries of `journalctl -o json`."""
         command = ["journalctl", "--all", "-q", "-o", "json", "-D", self.directory, *matches]
         done = subprocess.run(command, capture_output=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]

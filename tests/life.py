@@ -65,7 +65,7 @@ class Life:
         self.evicted: list[tuple[object, ...]] = []
         """Run, start and end of the speech that the spool evicted."""
         self.lost_s = 0.0
-        """How much of that no sender has in memory."""
+        """The part of it that no sender has in memory, in seconds."""
 
     def add(self, *backlog: Any) -> None:
         """Take the place of `Backfill.add`."""
@@ -90,7 +90,7 @@ class Life:
 
     @property
     def records(self) -> list[Record]:
-        """What the file holds."""
+        """Return the records in the file."""
         return records(self.base)
 
     def hear(self, start: int, end: int, pcm: bytes | None = None, *, over: bool = True) -> None:
@@ -114,7 +114,7 @@ class Life:
         self.report(run or self.run, UtteranceReady(Utterance(start, end, (word,), "request", False)))
 
     async def waiting(self, run: str | None = None) -> list[tuple[int, int]]:
-        """What the spool has of a run; all that was told before is stored by then."""
+        """Return the spool's waiting audio of a run, after all reports until now are stored."""
         pieces = await self.persistence.load(run or self.run, 0, 1 << 40)
         return [(at, at + len(pcm) // 2) for at, pcm in pieces]
 
@@ -126,7 +126,7 @@ class Life:
         return self.records
 
     async def picture(self, to: Path) -> Path:
-        """What a kill at this instant leaves."""
+        """Return the files and state that a kill at this instant leaves."""
         if self.settings.spool.enabled:
             await self.waiting()
         await asyncio.to_thread(shutil.copytree, self.base, to)
@@ -155,7 +155,7 @@ def live(base: Path, body: Body, run: str = "run-1", *, delivers: bool = True, *
 
 
 def records(base: Path) -> list[Record]:
-    """What the file sink has."""
+    """Return the records of the file sink."""
     file = base / "records.jsonl"
     return [decode(line) for line in file.read_bytes().splitlines()] if file.exists() else []
 
@@ -170,7 +170,7 @@ def outbox(base: Path) -> dict[str, bool]:
 
 
 def after_a_kill(tmp_path: Path, before: Body, *, delivers: bool = True, **options: Any) -> Path:
-    """What the process leaves that is killed when it has done this."""
+    """Return what a process leaves that is killed at this point."""
     taken: list[Path] = []
 
     async def body(life: Life) -> None:

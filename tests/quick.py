@@ -1,4 +1,4 @@
-"""What `script/test --quick` leaves out of generated histories, so that it takes less than a minute."""
+"""Limits of `script/test --quick` on generated histories, so that it takes less than a minute."""
 
 import os
 from typing import Final

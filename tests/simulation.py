@@ -76,14 +76,14 @@ class World:
         self.jammed_until = 0.0
         """A message waits in its sending until then: nothing of ours leaves."""
         self.still_leave: int | None = None
-        """So many messages leave before the network breaks, in the sending of one; None: all."""
+        """Messages that leave before the network breaks, in the sending of one; None for all."""
         self.torn = 0
-        """So many finals with words arrive cut short."""
+        """Number of finals with words still to arrive cut short."""
         self.connect_at = 0.0
         self.waiting_blocks: list[Block] = []
         self.played = 0
         self.texts: list[tuple[float, str]] = []
-        """What we sent as text, and when."""
+        """Text messages sent by the client, and their times."""
         self.sent: list[tuple[float, int]] = []
         """Audio sent, in samples, and when."""
         self.utterances: list[Utterance] = []
@@ -113,7 +113,7 @@ class World:
         self.still_leave = 1
 
     def tear(self, finals: int) -> None:
-        """So many of the next finals with words can't be read."""
+        """Cut this many of the next finals with words, so that they cannot be read."""
         self.torn += finals
 
     def hole(self, seconds: float) -> None:
@@ -159,7 +159,7 @@ class World:
         return list((Counter(word.word for word in self.words) - Counter(self.script.texts)).elements())
 
     def worst_time_s(self) -> float:
-        """How far the worst word's start is from when it was said. (The end may be unknown to the server.)"""
+        """Return the largest error of a word's start. (The server may not know the end.)"""
         said = {word.text: word.start for word in self.script.words}
         return max((abs(word.start - said[word.word]) for word in self.words), default=0) / self.rate
 
@@ -267,7 +267,7 @@ class World:
             self.connect_at = self.now + self.backoff.wait_s(error, self.rng.random())
 
     def _do(self, effects: list[SenderEvent]) -> None:
-        """As a link does: what is for the network comes last, and ends with the connection."""
+        """Apply events as a client does: network events come last, and end with the connection."""
         for effect in effects:
             match effect:
                 case UtteranceReady(utterance):

@@ -1,4 +1,4 @@
-"""What edged costs stays what it was: instructions of the pure chain; and what measures it measures."""
+"""The cost of edged stays within its bounds: instructions of the pure chain; and the measurements are right."""
 
 import os
 import subprocess
@@ -13,9 +13,9 @@ from bench.cost.subjects import ALL
 from edged.stream.word_history import MAX_WORDS
 
 TOLERANCE = 0.05
-"""Of the recorded instructions, on the interpreter that they were recorded with."""
+"""Tolerance on the recorded instructions, with the interpreter that they were recorded with."""
 ELSEWHERE = 0.3
-"""On another build: compared with a plain loop, as builds differ in what they are good at."""
+"""Tolerance on another build: the count is compared with a plain loop, as builds differ."""
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ def test_a_day_leaves_nothing_behind_and_loses_no_word() -> None:
 
 
 def test_a_process_is_charged_with_its_own_cpu_time_and_wake_ups() -> None:
-    """Of another process: a busy one, then one that sleeps and wakes."""
+    """One process is busy for a while; another sleeps and wakes."""
     program = "import time\nsum(range(10**7))\nfor _ in range(20): time.sleep(0.001)\nprint(flush=True)\ninput()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -82,7 +82,7 @@ def test_a_spread_is_a_median_and_what_one_in_a_hundred_exceeds() -> None:
 
 
 def kept(edged_cpu: float) -> dict[str, Any]:
-    """As if measured: everybody takes 1 % of a core, and edged what is given."""
+    """Return figures as if measured: each process takes 1 % of a core, and edged what is given."""
     one = dict.fromkeys(
         (
             *("cpu_percent", "wakeups_per_s", "rss_mb", "peak_mb", "start_cpu_s"),

@@ -149,7 +149,7 @@ def test_each_section_that_is_named_exists() -> None:
 
 
 def test_a_number_in_brackets_behind_an_option_is_its_default() -> None:
-    """As in: `reconnect.max_s` (30)."""
+    """An example is `reconnect.max_s` (30)."""
     found = re.findall(r"`([a-z_.]+)`\s\(([\d.]+)\)", USER_PROSE)
     assert len(found) > 10
     assert {name: value for name, value in found if float(value) != OPTIONS[name].default} == {}
@@ -231,7 +231,7 @@ def test_the_memory_for_outages_is_computed() -> None:
 
 
 def anchor(heading: str) -> str:
-    """As GitHub makes it."""
+    """Return the anchor of a heading, by GitHub's rule."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -318,7 +318,7 @@ def jq_lines() -> list[str]:
 
 
 def output_of(line: str, *, within_s: float = 20) -> str:
-    """What the shell gives for a line of a page."""
+    """Return the shell's output for a line of a page."""
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-ec", line], capture_output=True, text=True, timeout=within_s, check=False
     )
@@ -368,7 +368,7 @@ def test_the_commands_that_read_the_journal(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_example_without_microphone_and_key(tmp_path: Path) -> None:
-    """As it stands there, with a free port in place of the usual one."""
+    """The test follows the page, with a free port in place of the usual one."""
     if not any(Path("/usr/share/pocketsphinx/test/data/librivox").glob("*.wav")):
         pytest.skip("pocketsphinx-testdata is not installed")
     pytest.importorskip("pocketsphinx", reason="PocketSphinx is not installed")

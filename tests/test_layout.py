@@ -1,6 +1,6 @@
-"""Which folder may import which, as data; a file needs no row.
+"""Import rules of the folders, as data.
 
-Read from the source, nothing is run: an import counts wherever it stands in a file.
+A file needs no row. The test only reads source: an import counts wherever it stands in a file.
 """
 
 import ast
@@ -36,7 +36,7 @@ FOLDERS: dict[str, set[str]] = {
 }
 
 PURE = re.compile(r"\bPure\b")
-"""In the docstring of a file: calls in, lists out; no clock, chance, file, network, thread or log."""
+"""The mark of a pure file in its docstring: no clock, chance, file, network, thread or log."""
 
 IMPURE_IMPORTS = {
     *("asyncio", "concurrent", "multiprocessing", "queue", "selectors", "signal", "subprocess", "threading"),
@@ -109,7 +109,7 @@ def is_pure(module: str) -> bool:
 
 
 def impurities(module: str) -> set[str]:
-    """What a file touches that a pure one must not."""
+    """Return what a file touches that a pure file must not."""
     called = [node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
     names = {each.id for each in called if isinstance(each, ast.Name)}
     methods = {each.attr for each in called if isinstance(each, ast.Attribute)}
@@ -138,7 +138,7 @@ def test_a_file_says_that_it_is_pure_if_and_only_if_it_is(module: str) -> None:
 
 
 def test_the_machines_are_pure() -> None:
-    """Those whose logic the simulation and the generated histories rely on."""
+    """The simulation and the generated histories rely on the logic of these files."""
     machines = {
         *("capture.capture_clock", "gate.gate", "gate.audio_gate", "stream.pending_audio", "stream.session"),
         *("stream.sender", "stream.resume_policy", "stream.transcript_assembler", "stream.connection_quota"),
@@ -162,7 +162,7 @@ def test_nothing_imports_in_circles() -> None:
 
 
 def test_packages_hold_no_code() -> None:
-    """So that importing one file of a folder imports no other."""
+    """Importing one file of a folder imports no other."""
     for module in MODULES:
         if file_of(module).name == "__init__.py":
             assert [type(node).__name__ for node in tree(module).body] in ([], ["Expr"]), module

@@ -17,7 +17,7 @@ OUTCOMES = pytest.StashKey[dict[str, BaseException | None]]()
 
 @pytest.fixture
 def stage() -> None:
-    """Only the name: the hook below gives each test its own Stage."""
+    """Declare the fixture's name only: the hook below gives each test its own Stage."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -46,7 +46,7 @@ async def until(condition: Callable[[], Any], what: str, within_s: float = PATIE
 
 
 class Run:
-    """One daemon. Its log is kept at debug level always: whatever may not be in a log must not be in that one."""
+    """One daemon: its process, its files and its log, which is at debug level so that it holds every line there is."""
 
     def __init__(self, directory: Path, script: Script) -> None:
         self.directory = directory
@@ -57,7 +57,7 @@ class Run:
 
     @property
     def process(self) -> asyncio.subprocess.Process:
-        """The daemon's."""
+        """The daemon's process, while it runs."""
         assert self._process, "the daemon was not started"
         return self._process
 
@@ -144,13 +144,13 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What `--summary` wrote."""
+        """Return the text that `--summary` wrote."""
         read: dict[str, Any] = json.loads((self.directory / "summary.json").read_bytes())
         return read
 
     @property
     def records(self) -> list[Record]:
-        """What the file sink wrote so far. Raises for a line that is no record."""
+        """Return the records that the file sink wrote so far. Raises for a line that is no record."""
         if not self.transcripts.exists():
             return []
         return [decode(line) for line in self.transcripts.read_bytes().splitlines()]
@@ -228,7 +228,7 @@ class Run:
 
 
 class Stage:
-    """What one test has: a directory, recognisers and daemons, all gone at its end."""
+    """The stage of one test: a directory, recognisers and daemons, all removed at its end."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -15,7 +15,7 @@ from tests.end_to_end.stage import Run, Setting, Stage, speech, until
 pytestmark = pytest.mark.slow
 
 WORD = 7
-"""In the middle of the second of three sentences of five words."""
+"""A word in the middle of the second of three sentences of five words."""
 
 NET_0000 = "Deepgram did not provide a response message within the timeout window. See https://dpgr.am/net0000"
 NET_0001 = "Deepgram did not receive audio data or a text message within the timeout window."
@@ -41,7 +41,7 @@ LOST: dict[str, Fault] = {
     "stall": Fault(FaultKind.STALL, variant="forever"),
     "stall until close": Fault(FaultKind.STALL, variant="until_close"),
 }
-"""These end the connection: at once, or when we give it up."""
+"""Faults that end the connection: at once, or when the daemon gives it up."""
 
 QUICK: dict[str, Setting] = {"deepgram.stall_s": 3, "deepgram.open_timeout_s": 4}
 
@@ -49,7 +49,7 @@ QUICK: dict[str, Setting] = {"deepgram.stall_s": 3, "deepgram.open_timeout_s": 4
 @pytest.mark.parametrize("unkind", UNKIND)
 @pytest.mark.parametrize("fault", LOST)
 async def test_a_connection_lost_in_mid_word(stage: Stage, fault: str, unkind: str) -> None:
-    """What was sent and not answered goes again over the next connection."""
+    """Audio without a result goes again over the next connection."""
     _, server = await play(stage, unkind, replace(LOST[fault], in_word=WORD))
     # What a stall holds back until the close comes in time if that is the recording's end.
     assert len(server.connection_logs) >= 2 or LOST[fault].variant == "until_close"
@@ -65,7 +65,7 @@ REFUSALS: dict[str, tuple[Fault, str]] = {
     "portal elsewhere": (Fault(FaultKind.PORTAL, variant="redirect"), "a captive portal"),
     "hang": (Fault(FaultKind.HANG), "no connection within 4 s"),
 }
-"""What the next handshakes meet, and how the log names it."""
+"""Faults of the next handshakes, and their names in the log."""
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
@@ -108,7 +108,7 @@ async def test_a_final_that_arrives_torn_costs_a_connection_and_no_word(stage: S
 
 @pytest.mark.parametrize("unkind", UNKIND)
 async def test_nonsense_disturbs_nothing(stage: Stage, unkind: str) -> None:
-    """It is noted, each kind once, and neither costs the connection nor a word."""
+    """The log notes each kind of nonsense once, and it costs neither the connection nor a word."""
     more = (Fault(FaultKind.GARBAGE, in_word=2), Fault(FaultKind.GARBAGE, in_word=12))
     run, _ = await play(stage, unkind, Fault(FaultKind.GARBAGE, in_word=WORD), after=more, connections=1)
     assert run.log.count("text that is not JSON") == 1
@@ -117,7 +117,7 @@ async def test_nonsense_disturbs_nothing(stage: Stage, unkind: str) -> None:
 
 @pytest.mark.parametrize("unkind", UNKIND)
 async def test_a_server_that_lags(stage: Stage, unkind: str) -> None:
-    """It reads at half of real time: results come late, and count all the same."""
+    """The server reads at half of real time: results come late, and count all the same."""
     # Half of the recording's seconds are more than QUICK allows a server to be behind, or an answer to Finalize.
     settings: dict[str, Setting] = {**QUICK, "deepgram.stall_s": 15, "deepgram.finalize_timeout_s": 15}
     await play(stage, unkind, Fault(FaultKind.SLOW, rate=0.5, in_word=2), settings=settings)

@@ -153,7 +153,7 @@ async def test_tls_broken_by_the_network(stage: Stage) -> None:
 
 
 async def test_a_name_that_nobody_knows(stage: Stage) -> None:
-    """As at boot, when DNS is not up yet."""
+    """DNS does not answer yet, as at boot."""
     await fails(stage, "wss://recogniser.invalid/v1/listen", "the server's name can't be looked up")
 
 
@@ -188,7 +188,7 @@ class Proxy:
         self._spoils = spoils
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client."""
+        """Serve one client."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         method, target, _ = head.split(" ", 2)
         self.asked.append(f"{method} {target}")
@@ -267,7 +267,7 @@ async def test_no_proxy(stage: Stage) -> None:
 
 
 async def test_a_proxy_that_refuses(stage: Stage) -> None:
-    """It is the proxy that is named, not the server."""
+    """The log names the proxy, not the server."""
     server = await stage.recogniser(SCRIPT)
     async with proxy(wanted="c2VjcmV0") as through:
         environment = {"http_proxy": f"http://{through.url}"}

@@ -25,14 +25,14 @@ from tests.transcripts.some import remount, small_disk
 pytestmark = pytest.mark.slow
 
 FAST: dict[str, Setting] = {"deepgram.replay_rate": 10}
-"""Where it does not matter how long a backlog takes."""
+"""Settings for tests in which the time that a backlog takes does not matter."""
 
 UNCERTAIN_S = 0.4
-"""What was captured this shortly before a kill may be in the hand-over, or in a driver: in nobody's book yet."""
+"""Audio captured this shortly before a kill may be in a hand-over or in a driver, and stored nowhere."""
 
 
 def part(script: Script, first: int, last: int) -> Script:
-    """Of a recording the words from `first` up to `last`, with the silence around them."""
+    """Return a part of a recording: the words from `first` up to `last`, with the silence around them."""
     words = script.words[first:last]
     low = (script.words[first - 1].end + words[0].start) // 2 if first else 0
     high = (words[-1].end + script.words[last].start) // 2 if last < len(script.words) else len(script.pcm) // 2
@@ -61,7 +61,7 @@ async def played(run: Run, to: int) -> None:
 
 
 def shared(run: Run) -> dict[str, Setting]:
-    """For the next run: the same spool and the same file."""
+    """Return settings for the next run: the same spool and the same file."""
     return {
         "spool.directory": str(run.directory / "spool"),
         "spool.runtime_directory": str(run.directory / "runtime"),
@@ -71,7 +71,7 @@ def shared(run: Run) -> dict[str, Setting]:
 
 @dataclass(frozen=True)
 class Heard:
-    """What one run was to hear: up to which sample, and where that is not certain."""
+    """Audio that one run was to hear: up to which sample, and where that is not certain."""
 
     run: Run
     to: int | None = None
@@ -133,7 +133,7 @@ async def outage(stage: Stage, settings: Mapping[str, Setting]) -> tuple[Run, In
 
 
 def most_at_a_time(server: InstrumentedServer) -> int:
-    """Connections."""
+    """Return the largest number of connections that stood at the same time."""
     ends = [(account.opened_at_s, 1) for account in server.connection_logs]
     ends += [(account.closed_at_s, -1) for account in server.connection_logs if account.closed_at_s is not None]
     now = most = 0
@@ -163,7 +163,7 @@ async def test_an_outage_is_transcribed_over_one_connection(stage: Stage) -> Non
 
 
 async def test_a_server_that_allows_one_connection_gets_one(stage: Stage) -> None:
-    """It refuses the second with 429; the two take turns from then on."""
+    """The server refuses a second connection with 429; from then on the two senders take turns."""
     script = speech(count=4, words_each=9, silence_s=1.5)
     port = free_port()
     run = await stage.daemon(url(port), script, {"backfill.after_s": 5, **FAST})
@@ -188,7 +188,7 @@ async def test_a_server_that_allows_one_connection_gets_one(stage: Stage) -> Non
 
 TWO = speech(count=6, words_each=6, silence_s=2)
 EARLIER, LATER = part(TWO, 0, 24), part(TWO, 24, 36)
-"""What the first run hears, and the one after it."""
+"""The parts of the recording that the first run hears, and the next one."""
 
 
 async def again(stage: Stage, first: Run, port: int, **more: Setting) -> Run:
@@ -221,7 +221,7 @@ async def test_stopped_in_the_middle_of_an_outage(stage: Stage) -> None:
 
 @pytest.mark.parametrize("word", [6, 9, 13])
 async def test_killed_in_the_middle_of_an_outage(stage: Stage, word: int) -> None:
-    """In the first word of a sentence, while the gate has hardly opened, and in later ones."""
+    """The kill comes in the first word of a sentence, when the gate has hardly opened, and in later ones."""
     port = free_port()
     first = await stage.daemon(url(port), EARLIER, FAST)
     to = (EARLIER.words[word].start + EARLIER.words[word].end) // 2
@@ -294,7 +294,7 @@ async def test_a_spool_whose_directory_can_t_be_made(stage: Stage) -> None:
 
 
 async def test_a_spool_that_was_damaged_between_two_runs(stage: Stage) -> None:
-    """It is set aside and said; what the next run hears is transcribed all the same."""
+    """The damaged spool is set aside and reported; the next run's audio is transcribed all the same."""
     port = free_port()
     first = await stage.daemon(url(port), EARLIER, {"daemon.stop_s": 0.5})
     await played(first, EARLIER.words[5].end)
@@ -310,7 +310,7 @@ async def test_a_spool_that_was_damaged_between_two_runs(stage: Stage) -> None:
 
 
 async def test_a_disk_that_is_read_only(stage: Stage) -> None:
-    """It is said once; the rest goes on as ever, with what waits in memory."""
+    """The daemon reports the disk once and goes on, with the backlog in memory."""
     script = speech()
     with small_disk(stage.directory / "disk", 4096) as disk:
         remount(disk, "ro")

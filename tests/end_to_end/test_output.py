@@ -1,4 +1,4 @@
-"""What a run leaves for people and programs: the console, the summary, and what it says of audio it had to drop."""
+"""Output of a run for people and programs: the console, the summary, and reports about dropped audio."""
 
 import asyncio
 import os
@@ -117,7 +117,7 @@ async def test_the_console_is_plain_where_it_is_no_terminal(stage: Stage) -> Non
 
 
 async def test_the_console_on_a_terminal(stage: Stage) -> None:
-    """What is being said stands in the last line, and is overwritten as it grows; then the record."""
+    """The interim text stands in the last line and is overwritten as it grows; then the record replaces it."""
     script = speech(count=1, words_each=8)
     server = await stage.recogniser(script)
     ours, theirs = pty.openpty()
@@ -173,7 +173,7 @@ async def test_a_stopped_terminal_stops_nothing_else(stage: Stage) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 async def test_a_stopped_terminal_obeys_signals(stage: Stage, number: signal.Signals, status: int) -> None:
-    """What a terminal that stays stopped has not shown is in the file: nothing is left."""
+    """Lines that a stopped terminal has not shown are in the file: no record is missing."""
     script = speech(count=2, words_each=8)
     server = await stage.recogniser(script)
     ours, theirs = pty.openpty()

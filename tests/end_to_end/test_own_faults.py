@@ -62,7 +62,7 @@ async def test_a_fault_of_our_own(stage: Stage, place: str) -> None:
 
 
 async def test_a_fault_while_files_are_reopened(stage: Stage) -> None:
-    """In a signal's handler."""
+    """The fault happens in a signal's handler."""
     script = speech(lead_s=30)
     server = await stage.recogniser(script)
     run = await stage.daemon(server.url, script, program=program("edged.daemon.daemon.Delivery.reopen = broken"))

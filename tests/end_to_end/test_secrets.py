@@ -38,7 +38,7 @@ def check_kept(run: Run) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_key_opens_the_connection_and_shows_nowhere(stage: Stage, way: str) -> None:
-    """At debug level, over a lost connection and a refusal."""
+    """The log is at debug level, over a lost connection and a refusal."""
     server = await stage.recogniser(SCRIPT, keys={KEY}, faults=[Fault(FaultKind.REFUSE, status=503)])
     server.inject(Fault(FaultKind.RESET, in_word=2))
     settings, environment, _ = given(way, stage.directory, KEY)
@@ -51,7 +51,7 @@ async def test_the_key_opens_the_connection_and_shows_nowhere(stage: Stage, way:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_wrong_key_is_named_by_its_origin(stage: Stage, way: str) -> None:
-    """So that one knows which of three places to look at; capture goes on."""
+    """Users learn which of three places to look at, and capture goes on."""
     server = await stage.recogniser(SCRIPT, keys={"another"})
     settings, environment, origin = given(way, stage.directory, KEY)
     run = await stage.daemon(server.url, SCRIPT, settings, environment)
@@ -75,7 +75,7 @@ async def test_a_key_that_is_missing(stage: Stage) -> None:
 
 
 async def test_a_server_that_says_the_key_aloud(stage: Stage) -> None:
-    """Its refusal and its closing reason go into the log, but never with the key in them."""
+    """The log contains the server's refusal and closing reason, but never the key in them."""
     body = '{"err_code":"INVALID_AUTH","err_msg":"No such key: ' + KEY + '"}'
     server = await stage.recogniser(SCRIPT, faults=[Fault(FaultKind.REFUSE, status=503, body=body)])
     server.inject(Fault(FaultKind.CLOSE, code=1011, reason=f"revoked: {KEY}", in_word=2))

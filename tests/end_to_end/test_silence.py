@@ -1,4 +1,4 @@
-"""What goes over the wire when nobody speaks, and at the ends of speech."""
+"""Traffic on the wire when nobody speaks, and at the ends of speech."""
 
 import pytest
 

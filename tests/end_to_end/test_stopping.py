@@ -23,7 +23,7 @@ PORTS = itertools.count(12_000 + 4000 * int(os.environ.get("PYTEST_XDIST_WORKER"
 
 
 def free_port() -> int:
-    """Where nothing listens."""
+    """Return the number of a port on which nothing listens."""
     for port in PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -56,7 +56,7 @@ async def test_stopped_in_mid_speech(stage: Stage, number: signal.Signals, statu
 
 
 async def test_stopped_just_when_the_connection_is_lost(stage: Stage) -> None:
-    """There is time for one more connection, and what was not answered goes there."""
+    """The time left is enough for one more connection, which carries the audio without a result."""
     script = speech(words_each=8)
     server = await stage.recogniser(script)
     server.inject(Fault(FaultKind.RESET, in_word=4))
@@ -186,7 +186,7 @@ async def test_a_recording_ends_and_the_server_comes_back(stage: Stage) -> None:
 
 
 async def test_a_signal_while_a_recordings_end_is_awaited(stage: Stage) -> None:
-    """From then on it is a stop like any other: `stop_s` at most."""
+    """The signal turns the wait into a stop like any other: `stop_s` at most."""
     script = speech(count=1)
     url = f"ws://127.0.0.1:{free_port()}/v1/listen"
     run = await stage.daemon(url, script, {"capture.end_wait_s": 300, "daemon.stop_s": 1})
@@ -196,7 +196,7 @@ async def test_a_signal_while_a_recordings_end_is_awaited(stage: Stage) -> None:
 
 
 async def test_sighup_reopens_the_file(stage: Stage) -> None:
-    """As logrotate does it: rename, then the signal; what follows is in a new file, and nothing is lost."""
+    """The test renames the file and sends the signal, as logrotate does; later records are in a new file, none lost."""
     script = speech(count=2, silence_s=4)
     server = await stage.recogniser(script)
     run = await stage.daemon(server.url, script)

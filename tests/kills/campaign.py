@@ -30,10 +30,10 @@ MEAN_S = 4.5
 """Between two kills, start of the process included."""
 
 MOST_S = 3000.0
-"""Of a recording: there are 4900 different words."""
+"""The longest recording: there are 4900 different words."""
 
 SLOWLY = 3
-"""So many times as long may it all take, on a machine with much else to do: for the length of the recording."""
+"""Factor on the recording's length: the longest that a campaign may take, on a machine with much else to do."""
 
 
 def talk(length_s: float, seed: int) -> Script:
@@ -53,7 +53,7 @@ def talk(length_s: float, seed: int) -> Script:
 
 @dataclass
 class Outcome:
-    """What became of one instance."""
+    """The outcome of one instance."""
 
     number: int
     kills: Counter[str]
@@ -67,7 +67,7 @@ class Outcome:
         return self.verdict.good and not self.faults
 
     def __str__(self) -> str:
-        """In a line or some."""
+        """Describe the outcome in a line or some."""
         kills = ", ".join(f"{count} {when}" for when, count in sorted(self.kills.items()))
         return f"instance {self.number}: {self.kills.total()} kills ({kills}): {self.verdict}" + "".join(
             f"\n  {fault}" for fault in self.faults
@@ -76,7 +76,7 @@ class Outcome:
 
 @dataclass
 class Campaign:
-    """So many kills of so many instances; the same seed gives the same plan (not the same moments)."""
+    """A campaign: kills of several instances. The same seed gives the same plan (not the same moments)."""
 
     directory: Path
     kills: int

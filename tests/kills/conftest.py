@@ -1,4 +1,4 @@
-"""These tests take minutes of real time, nearly all of it waiting: so what can go on at once does."""
+"""Fixtures of the kill tests, which run at once: they take minutes of real time, nearly all of it waiting."""
 
 from pathlib import Path
 

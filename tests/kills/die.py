@@ -31,7 +31,7 @@ from edged.transcripts.sinks.file import FileSink
 from edged.transcripts.sinks.journal import JournalSink
 
 AFTERWARDS_S = 0.4
-"""What other threads do meanwhile is done by then."""
+"""Time after which other threads have done their work."""
 
 STALL_S = 3.0
 """A card's, when it tidies up: some do for seconds."""
@@ -40,7 +40,7 @@ OVERDUE_S = spool.OVERDUE_S + 3
 """A stall in which records go to the sinks without being stored."""
 
 MICROPHONE = Path("virtual.control")
-"""Where faults of the microphone are ordered, in the instance's directory, which is the present one."""
+"""The control file for faults of the microphone, in the instance's directory, which is the present one."""
 
 When = Literal["live", "backlog", "start", "stop", "sinks"]
 """What must be going on for a point to be reached: anything; speech on disk; a start after a kill; SIGTERM; two
@@ -51,12 +51,12 @@ COMMITTED = "after a record is committed on disk"
 
 
 class Point(NamedTuple):
-    """Where to die."""
+    """A point at which the process dies."""
 
     when: When
     prepare: Callable[[], None]
     first: str = COPIED
-    """For a start: where the process before it died."""
+    """The point at which the process before a start died."""
 
 
 POINTS: dict[str, Point] = {}
@@ -65,7 +65,7 @@ _inside: set[str] = set()
 
 
 def _die() -> None:
-    """At the NUMBERth call."""
+    """Kill the process at the NUMBERth call."""
     global _left
     _left -= 1
     if _left <= 0:
@@ -88,7 +88,7 @@ def _wrap(owner: Any, name: str, before: Callable[..., Any] | None, after: Calla
 
 
 def _within(owner: Any, name: str, mark: str, condition: Callable[..., bool] = lambda *_: True) -> None:
-    """While a method runs, `mark` is in `_inside`."""
+    """Keep `mark` in `_inside` while a method runs."""
     _wrap(
         owner,
         name,
@@ -98,7 +98,7 @@ def _within(owner: Any, name: str, mark: str, condition: Callable[..., bool] = l
 
 
 def point(name: str, when: When = "live", first: str = COPIED) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Name one."""
+    """Register a function that prepares this point."""
 
     def enter(prepare: Callable[[], None]) -> Callable[[], None]:
         POINTS[name] = Point(when, prepare, first)
@@ -108,7 +108,7 @@ def point(name: str, when: When = "live", first: str = COPIED) -> Callable[[Call
 
 
 def _at_commit(where: str, *, within: str, after: bool, do: Callable[[], None] = _die) -> None:
-    """At a database's COMMIT, while `within` goes on."""
+    """Call `do` at a database's COMMIT, while `within` goes on."""
 
     def look(database: Database, statement: str, *_: object) -> None:
         if statement == "COMMIT" and database.tier == where and within in _inside:

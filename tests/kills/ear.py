@@ -1,4 +1,4 @@
-"""What a daemon can have heard: the virtual microphone's account of who listened, and the words that fell into it."""
+"""Audio that a daemon can have heard: the virtual microphone's account of readers, and the words in that audio."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -27,13 +27,16 @@ class Ear:
     heard: list[Range] = field(default_factory=list)
 
     def observe(self, played: PlaybackState) -> None:
-        """To be called several times a period: what came after the last look into a piece is not counted as heard."""
+        """Note the present reader.
+
+        Call several times a period: audio after the last look into a piece does not count as heard.
+        """
         if self.heard and self.heard[-1][0] == played.since:
             self.heard.pop()
         self.heard.append((played.since, played.delivered))
 
     def killed(self, late: int) -> None:
-        """Its reader is dead. On a busy machine it may have been late with what it had read, as we were ourselves."""
+        """Note that the reader is dead. On a busy machine the reader may have been late, as the test itself was."""
         if self.heard:
             start, end = self.heard.pop()
             self.heard.append((start, max(start, end - late)))
@@ -45,7 +48,7 @@ class Verdict:
 
     expected: int
     words: frozenset[str]
-    """Those that came."""
+    """Words in the records."""
     lost: list[ScriptWord]
     doubled: list[str]
     unknown: list[str]
@@ -59,7 +62,7 @@ class Verdict:
         return not (self.lost or self.doubled or self.unknown or self.overlapping or self.mistimed)
 
     def __str__(self) -> str:
-        """In a line or some."""
+        """Describe the verdict in a line or some."""
         text = f"{self.expected} words expected, {len(self.lost)} lost, {len(self.doubled)} doubled"
         for name in ("lost", "doubled", "unknown", "overlapping", "mistimed"):
             if things := getattr(self, name):
@@ -80,7 +83,10 @@ def judge(
     room_s: float,
     wrong_s: Collection[float] = (0.0,),
 ) -> Verdict:
-    """Compare. `room_s`: wall time of the room's first sample; by any of `wrong_s` the daemon's clock was wrong."""
+    """Compare the records with the script.
+
+    `room_s` is the wall time of the room's first sample; the clock may be wrong by any of `wrong_s`.
+    """
     records = list(records)
     due = expected(script, heard)
     got = Counter(word.word for record in records for word in record.words)
@@ -97,7 +103,7 @@ def judge(
 
 
 def shared(records: Sequence[Record]) -> list[str]:
-    """What violates that a sample is in one record at most, and an id with one record only."""
+    """Return violations of two rules: a sample is in one record at most, and an id belongs to one record only."""
     found = [f"id {id_} came {n} times" for id_, n in Counter(r.id for r in records).items() if n > 1]
     ordered = sorted(records, key=lambda r: (r.run, r.from_, r.to))
     for run, group in groupby(ordered, attrgetter("run")):

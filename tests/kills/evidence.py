@@ -1,4 +1,4 @@
-"""What went over the wire, kept to explain a lost word: each connection's audio, and what the server said to it."""
+"""Evidence of the wire, kept to explain a lost word: each connection's audio, and the server's messages."""
 
 import json
 import time
@@ -19,21 +19,21 @@ class _Kept:
         self.stable_after_s = engine.stable_after_s
 
     def feed(self, pcm: bytes) -> Recognition:
-        """See `Engine`."""
+        """Keep the audio, and feed the engine."""
         with self._file.open("ab") as file:
             file.write(pcm)
         return self._engine.feed(pcm)
 
     def flush(self) -> Recognition:
-        """See `Engine`."""
+        """Flush the wrapped engine."""
         return self._engine.flush()
 
     def commit(self, until_s: float) -> None:
-        """See `Engine`."""
+        """Pass `until_s` on to the wrapped engine."""
         self._engine.commit(until_s)
 
     def close(self) -> None:
-        """See `Engine`."""
+        """Close the wrapped engine."""
         self._engine.close()
 
 
@@ -48,12 +48,12 @@ class Evidence(ScriptEngineFactory):
         self._opened = 0
 
     def open(self, rate: int) -> Engine:
-        """See `Engines`."""
+        """Open an engine whose audio is kept in a file of its own."""
         self._opened += 1
         return _Kept(super().open(rate), self._wire / f"{self._opened:04}-{time.strftime('%H%M%S')}.raw")
 
     def keep(self, server: InstrumentedServer, heard: list[Range]) -> None:
-        """Beside it what was said, by connection, and what was heard of the room."""
+        """Keep the messages of each connection, and the ranges of the room that were heard."""
         zero_s = time.time() - time.monotonic()
         said = [
             {

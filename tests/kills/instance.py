@@ -25,10 +25,10 @@ C_SOURCE = ROOT / "script" / "virtual_microphone.c"
 PLUGIN = ROOT / ".cache" / "libasound_module_pcm_edged.so"
 
 PERIOD_MS = 100
-"""As users have it."""
+"""The period of users' microphones."""
 
 LOOK_S = 0.02
-"""How often the microphone's account is read: five times a period."""
+"""Interval at which the microphone's account is read: five times a period."""
 
 LATELY = 50
 """Looks, a second or so, of which the latest counts when a process is killed: others were as late as we."""
@@ -37,11 +37,11 @@ AFTER_S = 1.0
 """Longer than the last word asked for can be on its way to the gate, on a busy machine too."""
 
 QUIET_S = 45.0
-"""At the end: when no word has come for so long, none comes. Longer than any wait of the daemon's."""
+"""Silence after which no more words come: longer than any wait of the daemon's."""
 
 
 class Cannot(Exception):
-    """This machine can't do it; says why."""
+    """The machine cannot run these tests; the message says why."""
 
 
 @cache
@@ -217,7 +217,7 @@ class Instance:
 
     @property
     def log(self) -> str:
-        """Of the present or last process."""
+        """Return the log of the present or last process."""
         return (self.directory / f"log{self.starts:03}").read_text(errors="backslashreplace")
 
     @property
@@ -227,25 +227,25 @@ class Instance:
 
     @property
     def logs(self) -> list[str]:
-        """Of all processes so far."""
+        """Return the logs of all processes so far."""
         return [path.read_text(errors="backslashreplace") for path in sorted(self.directory.glob("log*"))]
 
     @property
     def records(self) -> list[Record]:
-        """What the file sink wrote so far. Raises for a line that is no record."""
+        """Return the records that the file sink wrote so far. Raises for a line that is no record."""
         if not self.transcripts.exists():
             return []
         return [decode(line) for line in self.transcripts.read_bytes().splitlines()]
 
     @property
     def at(self) -> int:
-        """How far the room is, in samples; 0 before the first capture."""
+        """Return the position of the room, in samples; 0 before the first capture."""
         played = self.microphone.playback_state
         return round((time.monotonic() - played.started_s) * self.script.rate) if played else 0
 
     @property
     def left_s(self) -> float:
-        """Until the last of the recording has sounded."""
+        """Return the seconds until the last of the recording has sounded."""
         return (len(self.script.pcm) // 2 - self.at) / self.script.rate
 
     @property
@@ -268,13 +268,13 @@ class Instance:
                 missing, since_s = now, time.monotonic()
 
     def verdict(self, wrong_s: Collection[float] = (0.0,)) -> Verdict:
-        """Of everything up to now; by any of these the daemon's clock may have been wrong."""
+        """Return the verdict on everything up to now. The daemon's clock may have been wrong by any of these."""
         played = self.microphone.playback_state
         room_s = played.started_s + self._wall_offset_s if played else 0.0
         return judge(self.script, self.ear.heard, self.records, room_s=room_s, wrong_s=wrong_s)
 
     def faults_in_logs(self) -> list[str]:
-        """What must be in no log: a traceback, a word that was said, the key, raw bytes."""
+        """Return each kind of text that no log may contain: a traceback, a spoken word, the key, raw bytes."""
         found = []
         for number, log in enumerate(self.logs, 1):
             low = log.lower()

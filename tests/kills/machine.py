@@ -17,22 +17,22 @@ from edged.service.clock import State, Synchronization
 from edged.spool.database import Database
 
 LOOK_S = 0.05
-"""How often a stalling card is looked at."""
+"""Interval at which a stalling card is polled."""
 
 
 class Machine(NamedTuple):
-    """How it is."""
+    """The state of the simulated machine."""
 
     wrong_s: float = 0.0
-    """What its wall time is ahead by."""
+    """The lead of the wall time over the true time, in seconds."""
     state: State = "synchronized"
-    """What it knows of that."""
+    """The machine's knowledge of its clock."""
     stalls: bool = False
     """Nothing is written to the card: who wants that waits."""
 
 
 def turn(file: Path, machine: Machine) -> None:
-    """So it is from now on, for all who run with this file."""
+    """Set the state for all processes that run with this file."""
     new = file.with_suffix(".new")
     new.write_bytes(msgspec.json.encode(machine))
     os.replace(new, file)

@@ -43,7 +43,7 @@ class Network:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def turn(self, weather: Weather) -> None:
-        """From now on. What was held up by a hole is lost with its connections."""
+        """Set the network's state from now on. Data held up by a hole is lost with its connections."""
         if weather in ("refuse", "reset") or self.weather == "hole":
             self._reset_all()
         self.weather = "fine" if weather == "reset" else weather

@@ -9,7 +9,7 @@ from tests.kills.soak import Report, Sample
 
 WIDTH, HEIGHT, MARGIN = 960, 190, 60
 STEPS = 4
-"""At least so many intervals has an axis, if there is something to show."""
+"""The minimum number of intervals of an axis."""
 
 
 def plot(report: Report) -> str:

@@ -24,12 +24,12 @@ LENGTH_S = 120.0
 """Enough for a machine with much else to do: it is not listened to for longer than necessary."""
 
 WORDS = 16
-"""At least so many are listened to, and"""
+"""The minimum number of words heard in all."""
 AFTERWARDS = 6
-"""of these after the last death."""
+"""The minimum number of words heard after the last death."""
 
 OUTAGE_S = 9.0
-"""So long there is no network at first, where there must be a backlog: most of it on disk, with `to_disk_s` = 1."""
+"""Length of the first outage, which makes a backlog: most of it is on disk, with `to_disk_s` = 1."""
 
 TWICE = 2
 """Each point is died at the second time: the first may be in the beginning, when there is nothing to lose."""
@@ -38,12 +38,12 @@ AT_ONCE = 14
 """Daemons at a time; a start costs half a second of a processor."""
 
 ONCE = frozenset({"stop", "start"})
-"""What comes once in a process."""
+"""Points that a process reaches only once."""
 
 
 @dataclass
 class Death:
-    """What became of one."""
+    """The outcome of one death."""
 
     point: str
     verdict: Verdict
@@ -51,14 +51,14 @@ class Death:
     faults: list[str]
 
     def __str__(self) -> str:
-        """In a line or some."""
+        """Describe the death in a line or some."""
         return f"{self.point}: {self.verdict}" + (f"; in the journal: {self.journal}" if self.journal else "")
 
 
 async def die_everywhere(
     directory: Path, journald: Journald | None, seed: int = 1, only: Collection[str] = ()
 ) -> dict[str, Death | Exception]:
-    """At each point once (or `only` at some); without a journald of its own, not at those that need one."""
+    """Die at each point once (or `only` at some). Without `journald`, points that need one are left out."""
     script = await asyncio.to_thread(talk, LENGTH_S, seed)
     names = [name for name, point in POINTS.items() if name != "never" and (journald or point.when != "sinks")]
     names = [name for name in names if name in only or not only]

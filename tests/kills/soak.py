@@ -28,31 +28,31 @@ from tests.kills.network import Network, Weather
 MOST_MINUTES = MOST_S / 60
 
 SAMPLE_S = 1.0
-"""How often memory and file descriptors are looked at."""
+"""Interval between two samples of memory and file descriptors."""
 
 TMPFS_MB = 24
-"""Of each directory that may become full: many times what a spool takes here."""
+"""Size of each directory that may become full: many times what a spool takes here."""
 
 HISTORY = 20_000
 """Messages of one connection that are remembered: half an hour's."""
 
 CALM_S = 4.0
-"""At the beginning: a first start without trouble, to compare with."""
+"""A first start without faults, to compare with."""
 
 
 ONE_LIFE = 1 / 3
-"""Of the time, at the end: the process is not killed any more, so that what grows with its age is seen."""
+"""Part of the time, at its end, in which no kill comes, so that growth with age shows."""
 
 DAY_S = 86_400.0
 STATES: tuple[State, ...] = ("synchronized", "unsynchronized")
 
 
 class Sample(NamedTuple):
-    """What a process takes at one time."""
+    """Resources of a process at one time."""
 
     at_s: float
     start: int
-    """Which process of the run, counted from 1."""
+    """The number of the process in the run, counted from 1."""
     rss_kb: int
     descriptors: int
     threads: int
@@ -60,7 +60,7 @@ class Sample(NamedTuple):
 
 @dataclass
 class Report:
-    """What came of it."""
+    """The outcome of a soak."""
 
     seconds: float
     faults: Counter[str]
@@ -77,7 +77,7 @@ class Report:
         return self.verdict.good and not self.in_logs
 
     def __str__(self) -> str:
-        """For people."""
+        """Describe the outcome for people."""
         lines = [f"{self.seconds:.0f} s, {self.faults.total()} faults, {self.starts} starts"]
         lines += [f"  {count:4} {name}" for name, count in sorted(self.faults.items())]
         lines += [f"  not done: {text}" for text in self.without]
@@ -93,7 +93,7 @@ class Report:
 
 @dataclass
 class Soak:
-    """One run. The same seed gives the same plan for each kind of fault (not the same moments)."""
+    """One soak run. The same seed gives the same plan for each kind of fault (not the same moments)."""
 
     directory: Path
     minutes: float
@@ -101,7 +101,7 @@ class Soak:
     faults: Counter[str] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
     _wrong_s: set[float] = field(default_factory=set)
-    """By how much the clock was."""
+    """Errors of the clock so far, in seconds."""
 
     _machine: Machine = field(default_factory=Machine)
 
@@ -287,7 +287,7 @@ class Soak:
         self._turn_machine(wrong_s=wrong_s, state=state)
 
     async def _slow_card(self, rng: random.Random) -> None:
-        """It tidies up; whoever dies meanwhile has what is not stored in a ring."""
+        """Stall the card as one that tidies up: audio of a process that dies meanwhile is in its ring only."""
         self._note("disk: the card stalls")
         self._turn_machine(stalls=True)
         await asyncio.sleep(rng.uniform(0.5, 8))

@@ -27,7 +27,7 @@ def ear(*seen: tuple[int, int]) -> Ear:
 
 
 def test_a_piece_is_heard_up_to_what_was_delivered() -> None:
-    """What was played last may not have been looked at."""
+    """The last played audio may not have reached the reader."""
     assert ear((0, 0), (0, 1600), (0, 8000), (0, 8000)).heard == [(0, 8000)]
 
 
@@ -44,7 +44,7 @@ def test_what_a_killed_reader_was_late_by_is_not_heard() -> None:
 
 
 def test_a_stall_of_whole_periods_is_told(tmp_path: Path, microphone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the microphone itself, to the sample: what is read after it is what sounds from there on."""
+    """The microphone reports the stall to the sample: the next read delivers what sounds from there on."""
     room = random.Random(1).randbytes(2 * 2 * RATE)
     (tmp_path / "room.raw").write_bytes(room)
     virtual = VirtualMicrophone(tmp_path, microphone, tmp_path / "room.raw")

@@ -16,7 +16,7 @@ KILLS = 24
 @pytest.mark.slow
 @pytest.mark.usefixtures("microphone")
 def test_killed_at_random_moments_it_loses_no_word_and_doubles_none(tmp_path: Path) -> None:
-    """While connected, in an outage, and while it recovers from the kill before."""
+    """Kills come while connected, in an outage, and while the daemon recovers from the kill before."""
     campaign = Campaign(tmp_path, KILLS, parallel=6, seed=1)
     outcomes = asyncio.run(campaign.run())
     assert all(outcome.good for outcome in outcomes), "\n".join(map(str, outcomes))

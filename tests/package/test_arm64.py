@@ -34,7 +34,7 @@ exec chroot . /usr/bin/python3 -B /tmp/selftest
 
 
 def missing() -> str | None:
-    """What is, in a line."""
+    """Return what is missing, in a line."""
     if os.geteuid():
         return "a root directory of one's own needs root"
     if absent := [

@@ -1,4 +1,4 @@
-"""What debian/ and the package that is made of it promise, as far as that shows without installing it."""
+"""Promises of debian/ and of the package built from it, as far as they can be checked without installing it."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ def test_the_changelog_has_the_version_of_the_code() -> None:
 
 
 def test_what_the_code_needs_is_what_the_package_depends_on() -> None:
-    """By Debian's names; what it lacks is compiled."""
+    """Names are Debian's; modules that Debian lacks are compiled."""
     control = (DEBIAN / "control").read_text()
     project = (root.REPOSITORY / "pyproject.toml").read_text()
     wanted = set(re.findall(r'^    "([a-z-]+)[><=]', project, re.MULTILINE)) - {"webrtcvad-wheels"}

@@ -62,7 +62,7 @@ READ = (
 
 @pytest.fixture(scope="module")
 def url() -> str:
-    """Where the recogniser is, when there is one."""
+    """Return the address at which the recogniser listens, once it runs."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return f"ws://127.0.0.1:{free.getsockname()[1]}/v1/listen"
 
@@ -120,7 +120,7 @@ def newer(of: Path, directory: Path) -> Path:
 def test_the_commands_of_the_readme_give_transcripts(
     machine: Machine, service: Service, microphone: VirtualMicrophone, speech: Script, url: str, tmp_path: Path
 ) -> None:
-    """On a machine without a compiler. Nothing listens before it is told to."""
+    """The machine has no compiler. Nothing listens until the commands say so."""
     assert machine.call("sh", "-c", "command -v gcc cc python3 edged").returncode != 0
     server = recogniser(tmp_path, speech, url)
     try:
@@ -211,7 +211,7 @@ def test_an_upgrade_in_mid_outage_keeps_speech_and_settings(
 
 
 def test_a_purge_leaves_nothing_but_what_is_the_administrators(machine: Machine, service: Service) -> None:
-    """Those who put the key and a drop-in there know of them; of the key it is said."""
+    """Administrators know of the key and the drop-in that they made; the purge mentions the key."""
     machine.write("/etc/edged/kitchen.toml", 'capture.device = "plughw:CARD=Device"\n')
     machine.run("systemctl", "enable", "--now", "edged@kitchen")
     said = machine.run("apt-get", "purge", "-y", "edged")

@@ -32,7 +32,7 @@ ABSENT = {"capture__device": "plughw:CARD=Device", "deepgram__url": "ws://127.0.
 
 
 def three() -> Script:
-    """Sentences."""
+    """Make a recording of three sentences."""
     return compose(sentences(3, 6), lead_s=1.0, silence_s=1.5, tail_s=1.0)
 
 
@@ -86,7 +86,7 @@ def put_microphone(machine: Machine, plugin: Path) -> None:  # noqa: F811
 
 
 def install_package(machine: Machine, package: Path) -> str:
-    """As the README says, without questions; what apt said."""
+    """Install the package as the README says, without questions; return the output of apt."""
     shutil.copy(package, machine.root / "srv")
     apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends")
     return machine.run(*apt, f"/srv/{package.name}")
@@ -157,7 +157,7 @@ def listening(recogniser: Recogniser, sinks: Sequence[str] = ("journal",)) -> di
 
 
 def put_key(machine: Machine, key: str = KEY) -> None:
-    """As the README says."""
+    """Put the key in place as the README says."""
     machine.run("install", "-D", "-m", "0600", "/dev/stdin", "/etc/credstore/deepgram-api-key", text=key + "\n")
 
 

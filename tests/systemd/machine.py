@@ -62,7 +62,7 @@ class Machine:
             self.power_cut()
             pytest.skip("mounting in a namespace of one's own is not permitted here")
         self.root = Path(f"/proc/{self._keeper.pid}/root{layer}/root")
-        """Its files, as seen from outside; once it runs, /run, /tmp and /dev inside are others."""
+        """The machine's files, as seen from outside; inside a running one /run, /tmp and /dev are others."""
 
     def _line(self) -> str:
         assert self._keeper.stdout
@@ -78,7 +78,7 @@ class Machine:
         file.chmod(mode)
 
     def boot(self) -> None:
-        """Until systemd says that it is up."""
+        """Boot and wait until systemd is up."""
         assert self._keeper.stdin
         self._keeper.stdin.write(b"go\n")
         self._keeper.stdin.flush()
@@ -119,7 +119,7 @@ class Machine:
         return done.stdout.strip()
 
     def try_(self, *command: str) -> str:
-        """Its output, whether it succeeds or not."""
+        """Run a command and return its output, whether it succeeds or not."""
         return self.call(*command).stdout.strip()
 
     def until(self, condition: Any, what: str, within_s: float = PATIENCE_S) -> Any:
@@ -152,13 +152,13 @@ class Service:
         self._begun_us = 0
 
     def configure(self, **settings: str | float | bool | list[str]) -> None:
-        """Its configuration file: `section__key=value`."""
+        """Write the service's configuration file from `section__key=value`."""
         lines = [f"{name.replace('__', '.')} = {json.dumps(value)}" for name, value in settings.items()]
         name = match[1] if (match := re.fullmatch(r"edged@(.*)\.service", self.unit)) else "edged"
         self.machine.write(f"/etc/edged/{name}.toml", "\n".join(lines) + "\n")
 
     def drop_in(self, text: str) -> None:
-        """Its only drop-in."""
+        """Write the service's only drop-in."""
         self.machine.write(f"/etc/systemd/system/{self.unit}.d/test.conf", text)
         self.machine.run("systemctl", "daemon-reload")
 
@@ -207,7 +207,7 @@ class Service:
         return pid
 
     def entries(self, *matches: str) -> list[dict[str, Any]]:
-        """What `journalctl -o json` gives of it since `mark`."""
+        """Return the entries of `journalctl -o json` for the service since `mark`."""
         self.machine.try_("journalctl", "--sync")
         text = self.machine.try_("journalctl", "-q", "--all", "-ojson", "-u", self.unit, *matches)
         entries = [json.loads(line) for line in text.splitlines()]
@@ -216,7 +216,7 @@ class Service:
 
     @property
     def log(self) -> str:
-        """What the daemon, and systemd about it, have said since `mark`."""
+        """Return the log lines of the daemon, and of systemd about it, since `mark`."""
         return "\n".join(str(entry["MESSAGE"]) for entry in self.entries())
 
     def says(self, text: str, within_s: float = PATIENCE_S) -> None:

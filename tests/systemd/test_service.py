@@ -79,7 +79,7 @@ def test_without_a_key_it_starts_and_says_what_to_do(machine: Machine, service: 
 
 
 def test_the_journal_explains_what_is_wrong_and_what_to_do(machine: Machine, service: Service) -> None:
-    """By the ids of the lines, and the catalogue that is installed."""
+    """The ids of the log lines lead to the explanations in the installed catalogue."""
     service.configure(capture__device="plughw:CARD=Device")
     service.start()
     for message_id in (MessageId.KEY_ABSENT, MessageId.MICROPHONE_ABSENT):
@@ -91,7 +91,7 @@ def test_the_journal_explains_what_is_wrong_and_what_to_do(machine: Machine, ser
 
 
 def test_a_journal_of_its_own_takes_all_that_the_service_says(machine: Machine, service: Service) -> None:
-    """As systemd/journal-namespace.conf says; lines that are explained go there too."""
+    """The namespace is set up as in systemd/journal-namespace.conf; explained lines go there too."""
     service.drop_in((REPOSITORY / "systemd/journal-namespace.conf").read_text())
     service.configure(**ABSENT)
     service.start()
@@ -171,7 +171,7 @@ def test_transcripts_come_with_all_fields_to_the_journal_and_the_file(
 def test_a_key_that_systemd_creds_has_encrypted_is_used(
     machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
 ) -> None:
-    """By the documented commands, in place of a wrong one that lies there in the clear."""
+    """The documented commands encrypt the key, which takes the place of a wrong one in plain text."""
     put_key(machine, "0" * 40)
     service.configure(**listening(recogniser))
     service.mark()
@@ -203,7 +203,7 @@ def all_is_said(machine: Machine, microphone: VirtualMicrophone, speech: Script)
 def test_speech_from_before_the_key_came_is_transcribed_after_it_came(
     machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, speech: Script
 ) -> None:
-    """It waits in the spool while the server refuses, and over the restart; the catalogue names the two commands."""
+    """The speech waits in the spool while the server refuses, and over a restart; the catalogue names both commands."""
     service.configure(**listening(recogniser), daemon__stop_s=1)
     service.start()
     service.says("refused by the server: HTTP 401")
@@ -268,7 +268,7 @@ def test_what_the_sandbox_lets_through_and_what_not(machine: Machine, service: S
 def test_settings_and_transcripts_of_a_terminal_are_used_without_a_word(
     machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser, mode: str
 ) -> None:
-    """Whoever tried an instance first made its file; the mode of /etc/edged is the user's."""
+    """The user who tried an instance first made its file; the mode of /etc/edged is the user's choice."""
     put_key(machine)
     kitchen, file = Service(machine, "edged@kitchen.service"), "/var/log/edged-kitchen/transcripts.jsonl"
     kitchen.drop_in(MICROPHONE_DROP_IN)
@@ -331,7 +331,7 @@ def test_a_crash_is_followed_by_a_new_start(machine: Machine, service: Service) 
 def test_a_reload_opens_the_transcripts_again_and_goes_on(
     machine: Machine, service: Service, microphone: VirtualMicrophone, recogniser: Recogniser
 ) -> None:
-    """By logrotate itself, with the file that is installed for it."""
+    """The real logrotate reloads the service, with the file that is installed for it."""
     put_key(machine)
     service.configure(**listening(recogniser, ["file"]))
     service.start()

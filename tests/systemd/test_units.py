@@ -1,4 +1,4 @@
-"""What the files in systemd/ promise, as far as that shows without booting."""
+"""Promises of the files in systemd/, as far as they can be checked without booting."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ REASONLESS = ("Description=", "Documentation=", "Type=", "ExecStart=", "WantedBy
 
 
 def directives(unit: str) -> list[str]:
-    """Its lines, without comments, continued ones joined."""
+    """Return the unit's lines, without comments and with continued lines joined."""
     text = (UNITS / unit).read_text().replace("\\\n", "")
     return [re.sub(r" +", " ", line) for line in text.splitlines() if line and not line.startswith("#")]
 
@@ -58,7 +58,7 @@ def test_the_sandbox_scores_what_was_asked_for(unit: str) -> None:
 
 @pytest.mark.parametrize("unit", ["edged.service", "edged@.service"])
 def test_systemd_understands_every_line(unit: str, tmp_path: Path) -> None:
-    """But for the two that it has from 254 on, and manual pages that are not installed."""
+    """Exceptions are two directives that systemd has from 254 on, and manual pages that are not installed."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not installed")
     copy = tmp_path / unit.replace("@", "@kitchen")

@@ -1,4 +1,4 @@
-"""What of the words that were said must be there after a power cut, and what is."""
+"""The account of a power cut: the words that must be there after it, and those that are."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from tests.kills.ear import shared
 
 
 class Heard(NamedTuple):
-    """What sounded in one piece."""
+    """Audio that sounded in one piece."""
 
     start: int
     end: int
@@ -21,24 +21,24 @@ class Heard(NamedTuple):
     began_s: float
     """When the recording's first sample would have sounded: seconds since 1970, by the machine's clock."""
     truly_s: float
-    """And by ours."""
+    """The same moment by the test's clock."""
 
 
 @dataclass
 class Life:
-    """From switching the machine on to the next power cut, or to the end."""
+    """One life: from switching the machine on to the next power cut, or to the end."""
 
     when: str
-    """In which moment it was cut; empty: it was not."""
+    """The moment of the cut; empty if there was none."""
     heard: list[Heard]
     promised_s: float = 0.0
-    """How much of what was said last may be lost."""
+    """Length of the newest speech that may be lost."""
     capture_s: tuple[float, float] = (0.0, 0.0)
-    """To the open microphone: from the kernel's start, and from edged's."""
+    """Times to the open microphone: from the kernel's start, and from edged's."""
 
 
 class Row(NamedTuple):
-    """What became of a life's words."""
+    """The outcome of a life's words."""
 
     life: Life
     expected: int
@@ -46,7 +46,7 @@ class Row(NamedTuple):
     lost: list[ScriptWord]
     """Among the promised loss or not."""
     lost_s: float
-    """How long before the cut the first of them ended; 0: none was lost."""
+    """Time from the end of the first lost word to the cut; 0 if none was lost."""
     doubled: list[str]
 
     @property
@@ -65,7 +65,7 @@ class Balance:
 
     @property
     def good(self) -> bool:
-        """As was promised."""
+        """Whether the balance is as promised."""
         return not self.faults and all(row.good for row in self.rows)
 
 

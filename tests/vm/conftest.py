@@ -17,7 +17,7 @@ from tests.vm.machine import Machine
 from tests.vm.service import SPEAKER, Service
 
 SENTENCES = 36
-"""Of six words, three seconds each: more than all tests together need."""
+"""Sentences of six words, three seconds each: more than all tests together need."""
 
 SILENCE_S = 1.2
 """Between them: it ends an utterance, and the gate lets most of it through."""
@@ -55,14 +55,14 @@ class House:
             await self.service.shows("capturing")
 
     async def says(self, number: int = 1, device: str = SPEAKER) -> list[str]:
-        """That many are spoken, to their end; their words."""
+        """Speak the next sentences to their end; return their words."""
         start, end, words = self.sentence(number)
         await self.service.talk(start, end, device)
         await self.service.told(end)
         return words
 
     async def check(self, *words: str) -> None:
-        """These are written, each once, and nothing else."""
+        """Assert that these words are written, each once, and nothing else."""
         await self.service.comes(words)
         assert sorted(await self.service.words()) == sorted(words), self.service.log
 
@@ -72,7 +72,7 @@ WORDS = 6
 
 @pytest.fixture(scope="session")
 def made() -> disk.Disk:
-    """What machines boot from."""
+    """Build or find the disk that machines boot from."""
     if reason := disk.needed():
         pytest.skip(reason)
     return disk.disk()

@@ -31,25 +31,25 @@ SYNC_S = 2.0
 """`spool.sync_s`: its default."""
 
 SLACK_S = 0.7
-"""From the air to the spool: a period (0.1 s) and the gate's onset (0.16 s), on a processor that is an emulated one."""
+"""Time from the air to the spool: a period (0.1 s) and the gate's onset (0.16 s), on an emulated processor."""
 
 LIFE_S = 45.0
-"""Of talk, at most, from one cut to the next."""
+"""The longest talk from one cut to the next."""
 
 SKIPPED_S = 1.0
-"""Of the recording, at a cut: more than may have sounded since the room's last word to us."""
+"""Part of the recording skipped at a cut: more than may have sounded since the room's last report."""
 
 TIMES_WITHIN_S = 1.0
 """The recogniser's jitter (0.08 s), and how late an emulated processor tells us how far the room is."""
 
 WRITING_S = 1.0
-"""From the recogniser's answer to the line on the disk."""
+"""Time from the recogniser's answer to the line on the disk."""
 
 LAST_S = 8.0
-"""Of talk, after the last cut."""
+"""Length of the talk after the last cut."""
 
 CATCH_UP_S = 180.0
-"""For all that waits at the end."""
+"""Time for the whole backlog at the end."""
 
 NOTHING_WAITS = "nothing waits for a transcript"
 """The last line of `edged spool status`."""
@@ -91,7 +91,7 @@ class Cuts:
         return {"spool.durability": self._durability, "spool.to_disk_s": TO_DISK_S, "spool.sync_s": SYNC_S}
 
     async def _live(self, moment: str) -> None:
-        """From boot to cut. The first life's machine is on already."""
+        """Run one life from boot to cut. The first life's machine is on already."""
         machine, life = self._machine, Life("", [])
         if self._lives:
             await machine.boot(CARD)
@@ -108,7 +108,7 @@ class Cuts:
         self._lives.append(life)
 
     async def _wait(self, moment: str, start: int) -> str:
-        """For the time to cut; returns the moment in some more words."""
+        """Wait for the time to cut; return the moment in some more words."""
         draw, machine = self._rng.uniform, self._machine
         if moment == "in an outage":
             await self._service.told(start + round(draw(2, 6) * RATE))
@@ -135,7 +135,7 @@ class Cuts:
         return set().union(*(answered(each, until_s) for each in said))
 
     def _promised_s(self, moment: str, life: Life, cut_s: float) -> float:
-        """How much may be lost, as docs/reliability.md has it."""
+        """Return how much may be lost, as docs/reliability.md has it."""
         if self._durability == "power":
             return SYNC_S
         if moment == "in an outage":

@@ -1,4 +1,4 @@
-"""What a virtual machine boots from: Debian's own kernel, and a disk with edged as a service. Made once, and kept.
+"""The disk that a virtual machine boots from: Debian's own kernel, and edged as a service. Made once, and kept.
 
 The system is that of `tests.systemd.root`. A container's kernel is the host's, so here one comes with it; a small first
 root file system loads what its disk needs.
@@ -40,7 +40,7 @@ MASKED = (
     *(f"modprobe@{module}.service" for module in ("efi_pstore", "loop", "fuse", "drm", "dm_mod")),
     *("dev-hugepages.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "proc-sys-fs-binfmt_misc.automount"),
 )
-"""What costs time at each boot of an emulated processor, and nothing here needs."""
+"""Services that cost time at each boot of an emulated processor, and that nothing here needs."""
 
 
 class Disk(NamedTuple):
@@ -52,7 +52,7 @@ class Disk(NamedTuple):
 
 
 def needed() -> str | None:
-    """What is missing on this machine for virtual ones, in a line; None if nothing is."""
+    """Return what is missing on this machine for virtual machines, in a line; None if nothing is."""
     if reason := root.needed():
         return reason
     if missing := [each for each in PROGRAMS if shutil.which(each) is None]:
@@ -61,7 +61,7 @@ def needed() -> str | None:
 
 
 def disk() -> Disk:
-    """Made now if it is missing, or edged has changed since."""
+    """Return the disk; make it first if it is missing, or if edged has changed since."""
     suite = root.SUITES[sys.version_info[:2]]
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as alone:

@@ -18,7 +18,7 @@ from tests.vm.account import Heard
 from tests.vm.disk import Disk
 
 HOST = "10.0.2.2"
-"""From inside: this machine."""
+"""The address of this machine as seen from inside."""
 
 PROCESSOR = "Nehalem"
 """The least that compiled wheels expect. Emulating a newer one takes half as long again."""
@@ -30,17 +30,17 @@ BOOT_S = 900.0
 """An emulated processor needs 20 s when it has ours for itself, and 240 were not enough beside eight busy ones."""
 
 PATIENCE_S = 600.0
-"""For what must come but has no deadline of its own."""
+"""Limit for events without a deadline of their own."""
 
 RATE = 16_000
-"""Of what is said in the room."""
+"""Sample rate of the sound in the room."""
 
 LINE_BYTES = 1 << 26
 """Longest answer of a command: far more than any transcripts here."""
 
 
 class Done(NamedTuple):
-    """What became of a command."""
+    """The result of a command."""
 
     status: int
     output: str
@@ -67,7 +67,7 @@ class Machine:
         self.directory = Path(self._directory.name)
         self.image = self.directory / "disk.img"
         self.heard: list[Heard] = []
-        """What has sounded in the room, each in one piece."""
+        """Audio that has sounded in the room, each range in one piece."""
         self.boots = 0
         self._process: asyncio.subprocess.Process | None = None
         self._listeners: list[asyncio.Task[None]] = []
@@ -173,7 +173,7 @@ class Machine:
 
     @property
     def console(self) -> str:
-        """What the kernel and the first process had to say, since the last time it was switched on."""
+        """Return the console output of the kernel and the first process since the last boot."""
         return (self.directory / f"console{self.boots:02}").read_text(errors="replace")
 
     # -- verbs --------------------------------------------------------------------------------------------------------
@@ -191,11 +191,11 @@ class Machine:
         raise Off
 
     async def unplug_network(self) -> None:
-        """The cable is out."""
+        """Unplug the network cable."""
         await self.order("set_link", name="card", up=False)
 
     async def plug_network(self) -> None:
-        """And in again."""
+        """Plug the network cable in again."""
         await self.order("set_link", name="card", up=True)
 
     async def press_power(self) -> None:
@@ -203,28 +203,28 @@ class Machine:
         await self.order("system_powerdown")
 
     async def suspend(self, length_s: float) -> None:
-        """To memory, and awake again."""
+        """Suspend to memory, and wake up again."""
         asleep = asyncio.create_task(self.run("sh", "-c", "echo mem >/sys/power/state"))
         await asyncio.sleep(length_s)
         await self.order("system_wakeup")
         await asleep
 
     async def set_clock(self, at_s: float) -> None:
-        """As systemd-timesyncd does once it knows the time, and tells that it does."""
+        """Set the clock as systemd-timesyncd does once it knows the time, with its mark."""
         await self.shell(
             f"date -s @{at_s:.3f}; mkdir -p /run/systemd/timesync; touch /run/systemd/timesync/synchronized"
         )
 
     async def plug_card(self) -> None:
-        """A sound card, for the first time since the boot."""
+        """Plug a sound card in, for the first time since the boot."""
         await self.run("modprobe", "snd-aloop")
 
     async def pull_card(self) -> None:
-        """Out, whoever has it open."""
+        """Unplug the card, even while a process has it open."""
         await self.shell(f"echo snd_aloop.0 >{DRIVER}/unbind")
 
     async def push_card(self) -> None:
-        """And in again."""
+        """Plug the card in again."""
         await self.shell(f"echo snd_aloop.0 >{DRIVER}/bind")
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ class Machine:
 
     @property
     def at(self) -> int:
-        """How far the people in the room are; 0 before the first word."""
+        """Return the position in the room's recording; 0 before the first word."""
         return self.heard[-1].end if self.heard else 0
 
     # -- its ports ----------------------------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ from tests.vm.machine import HOST, PATIENCE_S, RATE, Machine, Off
 
 TRANSCRIPTS = "/var/log/edged/transcripts.jsonl"
 SPEAKER = "hw:Loopback,1,0"
-"""What is played here is heard by the card's microphone, sample by sample."""
+"""The device whose sound reaches the card's microphone sample by sample."""
 
 CARD = "modules_load=snd-aloop"
-"""For the kernel's command line: there is a microphone when it boots, the kernel's loop-back card."""
+"""Kernel parameter that loads the kernel's loop-back card, so that a microphone is there at boot."""
 
 SETTINGS: Mapping[str, Setting] = {
     "capture.device": "plughw:CARD=Loopback",
@@ -27,7 +27,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 class Service:
-    """edged.service there."""
+    """The edged service in a virtual machine."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -119,7 +119,7 @@ class Service:
     # -- what came of it ----------------------------------------------------------------------------------------------
 
     async def records(self, file: str = TRANSCRIPTS) -> list[Record]:
-        """What stands in the file. Raises for a line that is no record."""
+        """Return the records in the file. Raises for a line that is no record."""
         done = await self.machine.call("cat", file)
         return [decode(line) for line in done.output.splitlines()]
 

@@ -44,7 +44,7 @@ def test_all_that_was_heard_must_be_there() -> None:
 
 @pytest.mark.parametrize(("promised_s", "kept"), [(1.0, True), (0.5, False)])
 def test_what_was_said_last_may_be_lost(promised_s: float, kept: bool) -> None:
-    """By the end of the first word that is: `four` ended 0.6 s before the cut."""
+    """The loss counts from the end of the first lost word: `four` ended 0.6 s before the cut."""
     result = made(record(1, *ALL[:3]), promised_s=promised_s)
     assert result.good is kept
     assert result.rows[0].lost_s == pytest.approx(0.6)
@@ -68,13 +68,13 @@ def test_what_must_not_be(records: tuple[Record, ...]) -> None:
 
 
 def result(*words: str, **marks: bool) -> str:
-    """A recogniser's."""
+    """Make a result of a recogniser."""
     alternatives = [{"words": [{"word": word} for word in words]}]
     return json.dumps({"type": "Results", "is_final": True, "channel": {"alternatives": alternatives}, **marks})
 
 
 def test_answered_are_the_finals_of_utterances_that_have_ended() -> None:
-    """By the server's own words, and by that time."""
+    """The server's messages and the time decide which finals count."""
     interim = result("nothing").replace('"is_final": true', '"is_final": false')
     said = [(1.0, interim), (2.0, result("one")), (3.0, result("two", speech_final=True)), (4.0, result("three"))]
     said += [(5.0, result(from_finalize=True)), (6.0, result("four")), (7.0, json.dumps({"type": "UtteranceEnd"}))]

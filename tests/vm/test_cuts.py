@@ -13,7 +13,7 @@ from tests.vm.cuts import MOMENTS, Cuts
 from tests.vm.disk import Disk
 
 CUTS = 3
-"""Of each machine: in an outage, while it is caught up with, in mid-speech."""
+"""Cuts of each machine: in an outage, while it is caught up with, in mid-speech."""
 
 
 @pytest.mark.slow

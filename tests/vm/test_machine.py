@@ -18,15 +18,17 @@ pytestmark = pytest.mark.slow
 Story = Callable[[House], Coroutine[None, None, None]]
 
 WRONG_CLOCK = "2024-01-01T00:00:00"
-"""Of a machine without a battery, before the network has told it the time."""
+"""The clock of a machine without a battery, before the network has set it."""
 
 TIMES_WITHIN_S = 5.0
-"""How late an emulated processor tells us how far the room is: 1.6 s on a busy machine. A wrong date is off by a boot,
-which takes 20 s, or by years."""
+"""Tolerance for times: an emulated processor reports the room 1.6 s late if busy.
+
+A wrong date is off by 20 s or by years.
+"""
 
 
 def test_a_card_that_comes_after_the_boot_is_used(house: House, loop: asyncio.Runner) -> None:
-    """There is no sound card, nor its driver, when the machine boots."""
+    """The machine boots without the sound card and its driver."""
 
     async def story() -> None:
         await house.begin(card=False)
@@ -86,7 +88,7 @@ def test_the_memory_limit_holds_in_an_outage(house: House, loop: asyncio.Runner)
 
 
 SPARE_MB = 5
-"""Of memory, over what it needs at rest."""
+"""Free memory above the needs of edged at rest."""
 
 OUTAGE_SENTENCES = 16
 """A minute: 6 MB of speech at 48 kHz."""
@@ -97,7 +99,7 @@ async def limit_memory(house: House, limit_bytes: int) -> None:
 
 
 async def kills(house: House) -> int:
-    """How often the kernel has ended edged for its memory."""
+    """Return how often the kernel has ended edged for its memory."""
     events = await house.machine.run("cat", "/sys/fs/cgroup/system.slice/edged.service/memory.events")
     found = re.search(r"^oom_kill (\d+)", events, re.MULTILINE)
     assert found
@@ -109,7 +111,7 @@ async def restarted(house: House) -> bool:
 
 
 async def on_disk_mb(house: House) -> float:
-    """Of speech that waits, by `edged spool status`."""
+    """Return the size of the backlog on disk, by `edged spool status`."""
     status = await house.machine.run("/opt/edged/bin/edged", "spool", "status")
     found = re.search(r"^on disk\s+([\d.]+) MB of speech", status, re.MULTILINE)
     assert found, status
@@ -117,14 +119,14 @@ async def on_disk_mb(house: House) -> float:
 
 
 def off_s(house: House, record: Record) -> float:
-    """By how much a record's time is wrong."""
+    """Return the error of a record's time, in seconds."""
     word = house.script.words[house.script.texts.index(record.words[0].word)]
     heard = next(each for each in house.machine.heard if each.start <= word.start and word.end <= each.end)
     return wall_s(record.start) - heard.truly_s - word.start / RATE
 
 
 def test_a_clock_that_is_set_late_corrects_what_still_waits(house: House, loop: asyncio.Runner) -> None:
-    """What was written before keeps its wrong time and says so; what is not written yet has its true one."""
+    """Records written before the correction keep their wrong time and say so; later ones have the true one."""
 
     async def story() -> None:
         await house.begin()

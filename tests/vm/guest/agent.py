@@ -11,7 +11,7 @@ PORT = Path("/dev/virtio-ports/edged.agent")
 
 
 def main() -> None:
-    """For ever."""
+    """Serve commands for ever."""
     while not PORT.exists():
         time.sleep(0.05)
     lock = threading.Lock()

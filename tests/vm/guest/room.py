@@ -23,7 +23,7 @@ LISTENING = "/proc/asound/Loopback/pcm0c/sub0/status"
 
 
 def main(device: str, start: int, end: int) -> None:
-    """Until the end, or until nothing can be played any more."""
+    """Play until the end, or until nothing can be played any more."""
     while "RUNNING" not in Path(LISTENING).read_text():
         time.sleep(0.02)
     pcm = alsaaudio.PCM(
