@@ -18,14 +18,14 @@ def test_neither_is_one_that_is_found_later() -> None:
     assert backlog.trend(120, 570) == BacklogTrend(570, 1140)
 
 
-def test_what_does_not_shrink_is_told_so() -> None:
+def test_a_backlog_that_does_not_shrink_is_logged_as_such() -> None:
     backlog = BacklogReport(10, 0)
     assert backlog.trend(60, 55) == BacklogTrend(55, None)
     assert backlog.trend(120, 55) == BacklogTrend(55, None)
     assert backlog.trend(180, 54) == BacklogTrend(54, 54 * 60)
 
 
-def test_it_is_told_once_a_minute_and_not_of_a_little() -> None:
+def test_a_backlog_is_logged_once_a_minute_and_not_if_it_is_small() -> None:
     backlog = BacklogReport(10, 1000)
     assert [now_s for now_s in range(1000, 1300, 2) if backlog.trend(now_s, 50)] == [1060, 1120, 1180, 1240]
     assert backlog.trend(1300, 9.9) is None

@@ -28,7 +28,7 @@ from tests.daemon.test_daemon_source import played
 from tests.spool.some import run_of
 
 
-def test_audio_that_a_loop_that_stood_still_has_cost_is_told_and_counted(
+def test_audio_lost_to_a_blocked_loop_is_logged_and_counted(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The hand-over holds ten seconds, here of silence: five more are lost, the oldest."""
@@ -46,7 +46,7 @@ def test_audio_that_a_loop_that_stood_still_has_cost_is_told_and_counted(
 
 
 @pytest.mark.parametrize(("source", "told"), [("alsa", True), ("wav", False)])
-def test_a_microphone_that_clips_is_told_of_and_a_recording_is_as_it_is(
+def test_clipping_is_logged_for_a_microphone_but_not_for_a_recording(
     source: Literal["alsa", "wav"],
     told: bool,
     settings: Callable[..., Settings],
@@ -73,7 +73,7 @@ def test_a_microphone_that_clips_is_told_of_and_a_recording_is_as_it_is(
     ] * told
 
 
-def test_a_mute_ends_with_the_device_and_is_told_of_again_after_its_return(
+def test_a_mute_ends_with_the_device_and_is_logged_again_after_its_return(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log and the status report the mute again.
@@ -100,7 +100,7 @@ def test_a_mute_ends_with_the_device_and_is_told_of_again_after_its_return(
     assert told == [f"microphone: {mute.text}", f"again: microphone: {mute.text}"], "within a minute it is summed up"
 
 
-def test_a_backlog_is_told_of_and_that_of_an_earlier_run_is_no_growth(
+def test_a_backlog_is_logged_and_that_of_an_earlier_run_is_no_growth(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def report_twice() -> None:

@@ -86,7 +86,7 @@ def test_a_hole_that_is_found_late_redates_what_was_captured_behind_it_also_in_t
     assert anchors == [(0, 100.0), (1600, pytest.approx(100.6))]
 
 
-def test_the_source_is_told_how_much_audio_may_come_at_a_time(
+def test_the_daemon_limits_how_much_audio_the_source_delivers_at_a_time(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit depends on the audio heard so far; see `GateController.read_interval_s`."""
@@ -104,7 +104,7 @@ def test_the_source_is_told_how_much_audio_may_come_at_a_time(
         assert told[0] == read_interval_s
 
 
-def test_the_source_is_told_of_in_the_log(
+def test_the_log_names_the_source(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Gone, back, too loud, overrun: for people, each once, and with a level that fits."""
@@ -132,7 +132,7 @@ def test_the_source_is_told_of_in_the_log(
     assert sum("microphone: works again" in text for _, text in said) == 2
 
 
-def test_what_recurs_is_told_once_whatever_alternates(
+def test_a_recurring_notice_is_logged_once_whatever_alternates(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """28 overruns, a device that flaps, two errors in turn: a line for each kind; the rest is summed up later."""

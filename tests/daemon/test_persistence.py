@@ -76,7 +76,9 @@ def test_what_is_settled_as_silence_or_evicted_waits_no_longer(tmp_path: Path) -
     live(tmp_path, body)
 
 
-def test_what_a_lane_drops_or_meets_is_counted_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_a_sender_drops_or_meets_is_counted_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "edged")
 
     async def body(life: Life) -> None:
@@ -155,7 +157,7 @@ def test_without_a_spool_records_go_to_the_sinks_and_nothing_is_written_elsewher
 
 
 @pytest.mark.parametrize("where", ["runtime", "disk"])
-def test_while_a_database_fails_lanes_keep_their_backlog(tmp_path: Path, where: model.Tier) -> None:
+def test_while_a_database_fails_senders_keep_their_backlog(tmp_path: Path, where: model.Tier) -> None:
     """Both are needed: what is handed over may lie in either."""
 
     async def body(life: Life) -> None:

@@ -111,7 +111,7 @@ def test_a_ring_of_a_boot_that_nobody_knows_is_of_unknown_time(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("foreign", [b"", b"EDR1" + bytes(600), b"EDR9" + bytes(70_000), b"\xff" * 700])
-def test_a_ring_of_another_version_or_of_nobody_is_told_of_and_replaced(
+def test_a_ring_of_another_version_or_of_nobody_is_logged_and_replaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, foreign: bytes
 ) -> None:
     (tmp_path / "runtime").mkdir()
@@ -162,7 +162,7 @@ def test_pieces_of_one_long_segment_are_one_stretch(tmp_path: Path) -> None:
     live(left, after, "run-2")
 
 
-def test_a_voice_that_the_gate_had_not_decided_on_is_let_through(tmp_path: Path) -> None:
+def test_a_voice_that_the_gate_had_not_decided_on_is_passed_on(tmp_path: Path) -> None:
     """The kill came while a word began: what there is of it waits, from before its beginning, in its run."""
     left = after_a_kill(tmp_path, undecided(words=True))
 
@@ -213,7 +213,7 @@ def test_noise_that_the_gate_had_not_decided_on_is_not(tmp_path: Path) -> None:
     live(left, after, "run-2")
 
 
-def test_what_was_let_through_is_not_taken_from_the_ring_again(tmp_path: Path) -> None:
+def test_audio_that_passed_the_gate_is_not_taken_from_the_ring_again(tmp_path: Path) -> None:
     """Audio that passed the gate is in the spool already, or settled."""
 
     async def before(life: Life) -> None:

@@ -78,7 +78,7 @@ def test_ids_are_of_this_process_whatever_run_the_words_are_of(builders: RunReco
     assert ids == ["run-2-1", "run-2-2", "run-2-3"]
 
 
-def test_samples_of_a_run_that_nobody_told_of_are_a_fault(builders: RunRecordBuilders) -> None:
+def test_samples_of_an_unknown_run_are_a_fault(builders: RunRecordBuilders) -> None:
     assert builders.seconds("run-2", RATE // 2) == 0.5
     with pytest.raises(KeyError):
         builders.seconds("run-1", RATE)

@@ -43,7 +43,9 @@ def test_what_a_killed_reader_was_late_by_is_not_heard() -> None:
     assert late.heard == [(0, 8000), (9600, 9600)]
 
 
-def test_a_stall_of_whole_periods_is_told(tmp_path: Path, microphone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stall_of_whole_periods_is_reported(
+    tmp_path: Path, microphone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The microphone reports the stall to the sample: the next read delivers what sounds from there on."""
     room = random.Random(1).randbytes(2 * 2 * RATE)
     (tmp_path / "room.raw").write_bytes(room)

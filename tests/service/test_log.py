@@ -276,7 +276,7 @@ class TestOutage:
             outage.over()
         assert [level for level, _ in self.told(caplog)] == ["WARNING", "INFO"] * 2
 
-    def test_each_new_reason_within_an_outage_is_told_if_it_may_ask_for_something_else(
+    def test_each_new_reason_within_an_outage_is_logged_if_its_cure_may_differ(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO, "edged.test")

@@ -32,7 +32,7 @@ def _level(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         yield
 
 
-def test_a_condition_is_told_once_and_then_summed_up_each_minute_each_ten_and_each_hour(
+def test_a_condition_is_logged_once_and_then_summed_up_each_minute_each_ten_and_each_hour(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = RepeatSummary(log, clock)
@@ -47,7 +47,7 @@ def test_a_condition_is_told_once_and_then_summed_up_each_minute_each_ten_and_ea
     ]
 
 
-def test_errors_in_turn_are_each_told_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_alternating_errors_are_each_logged_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     told = RepeatSummary(log, clock)
     for second in range(90):
         clock.now_s += 1

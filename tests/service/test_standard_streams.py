@@ -238,7 +238,7 @@ def test_an_error_that_nobody_reads_keeps_its_status(arguments: list[str], statu
     assert done.returncode == status
 
 
-def test_output_that_cannot_be_written_is_told_without_a_traceback() -> None:
+def test_output_that_cannot_be_written_is_reported_without_a_traceback() -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "edged", "check", "--sample"],

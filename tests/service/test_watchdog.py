@@ -82,5 +82,5 @@ def test_it_is_fed_again_after_a_stall_that_ended_in_time() -> None:
     assert 34.0 in told
 
 
-def test_nobody_is_told_where_nobody_watches() -> None:
+def test_nothing_is_sent_where_nobody_watches() -> None:
     assert fed(Watchdog(None, 0.0), blocks=[1.0, 2.0, 3.0]) == []

@@ -62,7 +62,7 @@ def test_a_part_of_a_stretch_may_go() -> None:
     playing(body)
 
 
-def test_what_a_lane_has_is_not_lost() -> None:
+def test_audio_that_a_sender_has_is_not_lost() -> None:
     """The sender loaded the audio before: memory has it, and its words come."""
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:
@@ -111,7 +111,7 @@ def test_what_was_gone_before_it_was_loaded_is_missed_once() -> None:
     playing(body)
 
 
-def test_what_is_on_its_way_to_a_lane_is_left_until_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audio_on_its_way_to_a_sender_is_left_until_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that can't be read keeps it there; what goes meanwhile is missed when it comes."""
 
     async def body(play: Play, task: "asyncio.Task[None]") -> None:

@@ -33,7 +33,7 @@ class Broken:
         raise ConnectionClosedError(None, UnreachableError("a message could not leave"))
 
 
-def test_what_is_due_together_with_a_message_that_can_not_leave_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_due_together_with_a_message_that_can_not_leave_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """The record of one segment, whose Finalize stays unanswered, comes in the poll that sends the next one."""
     bench = Bench(finalize_timeout_s=3)
     bench.connect()
@@ -84,7 +84,7 @@ def test_a_connection_is_left_when_what_it_said_can_not_be_read() -> None:
         asyncio.run(read())
 
 
-def test_what_keeps_both_connections_away_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cause_that_keeps_both_connections_away_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """The next outage is reported anew, and a cause that only one connection meets is reported too."""
     caplog.set_level(logging.INFO, "edged.stream.client")
     share = ConnectionLimiter(2)

@@ -127,7 +127,7 @@ def test_a_refusal_is_understood_however_it_is_written(said: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_a_refusal_that_never_ends_is_told() -> None:
+def test_a_refusal_that_never_ends_is_reported() -> None:
     """With what it says by then."""
 
     async def main() -> None:

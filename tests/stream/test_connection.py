@@ -272,7 +272,7 @@ def test_fragments_of_a_message_are_put_together() -> None:
 
 
 @pytest.mark.parametrize("said", [b"\x81\xff", b"\x81\x01\xff", b"\x81\x7f" + bytes(3) + b"\xff" * 5])
-def test_what_breaks_the_protocol_is_told_as_that(said: bytes) -> None:
+def test_a_breach_of_the_protocol_is_reported_as_such(said: bytes) -> None:
     """A masked frame, text that is no UTF-8, a message of terabytes: not the network's fault."""
 
     async def handler(server: ServerConnection) -> None:

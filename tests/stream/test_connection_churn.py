@@ -9,7 +9,7 @@ def passing(churn: ConnectionChurn, opened_s: float, held_s: float) -> str | Non
     return churn.ended(opened_s + held_s)
 
 
-def test_the_third_that_does_not_hold_is_told_as_the_last() -> None:
+def test_the_third_connection_that_does_not_hold_is_logged_as_the_last() -> None:
     churn = ConnectionChurn()
     assert [passing(churn, at, 1) for at in (0, 10, 20)] == [None, None, "the last 3 connections ended within 21 s"]
     assert churn.high

@@ -107,7 +107,7 @@ def test_a_server_that_has_not_yet_noticed_that_the_other_ended_has_one_too_many
     assert not one.failed("live", 116, 403)
 
 
-def test_a_refusal_that_passes_is_told_where_no_other_connection_stands() -> None:
+def test_a_refusal_that_passes_is_logged_where_no_other_connection_stands() -> None:
     """Just after one has ended, too: the network broke it, and now the server says that there are too many."""
     one = two(100)
     assert one.ended("backlog", 101, ours=False)
@@ -137,7 +137,7 @@ def test_each_time_that_it_shows_again_it_lasts_twice_as_long_up_to_a_day() -> N
     assert lasted == [600, 1200, 2400, 4800, 9600, 19_200, 38_400, 76_800, 86_400, 86_400]
 
 
-def test_it_is_forgotten_when_two_have_stood_together_for_a_minute() -> None:
+def test_the_quota_is_forgotten_when_two_have_stood_together_for_a_minute() -> None:
     one = two(100)
     one.ended("backlog", 100, ours=False)
     one.opened("backlog", 701)
@@ -153,7 +153,7 @@ def test_a_server_where_one_is_set_has_one() -> None:
     assert ConnectionQuota(1).allowed(0, speaks=False) == 1
 
 
-def test_it_is_news_once() -> None:
+def test_the_quota_is_news_once() -> None:
     """The quota is news again only after two connections have stood together."""
     one = two(100)
     one.ended("live", 101, ours=False)

@@ -162,7 +162,7 @@ def test_an_address_to_which_nothing_leaves_any_more_is_tried_last_the_next_time
     asyncio.run(main())
 
 
-def test_the_most_telling_error_is_told(names: Names) -> None:
+def test_the_most_specific_error_is_raised(names: Names) -> None:
     """The error of one family counts if the other has no answer or no route."""
     names.four = [("127.0.0.1", 1)]
     with black_hole("::1") as hole:

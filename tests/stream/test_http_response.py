@@ -40,7 +40,7 @@ def test_nothing_is_known_before_the_head_is_complete() -> None:
 
 
 @pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH\r\n", b"h", b"HTTP/1.1 no\r\n\r\n", b"\r\n\r\n", b"HTTP/" * 20_000])
-def test_what_is_no_http_is_told_at_once(said: bytes) -> None:
+def test_an_answer_that_is_no_http_is_reported_at_once(said: bytes) -> None:
     with pytest.raises(NotHttpError):
         read(said)
 

@@ -261,7 +261,7 @@ def test_metadata_is_the_end_of_a_stream() -> None:
         ({"type": "Error", "description": "x" * 5000}, "x" * 200),
     ],
 )
-def test_an_error_is_told_in_the_servers_words(message: dict[str, Any], told: str) -> None:
+def test_an_error_is_logged_in_the_servers_words(message: dict[str, Any], told: str) -> None:
     parsed = parse(json.dumps(message), RATE)
     assert isinstance(parsed, ServerError)
     assert parsed.text == told
@@ -308,7 +308,7 @@ def test_whatever_means_nothing_is_odd_and_no_more(text: str | bytes, kind: str)
         (json.dumps('{"type":"Results"}'), "a message without a type"),
     ],
 )
-def test_what_can_not_be_read_and_may_have_been_a_final_is_told_apart(text: str | bytes, kind: str) -> None:
+def test_an_unreadable_message_that_may_have_been_a_final_is_told_apart(text: str | bytes, kind: str) -> None:
     is_unreadable(text, kind)
 
 

@@ -50,7 +50,7 @@ def test_a_sample_leaves_once() -> None:
     assert made.released_samples == {"recorded": 6, "silence": 4, "evicted": 0, "handed over": 0}
 
 
-def test_what_has_left_is_told_in_order() -> None:
+def test_released_audio_is_reported_in_order() -> None:
     made = account((0, 10))
     made.release(0, 4, "silence")
     made.release(0, 2, "silence")

@@ -101,7 +101,7 @@ def test_a_busy_server_may_say_so_in_a_page(status: int) -> None:
         ({"errorMessage": "no"}, "no"),
     ],
 )
-def test_the_servers_own_words_are_told_whatever_key_they_are_under(body: dict[str, Any], said: str) -> None:
+def test_the_servers_own_words_are_reported_whatever_key_they_are_under(body: dict[str, Any], said: str) -> None:
     assert f'"{said}"' in str(refusal_error(400, {}, json.dumps(body).encode()))
     assert f'"{said}"' in str(refusal_error(503, {}, json.dumps(body).encode()))
 
@@ -112,13 +112,13 @@ def test_the_header_comes_before_the_body() -> None:
     assert "other" not in str(error)
 
 
-def test_the_request_id_is_told_as_support_asks_for_it() -> None:
+def test_the_request_id_is_logged_as_support_asks_for_it() -> None:
     assert "(request 01a07aad)" in str(refusal_error(401, {"dg-request-id": "01a07aad"}, b""))
     assert "(request 01a07aad)" in str(refusal_error(500, {"dg-request-id": "01a07aad"}, b""))
 
 
 @pytest.mark.parametrize("value", ["<key>", "Token abc", "", "a" * 65, "a\nb"])
-def test_a_request_id_that_looks_like_none_is_not_told(value: str) -> None:
+def test_a_request_id_that_looks_like_none_is_not_logged(value: str) -> None:
     assert "(request" not in str(refusal_error(500, {"dg-request-id": value}, b""))
 
 
@@ -127,7 +127,7 @@ def test_a_body_that_says_nothing_disturbs_nothing(body: bytes) -> None:
     assert str(refusal_error(401, {}, body)) == "refused by the server: HTTP 401: no key was given"
 
 
-def test_what_is_told_is_one_short_line() -> None:
+def test_a_server_message_becomes_one_short_line() -> None:
     error = refusal_error(400, {}, json.dumps({"err_msg": "a\nb\r\n" + "x" * 10_000}).encode())
     assert "\n" not in str(error)
     assert '"a b x' in str(error)

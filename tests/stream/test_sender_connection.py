@@ -121,7 +121,7 @@ def test_a_mute_server_is_primed_for_prime_max_s_at_most_and_parked() -> None:
     assert not bench.lane.is_parked
 
 
-def test_a_mute_server_that_was_told_something_is_not_parked() -> None:
+def test_a_mute_server_that_was_sent_speech_is_not_parked() -> None:
     """Spoken words wait for an answer."""
     bench = Bench()
     bench.connect()

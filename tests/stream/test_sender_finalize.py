@@ -140,7 +140,7 @@ def test_a_draining_server_is_waited_for_as_long_as_it_goes_on_answering() -> No
     assert bench.hangups == ["the server did not end the stream in time"]
 
 
-def test_a_lane_has_one_session_at_a_time() -> None:
+def test_a_sender_has_one_session_at_a_time() -> None:
     bench = Bench()
     bench.connect()
     with pytest.raises(RuntimeError, match="one session at a time"):

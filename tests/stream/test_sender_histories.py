@@ -82,7 +82,7 @@ OUT_OF_ORDER = [
 @example(LATE_WORD, "auto")
 @example(OUT_OF_ORDER, "auto")
 @given(st.lists(STEP, max_size=40), st.sampled_from(["auto", "message", "off"]))
-def test_whatever_the_server_says_the_lane_goes_on(steps: list[tuple[str, Any]], finalize: str) -> None:
+def test_whatever_the_server_says_the_sender_goes_on(steps: list[tuple[str, Any]], finalize: str) -> None:
     """The bench checks the account at each step, and that no deadline lies in the past."""
     bench = Bench(utterance_max_s=5, keep_max_s=10, finalize=finalize, stall_s=5, inflight_s=8, idle_close_s=20)
     play(bench, steps)

@@ -31,7 +31,7 @@ class Parting(Bench):
 # -- the connection ---------------------------------------------------------------------------------------------------
 
 
-def test_a_lane_with_nothing_to_do_leaves_at_once() -> None:
+def test_a_sender_with_nothing_to_do_leaves_at_once() -> None:
     bench = Bench()
     bench.connect()
     bench.lane.request_close()
@@ -39,7 +39,7 @@ def test_a_lane_with_nothing_to_do_leaves_at_once() -> None:
     assert bench.said("CloseStream") == [0]
 
 
-def test_a_lane_leaves_no_speaker_in_mid_sentence() -> None:
+def test_a_sender_leaves_no_speaker_in_mid_sentence() -> None:
     """The segment ends, its last words are waited for, and only then the connection goes."""
     bench = Bench()
     bench.connect()
@@ -78,7 +78,7 @@ def test_where_a_voice_was_heard_at_the_end_of_a_segment_it_leaves_a_little_late
     assert len(bench.said("CloseStream")) == 1
 
 
-def test_a_lane_that_leaves_sends_nothing_of_the_next_segment() -> None:
+def test_a_sender_that_leaves_sends_nothing_of_the_next_segment() -> None:
     """The segment waits for the next connection, on which the sender no longer has to leave."""
     bench = Bench()
     bench.say(800, silence=200)
@@ -200,7 +200,7 @@ def test_a_voice_without_a_pause_is_handed_over_at_last_and_never_evicted() -> N
     assert 600_000 - handed_to <= 60_000
 
 
-def test_nor_while_a_connection_takes_it_too_slowly() -> None:
+def test_a_slow_connection_keeps_what_it_was_sent_up_to_the_next_quiet_place() -> None:
     """Audio that was sent stays with the sender up to the next quiet place, and so does the newest audio."""
     bench = Parting()
     bench.connect()
@@ -265,7 +265,7 @@ def test_what_is_being_sent_is_not_taken_from_its_connection() -> None:
     assert bench.waiting == [(0, 12_000), (14_500, 14_600)]
 
 
-def test_what_was_sent_before_is_a_replay_in_the_lane_that_gets_it() -> None:
+def test_audio_sent_before_is_a_replay_in_the_sender_that_gets_it() -> None:
     """The records say that it is a replay."""
     bench = Parting()
     bench.connect()

@@ -10,7 +10,7 @@ def levels(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.levelname for record in caplog.records]
 
 
-def test_each_thing_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_notice_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "edged")
     notices = ServerNoticeLog()
     for _ in range(3):

@@ -86,7 +86,7 @@ def test_after_more_than_the_idle_limit_the_connection_is_taken_for_dead() -> No
     assert one.state is SessionState.OVER
 
 
-def test_it_wants_to_be_polled_when_the_next_keep_alive_is_due() -> None:
+def test_a_session_wants_to_be_polled_when_the_next_keep_alive_is_due() -> None:
     one = session()
     assert one.next_deadline() == 4.0
     one.message_sent(1.5)
@@ -238,7 +238,7 @@ def test_what_the_server_complains_of_is_passed_on() -> None:
     assert said == [ServerWarning('the server says: "no way"')]
 
 
-def test_a_result_in_a_binary_frame_is_one_and_is_told_of() -> None:
+def test_a_result_in_a_binary_frame_counts_and_is_noted() -> None:
     one = session()
     feed(one, 0, 1000)
     told, answer = one.receive(final(0, 1000, "ah@100-200").encode(), 1.0)
@@ -263,7 +263,7 @@ def test_after_what_can_not_be_read_nothing_counts(text: str | bytes) -> None:
     assert one.answered_to == 0
 
 
-def test_nor_while_it_drains() -> None:
+def test_after_an_unreadable_message_nothing_counts_while_draining_either() -> None:
     one = session()
     feed(one, 0, 2000)
     one.close_stream()

@@ -176,7 +176,7 @@ def test_a_proxy_that_makes_a_way_and_closes_it_is_not_waited_for(environment: p
     asyncio.run(main())
 
 
-def test_a_wrong_password_is_told_as_that(environment: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password_is_reported_as_such(environment: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with proxy(saying(b"HTTP/1.1 407 No\r\n\r\n")) as port:
             environment.setenv("http_proxy", f"http://user:secret@127.0.0.1:{port}")
