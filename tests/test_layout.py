@@ -141,7 +141,14 @@ def test_the_machines_are_pure() -> None:
     """The simulation and the generated histories rely on the logic of these files."""
     machines = {
         *("capture.capture_clock", "gate.gate", "gate.audio_gate", "stream.pending_audio", "stream.session"),
-        *("stream.sender", "stream.resume_policy", "stream.transcript_assembler", "stream.connection_quota"),
+        *(
+            "stream.sender",
+            "stream.sender_connection",
+            "stream.send_queue",
+            "stream.resume_policy",
+            "stream.transcript_assembler",
+            "stream.connection_quota",
+        ),
         *("transcripts.outbox", "transcripts.reconciliation", "model.record"),
     }
     assert {module for module in machines if not is_pure(module)} == set()
