@@ -43,6 +43,7 @@ def test_a_day_leaves_nothing_behind_and_loses_no_word() -> None:
     assert looks[1].kb <= 1.1 * looks[0].kb + remembered_kb
 
 
+@pytest.mark.slow
 def test_a_process_is_charged_with_its_own_cpu_time_and_wake_ups() -> None:
     """One process is busy for a while; another sleeps and wakes."""
     program = "import time\nsum(range(10**7))\nfor _ in range(20): time.sleep(0.001)\nprint(flush=True)\ninput()"

@@ -194,6 +194,7 @@ def source() -> str:
     return "\n".join(found for node in nodes if (found := text(node)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", rows("docs/operations.md", "## What happens when"), ids=lambda row: row[0][:40])
 def test_what_the_log_is_said_to_say_is_what_edged_says(row: list[str]) -> None:
     assert len(row) == 3
@@ -277,6 +278,7 @@ def test_the_files_that_a_page_for_contributors_names_exist(page: str, least: in
     assert {name for name in named if not any((place / name).exists() for place in (ROOT, ROOT / "edged"))} == set()
 
 
+@pytest.mark.slow
 def test_the_classes_that_the_architecture_names_exist() -> None:
     """A capitalised word in code style is a class of edged's; `Pure.` aside."""
     named = {code for code in CODE.findall(PROSE["ARCHITECTURE.md"]) if re.fullmatch(r"([A-Z][a-z]+)+", code)}

@@ -154,12 +154,14 @@ def test_the_machines_are_pure() -> None:
     assert {module for module in machines if not is_pure(module)} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_is_imported_in_few_places(library: str) -> None:
     importers = {module for module in MODULES if imports_any(module, {library})}
     assert {module for module in importers if not LIBRARIES[library] & {module, folder(module)}} == set()
 
 
+@pytest.mark.slow
 def test_nothing_imports_in_circles() -> None:
     """Imports within functions count too: they make a cycle loadable, not understandable."""
     try:
@@ -175,6 +177,7 @@ def test_packages_hold_no_code() -> None:
             assert [type(node).__name__ for node in tree(module).body] in ([], ["Expr"]), module
 
 
+@pytest.mark.slow
 def test_no_class_name_is_defined_twice() -> None:
     """One name, one meaning, in the whole package."""
     places = defaultdict[str, list[str]](list)

@@ -14,6 +14,7 @@ from edged.model.message_ids import MessageId
 from tests.capture.conftest import NEAR, EventLog, Microphone, Running, joined, settings, speech_like
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["unplug", "fail_reads"])
 def test_a_device_that_disappears_is_lost_once_and_delivers_within_2_s_of_its_return(
     microphone: Microphone, events: EventLog, running: Running, fault: str
@@ -41,6 +42,7 @@ def test_a_device_that_disappears_is_lost_once_and_delivers_within_2_s_of_its_re
     assert source.counters.overruns == 0
 
 
+@pytest.mark.slow
 def test_a_device_that_opens_but_fails_at_each_read_is_one_outage(
     microphone: Microphone,
     events: EventLog,
@@ -80,6 +82,7 @@ def test_a_device_that_opens_but_fails_at_each_read_is_one_outage(
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1, "about the volume"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "reason"), [("unplug", "is not there"), ("hold_open", "is held by another process")])
 def test_a_device_that_is_absent_or_busy_at_start_is_used_when_it_appears(
     microphone: Microphone, events: EventLog, running: Running, fault: str, reason: str
@@ -116,6 +119,7 @@ def test_a_new_reason_during_an_outage_is_reported(
     ]
 
 
+@pytest.mark.slow
 def test_a_device_that_only_overruns_is_lost_and_reopened(
     microphone: Microphone, events: EventLog, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

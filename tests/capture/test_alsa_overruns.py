@@ -35,6 +35,7 @@ def test_an_overrun_is_a_hole_in_the_positions_and_never_an_exception(
     assert not events.all(SourceLost)
 
 
+@pytest.mark.slow
 def test_a_reader_that_is_too_late_loses_audio_but_not_the_count(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:
@@ -54,6 +55,7 @@ def test_a_reader_that_is_too_late_loses_audio_but_not_the_count(
     assert overrun.lost_samples > 0.2 * 16_000
 
 
+@pytest.mark.slow
 def test_a_hang_longer_than_full_buffers_explain_is_a_hole(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:
@@ -69,6 +71,7 @@ def test_a_hang_longer_than_full_buffers_explain_is_a_hole(
     assert abs(blocks[0].position - audio.find(joined(blocks)) // 2) < NEAR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "channels", "format_"), [(16_000, 1, "S32_LE"), (48_000, 2, "S32_LE")])
 def test_gain_invents_no_hole_whatever_the_read_interval(
     microphone: Microphone, events: EventLog, running: Running, rate: int, channels: int, format_: str
@@ -89,6 +92,7 @@ def test_gain_invents_no_hole_whatever_the_read_interval(
     assert (source.counters.overruns, source.counters.lost_samples) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_slow_reader_of_a_chain_that_buffers_loses_nothing(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:

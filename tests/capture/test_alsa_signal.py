@@ -12,6 +12,7 @@ from edged.model.message_ids import MessageId
 from tests.capture.conftest import NEAR, EventLog, Microphone, Running, settings, speech_like
 
 
+@pytest.mark.slow
 def test_digital_silence_and_its_end_are_reported_and_the_mixer_is_left_alone(
     microphone: Microphone, events: EventLog, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,6 +38,7 @@ def test_digital_silence_and_its_end_are_reported_and_the_mixer_is_left_alone(
     ]
 
 
+@pytest.mark.slow
 def test_zeros_that_last_until_the_device_is_reopened_are_cured_and_that_is_reported(
     microphone: Microphone, events: EventLog, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +55,7 @@ def test_zeros_that_last_until_the_device_is_reopened_are_cured_and_that_is_repo
     assert not events.all(SourceLost)
 
 
+@pytest.mark.slow
 def test_two_channels_that_cancel_each_other_are_named(
     microphone: Microphone, events: EventLog, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +67,7 @@ def test_two_channels_that_cancel_each_other_are_named(
     assert "cancel each other: set capture.channels = 2" in events.wait(SignalChange, 2).text
 
 
+@pytest.mark.slow
 def test_a_mute_that_outlasts_a_replug_is_reported_again(
     microphone: Microphone, events: EventLog, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

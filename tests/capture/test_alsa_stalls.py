@@ -15,6 +15,7 @@ from tests.capture.conftest import NEAR, EventLog, Microphone, Running, settings
 STALL_S = 0.6
 
 
+@pytest.mark.slow
 def test_audio_after_a_short_stall_has_the_right_time_and_stays_in_one_piece(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:
@@ -41,6 +42,7 @@ def test_audio_after_a_short_stall_has_the_right_time_and_stays_in_one_piece(
     assert abs(timeline.at_s(behind.position) - true_s) < 0.15
 
 
+@pytest.mark.slow
 def test_a_long_stall_was_reported_and_is_no_overrun_when_it_ends(
     microphone: Microphone, events: EventLog, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +81,7 @@ def test_a_stall_shows_in_the_counters_and_does_not_delay_the_stop(
     assert len(events.all(Block)) == count_before, "nothing is delivered after a stop"
 
 
+@pytest.mark.slow
 def test_a_hung_read_is_left_behind_and_the_device_reopened(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:

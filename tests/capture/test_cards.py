@@ -265,6 +265,7 @@ def test_a_microphone_returns_while_another_program_holds_another_substream(
     events.wait(SourceOpened, 2)
 
 
+@pytest.mark.slow
 def test_a_failing_card_is_opened_at_growing_intervals_and_at_once_after_a_change(
     machine: Machine, microphone: Microphone, events: EventLog, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

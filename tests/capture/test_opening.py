@@ -41,6 +41,7 @@ def test_an_unreadable_configuration_is_reported_with_file_and_line(definitions:
     assert found.message_id is MessageId.ALSA
 
 
+@pytest.mark.slow
 def test_a_corrected_configuration_takes_effect_without_a_restart(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_definition_of_an_absent_card_is_an_absent_device(definitions: Path) -
     assert missing("mine").reason.startswith("mine is not there (Cannot get card index for Absent)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO, errno.ENOSPC, errno.EPROTO, errno.ENOMEM])
 def test_no_error_of_an_opening_proves_the_settings_wrong(
     microphone: Microphone, events: EventLog, running: Running, number: int

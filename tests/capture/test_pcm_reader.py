@@ -18,6 +18,7 @@ PERIOD = 320
 """Samples: 20 ms. A rest of 0.3 s is cut to the half of the buffer, five periods."""
 
 
+@pytest.mark.slow
 def test_with_a_read_interval_several_periods_are_one_block_to_the_bit(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:
@@ -37,6 +38,7 @@ def test_with_a_read_interval_several_periods_are_one_block_to_the_bit(
     assert max(times) - min(times) < 0.02, "stamped with the first sample of all"
 
 
+@pytest.mark.slow
 def test_a_rest_ends_when_the_interval_becomes_0_and_at_a_stop(
     microphone: Microphone, events: EventLog, running: Running
 ) -> None:
@@ -56,6 +58,7 @@ def test_a_rest_ends_when_the_interval_becomes_0_and_at_a_stop(
     assert source.stop(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["overrun", "stall"])
 def test_a_hole_lies_between_blocks_and_never_within_one(
     microphone: Microphone, events: EventLog, running: Running, fault: str
@@ -281,6 +284,7 @@ def test_a_card_much_faster_than_its_rate_overruns_at_most_twice_before_rests_ar
     assert sum(read is None for read in found) <= 2
 
 
+@pytest.mark.slow
 def test_rests_grow_again_long_after_an_overrun(clock: Clock) -> None:
     card = Overrunning(clock)
     reader, pacing = PcmReader(card, 16_000), EndlessPacing(clock)

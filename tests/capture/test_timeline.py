@@ -28,6 +28,7 @@ def test_positions_become_times_by_the_stamps() -> None:
     assert timeline.at_s(800) == pytest.approx(100.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ppm", [-100, -20, 0, 20, 100])
 def test_a_drifting_card_is_followed_within_10_ms_over_hours(ppm: float) -> None:
     """100 ppm are 8.6 s a day."""

@@ -312,6 +312,7 @@ def test_everything_wrong_comes_at_once(check: Check) -> None:
     assert len(done.problems) == 5
 
 
+@pytest.mark.slow
 def test_it_is_the_same_from_a_shell(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "edged", "check", "--config", str(tmp_path)],

@@ -170,6 +170,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, plugin: Path) -> None:
 NOWHERE = "ws://127.0.0.1:1/v1/listen"
 
 
+@pytest.mark.slow
 def test_a_microphone_that_the_daemon_refuses_ends_it_with_the_daemons_words_and_status(
     tmp_path: Path, plugin: Path
 ) -> None:
@@ -219,6 +220,7 @@ def test_a_recogniser_that_cant_be_used_is_refused_before_anything_is_promised(
 # What is missing.
 
 
+@pytest.mark.slow
 def test_a_microphone_that_is_not_there_is_not_waited_for() -> None:
     """Not even for as long as one may take to open."""
     command = [*DEMO, "--device", "plughw:CARD=Nowhere", "--url", NOWHERE]

@@ -91,6 +91,7 @@ def test_compare_has_a_row_for_each_setting(recording: Path, capsys: pytest.Capt
     assert sent[2] > sent[1]
 
 
+@pytest.mark.slow
 def test_compare_alone_compares_the_presets(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert edged_gate(recording, "--compare") == 0
     out = capsys.readouterr().out
@@ -114,6 +115,7 @@ def test_the_picture_is_one_and_has_a_row_more_with_a_second_opinion(
     assert (176, 182, 190) in row
 
 
+@pytest.mark.slow
 def test_long_recordings_show_progress_on_a_terminal(tmp_path: Path) -> None:
     file = write(tmp_path / "long.wav", array("h", [0] * 130 * 16_000))
     leader, follower = pty.openpty()

@@ -19,6 +19,7 @@ from tests.cli.calling import edged_gate
 __all__ = ["microphone", "plugin"]
 
 
+@pytest.mark.slow
 def test_it_listens_to_the_real_microphone_and_writes_what_it_recommends(
     microphone: Microphone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

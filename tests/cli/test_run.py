@@ -37,6 +37,7 @@ def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_the_summary_is_written_over_an_older_one(tmp_path: Path) -> None:
     file = tmp_path / "summary.json"
     file.write_text("x" * 10_000)
@@ -44,6 +45,7 @@ def test_the_summary_is_written_over_an_older_one(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["captured_s"] == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "why"), [("absent/s.json", "No such file"), (".", "Is a directory"), ("pipe", "No such device")]
 )
@@ -55,6 +57,7 @@ def test_a_summary_that_cannot_be_written_is_told_before_anything_begins(tmp_pat
     assert line.startswith(f"edged: --summary {tmp_path / name} can't be written: {why}")
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_begin_leaves_no_empty_summary(tmp_path: Path) -> None:
     assert run(tmp_path, "--summary", str(tmp_path / "s.json"), "--set", "capture.rate=1").returncode == 78
     assert not (tmp_path / "s.json").exists()
@@ -70,6 +73,7 @@ def started(*words: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_summary_that_can_no_longer_be_written_changes_no_status(tmp_path: Path) -> None:
     """What the run came to is its status; the summary's fate is a warning."""
     place_ = tmp_path / "there"
@@ -94,6 +98,7 @@ sys.exit(main.main())
 """A program on a machine whose journal does not keep what it promises."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sinks", "told"),
     [("['journal']", 1), ("['console', 'journal']", 1), ("['file', 'journal']", 0), ("['console']", 0)],
@@ -152,6 +157,7 @@ def listening(directory: Path, words: Sequence[str], **options: Any) -> Iterator
             process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [stopped_terminal, full_pipe, journal_that_stands_still])
 @pytest.mark.parametrize("stopped", [False, True], ids=["the recording ends", "SIGTERM"])
 def test_a_log_that_nobody_takes_delays_nothing(
@@ -195,6 +201,7 @@ def in_a_terminal(
         yield process, ours
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_stops_it(tmp_path: Path) -> None:
     """The kernel's own SIGHUP: nobody sees any more what it hears."""
     with in_a_terminal(tmp_path) as (process, terminal):
@@ -202,6 +209,7 @@ def test_a_terminal_that_is_closed_stops_it(tmp_path: Path) -> None:
         assert process.wait(10) == 0
 
 
+@pytest.mark.slow
 def test_nohup_lets_it_go_on_without_its_terminal(tmp_path: Path) -> None:
     with in_a_terminal(tmp_path, "SIG_IGN") as (process, terminal):
         os.close(terminal)
@@ -210,6 +218,7 @@ def test_nohup_lets_it_go_on_without_its_terminal(tmp_path: Path) -> None:
             process.wait(1)
 
 
+@pytest.mark.slow
 def test_sighup_in_a_terminal_that_is_there_only_opens_files_again(tmp_path: Path) -> None:
     with in_a_terminal(tmp_path) as (process, terminal):
         process.send_signal(signal.SIGHUP)
@@ -218,6 +227,7 @@ def test_sighup_in_a_terminal_that_is_there_only_opens_files_again(tmp_path: Pat
         os.close(terminal)
 
 
+@pytest.mark.slow
 def test_sighup_without_any_terminal_only_opens_files_again(tmp_path: Path) -> None:
     """As logrotate sends it to a service."""
     words = [sys.executable, "-m", "edged", *command(tmp_path, seconds=60)]
@@ -241,6 +251,7 @@ def to_a_reader(directory: Path, *arguments: str) -> tuple[list[str], int, int]:
     return [sys.executable, "-m", "edged", *command(directory, *arguments, seconds=60)], ours, theirs
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_stops_it_where_nobody_else_gets_the_transcripts(tmp_path: Path) -> None:
     """At once, in a room where nobody speaks too: it would listen, and pay, for nobody."""
     words, ours, theirs = to_a_reader(tmp_path, *CONSOLE)
@@ -253,6 +264,7 @@ def test_a_reader_that_leaves_stops_it_where_nobody_else_gets_the_transcripts(tm
     assert said.count("no sink is left") == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_stops_nothing_that_is_also_written_to_a_file(tmp_path: Path) -> None:
     words, ours, theirs = to_a_reader(tmp_path, *console_and_file(tmp_path))
     with listening(tmp_path, words, stdout=theirs, stderr=subprocess.DEVNULL) as process:
@@ -262,6 +274,7 @@ def test_a_reader_that_leaves_stops_nothing_that_is_also_written_to_a_file(tmp_p
             process.wait(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["os.close(1)", "os.close(1); os.close(2)", "[os.close(fd) for fd in range(3)]"])
 def test_closed_output_stops_it_where_nobody_else_gets_the_transcripts(tmp_path: Path, closed: str) -> None:
     words = ["-m", "edged", *command(tmp_path, *CONSOLE, seconds=60)]
@@ -272,6 +285,7 @@ def test_closed_output_stops_it_where_nobody_else_gets_the_transcripts(tmp_path:
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [0, 1, 2])
 def test_closed_streams_disturb_nothing_that_is_written_to_a_file(tmp_path: Path, closed: int) -> None:
     words = ["-m", "edged", *command(tmp_path, *console_and_file(tmp_path))]
@@ -281,6 +295,7 @@ def test_closed_streams_disturb_nothing_that_is_written_to_a_file(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_signal_before_the_daemon_handles_it_is_obeyed_though_nobody_takes_the_log(tmp_path: Path) -> None:
     ours, theirs = full_pipe()
     words = [sys.executable, "-c", WAITING.format(how=AT_AN_IMPORT), *command(tmp_path)]
@@ -330,6 +345,7 @@ Persistence.open = slow
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [AT_AN_IMPORT, BEFORE_THE_HANDLERS])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130), (signal.SIGHUP, None)])
 def test_a_signal_before_the_daemon_handles_it(

@@ -136,6 +136,7 @@ def test_drop_asks_and_needs_somebody_to_ask(tmp_path: Path, bench: Bench, monke
     bench.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("said", "left"), [("n\n", 38_400), ("\n", 38_400), ("yes\n", 0)])
 def test_on_a_terminal_it_asks_and_shows_how_far_it_is(tmp_path: Path, bench: Bench, said: str, left: int) -> None:
     code = "import sys, pathlib, tests.cli.test_spool as t; sys.exit(t.edged(pathlib.Path(sys.argv[1]), *sys.argv[2:]))"

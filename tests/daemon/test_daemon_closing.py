@@ -44,6 +44,7 @@ def on_disk_s(base: Path) -> float:
     return float(samples) / 16_000
 
 
+@pytest.mark.slow
 @HEARD
 @pytest.mark.parametrize(
     ("owner", "name"),
@@ -64,6 +65,7 @@ def test_a_fault_of_ours_while_closing_is_raised_and_speech_is_moved_to_the_disk
     assert on_disk_s(tmp_path) > 1
 
 
+@pytest.mark.slow
 @HEARD
 @pytest.mark.parametrize("error", [SinkError("no screen"), OSError(5, "Input/output error")])
 def test_a_sink_that_fails_to_close_changes_neither_the_status_nor_what_is_kept(
@@ -98,6 +100,7 @@ def immutable(tmp_path: Path) -> Iterator[Callable[[], None]]:
     subprocess.run(["chattr", "-i", directory], check=False, capture_output=True)
 
 
+@pytest.mark.slow
 @HEARD
 def test_a_ring_that_can_not_be_deleted_does_not_keep_speech_from_the_disk(
     settings: Callable[..., Settings],

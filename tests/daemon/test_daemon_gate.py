@@ -28,6 +28,7 @@ that final covers the pause too, and all of it is released as recorded.
 """
 
 
+@pytest.mark.slow
 def test_the_gate_learns_of_every_word_and_of_silence(
     settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,7 @@ def test_a_source_that_hangs_is_asked_to_open_its_device_again_and_that_it_helpe
     assert said[1].endswith("delivers again after it was reopened")
 
 
+@pytest.mark.slow
 def test_the_daemons_own_stop_is_no_fault_of_the_microphones(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -182,6 +182,7 @@ def test_a_voice_that_the_gate_had_not_decided_on_is_passed_on(tmp_path: Path) -
     live(left, after, "run-2")
 
 
+@pytest.mark.slow
 def test_the_ring_holds_half_a_minute_of_what_could_not_be_stored(tmp_path: Path) -> None:
     """A card stalls for as long as that, and nothing of it is in the spool meanwhile: let through or not."""
 

@@ -39,6 +39,7 @@ def ids(journald: Journald) -> list[str]:
     return [entry["EDGED_ID"] for entry in journald.read("EDGED_RUN=run-1")]
 
 
+@pytest.mark.slow
 def test_what_journald_took_and_lost_is_written_again_at_the_next_start_once(
     tmp_path: Path, journald: Journald
 ) -> None:
@@ -56,6 +57,7 @@ def test_what_journald_took_and_lost_is_written_again_at_the_next_start_once(
     assert ids(journald) == [id_]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("readable", "times"), [(True, 1), (False, 2)])
 def test_a_kill_between_the_writing_and_its_mark_doubles_a_record_only_where_the_journal_cannot_be_read(
     tmp_path: Path, journald: Journald, monkeypatch: pytest.MonkeyPatch, readable: bool, times: int

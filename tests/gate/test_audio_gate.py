@@ -136,6 +136,7 @@ def test_a_forced_gate_passes_silence() -> None:
     assert passed_samples(gate.feed(block(samples, 200, 400), forced=True)) == {i: i for i in range(100, 350)}
 
 
+@pytest.mark.slow
 def test_the_gate_keeps_only_audio_that_a_segment_can_reach_back_to() -> None:
     """An hour of silence needs the memory of a pre-roll."""
     gate = AudioGate(SETTINGS, RATE, voiced_frame)
@@ -254,6 +255,7 @@ def test_the_size_of_blocks_makes_no_difference_with_a_second_opinion(sizes: lis
     assert other.heard == detector.heard
 
 
+@pytest.mark.slow
 def test_the_gate_keeps_only_audio_that_an_opinion_can_need() -> None:
     """Hours of noise need the memory of pre-roll, onset, look-back and warm-up."""
     gate, _ = with_second_opinion()

@@ -116,6 +116,7 @@ def decided_alone(gate: GateController, count: int) -> list[int]:
     return alone
 
 
+@pytest.mark.slow
 def test_a_machine_too_slow_for_the_second_opinion_warns_once_and_resumes_after_ten_minutes(
     with_detector: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_machine_too_slow_for_the_second_opinion_warns_once_and_resumes_after_
     assert gate.late_s > 1
 
 
+@pytest.mark.slow
 def test_one_stall_costs_ten_minutes_of_noise_and_no_more(with_detector: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A card that stands still for 4 s while a page of the detector is read."""
     gate = GateController(GateSettings(), RATE)

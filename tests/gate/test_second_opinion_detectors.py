@@ -36,6 +36,7 @@ def test_a_second_opinion_works_at_every_rate_and_finds_no_speech_in_silence(gat
     assert all(0 <= likelihood < 0.3 for likelihood in likelihoods)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", RATES)
 def test_with_silero_a_voice_opens_the_gate_at_every_rate_and_noise_does_not(rate: int) -> None:
     script = compose(["badada bekope birebi"], rate=rate, lead_s=1.0, tail_s=0.5)

@@ -120,6 +120,7 @@ def test_what_is_right_is_good() -> None:
     assert judge(script(), ALL, records, room_s=3600, wrong_s=(0, -3600)).good, "the clock was set meanwhile"
 
 
+@pytest.mark.slow
 def test_each_fault_is_found() -> None:
     a, b = record("a", 0, 20_000, ("one", 0.5), ("two", 1.0)), record("b", 20_000, 32_000, ("three", 1.5))
     lost = judge(script(), ALL, [a], room_s=0)

@@ -37,6 +37,7 @@ def script(tmp_path: Path) -> Path:
     return tmp_path / "talk.wav"
 
 
+@pytest.mark.slow
 def test_it_prints_its_url_serves_and_ends_with_0_on_sigterm(script: Path) -> None:
     key = script.with_name("key")
     key.write_text("secret-key\n")

@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from edged.recognizer.engine import Engine
 from edged.recognizer.perturbations import Perturbations
 from edged.recognizer.protocol import Limits
@@ -91,6 +93,7 @@ def test_a_client_that_is_too_far_ahead_waits_and_loses_nothing() -> None:
 # Perturbations and quirks reach the wire
 
 
+@pytest.mark.slow
 def test_perturbations_differ_between_connections_and_repeat_with_the_seed() -> None:
     talk = compose(sentences(2, 14), silence_s=1.0, seed=5)
 

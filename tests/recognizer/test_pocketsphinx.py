@@ -48,6 +48,7 @@ def right(heard: list[str]) -> int:
     return lengths[-1]
 
 
+@pytest.mark.slow
 @needs_engine
 @needs_recording
 def test_a_recorded_sentence_streams_through_the_server() -> None:
@@ -77,6 +78,7 @@ def test_a_recorded_sentence_streams_through_the_server() -> None:
     assert sum(m["speech_final"] for m in results(messages)) == 1
 
 
+@pytest.mark.slow
 @needs_engine
 @needs_recording
 def test_silence_is_not_decoded_and_does_not_move_the_words() -> None:
@@ -120,6 +122,7 @@ print(resident_mb() - before_mb)
 """
 
 
+@pytest.mark.slow
 @needs_engine
 @needs_recording
 def test_the_memory_of_closed_engines_is_given_back() -> None:

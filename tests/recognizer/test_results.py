@@ -189,6 +189,7 @@ def test_speech_started_comes_with_the_start_of_the_voice_if_asked_for() -> None
     assert only(feed(windows(talk), talk.pcm), "SpeechStarted") == []
 
 
+@pytest.mark.slow
 def test_times_are_rounded_like_32_bit_floats() -> None:
     machine = windows(ONE_SENTENCE)
     out = feed(machine, ONE_SENTENCE.pcm * 60, step_s=1.0)[-20:]
@@ -219,6 +220,7 @@ def test_unkind_forced_finals_end_in_mid_word_and_the_word_comes_next() -> None:
     assert words(out) == LONG.texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(20))
 def test_with_every_unkindness_each_word_is_answered_once_within_80_ms(seed: int) -> None:
     script = compose(sentences(3, 12), seed=seed, silence_s=2.0)

@@ -61,6 +61,7 @@ def test_a_plain_http_request_gets_a_request_id_too() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_tls(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
@@ -135,6 +136,7 @@ def test_nothing_but_its_account_stays_of_a_connection() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_nothing_stays_for_a_client_that_goes_while_its_recogniser_is_loaded() -> None:
     """So does one that had not waited for its handshake: the engine comes too late for it."""
 

@@ -125,6 +125,7 @@ console.show_interim("turn the light")
 """
 
 
+@pytest.mark.slow
 def test_an_event_is_written_over_what_is_being_said_which_comes_back_below_it() -> None:
     lines = on_a_terminal(WITH_INTERIMS, NO_COLOR="1").decode().split("\r\n")
     last = [line.rpartition("\r\x1b[K")[2] for line in lines]
@@ -132,6 +133,7 @@ def test_an_event_is_written_over_what_is_being_said_which_comes_back_below_it()
     assert "\x1b" not in on_a_terminal(WITH_INTERIMS, TERM="dumb").decode(), "where lines can't be overwritten"
 
 
+@pytest.mark.slow
 def test_a_standard_error_that_is_gone_or_full_disturbs_nobody() -> None:
     for where in ("os.close(2)", "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)"):
         run(f"import os; {where}\n" + EVENTS + "log.warning('goes on')\n")

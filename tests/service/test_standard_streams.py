@@ -91,6 +91,7 @@ def test_a_write_never_waits_and_what_the_queue_holds_comes_in_order(reader: Rea
     assert reader.end() == b"".join(lines)
 
 
+@pytest.mark.slow
 def test_what_the_queue_cannot_hold_is_dropped_and_counted_when_the_reader_takes_data_again(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -112,6 +113,7 @@ def test_what_the_queue_cannot_hold_is_dropped_and_counted_when_the_reader_takes
     ]
 
 
+@pytest.mark.slow
 def test_a_drain_has_a_deadline(reader: Reader) -> None:
     writer = BackgroundWriter(reader.theirs)
     for line in numbered(4 * QUEUE_BYTES):
@@ -147,6 +149,7 @@ def test_lines_that_a_full_disk_refused_are_counted_once_it_takes_some(
     ]
 
 
+@pytest.mark.slow
 def test_a_writer_without_work_never_wakes_up() -> None:
     """The writer's thread waits without a timeout."""
     ours, theirs = os.pipe()
@@ -192,6 +195,7 @@ os.execv(sys.executable, [sys.executable, "-m", "edged", *{arguments}])
 """A command that is started with some of its standard streams closed."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1], [1, 2], [0, 1, 2]])
 @pytest.mark.parametrize(("arguments", "status"), [(["check", "--sample"], 0), (["check", "--set", "x.y=1"], 78)])
 def test_closed_streams_change_no_status_and_their_numbers_go_to_no_file(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from edged.model.ranges import Ranges
 from edged.spool.commands import MarkDelivered, ReleaseAudio
@@ -11,6 +12,7 @@ from edged.spool.model import SpeechEvicted
 from tests.spool.some import SINKS, Bench, answer, audio, commit, run_of, segment
 
 
+@pytest.mark.slow
 def test_beyond_max_mb_the_oldest_on_disk_goes_and_is_counted(tmp_path: Path) -> None:
     bench = Bench(tmp_path, max_mb=1, runtime_max_mb=1)
     bench.begin()
@@ -67,6 +69,7 @@ def test_records_stay_for_an_hour_after_they_were_delivered(tmp_path: Path) -> N
     bench.close()
 
 
+@pytest.mark.slow
 def test_delivered_records_take_no_more_than_4_mb(tmp_path: Path) -> None:
     """However much a server says in an hour. The newest stay; what a sink lacks stays too."""
     bench = Bench(tmp_path)

@@ -188,6 +188,7 @@ def test_a_life_without_a_crash_is_as_expected(tmp_path: Path) -> None:
     check(tmp_path, said)
 
 
+@pytest.mark.slow
 def test_a_crash_at_some_statements_loses_and_doubles_nothing(tmp_path: Path) -> None:
     for number in range(0, 240, 17):
         crash_at(tmp_path / f"{number}", 40 + number, 10 + number % 60)

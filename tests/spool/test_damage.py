@@ -84,6 +84,7 @@ def test_an_empty_file_is_a_new_database(tmp_path: Path) -> None:
     bench.close()
 
 
+@pytest.mark.slow
 def test_damage_that_shows_while_it_is_used_is_dealt_with_too(tmp_path: Path) -> None:
     """A large file is not read whole at the start."""
     bench = filled(tmp_path, seconds=60)
@@ -149,6 +150,7 @@ def test_files_and_directories_are_private(tmp_path: Path) -> None:
     bench.close()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_told_who_has_the_spool(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     code = (

@@ -163,6 +163,7 @@ def test_what_is_there_at_the_start_but_can_not_be_put_in_order_is_found_later(
     again.close()
 
 
+@pytest.mark.slow
 @of(256)
 def test_memory_that_is_full_too_leaves_audio_out_and_asks_for_it_later(tmp_path: Path, small: Path) -> None:
     bench = Bench(tmp_path, directory=str(small), runtime_max_mb=1)
@@ -182,6 +183,7 @@ def test_memory_that_is_full_too_leaves_audio_out_and_asks_for_it_later(tmp_path
     bench.close()
 
 
+@pytest.mark.slow
 @of(128)
 def test_no_memory_at_all_delays_nothing_and_everything_comes_later(tmp_path: Path, small: Path) -> None:
     """Records are told as not durable; the queue is bounded; what still waits is asked for."""

@@ -152,6 +152,7 @@ def play(histories: int, steps: int) -> None:
     run_state_machine_as_test(History, settings=how)
 
 
+@pytest.mark.slow
 def test_any_history() -> None:
     play(40, 25)
 

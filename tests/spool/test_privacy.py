@@ -74,6 +74,7 @@ def test_a_part_that_goes_leaves_the_rest_only(tmp_path: Path) -> None:
     bench.close()
 
 
+@pytest.mark.slow
 def test_a_reader_in_the_way_only_delays_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     speak(bench)
@@ -89,6 +90,7 @@ def test_a_reader_in_the_way_only_delays_it(tmp_path: Path) -> None:
     bench.close()
 
 
+@pytest.mark.slow
 def test_the_thread_does_it_by_itself(tmp_path: Path) -> None:
     async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         spool.begin_run(run_of())

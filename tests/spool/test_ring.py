@@ -111,6 +111,7 @@ def test_a_block_longer_than_it_can_take_is_refused(tmp_path: Path) -> None:
         Ring(tmp_path / "ring", "x" * 33, "boot-1", RATE, 2.0)
 
 
+@pytest.mark.slow
 def test_sigkill_at_any_moment_leaves_true_audio(tmp_path: Path) -> None:
     """What is found is what was captured, to the last block but one that was written."""
     blocks = [pcm(start, start + 160) for start in range(0, 160 * 2000, 160)]

@@ -92,6 +92,7 @@ def test_a_record_is_told_as_committed_once_and_in_order(tmp_path: Path) -> None
     with_spool(tmp_path, body)
 
 
+@pytest.mark.slow
 def test_a_card_that_stalls_holds_no_record_back(tmp_path: Path) -> None:
     """Told as not durable after `OVERDUE_S`, and not a second time; stored when the card moves again."""
 
@@ -134,6 +135,7 @@ def test_calls_never_block_while_the_thread_does(tmp_path: Path) -> None:
     with_spool(tmp_path, body)
 
 
+@pytest.mark.slow
 def test_counters_tell_how_much_waits_and_since_when(tmp_path: Path) -> None:
     async def body(spool: Spool, events: list[SpoolEvent], _: RecoveredState) -> None:
         assert spool.counters().seconds == 0

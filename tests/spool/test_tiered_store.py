@@ -129,6 +129,7 @@ def test_runs_of_which_nothing_waits_are_forgotten(bench: Bench) -> None:
     bench.close()
 
 
+@pytest.mark.slow
 def test_space_is_given_back(bench: Bench) -> None:
     for start in range(32_000, 1_600_000, 32_000):
         bench.do(audio(start, start + 32_000))

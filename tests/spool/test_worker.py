@@ -43,6 +43,7 @@ def test_audio_that_has_no_room_is_not_stored(tmp_path: Path) -> None:
     bench.close()
 
 
+@pytest.mark.slow
 def test_audio_that_a_database_did_not_take_is_not_stored(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.begin()
@@ -128,6 +129,7 @@ def test_a_fault_in_the_last_orders_does_not_keep_the_rest_from_the_disk(
     left.close()
 
 
+@pytest.mark.slow
 def test_a_stop_tells_whether_everything_is_on_the_disk(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.begin()

@@ -21,6 +21,7 @@ from tests.spool.some import with_spool
 from tests.stream.behind import RATE, SCRIPT, STRETCHES, Play, playing, until
 
 
+@pytest.mark.slow
 def test_from_the_spool_every_word_comes_once_in_order_where_it_was_said(tmp_path: Path) -> None:
     """With the stretches and the audio that a real spool holds; one connection, ended in order."""
 
@@ -43,6 +44,7 @@ def test_from_the_spool_every_word_comes_once_in_order_where_it_was_said(tmp_pat
     with_spool(tmp_path, main)
 
 
+@pytest.mark.slow
 def test_what_is_added_while_it_runs_comes_too() -> None:
     """More of the same run comes behind what is there; another run gets its own records."""
 
@@ -58,6 +60,7 @@ def test_what_is_added_while_it_runs_comes_too() -> None:
     playing(body)
 
 
+@pytest.mark.slow
 def test_after_all_is_done_more_may_come() -> None:
     """An hour later: it waits for that, without a connection, and then makes one."""
 
@@ -75,6 +78,7 @@ def test_after_all_is_done_more_may_come() -> None:
     playing(body)
 
 
+@pytest.mark.slow
 def test_a_stretch_that_lies_before_those_at_work_is_taken_up_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Found late, on a disk that could not be read at first."""
     monkeypatch.setattr(backfill, "AHEAD_S", 0.7)
@@ -89,6 +93,7 @@ def test_a_stretch_that_lies_before_those_at_work_is_taken_up_behind_them(monkey
     playing(body)
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_lost_in_mid_word_costs_none() -> None:
     """Audio sent on the lost connection, or by another sender, counts as a replay afterwards."""
 
@@ -104,6 +109,7 @@ def test_a_connection_that_is_lost_in_mid_word_costs_none() -> None:
     playing(body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", [0, 1, 2])
 def test_what_was_evicted_meanwhile_is_passed_over(gone: int) -> None:
     """A whole stretch of it; the others come."""
@@ -118,6 +124,7 @@ def test_what_was_evicted_meanwhile_is_passed_over(gone: int) -> None:
     playing(body)
 
 
+@pytest.mark.slow
 def test_a_hole_in_a_stretch_costs_the_words_in_it_only() -> None:
     word = SCRIPT.words[5]
 
@@ -133,6 +140,7 @@ def test_a_hole_in_a_stretch_costs_the_words_in_it_only() -> None:
     playing(body)
 
 
+@pytest.mark.slow
 def test_no_more_is_loaded_than_is_worth_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much waits: it stays where it is stored."""
     monkeypatch.setattr(backfill, "AHEAD_S", 0.5)
@@ -147,6 +155,7 @@ def test_no_more_is_loaded_than_is_worth_while(monkeypatch: pytest.MonkeyPatch) 
     playing(body)
 
 
+@pytest.mark.slow
 def test_what_is_left_shrinks_to_nothing_and_is_never_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "AHEAD_S", 0.7)
     whole_s = sum(end - start for start, end, _ in STRETCHES) / RATE
@@ -177,6 +186,7 @@ ENDS_THREE = [Fault(FaultKind.CLOSE, code=1011, in_word=7, times=3)]
 """The same word ends each connection that gets there."""
 
 
+@pytest.mark.slow
 def test_what_ends_connection_after_connection_comes_back_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """The words behind it come first, and other runs; no word is lost for it."""
     monkeypatch.setattr(backfill, "RETRY_AFTER_S", 1.0)
@@ -197,6 +207,7 @@ def test_what_ends_connection_after_connection_comes_back_later(monkeypatch: pyt
     playing(body, faults=ENDS_THREE)
 
 
+@pytest.mark.slow
 def test_what_is_set_aside_when_it_finishes_is_left() -> None:
     """The backfill ends all the same and reports how much audio stays in the spool."""
 
@@ -209,6 +220,7 @@ def test_what_is_set_aside_when_it_finishes_is_left() -> None:
     playing(body, faults=ENDS_THREE)
 
 
+@pytest.mark.slow
 def test_more_set_aside_than_is_loaded_ahead_does_not_stop_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "AHEAD_S", 0.7)
 

@@ -24,6 +24,7 @@ def missing(play: Play) -> int:
     return sum(effect.samples for _, effect in play.effects if isinstance(effect, AudioMissing))
 
 
+@pytest.mark.slow
 def test_what_nobody_has_yet_is_lost_and_waits_no_longer() -> None:
     """Only audio of this run counts, and a second report of it is ignored.
 
@@ -47,6 +48,7 @@ def test_what_nobody_has_yet_is_lost_and_waits_no_longer() -> None:
     playing(body)
 
 
+@pytest.mark.slow
 def test_a_part_of_a_stretch_may_go() -> None:
     """The middle of it, with a word; the words on both sides come."""
     word = SCRIPT.words[5]
@@ -78,6 +80,7 @@ def test_audio_that_a_sender_has_is_not_lost() -> None:
     playing(body)
 
 
+@pytest.mark.slow
 def test_the_rest_of_a_stretch_may_go_while_its_beginning_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loaded part ends there and is transcribed; audio behind the evicted part comes as usual."""
     monkeypatch.setattr(backfill, "AHEAD_S", 0.7)
@@ -97,6 +100,7 @@ def test_the_rest_of_a_stretch_may_go_while_its_beginning_is_sent(monkeypatch: p
     playing(body)
 
 
+@pytest.mark.slow
 def test_what_was_gone_before_it_was_loaded_is_missed_once() -> None:
     """No eviction was reported, or one of audio that a sender had then and gave back since."""
     start, end = SECOND.start, SECOND.start + 3200

@@ -135,6 +135,7 @@ def test_histories_of_many_faults_lose_and_double_no_word(seed: int) -> None:
     assert_every_word_once(history(seed, faults))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [6, 84, 118, 141, 147, 195][: len(seeds(6))])
 def test_a_network_that_breaks_again_and_again_in_talk_without_a_pause_loses_no_word(seed: int) -> None:
     """Breaks 1 to 6 s apart. Going on from the end of a forced final, as it once did, lost a word of most of these."""
@@ -169,6 +170,7 @@ def test_a_final_that_can_not_be_read_loses_no_word(seed: int) -> None:
     assert_every_word_once(one)
 
 
+@pytest.mark.slow
 def test_without_faults_one_connection_carries_it_all() -> None:
     """The chain sends no more than speech, pre-roll, hangover and priming."""
     one = history(4, [], perturbations=Perturbations())
@@ -202,6 +204,7 @@ def test_keep_alives_are_never_more_than_5_s_apart_in_silence() -> None:
     assert one.connections == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "quirks",
     [
@@ -227,6 +230,7 @@ def test_compatible_servers_get_every_word(quirks: Quirks) -> None:
         assert "" not in [word.word for word in one.words]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quirks", [Quirks(text_at_close=True), Quirks(text_at_close=True, finalize_close_code=4400)])
 def test_text_that_a_server_keeps_until_the_end_is_got_once(quirks: Quirks) -> None:
     """The text has no times: its words are somewhere in the voiced audio that was still pending."""
@@ -260,6 +264,7 @@ def test_connecting_at_speech_loses_no_word() -> None:
     assert one.connections > 2
 
 
+@pytest.mark.slow
 def test_records_are_no_longer_than_they_may_be() -> None:
     """Talk without any pause is parted, and loses no word by it."""
     script = compose(sentences(1, 60), pause_s=(0.0, 0.05), seed=5)

@@ -64,6 +64,7 @@ async def speaker(settings: Settings, share: ConnectionLimiter) -> tuple[Reconne
     return link, tasks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [1000, 1008, 1011, 1013, 4000])
 @pytest.mark.parametrize("newer", [True, False])
 def test_a_server_that_allows_one_connection_gets_one(
@@ -96,6 +97,7 @@ def test_a_server_that_allows_one_connection_gets_one(
     assert not [record for record in told if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [1000, 1011, 4000])
 def test_a_server_that_gives_one_result_and_closes_is_backed_off_from(
     code: int, caplog: pytest.LogCaptureFixture

@@ -259,6 +259,7 @@ def test_after_the_server_said_too_many_only_one_has_a_connection(status: int) -
     play(body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first_ends", [True, False])
 def test_after_the_server_ended_one_for_the_other_only_one_has_a_connection(
     first_ends: bool, caplog: pytest.LogCaptureFixture
@@ -289,6 +290,7 @@ def test_after_the_server_ended_one_for_the_other_only_one_has_a_connection(
     )
 
 
+@pytest.mark.slow
 def test_both_lost_at_once_show_no_limit(caplog: pytest.LogCaptureFixture) -> None:
     """The network has failed, or the server starts again."""
     caplog.set_level("INFO")

@@ -77,6 +77,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "PAUSE_S", 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("presses", [False, True])
 def test_a_backlog_that_presses_does_not_wait_until_a_speaker_makes_a_pause(presses: bool) -> None:
     """One that does not press comes when he has ended. Either way each word comes once."""
@@ -97,6 +98,7 @@ def test_a_backlog_that_presses_does_not_wait_until_a_speaker_makes_a_pause(pres
     playing(body, TELEVISION)
 
 
+@pytest.mark.slow
 def test_one_who_begins_to_press_is_heard(caplog: pytest.LogCaptureFixture) -> None:
     """The limiter notices urgency that begins during the wait."""
     caplog.set_level("INFO")
@@ -116,6 +118,7 @@ def test_one_who_begins_to_press_is_heard(caplog: pytest.LogCaptureFixture) -> N
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
+@pytest.mark.slow
 def test_a_backlog_without_a_pause_does_not_keep_a_speaker_waiting() -> None:
     """The backlog goes on where it was interrupted when the speaker has ended; each word comes once."""
 

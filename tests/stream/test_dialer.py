@@ -120,6 +120,7 @@ def test_a_look_up_that_hangs_for_one_family_costs_little_time(names: Names) -> 
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_an_address_that_accepts_and_does_not_answer_is_tried_last_the_next_time(names: Names) -> None:
     """Small packets pass and large ones vanish, or nobody is there behind a load balancer."""
 
@@ -162,6 +163,7 @@ def test_an_address_to_which_nothing_leaves_any_more_is_tried_last_the_next_time
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_the_most_specific_error_is_raised(names: Names) -> None:
     """The error of one family counts if the other has no answer or no route."""
     names.four = [("127.0.0.1", 1)]
@@ -179,6 +181,7 @@ def test_a_name_without_addresses(names: Names) -> None:
         asyncio.run(opened())
 
 
+@pytest.mark.slow
 def test_what_hangs_is_named(names: Names) -> None:
     names.six = names.four = None
     with pytest.raises(

@@ -127,6 +127,7 @@ def test_after_an_outage_every_word_is_there_once_and_live_speech_did_not_wait(o
     assert max(late) < 20, "live speech waited for the backlog"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_after_an_outage_in_talk_without_a_pause_every_word_is_there_once(seed: int) -> None:
     """The outage lasts six minutes, three times the memory: the sender cuts the backlog in the quietest places."""

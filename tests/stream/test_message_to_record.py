@@ -4,6 +4,7 @@ import json
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -101,6 +102,7 @@ def same_times(window: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @example([each for i in range(6) for each in (("hear", 2000), ("say", same_times(i)))])
 @given(st.lists(STEP, max_size=25))

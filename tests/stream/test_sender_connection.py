@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from tests.stream.some import Bench, end_three_times, final, interim
 
 
@@ -161,6 +163,7 @@ def test_without_a_source_a_connection_is_one_check_of_the_key() -> None:
 # -- KeepAlive --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_in_silence_nothing_is_sent_but_keep_alive_every_4_s() -> None:
     bench = Bench()
     bench.connect()
@@ -219,6 +222,7 @@ def test_after_long_silence_the_connection_is_closed_until_somebody_speaks() -> 
     assert bench.lane.has_work(bench.now)
 
 
+@pytest.mark.slow
 def test_by_default_it_is_never_closed() -> None:
     bench = Bench()
     bench.connect()

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -78,6 +79,7 @@ OUT_OF_ORDER = [
 """The later word comes first."""
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @example(LATE_WORD, "auto")
 @example(OUT_OF_ORDER, "auto")

@@ -55,6 +55,7 @@ def test_an_unanswered_finalize_over_an_unvoiced_tail_settles_it_after_the_timeo
     assert len(bench.said("Finalize")) == 1
 
 
+@pytest.mark.slow
 def test_unanswered_finalize_three_hours_of_keepalive_and_a_break_replay_nothing() -> None:
     bench = spoken()
     bench.serve(final(0, 2300, "ah@600-1900", speech_final=True))

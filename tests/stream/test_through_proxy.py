@@ -123,6 +123,7 @@ def test_user_and_password_are_sent_as_they_are_meant(environment: pytest.Monkey
     assert b64decode(encoded).decode() == "us@er:p:/s%ü"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "said"),
     [

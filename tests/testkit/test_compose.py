@@ -19,6 +19,7 @@ def test_the_same_seed_gives_the_same_samples() -> None:
     assert compose(["a b"], seed=3).pcm == compose(["a b"], seed=3).pcm != compose(["a b"], seed=4).pcm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [8000, 16_000, 48_000])
 @pytest.mark.parametrize("mode", [1, 2, 3])
 def test_a_voice_detector_hears_the_words_and_nothing_between(rate: int, mode: int) -> None:

@@ -232,6 +232,7 @@ def test_garbage_is_said_once_and_answers_no_audio() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_slow_reads_at_a_fraction_of_real_time() -> None:
     async def main() -> None:
         async with serve(faults=[Fault(FaultKind.SLOW, rate=2.0)]) as server, client(server) as connection:

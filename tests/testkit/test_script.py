@@ -29,6 +29,7 @@ def test_every_word_is_answered_with_its_time() -> None:
     assert heard(TALK, TALK.pcm) == [(word.text, word.start) for word in TALK.words]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 7, 160, 1601, 10**6])
 def test_the_size_of_messages_does_not_matter(samples: int) -> None:
     assert [text for text, _ in heard(ONE_SENTENCE, ONE_SENTENCE.pcm, samples)] == ["one", "two", "three"]
@@ -78,6 +79,7 @@ def test_a_single_sample_that_differs_spoils_a_word() -> None:
     assert [text for text, _ in heard(ONE_SENTENCE, bytes(audio))] == ["one", "three"]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, len(TALK.pcm) // 2), st.integers(1, 5 * RATE)), max_size=6), st.integers(1, 9000)

@@ -107,6 +107,7 @@ def traced(path: Path, fsync: str) -> list[str]:
     return [f"{line.partition('(')[0]} {line.partition('<')[2].partition('>')[0]}".strip() for line in lines]
 
 
+@pytest.mark.slow
 def test_with_fsync_record_file_and_directories_are_synced_before_it_counts_as_delivered(
     tmp_path: Path,
 ) -> None:
@@ -122,11 +123,13 @@ def test_with_fsync_record_file_and_directories_are_synced_before_it_counts_as_d
     ]
 
 
+@pytest.mark.slow
 def test_with_fsync_never_nothing_is_synced(tmp_path: Path) -> None:
     path = tmp_path / "new" / "t.jsonl"
     assert traced(path, "never") == ["mkdir", f"write {path}", f"write {path}"]
 
 
+@pytest.mark.slow
 def test_a_line_torn_at_any_byte_is_moved_away_and_the_file_continues_with_complete_lines(tmp_path: Path) -> None:
     lines = [encode(record(number)) + b"\n" for number in (1, 2)]
     whole = b"".join(lines)

@@ -141,6 +141,7 @@ def test_a_machine_without_a_journal_is_an_error_and_never_silence(journald: Jou
             call()
 
 
+@pytest.mark.slow
 def test_a_stopped_journald_blocks_neither_other_threads_nor_for_ever_and_takes_each_entry_once(
     journald: Journald,
 ) -> None:
