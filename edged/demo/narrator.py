@@ -42,7 +42,7 @@ class Narrator:
     def _told(self, level: str, text: str) -> str | None:
         if text.startswith(CAPTURING):
             self.listening = True
-            device = text.removeprefix(CAPTURING).partition(",")[0]
+            device = text.removeprefix(CAPTURING).partition(": ")[0]
             return f"the microphone is open ({device})"
         if text.startswith(CONNECTED):
             self._connections += 1
