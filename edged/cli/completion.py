@@ -8,7 +8,7 @@ TOP = "# Made by script/documents: a change here is lost."
 
 
 def bash(edged: Command, settings: Sequence[str]) -> str:
-    """For /usr/share/bash-completion/completions/edged."""
+    """Return the file for /usr/share/bash-completion/completions/edged."""
     return f"""\
 {TOP}
 _edged() {{
@@ -40,7 +40,7 @@ complete -F _edged edged
 
 
 def zsh(edged: Command, settings: Sequence[str]) -> str:
-    """For a directory in `fpath`, as `_edged`."""
+    """Return the file `_edged`, for a directory in `fpath`."""
     return f"""\
 #compdef edged
 {TOP}
@@ -66,7 +66,7 @@ _describe edged found
 
 
 def fish(edged: Command, settings: Sequence[str]) -> str:
-    """For a directory of fish's completions, as `edged.fish`."""
+    """Return the file `edged.fish`, for a directory of fish's completions."""
     lines = [TOP, "complete -c edged -f"]
     for command in edged.all():
         where = _fish_condition(command)
@@ -116,7 +116,7 @@ def _values(edged: Command, kind: str) -> str:
 
 
 def _choices(edged: Command) -> list[tuple[str, tuple[str, ...]]]:
-    """What stands before a choice, and the choices."""
+    """Return each flag behind its command, with the choices that may follow it."""
     return [
         (f"{_key(each)} {flag}", argument.choices)
         for each in edged.all()
@@ -127,7 +127,7 @@ def _choices(edged: Command) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _words(command: Command) -> list[str]:
-    """What may follow a command, but for values."""
+    """Return what may follow a command, without values."""
     alone = [choice for each in command.arguments if not each.flags for choice in each.choices]
     flags = [flag for each in command.arguments for flag in each.flags]
     return [*(each.words[-1] for each in command.commands), *alone, *flags]
@@ -150,7 +150,7 @@ def _short(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """For all three shells: none has escapes that begin with anything but these."""
+    """Quote a text for all three shells: none has escapes that begin with anything but these."""
     return "'" + text.replace("'", "’").replace("\\", "/") + "'"
 
 

@@ -30,7 +30,7 @@ from edged.testkit.virtual_microphone import VirtualMicrophone
 from edged.transcripts.sinks.console import DIM, NORMAL
 
 PLUGIN = Path(edged.__file__).parents[1] / ".cache" / "libasound_module_pcm_edged.so"
-"""Where script/setup puts the virtual microphone: it is made for the demo and tests, and not installed."""
+"""Path at which script/setup puts the virtual microphone: it is made for the demo and tests, and not installed."""
 CUT_IN = 2
 """Index of the sentence in whose middle the connection breaks; those before and after stay undisturbed."""
 LISTEN_S = 60.0

@@ -22,32 +22,32 @@ from edged.model.cures import with_cure
 from edged.model.errors import EdgedError, ExitStatus, SourceError, SourceMismatchError, UsageError
 
 MOST_SENT: Final = 0.05
-"""Of a room in which nobody speaks: one opening in a minute is less, and may be chance."""
+"""Share of a room without speech that may be sent: one opening in a minute is less, and may be chance."""
 
 WAIT_S: Final = 5.0
-"""For the microphone's next block, which comes every 100 ms."""
+"""Deadline for the microphone's next block, which comes every 100 ms."""
 
 LEAST_DBFS: Final = -96.0
-"""Of exact zeros: the smallest step of 16 bits."""
+"""Level of exact zeros: the smallest step of 16 bits."""
 
 
 class Trial(NamedTuple):
-    """What a preset would have done."""
+    """Result of one preset: what it would have sent of the room."""
 
     preset: str
     openings: int
     sent: int
-    """Samples."""
+    """Number of samples that it would have sent."""
 
 
 class RoomReport(NamedTuple):
-    """What was heard."""
+    """Measurement of a room, and what each preset would have made of it."""
 
     samples: int
     levels: Sequence[float]
-    """Of each block, in dBFS (root mean square)."""
+    """Level of each block, in dBFS (root mean square)."""
     trials: Sequence[Trial]
-    """From the most attentive preset to the least."""
+    """Results, from the most attentive preset to the least."""
 
     def level(self, share: float) -> float:
         """Not exceeded for this share of the time."""
@@ -64,7 +64,7 @@ class Listener:
     """Lets every preset hear the same room."""
 
     def __init__(self, gates: Mapping[str, GateSettings], rate: int) -> None:
-        """By preset, from the most attentive on."""
+        """Gates by preset, from the most attentive on."""
         self._intakes = {name: make_audio_gate(gate, rate) for name, gate in gates.items()}
         self._openings = dict.fromkeys(gates, 0)
         self._sent = dict.fromkeys(gates, 0)
@@ -83,7 +83,7 @@ class Listener:
                 self._sent[name] += len(event.pcm) // 2 if isinstance(event, SegmentAudio) else 0
 
     def room(self) -> RoomReport:
-        """What was heard so far."""
+        """Return the report on what was heard so far."""
         trials = [Trial(name, self._openings[name], self._sent[name]) for name in self._intakes]
         return RoomReport(self.samples, self._levels, trials)
 
@@ -158,7 +158,7 @@ def listen(
 
 
 def report(room: RoomReport, settings: Settings) -> list[str]:
-    """What `--calibrate` prints."""
+    """Return the text that `--calibrate` prints."""
     lines = [
         "level: {:.0f} dBFS when quiet, {:.0f} usually, {:.0f} when loud".format(*map(room.level, (0.1, 0.5, 0.99))),
         f"second opinion: {effective_second_opinion(settings.gate)}",
@@ -219,7 +219,7 @@ def _says(file: Path, content: bytes, wanted: Settings) -> bool:
 
 GATE: Final = r"""[ \t]*(?:gate|"gate"|'gate')[ \t]*"""
 PRESET: Final = r"""[ \t]*(?:preset|"preset"|'preset')[ \t]*=[^\r\n]*"""
-"""As TOML may have them."""
+"""Patterns for the table and the option, in each form that TOML allows."""
 
 
 def with_preset(text: str, preset: str) -> str:
@@ -247,7 +247,7 @@ def _line(preset: str) -> str:
 
 
 def _to_next_table(text: str) -> tuple[str, str]:
-    """What belongs to the table that it is in, and the rest."""
+    """Split the text behind a table's header into that table and the rest."""
     end = re.search(r"^[ \t]*\[", text, re.MULTILINE)
     return (text[: end.start()], text[end.start() :]) if end else (text, "")
 

@@ -38,7 +38,7 @@ class Row(NamedTuple):
     says: str
     height: int
     draw: Callable[[int, int], None]
-    """From its top to its bottom."""
+    """Draws the row from its top to its bottom, both in pixels."""
 
 
 class Picture:
@@ -61,7 +61,7 @@ class Picture:
         self._pen = ImageDraw.Draw(self._image)
 
     def save(self, path: Path) -> None:
-        """Draw it. Raises OSError."""
+        """Draw the picture. Raises OSError."""
         heard = self._heard
         length_s = heard.samples / heard.rate
         sent_s = sum(end - start for start, end in heard.sent) / heard.rate

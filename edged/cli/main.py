@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(ExitStatus.USAGE, f"{self.prog}: {message}\n")
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
-        """What is none of the choices, with the one that was perhaps meant."""
+        """Name what is none of the choices, with the one that was perhaps meant."""
         if action.choices is None or value in action.choices:
             return
         choices = [str(each) for each in action.choices]
@@ -114,7 +114,7 @@ def _guarded(argv: list[str]) -> int:
 
 
 def _tell(problem: str, message_id: MessageId | None) -> None:
-    """On standard error; as a service to the journal, which can explain it."""
+    """Report on standard error, or as a service to the journal, which can explain it."""
     from edged.service.log import (
         one_line,
         send_with_message_id,

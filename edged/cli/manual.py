@@ -25,7 +25,7 @@ class Item(NamedTuple):
 
 
 def command_page(edged: Command, version: str) -> str:
-    """edged(1)."""
+    """Return the manual page edged(1)."""
     lines = _head("edged", 1, version, edged.description)
     lines += [".SH SYNOPSIS", ".B edged", escape(edged.usage.removeprefix("edged "))]
     lines += [".SH OPTIONS", *_arguments(edged.arguments), *body(edged.epilog, ".SH")]
@@ -40,7 +40,7 @@ def command_page(edged: Command, version: str) -> str:
 
 
 def settings_page(version: str) -> str:
-    """edged.toml(5)."""
+    """Return the manual page edged.toml(5)."""
     lines = _head("edged.toml", 5, version, "settings of edged, the always-on transcription daemon.")
     lines += [".SH DESCRIPTION"]
     lines += body(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 METAVARS = {"FILE": "file", "FILE.wav": "file", "DIR": "directory", "SECTION.KEY=VALUE": "setting"}
-"""What the names of values in `--help` mean; all others are text."""
+"""Kinds of values by their names in `--help`; all others are text."""
 
 
 class Argument(NamedTuple):
@@ -38,14 +38,14 @@ class Command(NamedTuple):
     commands: tuple["Command", ...]
 
     def all(self) -> Iterator["Command"]:
-        """It, and those below it."""
+        """Return the command and those below it."""
         yield self
         for command in self.commands:
             yield from command.all()
 
 
 def outline(parser: argparse.ArgumentParser, summary: str = "", words: tuple[str, ...] = ()) -> Command:
-    """What a parser takes. `summary` is its line in the help of the one above."""
+    """Return what a parser accepts. `summary` is its line in the help of the one above."""
     arguments: list[Argument] = []
     commands: list[Command] = []
     for action in parser._actions:

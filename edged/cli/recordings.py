@@ -14,10 +14,10 @@ from edged.model.errors import UsageError
 from edged.model.files import open_regular_file
 
 RATES = (8000, 16_000, 32_000, 48_000)
-"""What webrtcvad takes."""
+"""Sample rates that webrtcvad supports."""
 
 DECODE_S = 600
-"""For an hour of audio on a Pi, and then some."""
+"""Deadline of a conversion: more than an hour of audio takes on a Pi."""
 
 DECODERS = {
     # program: its arguments, where {} is the file; WAV comes out, with all channels
@@ -26,7 +26,7 @@ DECODERS = {
     "flac": ("--silent", "--decode", "--stdout", "{}"),
 }
 MIXED = {"ffmpeg": ("-ac", "1"), "sox": ("-c", "1")}
-"""For music and video; of WAV files that a microphone's recorder made, one channel counts."""
+"""Options that mix all channels, for music and video; of a WAV file, one channel counts."""
 
 
 class Recording(NamedTuple):
@@ -34,11 +34,11 @@ class Recording(NamedTuple):
 
     rate: int
     pcm: bytes
-    """s16le, mono."""
+    """Samples, s16le and mono."""
 
     @property
     def duration_s(self) -> float:
-        """How long it is."""
+        """Length in seconds."""
         return len(self.pcm) / BYTES_PER_SAMPLE / self.rate
 
 
@@ -69,7 +69,7 @@ def _wav(file: BinaryIO, channel: int) -> Recording:
 
 
 def _decoded(path: Path, channel: int | None, why: str) -> Recording:
-    """By another program, the first that can; `channel` None: all of them mixed. `why` it takes one, for people."""
+    """Decode by the first program that can; `channel` None: all of them mixed. `why` it takes one, for people."""
     # FLAC's own comes first, as it changes nothing.
     names = ["flac", "ffmpeg", "sox"] if path.suffix == ".flac" else ["ffmpeg", "sox"]
     programs = [found for name in names if (found := shutil.which(name))]

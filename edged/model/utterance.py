@@ -20,7 +20,7 @@ class PlacedWord(NamedTuple):
     text: str
     confidence: float
     speaker: int | None
-    guessed: bool = False
+    end_estimated: bool = False
     """The server gave no end, so `end` is an upper limit."""
     passage: Passage | None = None
     """The final result that the word is part of: the same object for all words of one final."""

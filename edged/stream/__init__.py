@@ -1,1 +1,1 @@
-"""From audio let through to answers: one lane, its sessions, the account of samples, and the wire."""
+"""From audio that passed the gate to utterances: pending audio, the sender, its sessions, and the wire protocol."""

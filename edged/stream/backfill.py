@@ -25,29 +25,29 @@ from edged.stream.sender import Sender
 from edged.stream.server_traits import ServerTraits
 
 AHEAD_S: Final = 20.0
-"""Loaded ahead of what is sent: enough to keep a connection busy, little enough to be no memory worth counting."""
+"""Audio loaded ahead of what is sent: enough to keep a connection busy, and 640 kB at most."""
 
 ROOM_S: Final = 0.5
-"""How often it is looked at least whether what was loaded is sent: the server need not say anything of it."""
+"""Maximum interval between checks that loaded audio was sent: the server need not report it."""
 
 Load = Callable[[str, int, int], Awaitable[list[tuple[int, bytes]]]]
 """`(run, start, end)` to what is stored of it, in order, in pieces of 1 s or less."""
 
 
 class AudioMissing(NamedTuple):
-    """So much that was to be transcribed is not stored any more."""
+    """Number of samples that were to be transcribed, but are not stored any more."""
 
     samples: int
 
 
 OnEffect = Callable[[str, SenderEvent | AudioMissing], None]
-"""Gets the run with everything its lane has to say."""
+"""Called with the run and each event of its sender."""
 
 MakeLink = Callable[[Sender, Callable[[SenderEvent], None]], ReconnectingClient]
 
 
 class BackfillTotals(NamedTuple):
-    """For the summary."""
+    """Totals of all backfill connections, for the summary."""
 
     connections: int = 0
     reconnects: int = 0
@@ -56,7 +56,7 @@ class BackfillTotals(NamedTuple):
 
 @dataclass
 class _RunBacklog:
-    """What is to be transcribed of one run."""
+    """Speech of one run that is still to be transcribed."""
 
     run: str
     rate: int
@@ -65,11 +65,11 @@ class _RunBacklog:
 
     @property
     def left_s(self) -> float:
-        """Seconds of it that no lane has."""
+        """Seconds of it that no sender has."""
         return sum(stretch.end - stretch.start for stretch in self.stretches) / self.rate
 
     def take(self, most: int) -> BacklogRange:
-        """The first of it, at most so many samples: somebody else has that now."""
+        """Remove and return the first range, at most `most` samples long."""
         start, end, voiced = self.stretches.popleft()
         if end - start > most:
             self.stretches.appendleft(BacklogRange(start + most, end, tuple(Ranges(voiced).within(start + most, end))))
@@ -77,7 +77,7 @@ class _RunBacklog:
         return BacklogRange(start, end, tuple(Ranges(voiced).within(start, end)))
 
     def forget(self, start: int, end: int) -> None:
-        """What lies in `[start, end)`."""
+        """Forget what lies in `[start, end)`."""
         left = deque[BacklogRange]()
         for stretch in self.stretches:
             kept = Ranges([stretch[:2]])
@@ -87,7 +87,7 @@ class _RunBacklog:
 
 
 class Backfill:
-    """One run after the other. What is added while it runs is taken up behind what is there of the same run."""
+    """Transcribes backlog, one run after the other. New ranges of a run queue behind those that it has."""
 
     def __init__(
         self,
@@ -97,102 +97,101 @@ class Backfill:
         on_effect: OnEffect,
         traits: ServerTraits | None = None,
     ) -> None:
-        """`traits`: what is known of the server, if another lane learns of it too."""
+        """`traits`: the known properties of the server, if another sender learns of it too."""
         self._settings = settings
         self._traits = traits or ServerTraits(settings.deepgram)
         self._load = load
         self._make_link = make_link
         self._on_effect = on_effect
-        self._jobs: dict[str, _RunBacklog] = {}
-        self._aside: list[_RunBacklog] = []
-        """What ended connection after connection; it comes back after `AGAIN_S`."""
+        self._backlogs: dict[str, _RunBacklog] = {}
+        self._postponed: list[_RunBacklog] = []
+        """Backlog that ended connection after connection; it comes back after `RETRY_AFTER_S`."""
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._finish = False
         self._sender: Sender | None = None
         self._quarantined_samples = 0
-        """Samples that the lane has set aside: not to be waited for."""
+        """Samples in the sender's quarantine: backfill does not wait for them."""
         self._client: ReconnectingClient | None = None
         self._is_urgent = False
         self._loading_s = 0.0
-        """What is on its way from the store to the lane."""
+        """Seconds of audio on their way from the store to the sender."""
         self._done = BackfillTotals()
 
     def add(self, run: str, rate: int, stretches: tuple[BacklogRange, ...], sent_to: int = 0) -> None:
-        """Have these transcribed; they are in the store. `sent_to`: what lies before was sent once already."""
-        job = self._jobs.setdefault(run, _RunBacklog(run, rate))
-        job.stretches += stretches
-        job.sent_to = max(job.sent_to, sent_to)
+        """Transcribe these ranges of the store. `sent_to`: audio before this position was sent once already."""
+        backlog = self._backlogs.setdefault(run, _RunBacklog(run, rate))
+        backlog.stretches += stretches
+        backlog.sent_to = max(backlog.sent_to, sent_to)
         self._changed.set()
 
     def forget(self, run: str, start: int, end: int) -> float:
-        """What lies in `[start, end)` of a run is not stored any more; returns how many seconds of it are lost.
+        """Forget `[start, end)` of a run, which is not stored any more. Return how many seconds of it are lost.
 
-        What a lane has is not: it is in memory, and goes on being sent. If it comes back without an answer, it is
-        missed when it is to be loaded again.
+        Audio that a sender has in memory is not lost: it is sent. If it comes back without a transcript, it is missing
+        when it is loaded again.
         """
-        concerned = [job for job in [*self._jobs.values(), *self._aside] if job.run == run]
-        before_s = sum(job.left_s for job in concerned)
-        for job in concerned:
-            job.forget(start, end)
-        return before_s - sum(job.left_s for job in concerned)
+        concerned = [backlog for backlog in [*self._backlogs.values(), *self._postponed] if backlog.run == run]
+        before_s = sum(backlog.left_s for backlog in concerned)
+        for backlog in concerned:
+            backlog.forget(start, end)
+        return before_s - sum(backlog.left_s for backlog in concerned)
 
     def set_urgent(self, *, presses: bool) -> None:
-        """Whether the backlog comes near a bound: it does not wait for live speech then, where there is one connection
-        for both."""
+        """Set whether the backlog is near a bound: then it does not wait for live speech to share one connection."""
         self._is_urgent = presses
         if self._client:
             self._client.set_urgent(presses)
 
     @property
     def left_s(self) -> float:
-        """Seconds of audio that are not answered yet, those that were set aside included."""
-        waiting_s = sum(job.left_s for job in [*self._jobs.values(), *self._aside])
+        """Seconds of audio without a transcript, including those in quarantine."""
+        waiting_s = sum(backlog.left_s for backlog in [*self._backlogs.values(), *self._postponed])
         return waiting_s + self._loading_s + (self._sender.backlog / self._sender.rate if self._sender else 0.0)
 
     @property
     def totals(self) -> BackfillTotals:
-        """Of all that was done so far."""
-        done, lane, link = self._done, self._sender, self._client
-        if lane is None or link is None:
+        """Totals of all connections so far."""
+        done, sender, client = self._done, self._sender, self._client
+        if sender is None or client is None:
             return done
         return BackfillTotals(
-            done.connections + link.counts.connections,
-            done.reconnects + link.counts.reconnects,
-            done.sent_s + lane.sent_samples / lane.rate,
+            done.connections + client.counts.connections,
+            done.reconnects + client.counts.reconnects,
+            done.sent_s + sender.sent_samples / sender.rate,
         )
 
     def finish(self) -> None:
-        """Return from `run` when nothing is left but what was set aside, instead of waiting for more."""
+        """Return from `run` when nothing but quarantined audio is left, instead of waiting for more."""
         self._finish = True
         self._changed.set()
 
     async def run(self) -> None:
-        """Ends when finished. Raises only for faults of our own."""
+        """Transcribe what is added, until `finish`. Raise only for faults of our own."""
         while True:
             self._changed.clear()
-            if self._jobs:
-                await self._transcribe(next(iter(self._jobs.values())))
+            if self._backlogs:
+                await self._transcribe(next(iter(self._backlogs.values())))
             elif self._finish:
                 return
             else:
                 await self._changed.wait()
 
-    async def _transcribe(self, job: _RunBacklog) -> None:
-        lane = Sender(
+    async def _transcribe(self, backlog: _RunBacklog) -> None:
+        sender = Sender(
             self._settings.deepgram,
-            job.rate,
+            backlog.rate,
             utterance_max_s=self._settings.transcripts.max_s,
             keep_max_s=inf,  # it is fed no more than AHEAD_S beyond what it has sent
             gated=self._settings.gate.enabled,
             has_source=False,
             traits=self._traits,
         )
-        lane.mark_sent_before(job.sent_to)
-        link = self._make_link(lane, partial(self._effect, job, lane))
-        self._client, self._sender, self._quarantined_samples = link, lane, 0
-        link.set_urgent(self._is_urgent)
-        tasks = [asyncio.create_task(self._feed(job, lane, link)), asyncio.create_task(link.run())]
+        sender.mark_sent_before(backlog.sent_to)
+        client = self._make_link(sender, partial(self._effect, backlog, sender))
+        self._client, self._sender, self._quarantined_samples = client, sender, 0
+        client.set_urgent(self._is_urgent)
+        tasks = [asyncio.create_task(self._feed(backlog, sender, client)), asyncio.create_task(client.run())]
         try:
             for task in asyncio.as_completed(tasks):
                 await task
@@ -202,71 +201,73 @@ class Backfill:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._done = self.totals
             self._client = self._sender = None
-        if not job.stretches:
-            del self._jobs[job.run]
+        if not backlog.stretches:
+            del self._backlogs[backlog.run]
         left = [
             BacklogRange(start, end, tuple(segment.voiced.within(start, end)))
-            for segment in lane.pending.segments
-            for start, end in lane.pending.waiting.within(segment.start, segment.end)
+            for segment in sender.pending.segments
+            for start, end in sender.pending.waiting.within(segment.start, segment.end)
         ]
-        if left:  # it was set aside: the other runs come first
-            aside = _RunBacklog(job.run, job.rate, deque(left), left[-1].end)
-            self._aside.append(aside)
-            asyncio.get_running_loop().call_later(RETRY_AFTER_S, self._again, aside)
+        if left:  # it is in quarantine: the other runs come first
+            postponed = _RunBacklog(backlog.run, backlog.rate, deque(left), left[-1].end)
+            self._postponed.append(postponed)
+            asyncio.get_running_loop().call_later(RETRY_AFTER_S, self._retry, postponed)
 
-    def _again(self, aside: _RunBacklog) -> None:
-        self._aside.remove(aside)
-        self.add(aside.run, aside.rate, tuple(aside.stretches), aside.sent_to)
+    def _retry(self, postponed: _RunBacklog) -> None:
+        self._postponed.remove(postponed)
+        self.add(postponed.run, postponed.rate, tuple(postponed.stretches), postponed.sent_to)
 
-    async def _feed(self, job: _RunBacklog, lane: Sender, link: ReconnectingClient) -> None:
-        """Give the lane one stretch after the other, each as a segment that is over; neighbours as one.
+    async def _feed(self, backlog: _RunBacklog, sender: Sender, client: ReconnectingClient) -> None:
+        """Feed the sender one range after the other, each as a closed segment; adjacent ranges as one.
 
-        One that lies before those was set aside, or found late: it ends this lane, and begins another.
+        A range that lies before those was in quarantine, or found late: it ends this sender, and begins another.
         """
-        ahead = round(AHEAD_S * job.rate)
+        ahead = round(AHEAD_S * backlog.rate)
         fed, opened = 0, False
         while True:
-            following = job.stretches[0].start if job.stretches else None
+            following = backlog.stretches[0].start if backlog.stretches else None
             if opened and following != fed:
-                self._feed_sender(job, lane, SegmentClosed(fed))
-                link.wake()
+                self._feed_sender(backlog, sender, SegmentClosed(fed))
+                client.wake()
                 opened = False
             if following is None or following < fed:
                 break
-            if lane.unsent - self._quarantined_samples > ahead:
+            if sender.unsent - self._quarantined_samples > ahead:
                 self._room.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ROOM_S):
                         await self._room.wait()
                 continue
             if not opened:
-                self._feed_sender(job, lane, SegmentOpened(following))
+                self._feed_sender(backlog, sender, SegmentOpened(following))
                 opened = True
-            fed = await self._pass_on(job, lane, ahead)
-            link.wake()
-        link.finish(retry_aside=False)
+            fed = await self._pass_on(backlog, sender, ahead)
+            client.wake()
+        client.finish(retry_aside=False)
 
-    async def _pass_on(self, job: _RunBacklog, lane: Sender, most: int) -> int:
-        """From the store to the lane, at most so many samples; returns where they end."""
-        start, end, voiced = job.take(most)
-        self._loading_s = (end - start) / job.rate
+    async def _pass_on(self, backlog: _RunBacklog, sender: Sender, most: int) -> int:
+        """Feed at most `most` samples from the store to the sender. Return the position where they end."""
+        start, end, voiced = backlog.take(most)
+        self._loading_s = (end - start) / backlog.rate
         missing = end - start
-        for position, pcm in await self._load(job.run, start, end):
+        for position, pcm in await self._load(backlog.run, start, end):
             missing -= len(pcm) // BYTES_PER_SAMPLE
-            self._loading_s = missing / job.rate
-            self._feed_sender(job, lane, SegmentAudio(position, pcm, voiced))
+            self._loading_s = missing / backlog.rate
+            self._feed_sender(backlog, sender, SegmentAudio(position, pcm, voiced))
             voiced = ()
         self._loading_s = 0.0
         if missing:
-            self._on_effect(job.run, AudioMissing(missing))
+            self._on_effect(backlog.run, AudioMissing(missing))
         return end
 
-    def _feed_sender(self, job: _RunBacklog, lane: Sender, event: SegmentOpened | SegmentAudio | SegmentClosed) -> None:
-        for effect in lane.feed(event):
-            self._effect(job, lane, effect)
+    def _feed_sender(
+        self, backlog: _RunBacklog, sender: Sender, event: SegmentOpened | SegmentAudio | SegmentClosed
+    ) -> None:
+        for effect in sender.feed(event):
+            self._effect(backlog, sender, effect)
 
-    def _effect(self, job: _RunBacklog, lane: Sender, effect: SenderEvent) -> None:
+    def _effect(self, backlog: _RunBacklog, sender: Sender, effect: SenderEvent) -> None:
         if isinstance(effect, AudioQuarantined):
             self._quarantined_samples += effect.samples
         self._room.set()  # the server said something, so it has had something
-        self._on_effect(job.run, effect)
+        self._on_effect(backlog.run, effect)

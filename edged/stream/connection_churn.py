@@ -7,7 +7,7 @@ from edged.stream.backoff import HOLDS_S
 
 MANY: Final = 3
 WITHIN_S: Final = 600.0
-"""This period with `MANY` short connections is one condition, logged as such."""
+"""A period with `MANY` short connections is one condition, logged as such."""
 
 SUM_S: Final = 3600.0
 """Interval between the summaries while the condition lasts."""

@@ -1,4 +1,4 @@
-"""What connections to one server share: how many there may be at a time, who has them, and what was told of it."""
+"""Limits the connections to one server: who has one, who waits, and who is asked to close one."""
 
 import asyncio
 import logging
@@ -13,56 +13,57 @@ from edged.stream.connection_quota import AT_ONCE_S, ConnectionQuota
 log = logging.getLogger(__name__)
 
 TURN_S: Final = 15.0
-"""Two that both have something to send change after so long at the earliest: each turn costs a connection."""
+"""Shortest turn while two users both have something to send: each turn costs a connection."""
 
 ASK_S: Final = 5.0
-"""How often one who holds a connection is asked again to leave."""
+"""Interval between requests to the same user to close its connection."""
 
 
 class ConnectionUser(Protocol):
-    """Has a connection, or wants one."""
+    """A client that has a connection, or wants one."""
 
     @property
     def is_urgent(self) -> bool:
-        """It can't wait any longer: it goes before all others, and is not asked to leave for one that can."""
+        """Whether it can't wait any longer: it goes first, and is not asked to close for a user that can wait."""
 
     @property
     def has_live_speech(self) -> bool:
-        """What is being said now waits with it: for that a backlog that does not press is broken off."""
+        """Whether live speech waits with it: a backlog that is not urgent is interrupted for that."""
 
     @property
     def waits(self) -> bool:
-        """It has something to send. Nobody leaves for one that would only hold a connection in silence."""
+        """Whether it has something to send. Nobody closes for a user that would only hold a connection in silence."""
 
     def request_close(self, *, soon: bool) -> None:
-        """Somebody else waits: end it as soon as that costs nothing; `soon`: even if it costs something."""
+        """End the connection for another user as soon as that costs nothing; `soon`: even if it costs something."""
 
 
 class ConnectionLimiter:
-    """`most` connections; who wants one more waits until another leaves, in order: who left comes last.
+    """At most `most` connections: a user that wants one more waits until another closes one. Waiting users queue.
 
-    With one for both, live speech and backlog take turns so: live speech waits no longer than it must, and the backlog
-    for a pause, unless it comes near a bound: then it goes first. One that is silent waits until the other is done.
+    Where the server allows one connection, live speech and backlog take turns. Live speech waits no longer than needed.
+    The backlog waits for a pause in live speech, unless it is near a bound: then it goes first. A user with nothing to
+    send waits until the other is done.
     """
 
     def __init__(self, most: int) -> None:
         self._limit = ConnectionQuota(most)
         self._holders: dict[ConnectionUser, float] = {}
-        """And since when."""
+        """Users with a connection, and the time at which each got it."""
         self._waiting: list[ConnectionUser] = []
         self._changed = asyncio.Event()
         self._told: WeakKeyDictionary[ConnectionUser, set[str]] = WeakKeyDictionary()
 
     def told(self, holder: ConnectionUser) -> set[str]:
-        """What `holder` has told of its present outage: its own to fill and to clear."""
+        """Return the reasons that `holder` has logged in its current outage. The holder adds to and clears the set."""
         return self._told.setdefault(holder, set())
 
     def is_told(self, reason: str) -> bool:
-        """Whether somebody has: two connections to one server fail in the same way."""
+        """Return whether some user has logged this reason: two connections to one server fail in the same way."""
         return any(reason in told for told in self._told.values())
 
     async def acquire(self, holder: ConnectionUser) -> None:
-        """Returns when there is a connection for `holder`."""
+        """Wait until `holder` may have a connection."""
         self._waiting.append(holder)
         try:
             while self._first is not holder or len(self._holders) >= self._allowed:
@@ -79,14 +80,14 @@ class ConnectionLimiter:
             self._changed.set()
 
     def _is_asked(self, other: ConnectionUser, since_s: float, holder: ConnectionUser) -> bool:
-        """Whether the other is to leave for this one."""
+        """Return whether `other` must close its connection for `holder`."""
         if holder.is_urgent or not holder.waits:
             return holder.is_urgent
         return not other.is_urgent and (not other.waits or time.monotonic() >= since_s + TURN_S)
 
     @property
     def _first(self) -> ConnectionUser:
-        """Of those who wait."""
+        """The waiting user that is served next."""
         return min(self._waiting, key=lambda holder: (not holder.is_urgent, not holder.waits))
 
     @property
@@ -95,29 +96,29 @@ class ConnectionLimiter:
         return self._limit.allowed(time.monotonic(), speaks=speaks)
 
     def stir(self) -> None:
-        """Something may be there to send for one who waits."""
+        """Check again who is served next, because a waiting user may have something to send."""
         if self._waiting:
             self._changed.set()
 
     def release(self, holder: ConnectionUser) -> None:
-        """The connection has ended, or did not come about."""
+        """Note that the connection of `holder` has ended, or was never opened."""
         del self._holders[holder]
         self._limit.gone(holder)
         self._changed.set()
 
     def opened(self, holder: ConnectionUser) -> None:
-        """The connection is open."""
+        """Note that the connection of `holder` is open."""
         self._limit.opened(holder, time.monotonic())
 
     async def ended(self, holder: ConnectionUser, *, ours: bool) -> bool:
-        """The open connection has ended; `ours`: as we asked for. True if the server allows only one."""
+        """Note that an open connection has ended; `ours`: at our request. Return whether the server allows only one."""
         now = time.monotonic()
         if not ours and self._limit.lost(holder):
             await asyncio.sleep(AT_ONCE_S)  # does the other end too?
         return self._tell(self._limit.ended(holder, now, ours=ours))
 
     def failed(self, holder: ConnectionUser, status: int | None) -> bool:
-        """It could not be opened, with this HTTP status if any. True if it was one too many."""
+        """Note that opening failed, with an HTTP status if any. Return whether it was one connection too many."""
         return self._tell(self._limit.failed(holder, time.monotonic(), status))
 
     def _tell(self, too_many: bool) -> bool:

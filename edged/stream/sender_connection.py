@@ -60,7 +60,7 @@ class SenderConnection:
         self.is_flushed = False
         """The server has answered CloseStream."""
         self.is_parked = False
-        """It was closed for lack of audio: the next one is made when somebody speaks."""
+        """The connection was closed for lack of audio: the next one is made when somebody speaks."""
         self._finalize_tracker = FinalizeTracker(settings, pending, assembler)
         self._last_audio_at = now
         self._last_segment: SpeechSegment | None = None

@@ -1,11 +1,11 @@
-"""What the server has shown of its ways, on whatever connection. Pure.
+"""Learns how this server deviates from the protocol, over all connections. Pure.
 
 The law:
-- Finalize: a server that ends the connection on it is asked no more (`finalize = "auto"`). An application's own close
-  code after one is proof; any other end must come right behind a Finalize, on two connections in a row if it tells of
-  no error, else on three. It is forgotten after a day: one connection tells again.
-- The end of a stream: how it ends those on which it gave finals, if not by Metadata, is taken for its way to say that
-  this was all. A close that tells of an error never is.
+- Finalize: a server that ends the connection on it gets none any more (`finalize = "auto"`). A close code of an
+  application's own after one is proof. Any other end must come right after a Finalize: on two connections in a row if
+  its code reports no error, else on three. After a day this is forgotten; then one connection is enough to learn it.
+- The end of a stream: a server that ends streams without Metadata, after it gave finals, says in this way that they
+  were complete. A close that reports an error never says so.
 """
 
 from enum import Enum
@@ -14,20 +14,20 @@ from typing import Final, NamedTuple
 from edged.config.settings import DeepgramSettings
 
 BEHIND_S: Final = 2.0
-"""A connection that ends so soon after a Finalize may have ended because of it."""
+"""A connection that ends within this after a Finalize may have ended because of it."""
 
 FORGET_S: Final = 86_400.0
-"""Servers are updated now and then, and to try again costs a connection."""
+"""Time after which Finalize is tried again: servers are updated now and then, and a try costs a connection."""
 
 ORDERLY: Final = frozenset({1000, 1005})
-"""Close codes that tell of no error; 1005: a close frame without one."""
+"""Close codes that report no error; 1005: a close frame without a code."""
 
 WAYS_TO_END: Final = frozenset({1000, 1001, 1005, None})
 """Close codes that can be a server's usual end of a stream; None: it hangs up without a close frame."""
 
 
 class CloseKind(Enum):
-    """What the end of a session tells about what it left unanswered."""
+    """Meaning of the end of a session for audio that it did not acknowledge."""
 
     BROKEN = "more might have come"
     CLOSED = "asked to end the stream the server ended the connection: that may have been all"
@@ -40,29 +40,29 @@ class ConnectionClose(NamedTuple):
 
     code: int | None
     draining: bool
-    """After our CloseStream."""
+    """Whether it ended after our CloseStream."""
     finals: bool
-    """It had given some."""
+    """Whether the server had sent finals on it."""
     finalized_s: float | None
-    """How long ago the first Finalize was sent on it, if one was: a server that can't take it ends on that."""
+    """Seconds since the first Finalize on it, if any: a server that does not support it ends the connection then."""
 
 
 class ServerTraits:
-    """Shared by all lanes."""
+    """Traits of one server, shared by all senders."""
 
     def __init__(self, settings: DeepgramSettings) -> None:
         self._finalize = settings.finalize
         self._suspicions = 0
-        """Connections in a row that ended right behind a Finalize."""
+        """Connections in a row that ended right after a Finalize."""
         self._no_finalize_until = float("-inf")
         self._ways: set[int | None] = set()
 
     def may_finalize(self, now: float) -> bool:
-        """Whether the server takes Finalize, as far as is known."""
+        """Return whether the server supports Finalize, as far as is known."""
         return self._finalize == "message" or (self._finalize == "auto" and now >= self._no_finalize_until)
 
     def ending(self, code: int | None, *, draining: bool, flushed: bool) -> CloseKind:
-        """`draining`: the server ended it after CloseStream; `flushed`: with Metadata before."""
+        """Return what an end means. `draining`: it came after CloseStream; `flushed`: Metadata came before it."""
         if flushed:
             return CloseKind.FLUSHED
         if not draining:
@@ -72,7 +72,7 @@ class ServerTraits:
         return CloseKind.FLUSHED if code in ORDERLY else CloseKind.USUAL
 
     def closed(self, closed: ConnectionClose, now: float) -> str | None:
-        """Learn from the end of a connection. Returns what there is to tell, if anything."""
+        """Learn from the end of a connection. Return a text for the log when something was learned."""
         if closed.draining:
             if closed.finals and closed.code in WAYS_TO_END:
                 self._ways.add(closed.code)

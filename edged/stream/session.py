@@ -69,7 +69,7 @@ class FinalReceived(NamedTuple):
     transcript: str
     """The server's own text of all the words, or nothing."""
     punctuation: str
-    """What belongs to the last word of the finals before."""
+    """Punctuation that belongs to the last word of the finals before."""
 
 
 class InterimReceived(NamedTuple):
@@ -142,7 +142,7 @@ class Session:
         """Stream time up to which any result has come, interims included."""
         self._sent_since_result = 0
         self._characters = 0
-        """Of all finals so far."""
+        """Characters of text in all finals so far."""
         self._history = WordHistory(rate)
         self._last_left_at = now
         self._tokens = BURST_S * rate
@@ -155,7 +155,7 @@ class Session:
     # -- what the lane asks and orders --------------------------------------------------------------------------------
 
     def room(self, now: float) -> int:
-        """How many samples may be sent now."""
+        """Return how many samples may be sent now."""
         if self.state is not SessionState.OPEN:
             return 0
         self._refill(now)
@@ -208,7 +208,7 @@ class Session:
         self._last_left_at = now
 
     def poll(self, now: float) -> list[SendMessage | Hangup]:
-        """What time alone brings about. Once it is drained nothing of ours is due: the lane waits for the end."""
+        """Handle due timers. After the stream is drained none of them is due: the sender waits for the end."""
         if self.state is not SessionState.OPEN:
             return []
         idle_s = now - self._last_left_at
@@ -323,7 +323,7 @@ class Session:
 
     @property
     def _max_characters(self) -> int:
-        """How much text the next message may hold."""
+        """Number of characters that the next message may hold."""
         return max(0, CHARACTERS + CHARACTERS_PER_S * self.map.sent_samples // self._rate - self._characters)
 
     def _stalled(self, now: float) -> bool:

@@ -210,7 +210,9 @@ class TranscriptAssembler:
 
         return [
             word._replace(
-                start=position(i * samples_per_word), end=position((i + 1) * samples_per_word - 1) + 1, guessed=True
+                start=position(i * samples_per_word),
+                end=position((i + 1) * samples_per_word - 1) + 1,
+                end_estimated=True,
             )
             for i, word in enumerate(words)
         ]
@@ -257,7 +259,7 @@ class TranscriptAssembler:
         last = draft.words[-1]
         if to > last.end:
             return to
-        earliest = last.middle if last.guessed else max(last.middle, to - self._jitter_samples)
+        earliest = last.middle if last.end_estimated else max(last.middle, to - self._jitter_samples)
         return self._pending.quietest_position(
             earliest, min(to + self._jitter_samples, draft.end), self._jitter_samples // 8
         )
