@@ -201,14 +201,18 @@ class Backfill:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._done = self.totals
             self._client = self._sender = None
+            self._postpone_left(backlog, sender)  # when cancelled, too: the exit status says whether speech is left
         if not backlog.stretches:
             del self._backlogs[backlog.run]
+
+    def _postpone_left(self, backlog: _RunBacklog, sender: Sender) -> None:
+        """Keep what a sender that ended has without a transcript, and queue it later: the other runs come first."""
         left = [
             BacklogRange(start, end, tuple(segment.voiced.within(start, end)))
             for segment in sender.pending.segments
             for start, end in sender.pending.waiting.within(segment.start, segment.end)
         ]
-        if left:  # it is in quarantine: the other runs come first
+        if left:
             postponed = _RunBacklog(backlog.run, backlog.rate, deque(left), left[-1].end)
             self._postponed.append(postponed)
             asyncio.get_running_loop().call_later(RETRY_AFTER_S, self._retry, postponed)

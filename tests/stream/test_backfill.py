@@ -220,6 +220,20 @@ def test_what_is_set_aside_when_it_finishes_is_left() -> None:
     playing(body, faults=ENDS_THREE)
 
 
+def test_what_a_cancelled_backfill_has_loaded_is_left() -> None:
+    """A stop in an outage: the exit status and the summary count what is left."""
+
+    async def body(play: Play, task: "asyncio.Task[None]") -> None:
+        play.backfill.add("a", RATE, STRETCHES)
+        before_s = play.backfill.left_s
+        await until(lambda: play.server.refusals and len(play.loaded) == len(STRETCHES))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert play.backfill.left_s == pytest.approx(before_s)
+
+    playing(body, faults=[Fault(FaultKind.REFUSE, status=503, times=1000)])
+
+
 @pytest.mark.slow
 def test_more_set_aside_than_is_loaded_ahead_does_not_stop_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "AHEAD_S", 0.7)
