@@ -17,7 +17,7 @@ from edged.model.ranges import Range, Ranges
 from edged.service.clock import boottime_s
 from edged.spool.capture_time import Anchor, age_s
 from edged.spool.model import RecoveredState, RunBacklog, RunInfo, StoredRange
-from edged.spool.ring import RingContents
+from edged.spool.ring import RingContents, is_empty_ring
 from edged.spool.ring import read_ring as read_ring_file
 from edged.stream.events import BacklogRange
 
@@ -37,7 +37,7 @@ def read_ring(path: Path) -> RingContents | None:
     """Return what a killed process left in its ring; None if there is nothing, or nothing readable. Blocks."""
     try:
         contents = read_ring_file(path)
-        if contents is None and path.exists():
+        if contents is None and path.exists() and not is_empty_ring(path):
             log.warning("%s makes no sense, or is another version's: what was undecided in it is lost", path)
     except OSError as error:
         log.warning("%s can't be read (%s): what was undecided in it is lost", path, with_cure(error))

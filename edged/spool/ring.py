@@ -183,6 +183,12 @@ def read_ring(path: Path) -> RingContents | None:
     return RingContents(name, rate, start, pcm, passed_to, begins_s, boot, pairs)
 
 
+def is_empty_ring(path: Path) -> bool:
+    """Return whether a ring was never written to, or was erased and could not be deleted. Raises OSError."""
+    with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+        return file.read(DATA_OFFSET) == bytes(DATA_OFFSET)
+
+
 def _header(data: bytes, place: int) -> tuple[Any, ...] | None:
     header = data[place : place + HEADER.size]
     checksum = data[place + HEADER.size : place + HEADER.size + CHECKSUM.size]

@@ -16,6 +16,7 @@ from edged.model.ranges import Ranges
 from edged.model.record import Record
 from edged.service.clock import boottime_s, timestamp, wall_offset_s
 from edged.spool import directories
+from edged.spool.ring import Ring
 from tests.life import AT_S, RATE, SPOKEN, Body, Life, after_a_kill, live, undecided
 
 
@@ -125,6 +126,18 @@ def test_a_ring_of_another_version_or_of_nobody_is_logged_and_replaced(
 
     live(tmp_path, body)
     assert caplog.text.count("ring makes no sense, or is another version's") == 1
+
+
+def test_an_empty_ring_is_no_loss(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A stop erased it and could not delete it, or a kill came before the first block."""
+    (tmp_path / "runtime").mkdir()
+    Ring(tmp_path / "runtime/ring", "run-0", "boot", RATE, 1.0)
+
+    async def body(life: Life) -> None:
+        assert life.backlog == []
+
+    live(tmp_path, body)
+    assert "ring" not in caplog.text
 
 
 @LEFT
