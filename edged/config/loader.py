@@ -170,7 +170,7 @@ class _SettingsBuilder:
     def build(self) -> Settings:
         """Make the settings; rejected values stay at their defaults."""
         if self._values.get("deepgram.interim_results") is False and "deepgram.utterance_end_ms" not in self._values:
-            # Its default needs interim results: whoever turns those off need not know about it.
+            # Its default needs interim results: a user who turns those off need not know about it.
             self._values["deepgram.utterance_end_ms"] = False
             self.origins["deepgram.utterance_end_ms"] = "default without interim_results"
         if preset := self._values.get("gate.preset"):

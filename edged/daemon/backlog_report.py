@@ -13,7 +13,7 @@ INTERVAL_S: Final = 60.0
 
 
 class BacklogTrend(NamedTuple):
-    """How much speech waits, and how fast it shrinks."""
+    """Seconds of speech that wait, and how fast they shrink."""
 
     left_s: float
     done_s: float | None

@@ -37,8 +37,8 @@ def open_private(path: Path, flags: int, mode: int = 0o600, owner: int | None = 
     """Open a file that only this user (or `owner`) may read and write, and return its descriptor. Never waits.
 
     The mode of a file that is open for writing is set to `mode`. Raises OSError; UnsafeFileError for a file that is not
-    regular, is a link, has a second name or belongs to another user: whoever prepared it could read what is written, or
-    have another file overwritten.
+    regular, is a link, has a second name or belongs to another user: the user who prepared it could
+    read what is written, or have another file overwritten.
     """
     fd = _open(path, flags | os.O_NOFOLLOW, mode)
     found = os.fstat(fd)

@@ -73,7 +73,7 @@ def test_a_page_instead_of_the_recogniser_is_a_captive_portal(status: int, heade
     ],
 )
 def test_a_refusal_of_the_recogniser_itself_is_none(status: int, headers: dict[str, str]) -> None:
-    """The recogniser refuses without a page, or with headers of its own. 401 is about the key whoever sends it."""
+    """The recogniser refuses without a page, or with headers of its own. A 401 is about the key, whatever sends it."""
     assert isinstance(refusal_error(status, headers, PAGE), RefusedError)
 
 

@@ -120,7 +120,7 @@ open("/srv/held", "w").close()
 while not os.path.exists("/srv/let-go"):
     time.sleep(0.05)
 """
-"""Holds a lease on a file, so that whoever opens it waits: for up to 45 s, the kernel's limit."""
+"""Holds a lease on a file, so that each process that opens it waits: for up to 45 s, the kernel's limit."""
 
 
 def test_a_disk_that_hangs_at_the_start_is_no_reason_to_be_killed(machine: Machine, service: Service) -> None:
